@@ -1,0 +1,35 @@
+"""SR3: image super-resolution by iterative refinement (arXiv:2104.07636).
+
+Public names are loaded on first use, so that `import sr3` loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sr3.config import Config
+    from sr3.errors import Sr3Error
+    from sr3.inference.upscaler import Upscaler, open_upscaler
+    from sr3.presets import preset
+
+__all__ = ["Config", "Sr3Error", "Upscaler", "open_upscaler", "preset"]
+
+_HOME = {
+    "Config": "sr3.config",
+    "Sr3Error": "sr3.errors",
+    "Upscaler": "sr3.inference.upscaler",
+    "open_upscaler": "sr3.inference.upscaler",
+    "preset": "sr3.presets",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'sr3' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

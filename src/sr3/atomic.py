@@ -1,0 +1,28 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["whole_file"]
+
+
+@contextmanager
+def whole_file(path: Path) -> Generator[Path]:
+    """Give a temporary path beside `path`; on leaving in order it takes its place, otherwise it is removed.
+
+    The bytes are on the disk before the name changes. OSError when the folder is missing, full or not writable.
+    """
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    temporary = path.with_name(f".sr3-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,99 @@
+"""What is on disk: weights as safetensors, with all settings in the file's metadata. Never pickle.
+
+A model file holds the weights that sample (the moving average) and `ModelInfo`. Nothing here builds a network.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sr3.atomic import whole_file
+from sr3.config import Config
+from sr3.errors import CheckpointError
+
+__all__ = ["FORMAT", "ModelFile", "ModelInfo", "read_model", "read_tensors", "write_model", "write_tensors"]
+
+FORMAT = 1
+"""Version of the metadata this code writes; it reads 1 to this."""
+_KEY = "sr3"
+
+
+class ModelInfo(BaseModel):
+    """What a model file says of itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    image_channels: int = Field(gt=0)
+    """Channels of the pictures it was trained on."""
+    step: int = Field(ge=0)
+    """Optimiser steps taken."""
+    config: Config
+    results: dict[str, float] = {}
+    """Figures measured in training, by name."""
+    data: str = ""
+    """What it was trained on, for people."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as read: its description and the weights of its network, float32."""
+
+    info: ModelInfo
+    weights: dict[str, Tensor]
+
+
+def write_model(path: Path, info: ModelInfo, weights: Mapping[str, Tensor], *, dtype: torch.dtype) -> None:
+    """Write a model file atomically, its weights in a floating type."""
+    description = {"format": FORMAT, **info.model_dump(mode="json")}
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    write_tensors(path, tensors, description)
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a model file; CheckpointError when it is missing, damaged, foreign or too new."""
+    tensors, description = read_tensors(path)
+    try:
+        info = ModelInfo.model_validate_json(json.dumps(description))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its settings cannot be read by this version of sr3; upgrade sr3") from error
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint of the run")
+    return ModelFile(info, {name: tensor.float() for name, tensor in tensors.items()})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON description atomically; CheckpointError when the disk refuses."""
+    try:
+        with whole_file(path) as temporary:
+            save_file(dict(tensors), temporary, metadata={_KEY: json.dumps(description)})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote, without its format number; CheckpointError as for `read_model`."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error}); fetch or copy it again") from error
+    if _KEY not in metadata:
+        raise CheckpointError(f"{path}: safetensors, but not written by sr3; give a model that sr3 trained")
+    description = json.loads(metadata[_KEY])
+    found = description.pop("format", None)
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        raise CheckpointError(f"{path}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")
+    return tensors, description

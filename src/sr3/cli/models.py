@@ -1,0 +1,25 @@
+"""`sr3 models`: what there is."""
+
+import json
+from typing import Annotated
+
+import typer
+
+__all__ = ["models"]
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the models inside the package and the presets to train."""
+    from sr3.presets import PRESETS
+    from sr3.zoo import packaged_models
+
+    packaged = {name: str(path) for name, path in packaged_models().items()}
+    if as_json:
+        typer.echo(json.dumps({"packaged": packaged, "presets": list(PRESETS)}))
+        return
+    for name, path in packaged.items():
+        typer.echo(f"{name}: packaged, {path}")
+    for name in PRESETS:
+        typer.echo(f"{name}: preset, sr3 train {name} --data SRC --out RUN")

@@ -1,0 +1,65 @@
+"""Progress on the screen: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from sr3.duration import format_duration
+
+__all__ = ["Display"]
+
+
+class Display:
+    """Shows how much of a known amount of work is done."""
+
+    def __init__(self, total: float) -> None:
+        """Prepare a bar for an amount of work."""
+        self._total, self._first, self._completed, self._began = total, -1.0, 0.0, time.monotonic()
+        self._console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def advance(self, description: str, completed: float) -> None:
+        """Show what is at hand and how much is done."""
+        if self._first < 0:
+            self._first, self._began = completed, time.monotonic()
+        self._completed = completed
+        self._bar.update(self._task, description=description, completed=completed)
+
+    def time_left(self) -> str:
+        """Estimate from the work done since the first report."""
+        done = self._completed - self._first
+        if done <= 0:
+            return "unknown time"
+        return format_duration((time.monotonic() - self._began) / done * (self._total - self._completed))
+
+    def say(self, line: str) -> None:
+        """Print a line on stdout, above the bar."""
+        if self._console.is_terminal and sys.stdout.isatty():
+            self._write(line)
+        else:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    def complain(self, line: str) -> None:
+        """Print a line on stderr, above the bar."""
+        self._write(f"sr3: {line}")
+
+    def _write(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,102 @@
+"""`sr3 train`: images in, a model out."""
+
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sr3.cli.progress import Display
+    from sr3.config import Config
+    from sr3.training.loop import Event
+
+__all__ = ["train"]
+
+
+def train(
+    settings: Annotated[
+        str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.")
+    ],
+    data: Annotated[str, typer.Option(metavar="SRC", help="Folder of pictures, or .tar shards (file, folder, glob).")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; the same command again resumes it.")],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated."),
+    ] = None,
+    max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> int:
+    """Train a model on one's own images, or go on with a run that was stopped."""
+    from sr3.cli.progress import Display
+    from sr3.config import apply_settings
+    from sr3.duration import parse_duration
+
+    config = apply_settings(_read_settings(settings), change or [])
+    seconds = parse_duration(max_time)
+    from sr3.data.sources import open_source
+    from sr3.inference.device import choose_device
+    from sr3.training.loop import train as training
+    from sr3.training.run_dir import open_run
+
+    source = open_source(data)
+    run = open_run(out, config)
+    with Display(config.training.steps) as display, _stop_signal() as stopped:
+        for event in training(config, source, run, device=choose_device(device), max_seconds=seconds):
+            show(display, event, config)
+            if stopped:
+                break
+    if stopped:
+        typer.echo(f"sr3: stopped and saved in {out}; the same command goes on from here", err=True)
+        return 130
+    typer.echo(f"{run.model}: usable with sr3 upscale --model {out}")
+    return 0
+
+
+def _read_settings(name: str) -> "Config":
+    from sr3.config import read_toml
+    from sr3.errors import ConfigError
+    from sr3.presets import preset
+
+    if not name.endswith(".toml"):
+        return preset(name)
+    try:
+        return read_toml(Path(name).read_text(encoding="utf-8"), where=name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: cannot be read as a settings file ({error})") from error
+
+
+def show(display: "Display", event: "Event", config: "Config") -> None:
+    """Put an event on the screen: each step on the bar, about every hundredth as a line."""
+    from sr3.training.loop import Saved, Stepped, Validated
+
+    match event:
+        case Stepped(step, loss, rate, speed):
+            line = f"step {step}: loss {loss:.4f}, rate {rate:.2g}, {speed:.1f} images/s"
+            display.advance(line, step)
+            if step % max(1, min(100, config.training.steps // 20)) == 0:
+                display.say(f"{line}, {display.time_left()} left")
+        case Validated(step, figures):
+            display.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        case Saved(step):
+            display.say(f"step {step}: saved")
+
+
+@contextmanager
+def _stop_signal() -> Generator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list, so that a run ends between two steps; a second one interrupts."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

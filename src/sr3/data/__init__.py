@@ -1,0 +1,1 @@
+"""Training images: where they come from, how a pair is made, in which order they arrive."""

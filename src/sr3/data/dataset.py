@@ -1,0 +1,148 @@
+"""Training pairs: a high-resolution picture y0 and its condition x, made on the fly.
+
+The low-resolution image is antialiased bicubic, rounded to 8 bits like the files people have, of the whole image;
+x is its bicubic enlargement. Crops are cut from both at the same place, away from border effects.
+"""
+
+import io
+import threading
+from typing import Literal, NamedTuple
+
+import torch
+from PIL import Image as PillowImage
+from torch import Tensor
+
+from sr3.data.sources import Source
+from sr3.errors import DataError
+from sr3.images.resize import downsample, upsample
+
+__all__ = ["Augmentation", "Pair", "PairDataset", "PairRecipe", "augment"]
+
+Augmentation = Literal["none", "flip", "dihedral"]
+
+_MARGIN = 4
+"""Low-resolution pixels kept around a crop while enlarging, more than bicubic reaches."""
+
+
+class PairRecipe(NamedTuple):
+    """How a pair is made: settings of `sr3.config.DataConfig`, in its units."""
+
+    scale: int
+    crop: int
+    augment: Augmentation
+    cache_gib: float
+
+
+class Pair(NamedTuple):
+    """A picture and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image."""
+
+    y0: Tensor
+    x: Tensor
+    low_res: Tensor
+
+
+class PairDataset:
+    """Pairs of a source, decoded once and kept while they fit the cache.
+
+    image_channels: 1 or 3, taken from the first image; every image must agree.
+    """
+
+    def __init__(self, source: Source, recipe: PairRecipe) -> None:
+        """Look at the first image to learn the channels."""
+        self._source = source
+        self._recipe = recipe
+        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._room = int(recipe.cache_gib * 2**30)
+        self._lock = threading.Lock()
+        self.image_channels = int(_decode(source, 0).shape[0])
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._source)
+
+    def pair(self, index: int, generator: torch.Generator) -> Pair:
+        """Make a pair of a random crop, turned or mirrored at random."""
+        high, low = self._images(index)
+        crop, scale = self._recipe.crop, self._recipe.scale
+        if crop == 0:
+            return _whole_pair(high, low, scale)
+        cells = crop // scale
+        top, left = (
+            int(torch.randint(0, side - cells + 1, (), generator=generator)) for side in (low.shape[1], low.shape[2])
+        )
+        y0 = high[:, top * scale : top * scale + crop, left * scale : left * scale + crop]
+        x = _enlarged(low, top, left, cells, scale)
+        turn = int(torch.randint(0, 8, (), generator=generator))
+        low_res = low[:, top : top + cells, left : left + cells]
+        return Pair(
+            *(augment(image, turn, self._recipe.augment).contiguous() for image in (_unit(y0), x, _unit(low_res)))
+        )
+
+    def whole(self, index: int) -> Pair:
+        """Make the pair of the whole image, its sides cut to multiples of the scale."""
+        return _whole_pair(*self._images(index), self._recipe.scale)
+
+    def _images(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return the image and its low-resolution version, uint8, cut to multiples of the scale."""
+        if index in self._cache:
+            return self._cache[index]
+        high, scale = _decode(self._source, index), self._recipe.scale
+        name = self._source.name(index)
+        if high.shape[0] != self.image_channels:
+            raise DataError(
+                f"{name}: has {high.shape[0]} channels, the first image {self.image_channels}; use one kind of image"
+            )
+        if min(high.shape[1:]) < max(self._recipe.crop, scale):
+            raise DataError(
+                f"{name}: is {high.shape[2]}x{high.shape[1]}, smaller than the crop of {self._recipe.crop}; "
+                "remove it or set data.crop"
+            )
+        high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
+        low = downsample(high.float(), scale).round().clamp(0, 255).byte()
+        with self._lock:
+            self._room -= high.numel() + low.numel()
+            if self._room >= 0:
+                self._cache[index] = high, low
+        return high, low
+
+
+def augment(image: Tensor, turn: int, kind: Augmentation) -> Tensor:
+    """Apply one of the eight symmetries of a square to (c, h, w): `flip` uses only left and right."""
+    if kind == "none":
+        return image
+    if turn & 1:
+        image = image.flip(-1)
+    if kind == "flip":
+        return image
+    if turn & 2:
+        image = image.flip(-2)
+    return image.transpose(-1, -2) if turn & 4 else image
+
+
+def _unit(image: Tensor) -> Tensor:
+    return image.float() / 127.5 - 1
+
+
+def _whole_pair(high: Tensor, low: Tensor, scale: int) -> Pair:
+    return Pair(_unit(high), upsample(_unit(low), scale), _unit(low))
+
+
+def _enlarged(low: Tensor, top: int, left: int, cells: int, scale: int) -> Tensor:
+    """Enlarge a crop of the low-resolution image as if the whole had been enlarged."""
+    up, back = max(0, top - _MARGIN), max(0, left - _MARGIN)
+    part = low[:, up : top + cells + _MARGIN, back : left + cells + _MARGIN]
+    x = upsample(_unit(part), scale)
+    row, column = (top - up) * scale, (left - back) * scale
+    return x[:, row : row + cells * scale, column : column + cells * scale]
+
+
+def _decode(source: Source, index: int) -> Tensor:
+    """Decode an image to uint8 (c, h, w), grey or RGB."""
+    try:
+        with PillowImage.open(io.BytesIO(source.read(index))) as image:
+            image.load()
+            image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+            pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+            return pixels.reshape(image.height, image.width, -1).permute(2, 0, 1)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{source.name(index)}: cannot be decoded ({error}); remove or replace it") from error

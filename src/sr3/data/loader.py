@@ -1,0 +1,66 @@
+"""The endless, resumable order of training batches: a pure function of (seed, step).
+
+Every epoch is one shuffle of all images. Batches are made ahead in a thread, so that the network never waits.
+"""
+
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sr3.data.dataset import PairDataset
+from sr3.diffusion.noise import mix_seed
+from sr3.types import Image
+
+__all__ = ["Batch", "batch_indices", "batches", "make_batch"]
+
+
+class Batch(NamedTuple):
+    """Pictures and their conditions, shape (b, c, h, w), float32 in [-1, 1]."""
+
+    y0: Image
+    x: Image
+
+
+@lru_cache(maxsize=4)
+def _shuffle(length: int, seed: int) -> Tensor:
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed))
+
+
+def batch_indices(length: int, *, batch: int, seed: int, step: int) -> list[int]:
+    """List the images of one step: places step * batch .. of shuffles laid end to end."""
+    places = range(step * batch, (step + 1) * batch)
+    return [int(_shuffle(length, mix_seed(seed, place // length))[place % length]) for place in places]
+
+
+def make_batch(dataset: PairDataset, *, batch: int, seed: int, step: int) -> Batch:
+    """Make the batch of one step: its images, crops and turns follow from (seed, step)."""
+    indices = batch_indices(len(dataset), batch=batch, seed=seed, step=step)
+    pairs = [
+        dataset.pair(index, torch.Generator().manual_seed(mix_seed(seed, step, place)))
+        for place, index in enumerate(indices)
+    ]
+    return Batch(torch.stack([p.y0 for p in pairs]), torch.stack([p.x for p in pairs]))
+
+
+def batches(dataset: PairDataset, *, batch: int, seed: int, first_step: int, ahead: int = 3) -> Generator[Batch]:
+    """Yield batches from first_step on, for ever, made ahead in one thread."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sr3-data") as pool:
+
+        def submit(step: int) -> Future[Batch]:
+            return pool.submit(make_batch, dataset, batch=batch, seed=seed, step=step)
+
+        waiting = [submit(first_step + k) for k in range(ahead)]
+        step = first_step + ahead
+        try:
+            while True:
+                ready = waiting.pop(0).result()
+                waiting.append(submit(step))
+                step += 1
+                yield ready
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,150 @@
+"""Where training images come from: a folder of pictures, or tar shards with one member an image (WebDataset).
+
+A source is a list of encoded files with names, read at random, so that every epoch is one full shuffle.
+It knows no pixels.
+"""
+
+import glob
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from sr3.errors import DataError
+
+__all__ = ["FolderSource", "ShardSource", "Source", "SubsetSource", "open_source"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+class Source(Protocol):
+    """A list of encoded images."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Name an image for people."""
+        ...
+
+    def read(self, index: int) -> bytes:
+        """Read the encoded bytes of an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Pictures below a folder, in the order of their paths."""
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        """Give the path."""
+        return str(self.paths[index])
+
+    def read(self, index: int) -> bytes:
+        """Read the file; DataError when it has gone."""
+        try:
+            return self.paths[index].read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.paths[index]}: cannot be read ({error.strerror}); restore it and resume") from error
+
+
+class Member(NamedTuple):
+    """Place of an image inside a shard."""
+
+    shard: Path
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class ShardSource:
+    """Images inside uncompressed tar files, indexed once and then read at random."""
+
+    members: Sequence[Member]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.members)
+
+    def name(self, index: int) -> str:
+        """Give shard and member."""
+        return f"{self.members[index].shard}:{self.members[index].name}"
+
+    def read(self, index: int) -> bytes:
+        """Read one member; DataError when the shard has gone or shrunk."""
+        member = self.members[index]
+        try:
+            with member.shard.open("rb") as file:
+                file.seek(member.offset)
+                data = file.read(member.size)
+        except OSError as error:
+            raise DataError(f"{member.shard}: cannot be read ({error.strerror}); restore it and resume") from error
+        if len(data) < member.size:
+            raise DataError(f"{self.name(index)}: the shard has become shorter; restore it and resume")
+        return data
+
+
+@dataclass(frozen=True)
+class SubsetSource:
+    """Some images of another source."""
+
+    whole: Source
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.indices)
+
+    def name(self, index: int) -> str:
+        """Give the name in the other source."""
+        return self.whole.name(self.indices[index])
+
+    def read(self, index: int) -> bytes:
+        """Read from the other source."""
+        return self.whole.read(self.indices[index])
+
+
+def open_source(where: str) -> Source:
+    """Open a folder of pictures (searched below), a folder of .tar shards, one shard, or a glob of shards.
+
+    Raises DataError when nothing is there, or when a shard is damaged.
+    """
+    path = Path(where)
+    if path.is_dir():
+        shards = sorted(path.glob("*.tar"))
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if shards and files:
+            raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
+        if files:
+            return FolderSource(files)
+    else:
+        shards = sorted(Path(match) for match in glob.glob(where))
+        if not shards:
+            raise DataError(f"{where}: there is no such file or folder")
+    if not shards:
+        raise DataError(f"{where}: no pictures ({', '.join(SUFFIXES)}) and no .tar shards in this folder")
+    members = [member for shard in shards for member in _index(shard)]
+    if not members:
+        raise DataError(f"{where}: the shards hold no pictures ({', '.join(SUFFIXES)})")
+    return ShardSource(members)
+
+
+def _index(shard: Path) -> list[Member]:
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            return [
+                Member(shard, entry.name, entry.offset_data, entry.size)
+                for entry in tar
+                if entry.isfile() and Path(entry.name).suffix.lower() in SUFFIXES
+            ]
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{shard}: not a readable uncompressed tar shard ({error}); check it with `tar tf`") from error

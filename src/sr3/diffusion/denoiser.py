@@ -1,0 +1,123 @@
+"""What the network's output means: eps, v or y0, of the image or of its residual to the upsampled input.
+
+The process runs on a state z. For the target `image`, z is the picture itself (SR3); for `residual`, z is the
+picture minus the upsampled input x, times a scale that brings its spread near one (as in SRDiff,
+arXiv:2104.14951). A sampler sees only `Denoise`: x is bound before sampling.
+The file knows no schedule and no sampler.
+"""
+
+from collections.abc import Callable
+from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
+
+from torch import Tensor, nn
+
+from sr3.diffusion import process
+from sr3.types import Gamma, Image
+
+__all__ = ["Denoise", "Denoiser", "Prediction", "PredictionKind", "TargetKind"]
+
+PredictionKind = Literal["eps", "v", "y0"]
+TargetKind = Literal["image", "residual"]
+
+
+class Prediction(NamedTuple):
+    """Both readings of one network call, consistent with each other by Eq. 4; shape (b, c, h, w)."""
+
+    y0: Image
+    eps: Image
+
+
+Denoise = Callable[[Image, Gamma], Prediction]
+"""Map a noisy state and its levels to a prediction; the condition is inside."""
+
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class Denoiser(nn.Module, Generic[N]):
+    """A network f(x, z, gamma) and the meaning of what it returns.
+
+    network: takes x and z, both (b, c, h, w), and gamma (b,) float64; returns (b, c, h, w).
+    prediction: what the network estimates: the noise (the paper), v, or the clean state.
+    target: whether the state is the image (the paper) or its scaled residual to x.
+    target_scale: factor on the residual; 1 for images.
+    """
+
+    def __init__(
+        self,
+        network: N,
+        *,
+        prediction: PredictionKind = "eps",
+        target: TargetKind = "image",
+        target_scale: float = 1.0,
+    ) -> None:
+        """Keep the network and the meaning of its output."""
+        super().__init__()
+        self.network: N = network
+        self.prediction: PredictionKind = prediction
+        self.target: TargetKind = target
+        self.target_scale = target_scale
+
+    def encode(self, image: Image, x: Image) -> Image:
+        """Turn a picture in [-1, 1] into a clean state."""
+        match self.target:
+            case "image":
+                return image * self.target_scale
+            case "residual":
+                return (image - x) * self.target_scale
+            case _:
+                assert_never(self.target)
+
+    def decode(self, state: Image, x: Image) -> Image:
+        """Turn a clean state into a picture; the inverse of `encode`."""
+        match self.target:
+            case "image":
+                return state / self.target_scale
+            case "residual":
+                return state / self.target_scale + x
+            case _:
+                assert_never(self.target)
+
+    def forward(self, z: Image, x: Image, gamma: Gamma) -> Tensor:
+        """Call the network: its own output, in the units of `prediction`."""
+        return self.network(x, z, gamma)
+
+    def predict(self, z: Image, x: Image, gamma: Gamma) -> Prediction:
+        """Call the network once and read its output as y0 and eps, in float32."""
+        output = self(z, x, gamma).float()
+        match self.prediction:
+            case "eps":
+                return Prediction(process.y0_from_eps(z, output, gamma), output)
+            case "v":
+                return Prediction(process.y0_from_v(z, output, gamma), process.eps_from_v(z, output, gamma))
+            case "y0":
+                return Prediction(output, process.eps_from_y0(z, output, gamma))
+            case _:
+                assert_never(self.prediction)
+
+    def bind(self, x: Image, *, clip: bool) -> Denoise:
+        """Fix the condition x; what is left is all a sampler sees.
+
+        clip: hold the predicted picture in [-1, 1] and make eps agree with it (the paper mentions no clipping).
+        """
+
+        def denoise(z: Image, gamma: Gamma) -> Prediction:
+            prediction = self.predict(z, x, gamma)
+            if not clip:
+                return prediction
+            y0 = self.encode(self.decode(prediction.y0, x).clamp(-1, 1), x)
+            return Prediction(y0, process.eps_from_y0(z, y0, gamma))
+
+        return denoise
+
+    def wanted(self, y0: Image, eps: Image, gamma: Gamma) -> Image:
+        """Return what the network should have said for a clean state y0 and its noise eps."""
+        match self.prediction:
+            case "eps":
+                return eps
+            case "v":
+                return process.v_from_y0_eps(y0, eps, gamma)
+            case "y0":
+                return y0
+            case _:
+                assert_never(self.prediction)

@@ -1,0 +1,53 @@
+"""Random numbers as an argument: one stream of noise an image.
+
+An image drawn alone is bit-equal to the same image drawn in a batch, and a run is repeated by its seeds.
+The generator is the CPU's, so every device sees the same noise. The file knows no formula.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sr3.types import Image
+
+__all__ = ["NoiseSource", "draw_noise", "mix_seed"]
+
+_MASK = (1 << 63) - 1
+
+
+def mix_seed(*parts: int) -> int:
+    """Make one seed of several integers so that neighbours share no stream (splitmix64 finaliser)."""
+    state = 0
+    for part in parts:
+        state = (state + (part & _MASK) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state & _MASK
+
+
+def draw_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw standard normal noise of a shape, float32, on the CPU."""
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+
+
+class NoiseSource:
+    """A stream of standard normal noise for every image of a batch.
+
+    seeds: one integer an image. State is the position in each stream, so draws follow one another.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        """Open one stream a seed."""
+        self._generators = [torch.Generator().manual_seed(mix_seed(seed)) for seed in seeds]
+
+    def draw(self, shape: Sequence[int]) -> Image:
+        """Draw noise of shape (c, h, w) for every image: float32, CPU, shape (b, c, h, w)."""
+        return torch.stack([draw_noise(shape, generator) for generator in self._generators])
+
+    def like(self, image: Image) -> Image:
+        """Draw noise of an image batch's shape, type and device."""
+        if len(image) != len(self._generators):
+            raise ValueError(f"{len(self._generators)} noise streams cannot serve {len(image)} images")
+        return self.draw(image.shape[1:]).to(image)

@@ -1,0 +1,101 @@
+"""The Gaussian process q, its posterior, and the ways to say what a network predicts.
+
+Source: SR3, arXiv:2104.07636 (Eq. 1-5, Algorithm 2), and v of arXiv:2202.00512.
+Every formula is a function of gamma, the share of signal variance. gamma is float64 on the CPU, shape (b,):
+coefficients are made there and cast at the multiplication, because 1 - gamma is 1e-6 at the cleanest level of
+the paper's schedule and float32 gets it wrong by about one per cent.
+This file knows no network, no condition and no schedule.
+"""
+
+from torch import Tensor
+
+from sr3.types import Gamma, Image
+
+__all__ = [
+    "alpha_between",
+    "diffuse",
+    "eps_from_v",
+    "eps_from_y0",
+    "forward_variance",
+    "log_snr",
+    "per_image",
+    "posterior_mean",
+    "posterior_variance",
+    "score_from_eps",
+    "sigma",
+    "v_from_y0_eps",
+    "y0_from_eps",
+    "y0_from_v",
+]
+
+
+def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
+    """Cast one float64 number an image, shape (b,), to the image's type and device, shape (b, 1, 1, 1)."""
+    return coefficient.to(device=image.device, dtype=image.dtype).reshape(-1, 1, 1, 1)
+
+
+def diffuse(y0: Image, eps: Image, gamma: Gamma) -> Image:
+    """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 4)."""
+    return per_image(gamma.sqrt(), y0) * y0 + per_image((1 - gamma).sqrt(), y0) * eps
+
+
+def alpha_between(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
+    """Share of variance one step keeps, from the cleaner gamma_s to the noisier gamma_t (below Eq. 3)."""
+    return gamma_t / gamma_s
+
+
+def forward_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
+    """Variance 1 - alpha of one forward step (Eq. 2); the variance Algorithm 2 samples with."""
+    return (gamma_s - gamma_t) / gamma_s
+
+
+def posterior_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
+    """Variance of q(y_s | y0, y_t): (1 - gamma_s)(1 - alpha) / (1 - gamma_t) (Eq. 5)."""
+    return (1 - gamma_s) * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
+
+
+def posterior_mean(y0: Image, y_t: Image, gamma_t: Gamma, gamma_s: Gamma) -> Image:
+    """Mean of q(y_s | y0, y_t) (Eq. 5); with y0 made from eps it is the mean of Algorithm 2."""
+    of_y0 = gamma_s.sqrt() * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
+    of_y_t = alpha_between(gamma_t, gamma_s).sqrt() * (1 - gamma_s) / (1 - gamma_t)
+    return per_image(of_y0, y0) * y0 + per_image(of_y_t, y_t) * y_t
+
+
+def y0_from_eps(y_t: Image, eps: Image, gamma: Gamma) -> Image:
+    """Solve Eq. 4 for y0; unbounded as gamma goes to 0."""
+    return per_image(gamma.rsqrt(), y_t) * y_t - per_image(((1 - gamma) / gamma).sqrt(), y_t) * eps
+
+
+def eps_from_y0(y_t: Image, y0: Image, gamma: Gamma) -> Image:
+    """Solve Eq. 4 for eps; unbounded as gamma goes to 1."""
+    return per_image((1 - gamma).rsqrt(), y_t) * y_t - per_image((gamma / (1 - gamma)).sqrt(), y_t) * y0
+
+
+def v_from_y0_eps(y0: Image, eps: Image, gamma: Gamma) -> Image:
+    """Make the velocity v = sqrt(gamma) eps - sqrt(1 - gamma) y0 (arXiv:2202.00512, section 4)."""
+    return per_image(gamma.sqrt(), y0) * eps - per_image((1 - gamma).sqrt(), y0) * y0
+
+
+def y0_from_v(y_t: Image, v: Image, gamma: Gamma) -> Image:
+    """Turn v back: y0 = sqrt(gamma) y_t - sqrt(1 - gamma) v; bounded at every level."""
+    return per_image(gamma.sqrt(), y_t) * y_t - per_image((1 - gamma).sqrt(), y_t) * v
+
+
+def eps_from_v(y_t: Image, v: Image, gamma: Gamma) -> Image:
+    """Turn v back: eps = sqrt(1 - gamma) y_t + sqrt(gamma) v; bounded at every level."""
+    return per_image((1 - gamma).sqrt(), y_t) * y_t + per_image(gamma.sqrt(), y_t) * v
+
+
+def score_from_eps(eps: Image, gamma: Gamma) -> Image:
+    """Make the score grad log p(y_t | x) = -eps / sqrt(1 - gamma) (section 2.4)."""
+    return -per_image((1 - gamma).rsqrt(), eps) * eps
+
+
+def sigma(gamma: Gamma) -> Gamma:
+    """Noise to signal ratio sqrt((1 - gamma) / gamma): the level on the EDM scale (arXiv:2206.00364)."""
+    return ((1 - gamma) / gamma).sqrt()
+
+
+def log_snr(gamma: Gamma) -> Gamma:
+    """Logarithm of the signal to noise ratio, log(gamma / (1 - gamma))."""
+    return gamma.logit()

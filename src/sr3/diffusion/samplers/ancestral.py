@@ -1,0 +1,35 @@
+"""Ancestral sampling: SR3's Algorithm 2 (arXiv:2104.07636), with either variance."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal
+
+import torch
+
+from sr3.diffusion.denoiser import Denoise
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.process import forward_variance, per_image, posterior_mean, posterior_variance
+from sr3.diffusion.samplers.step import Step
+from sr3.types import Grid, Image
+
+__all__ = ["Variance", "ancestral"]
+
+Variance = Literal["forward", "posterior"]
+
+
+@torch.no_grad()
+def ancestral(
+    denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, variance: Variance = "forward"
+) -> Iterator[Step]:
+    """Walk y along the grid by draws from p(y_s | y_t, x), one network call a step (Algorithm 2).
+
+    variance: `forward` is 1 - alpha, the paper's; `posterior` is that of q(y_s | y0, y_t) (Eq. 5).
+    The mean is that of Eq. 5 at the predicted y0, equal to Algorithm 2's. The last step adds no noise.
+    """
+    variance_of = forward_variance if variance == "forward" else posterior_variance
+    for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
+        y0, _ = denoise(y, gamma)
+        y = posterior_mean(y0, y, gamma, gamma_next)
+        if float(gamma_next[0]) < 1:
+            y = y + per_image(variance_of(gamma, gamma_next).sqrt(), y) * noise.like(y)
+        yield Step(y, y0)

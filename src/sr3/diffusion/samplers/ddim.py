@@ -1,0 +1,29 @@
+"""DDIM (arXiv:2010.02502, Eq. 12 and 16): deterministic at eta 0, ancestral with posterior variance at eta 1."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+
+from sr3.diffusion.denoiser import Denoise
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.process import per_image, posterior_variance
+from sr3.diffusion.samplers.step import Step
+from sr3.types import Grid, Image
+
+__all__ = ["ddim"]
+
+
+@torch.no_grad()
+def ddim(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
+    """Walk y along the grid, one network call a step.
+
+    eta: from 0 (no noise after the start) to 1; the added variance is eta^2 times the posterior's.
+    """
+    for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
+        y0, eps = denoise(y, gamma)
+        added = eta**2 * posterior_variance(gamma, gamma_next)
+        y = per_image(gamma_next.sqrt(), y) * y0 + per_image((1 - gamma_next - added).sqrt(), y) * eps
+        if eta > 0 and float(gamma_next[0]) < 1:
+            y = y + per_image(added.sqrt(), y) * noise.like(y)
+        yield Step(y, y0)

@@ -1,0 +1,144 @@
+"""Levels: the training schedules, the training draw p(gamma), and the grids samplers walk.
+
+Source: SR3, arXiv:2104.07636, section 2.4 (p(gamma)); cosine of arXiv:2102.09672 (Eq. 17); WaveGrad,
+arXiv:2009.00713, for the draw in sqrt(gamma). Levels are float64 on the CPU.
+The only file in which a timestep t appears. It knows no image and no network.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sr3.errors import GridError
+from sr3.types import Gamma, Grid
+
+__all__ = [
+    "MAX_FIRST_GAMMA",
+    "check_grid",
+    "cosine_gammas",
+    "cosine_grid",
+    "draw_gamma",
+    "last_beta",
+    "linear_gammas",
+    "linear_grid",
+    "log_snr_grid",
+]
+
+MAX_FIRST_GAMMA = 0.01
+"""A sampler starts at N(0, I): above this share of signal the start is not what the network was trained on."""
+
+
+def linear_gammas(num_levels: int, beta_first: float, beta_last: float) -> Tensor:
+    """Levels gamma_1 .. gamma_T of betas rising linearly, falling, shape (T,).
+
+    The training schedule of the paper's group is 1e-6 .. 1e-2 over T = 2000 (arXiv:2111.05826).
+    """
+    betas = torch.linspace(beta_first, beta_last, num_levels, dtype=torch.float64)
+    return (1 - betas).cumprod(0)
+
+
+def cosine_gammas(num_levels: int, *, offset: float = 0.008, max_beta: float = 0.999) -> Tensor:
+    """Levels gamma_1 .. gamma_T of the cosine schedule, falling, shape (T,) (arXiv:2102.09672, Eq. 17).
+
+    Each beta is held below max_beta, as there, so the last level is small but not 0.
+    """
+    t = torch.arange(num_levels + 1, dtype=torch.float64) / num_levels
+    ideal = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
+    betas = (1 - ideal[1:] / ideal[:-1]).clamp(max=max_beta)
+    return (1 - betas).cumprod(0)
+
+
+def draw_gamma(gammas: Tensor, uniform: Tensor, *, space: Literal["gamma", "sqrt_gamma"] = "gamma") -> Gamma:
+    """Draw a level for every image from p(gamma) = sum_t (1/T) U(gamma_{t-1}, gamma_t) (section 2.4).
+
+    gammas: the schedule, falling, shape (T,); gamma_0 = 1 is added here.
+    uniform: float64 in [0, 1), shape (b, 2): the first column picks the segment t, the second the place in it.
+    space: where the place is uniform; the paper's formula says gamma, WaveGrad's code sqrt(gamma).
+    """
+    edges = torch.cat([torch.ones(1, dtype=torch.float64), gammas])
+    t = (uniform[:, 0] * len(gammas)).long().clamp(max=len(gammas) - 1)
+    cleaner, noisier = edges[t], edges[t + 1]
+    if space == "gamma":
+        return noisier + uniform[:, 1] * (cleaner - noisier)
+    return (noisier.sqrt() + uniform[:, 1] * (cleaner.sqrt() - noisier.sqrt())) ** 2
+
+
+def last_beta(num_steps: int, gamma_first: float, *, beta_first: float = 1e-4) -> float:
+    """Find the last beta with which a linear grid of num_steps starts at the level gamma_first.
+
+    This is the remedy for shortened schedules: keeping the training betas and taking fewer of them starts
+    far from N(0, I), and the output is noise. Bisection, to float64 rounding.
+    """
+    low, high = beta_first, 1 - 1e-12
+    if num_steps < 2 or float(linear_gammas(num_steps, beta_first, high)[-1]) > gamma_first:
+        raise GridError(
+            f"no linear schedule of {num_steps} steps reaches gamma {gamma_first:g}; "
+            "use more steps or a cosine or log_snr grid"
+        )
+    for _ in range(200):
+        middle = (low + high) / 2
+        if float(linear_gammas(num_steps, beta_first, middle)[-1]) > gamma_first:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def linear_grid(num_steps: int, *, beta_first: float = 1e-4, gamma_first: float = 4.4e-5) -> Grid:
+    """Sampling levels of linear betas that start at gamma_first and rise to 1, shape (num_steps + 1,).
+
+    Below about 20 steps the last betas come close to 1; a cosine or log_snr grid is better there.
+    """
+    gammas = linear_gammas(num_steps, beta_first, last_beta(num_steps, gamma_first, beta_first=beta_first))
+    return check_grid(torch.cat([gammas.flip(0), torch.ones(1, dtype=torch.float64)]))
+
+
+def cosine_grid(num_steps: int, *, gamma_first: float = 4.4e-5) -> Grid:
+    """Sampling levels gamma = sin^2 of an evenly divided angle, from gamma_first to 1, shape (num_steps + 1,)."""
+    first = math.asin(math.sqrt(gamma_first))
+    angle = torch.linspace(first, math.pi / 2, _at_least_one(num_steps) + 1, dtype=torch.float64)
+    grid = torch.sin(angle) ** 2
+    grid[-1] = 1.0
+    return check_grid(grid)
+
+
+def log_snr_grid(num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: float = 0.999) -> Grid:
+    """Sampling levels even in log-SNR from gamma_first to gamma_last, then 1, shape (num_steps + 1,)."""
+    ends = torch.tensor([gamma_first, gamma_last], dtype=torch.float64).logit()
+    levels = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, _at_least_one(num_steps), dtype=torch.float64))
+    return check_grid(torch.cat([levels.sigmoid(), torch.ones(1, dtype=torch.float64)]))
+
+
+def check_grid(grid: Tensor) -> Grid:
+    """Return the grid as float64 on the CPU, or raise GridError when no sample can come of it.
+
+    A grid has at least two levels, rises strictly, ends at exactly 1 and starts close to pure noise.
+    """
+    grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
+    if grid.ndim != 1 or len(grid) < 2 or not bool(grid.isfinite().all()):
+        raise GridError(f"a grid is a list of at least two finite gammas, got shape {tuple(grid.shape)}")
+    if bool((grid.diff() <= 0).any()) or float(grid[0]) <= 0 or float(grid[-1]) != 1:
+        raise GridError("a grid of gammas lies above 0, rises strictly and ends at 1; sort it and append 1")
+    first = float(grid[0])
+    if first > MAX_FIRST_GAMMA:
+        raise GridError(
+            f"the grid starts at gamma {first:.3g}, but sampling starts from pure noise (at most "
+            f"{MAX_FIRST_GAMMA:g}): the output would be noise. A training schedule cannot be shortened by "
+            f"taking fewer of its betas; {_remedy(len(grid) - 1)}"
+        )
+    return grid
+
+
+def _remedy(num_steps: int) -> str:
+    if num_steps < 20:
+        return f"choose the gammas directly, e.g. cosine_grid({num_steps})"
+    beta = last_beta(num_steps, 4.4e-5)
+    return f"for {num_steps} steps use linear betas from 1e-4 to {beta:.4g} (linear_grid) or cosine_grid"
+
+
+def _at_least_one(num_steps: int) -> int:
+    if num_steps < 1:
+        raise GridError(f"a sampler takes at least 1 step, got {num_steps}")
+    return num_steps

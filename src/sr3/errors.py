@@ -1,0 +1,50 @@
+"""Everything sr3 raises on purpose. Each message says what, where and what to do.
+
+    Sr3Error
+    ├── ConfigError        settings that contradict each other or do not exist
+    ├── GridError          sampling levels that cannot give a sample
+    ├── CheckpointError    a weights file that is missing, damaged, foreign or too new
+    ├── ImageError         a picture that cannot be read, written or held
+    ├── DataError          training images that are missing or unusable
+    └── TrainingError      a run that cannot start or go on
+
+The file knows no other module and loads nothing.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "GridError",
+    "ImageError",
+    "Sr3Error",
+    "TrainingError",
+]
+
+
+class Sr3Error(Exception):
+    """What the user can understand and mend; the command line prints it as one line."""
+
+
+class ConfigError(Sr3Error):
+    """Settings that contradict each other or do not exist."""
+
+
+class GridError(Sr3Error):
+    """Sampling levels that cannot give a sample."""
+
+
+class CheckpointError(Sr3Error):
+    """A weights file that is missing, damaged, foreign or too new."""
+
+
+class ImageError(Sr3Error):
+    """A picture that cannot be read, written or held."""
+
+
+class DataError(Sr3Error):
+    """Training images that are missing or unusable."""
+
+
+class TrainingError(Sr3Error):
+    """A run that cannot start or go on."""

@@ -1,0 +1,167 @@
+"""What travels in a picture file beside the pixels: colour profile, EXIF, XMP, dots an inch.
+
+Knows where each of Pillow's formats keeps them, and mends what Pillow leaves undone about them.
+Knows nothing of tensors. What cannot be kept is left out with a warning.
+"""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+
+__all__ = ["Metadata", "read_metadata", "saving_options", "scale_colour_key", "turn_upright"]
+
+_EXIF_PREFIX = b"Exif\x00\x00"
+_RAW_EXIF = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
+_PNG_XMP = "XML:com.adobe.xmp"
+_XMP_TAG = 700
+_MAX_JPEG_BLOCK = 65500
+_MAX_DPI = 65535
+# Pillow widens a PNG's grey of 2 or 4 bits to 8 by these factors, but not its transparent grey.
+_GREY_FACTORS = {"L;2": 85, "L;4": 17}
+# In these modes the profile describes other channels than the grey or RGB that the pixels become.
+_FOREIGN_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+# A TIFF keeps its layout (strips, compression, bits) and its EXIF in one directory: only these are EXIF.
+_DESCRIPTIVE_TAGS = (
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.HostComputer,
+    ExifTags.Base.Copyright,
+)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about its pixels; None where it says nothing.
+
+    `icc`, `exif` (with its `Exif` mark in front) and `xmp` are the raw blocks; `dpi` is horizontal and
+    vertical dots an inch.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+    def scaled(self, scale: int) -> "Metadata":
+        """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch."""
+        return self if self.dpi is None else replace(self, dpi=(self.dpi[0] * scale, self.dpi[1] * scale))
+
+
+def scale_colour_key(image: Image.Image) -> None:
+    """Bring a PNG's transparent colour to the 8 bits of its pixels; call it before `load`.
+
+    Pillow leaves it in the depth of the file, so that no pixel would be found transparent.
+    """
+    key, tiles = image.info.get("transparency"), getattr(image, "tile", ())
+    if image.format != "PNG" or key is None or not tiles:
+        return
+    factor = _GREY_FACTORS.get(tiles[0][3])
+    if factor and key <= 255 // factor:
+        image.info["transparency"] = key * factor
+    elif image.mode == "1":
+        image.info["transparency"] = 255 if key else 0
+    elif image.mode == "RGB" and max(key) > 255:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Turn a loaded image, in place, as its EXIF or XMP says, and take the tag out of both.
+
+    Where EXIF cannot be understood, EXIF and XMP are taken out with a warning.
+    """
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception as error:
+        # Pillow's EXIF parser lets damaged data surface as almost any exception.
+        for key in ("exif", _RAW_EXIF, "xmp", _PNG_XMP):
+            image.info.pop(key, None)
+        warnings.warn(f"EXIF is damaged, so EXIF and XMP are left out ({error})", stacklevel=2)
+
+
+def read_metadata(image: Image.Image) -> Metadata:
+    """Collect the metadata of an upright, loaded image whose file is still open."""
+    icc = image.info.get("icc_profile")
+    if icc and image.mode in _FOREIGN_MODES:
+        warnings.warn(f"the profile is for {image.mode}, so the RGB pixels go without", stacklevel=2)
+        icc = None
+    xmp = image.info.get("xmp") or image.info.get(_PNG_XMP)
+    return Metadata(
+        icc=icc or None,
+        exif=_read_exif(image),
+        xmp=(xmp.encode() if isinstance(xmp, str) else xmp) or None,
+        dpi=_read_dpi(image),
+    )
+
+
+def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
+    """Name the metadata that a format has a place for, as arguments of `PIL.Image.Image.save`."""
+    kept: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
+    if kind == "PNG" and metadata.xmp:
+        kept["pnginfo"] = PngImagePlugin.PngInfo()
+        kept["pnginfo"].add_itxt(_PNG_XMP, metadata.xmp.decode(errors="replace"))
+    elif kind == "TIFF":
+        kept["exif"] = _tiff_exif(metadata)
+    else:
+        kept["xmp"] = metadata.xmp
+    for name in ("exif", "xmp"):
+        if kind == "JPEG" and len(kept[name] or b"") > _MAX_JPEG_BLOCK:
+            warnings.warn(f"{name.upper()} is too long for a JPEG and left out", stacklevel=2)
+            kept[name] = None
+    return {name: value for name, value in kept.items() if value}
+
+
+def _read_exif(image: Image.Image) -> bytes | None:
+    raw = image.info.get("exif")
+    try:
+        if image.format == "TIFF":
+            exif = _descriptive_exif(image.getexif())
+            raw = exif.tobytes() if len(exif) else None
+        elif not raw and _RAW_EXIF in image.info:
+            raw = image.getexif().tobytes()
+    except Exception as error:
+        warnings.warn(f"EXIF is damaged and left out ({error})", stacklevel=2)
+        return None
+    if not raw:
+        return None
+    return raw if raw.startswith(_EXIF_PREFIX) else _EXIF_PREFIX + raw
+
+
+def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
+    try:
+        across, down = (float(value) for value in image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    # Pillow gives 1 where a TIFF names no resolution.
+    return (across, down) if 1 < across <= _MAX_DPI and 1 < down <= _MAX_DPI else None
+
+
+def _descriptive_exif(exif: Image.Exif) -> Image.Exif:
+    kept = Image.Exif()
+    for tag in _DESCRIPTIVE_TAGS:
+        if tag in exif:
+            kept[tag] = exif[tag]
+    for group in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        # The interoperability block is an offset into the old file.
+        inner = {tag: value for tag, value in exif.get_ifd(group).items() if tag != ExifTags.IFD.Interop}
+        if inner:
+            kept[group] = inner
+    return kept
+
+
+def _tiff_exif(metadata: Metadata) -> bytes | None:
+    exif = Image.Exif()
+    try:
+        exif.load(metadata.exif or b"")
+        kept = _descriptive_exif(exif)
+    except Exception as error:
+        warnings.warn(f"EXIF is damaged and left out ({error})", stacklevel=2)
+        kept = Image.Exif()
+    if metadata.xmp:
+        kept[_XMP_TAG] = metadata.xmp
+    return kept.tobytes() if len(kept) else None

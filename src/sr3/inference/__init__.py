@@ -1,0 +1,1 @@
+"""From a low-resolution picture to samples of its high-resolution versions."""

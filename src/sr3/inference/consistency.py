@@ -1,0 +1,21 @@
+"""Back-projection: make the downsampled output equal the input, so that no colour shifts.
+
+Iterative back-projection (Irani and Peleg, 1991): what the downsampled output lacks of the input is enlarged and
+added. Each round shrinks the difference, except where it would leave the range of pixels.
+"""
+
+from sr3.images.resize import downsample, upsample
+from sr3.types import Image
+
+__all__ = ["match_low_frequencies"]
+
+
+def match_low_frequencies(image: Image, low_res: Image, *, rounds: int = 8) -> Image:
+    """Correct image (b, c, s h, s w) so that antialiased bicubic downsampling by s gives low_res (b, c, h, w).
+
+    Both in [-1, 1]; the result is held there.
+    """
+    scale = image.shape[-1] // low_res.shape[-1]
+    for _ in range(rounds):
+        image = (image + upsample(low_res - downsample(image, scale), scale)).clamp(-1, 1)
+    return image

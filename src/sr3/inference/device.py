@@ -1,0 +1,42 @@
+"""Where the network runs, and in which type."""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from sr3.errors import ConfigError
+
+__all__ = ["choose_device", "choose_dtype"]
+
+_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str) -> torch.device:
+    """Take cpu, cuda or mps, or the fastest there is for auto; ConfigError when it is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = [device for device, usable in available.items() if usable]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise ConfigError(f"--device {name}: not on this machine with this torch; there is {', '.join(there)}")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Take float32 or bfloat16; auto is bfloat16 where the device computes in it, float32 elsewhere."""
+    if name == "auto":
+        fast = _cpu_computes_bfloat16() if device.type == "cpu" else device.type == "cuda"
+        return torch.bfloat16 if fast else torch.float32
+    if name not in _DTYPES:
+        raise ConfigError(f"--dtype {name}: unknown; there is auto, {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Look for the processor's instructions: without them torch imitates the type, slowly."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

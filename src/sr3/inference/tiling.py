@@ -1,0 +1,86 @@
+"""Denoising in tiles: every call sees a window, and overlapping windows are fused at every step.
+
+There is one noise field for the whole picture, and the state is always whole, so tiles cannot drift apart
+(as in MultiDiffusion, arXiv:2302.08113, with weights that fall off towards the border of a window).
+The file knows no network and no condition: it is given a function of the window.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sr3.diffusion.denoiser import Denoise, Prediction
+from sr3.types import Gamma, Image
+
+__all__ = ["Window", "tiled", "window_weight", "windows"]
+
+
+class Window(NamedTuple):
+    """A rectangle of the output, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, image: Tensor) -> Tensor:
+        """Cut the window out of (..., h, w)."""
+        return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def windows(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> list[Window]:
+    """Cover a picture with windows of at most tile pixels a side that overlap by at least overlap.
+
+    Starts are multiples of `multiple`, so that the network's grid lies the same way in all of them.
+    """
+    rows, columns = (_starts(side, tile=tile, overlap=overlap, multiple=multiple) for side in (height, width))
+    return [Window(top, left, min(tile, height - top), min(tile, width - left)) for top, left in product(rows, columns)]
+
+
+def _starts(side: int, *, tile: int, overlap: int, multiple: int) -> list[int]:
+    if side <= tile:
+        return [0]
+    last = -(-(side - tile) // multiple) * multiple
+    count = -(-last // max(multiple, tile - overlap)) + 1
+    return sorted({round(last * k / (count - 1) / multiple) * multiple for k in range(count)})
+
+
+def window_weight(window: Window, height: int, width: int, *, overlap: int) -> Tensor:
+    """Weight of a window's pixels, shape (h, w): rising over the overlap except at the picture's own border."""
+    down = _ramp(window.top, window.height, height, overlap)
+    across = _ramp(window.left, window.width, width, overlap)
+    return down[:, None] * across
+
+
+def _ramp(start: int, length: int, side: int, overlap: int) -> Tensor:
+    place = torch.arange(length, dtype=torch.float32)
+    # The outer quarter counts for nothing: there the network sees the cut.
+    rise = ((place + 0.5 - overlap / 4) / (overlap / 2)).clamp(1e-4, 1)
+    rise = torch.sin(rise * torch.pi / 2) ** 2
+    before = rise if start > 0 else torch.ones(length)
+    after = rise.flip(0) if start + length < side else torch.ones(length)
+    return before * after
+
+
+def tiled(denoise_window: Callable[[Window], Denoise], cover: list[Window], *, overlap: int) -> Denoise:
+    """Join denoisers of windows into one of the whole picture, by a weighted mean of their predictions."""
+
+    def denoise(z: Image, gamma: Gamma) -> Prediction:
+        height, width = z.shape[-2:]
+        y0, eps = torch.zeros_like(z), torch.zeros_like(z)
+        total = torch.zeros(height, width, device=z.device, dtype=z.dtype)
+        for window, prediction in _predictions(z, gamma):
+            weight = window_weight(window, height, width, overlap=overlap).to(z)
+            window.of(y0).add_(prediction.y0 * weight)
+            window.of(eps).add_(prediction.eps * weight)
+            window.of(total).add_(weight)
+        return Prediction(y0.div_(total), eps.div_(total))
+
+    def _predictions(z: Image, gamma: Gamma) -> Iterator[tuple[Window, Prediction]]:
+        for window in cover:
+            yield window, denoise_window(window)(window.of(z), gamma)
+
+    return denoise

@@ -1,0 +1,122 @@
+"""From a picture to samples of p(y | x): resize x, tile, bind x, sample, correct low frequencies.
+
+Pictures are tensors in [-1, 1]; files are not known here.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from sr3.build import build_denoiser, build_grid, run_sampler
+from sr3.checkpoint import ModelFile, ModelInfo, read_model
+from sr3.config import SamplingConfig, apply_settings
+from sr3.diffusion.denoiser import Denoise, Denoiser, Prediction
+from sr3.diffusion.noise import NoiseSource
+from sr3.errors import CheckpointError
+from sr3.images.resize import upsample
+from sr3.inference.consistency import match_low_frequencies
+from sr3.inference.device import choose_device, choose_dtype
+from sr3.inference.tiling import Window, tiled, windows
+from sr3.networks.unet import UNet
+from sr3.types import Gamma, Image
+from sr3.zoo import find_model
+
+__all__ = ["Upscaler", "load_upscaler", "open_upscaler", "sampling_for"]
+
+OVERLAP = 64
+"""Pixels of the output that neighbouring tiles share."""
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """A trained model, ready to sample.
+
+    tile: largest side of a window in pixels of the output; larger pictures are cut into overlapping windows.
+    """
+
+    info: ModelInfo
+    denoiser: Denoiser[UNet]
+    device: torch.device
+    dtype: torch.dtype
+    tile: int = 512
+
+    @property
+    def scale(self) -> int:
+        """Magnification."""
+        return self.info.config.data.scale
+
+    def samples(
+        self, low_res: Image, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True
+    ) -> Iterator[Image]:
+        """Refine step by step; yields the current guess of the picture, the last one is the sample.
+
+        low_res: (b, c, h, w) in [-1, 1]; seeds: one an image. Yields (b, c, s h, s w) in [-1, 1], float32.
+        correct: match the low frequencies of the last guess to the input.
+        """
+        low_res = low_res.to(self.device, torch.float32)
+        x = upsample(low_res, self.scale)
+        noise = NoiseSource(seeds)
+        steps = run_sampler(sampling, self._denoise(x, sampling), noise.like(x), build_grid(sampling), noise)
+        for number, step in enumerate(steps, start=1):
+            final = number == sampling.steps
+            image = self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
+            yield self.correct(image, low_res) if final and correct else image
+
+    def correct(self, image: Image, low_res: Image) -> Image:
+        """Match the low frequencies of a picture to the input."""
+        return match_low_frequencies(image, low_res.to(image))
+
+    def upscale(self, low_res: Image, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True) -> Image:
+        """Draw one sample an image; arguments as for `samples`."""
+        return deque(self.samples(low_res, sampling=sampling, seeds=seeds, correct=correct), maxlen=1)[0]
+
+    def _denoise(self, x: Image, sampling: SamplingConfig) -> Denoise:
+        height, width = x.shape[-2:]
+        multiple = self.denoiser.network.shape.size_multiple
+        if max(height, width) <= self.tile:
+            return self._window_denoise(x, sampling)
+        cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
+
+        def of_window(window: Window) -> Denoise:
+            return self._window_denoise(window.of(x), sampling)
+
+        return tiled(of_window, cover, overlap=OVERLAP)
+
+    def _window_denoise(self, x: Image, sampling: SamplingConfig) -> Denoise:
+        bound = self.denoiser.bind(x, clip=sampling.clip)
+
+        def denoise(z: Image, gamma: Gamma) -> Prediction:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                return bound(z, gamma)
+
+        return denoise
+
+
+def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 512) -> Upscaler:
+    """Find a model by name, path or run folder and make it ready on a device."""
+    place = choose_device(device)
+    return replace(
+        load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place)), tile=tile
+    )
+
+
+def sampling_for(info: ModelInfo, *, steps: int | None, sampler: str | None) -> SamplingConfig:
+    """Take the model's own way of sampling with what the user asks for in its place; ConfigError as for settings."""
+    asked = {"steps": steps, "sampler": sampler}
+    changes = [f"sampling.{name}={value}" for name, value in asked.items() if value is not None]
+    return apply_settings(info.config, changes).sampling
+
+
+def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
+    """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
+    denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
+    try:
+        denoiser.network.load_state_dict(model.weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{model.info.name}: weights do not fit the settings in the file: {detail}") from error
+    denoiser.eval().requires_grad_(False)
+    denoiser.to(device)
+    return Upscaler(model.info, denoiser, device, dtype)

@@ -1,0 +1,93 @@
+"""Blocks of the U-Net: BigGAN residual blocks with resampling inside, and attention.
+
+Source: score-SDE, arXiv:2011.13456, appendix H, and BigGAN, arXiv:1809.11096, figure 15, as SR3 uses them.
+Sums of two branches are scaled by 1/sqrt(2). The blocks know nothing of the condition.
+"""
+
+import math
+from typing import Literal, TypeVar, assert_never
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["Attention", "Resampling", "ResidualBlock", "group_norm", "resample", "zero_init"]
+
+Resampling = Literal["none", "up", "down"]
+M = TypeVar("M", bound=nn.Module)
+_RSQRT2 = 1 / math.sqrt(2)
+
+
+def group_norm(width: int) -> nn.GroupNorm:
+    """Normalise groups of at least four channels, at most 32 groups."""
+    groups = min(32, width // 4)
+    while width % groups:
+        groups -= 1
+    return nn.GroupNorm(groups, width)
+
+
+def zero_init(module: M) -> M:
+    """Set all parameters to 0, so that a branch starts as nothing."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def resample(image: Tensor, resampling: Resampling) -> Tensor:
+    """Halve by 2x2 means, double by repetition, or leave alone."""
+    match resampling:
+        case "none":
+            return image
+        case "up":
+            return functional.interpolate(image, scale_factor=2.0, mode="nearest")
+        case "down":
+            return functional.avg_pool2d(image, 2)
+        case _:
+            assert_never(resampling)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, with the noise level as a feature-wise affine between them."""
+
+    def __init__(
+        self, width_in: int, width_out: int, *, features: int, dropout: float, resampling: Resampling = "none"
+    ) -> None:
+        """Take (b, width_in, h, w) to (b, width_out, h', w'), h' by resampling."""
+        super().__init__()
+        self.resampling: Resampling = resampling
+        self.norm_in = group_norm(width_in)
+        self.conv_in = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.affine = nn.Linear(features, 2 * width_out)
+        self.norm_out = group_norm(width_out)
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out = zero_init(nn.Conv2d(width_out, width_out, 3, padding=1))
+        self.shortcut = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
+
+    def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
+        """Refine the features at the noise level of each image; embedding has shape (b, features)."""
+        hidden = resample(functional.silu(self.norm_in(image)), self.resampling)
+        hidden = self.conv_in(hidden)
+        scale, shift = self.affine(embedding)[:, :, None, None].chunk(2, dim=1)
+        hidden = functional.silu(self.norm_out(hidden) * (1 + scale) + shift)
+        hidden = self.conv_out(self.dropout(hidden))
+        return (self.shortcut(resample(image, self.resampling)) + hidden) * _RSQRT2
+
+
+class Attention(nn.Module):
+    """Self-attention over all places, heads of a fixed width, beside a shortcut."""
+
+    def __init__(self, width: int, *, head_width: int) -> None:
+        """Attend over (b, width, h, w); width is a multiple of the heads' width, or one head serves."""
+        super().__init__()
+        self.heads = max(1, width // head_width) if width % head_width == 0 else 1
+        self.norm = group_norm(width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.out = zero_init(nn.Conv2d(width, width, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Mix all places of each image."""
+        b, c, h, w = image.shape
+        qkv = self.qkv(self.norm(image)).reshape(b, 3, self.heads, c // self.heads, h * w)
+        query, key, value = qkv.transpose(-1, -2).unbind(1)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        mixed = mixed.transpose(-1, -2).reshape(b, c, h, w)
+        return (image + self.out(mixed)) * _RSQRT2

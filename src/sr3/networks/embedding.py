@@ -1,0 +1,38 @@
+"""The noise level as features (WaveGrad, arXiv:2009.00713, section 3.1, used by SR3)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from sr3.types import Gamma
+
+__all__ = ["LEVEL_FACTOR", "NoiseLevelEmbedding", "sinusoids"]
+
+LEVEL_FACTOR = 5000.0
+"""WaveGrad's factor on the level; without it levels near 1 cannot be told apart."""
+
+
+def sinusoids(gamma: Gamma, width: int) -> Tensor:
+    """Encode the level sqrt(gamma) by sin and cos of 5000 sqrt(gamma) 10^(-4 i / h), i < h = width / 2.
+
+    Returns float32, shape (b, width): sines first. The phase is made in float64.
+    """
+    half = width // 2
+    frequencies = torch.exp(-math.log(1e4) * torch.arange(half, dtype=torch.float64) / half)
+    phase = LEVEL_FACTOR * gamma.double().cpu().sqrt()[:, None] * frequencies
+    return torch.cat([phase.sin(), phase.cos()], dim=1).float()
+
+
+class NoiseLevelEmbedding(nn.Module):
+    """Sinusoids of the level through a two-layer perceptron, shape (b, features)."""
+
+    def __init__(self, width: int, features: int) -> None:
+        """Take width sinusoids (even) to a number of features."""
+        super().__init__()
+        self.width = width
+        self.layers = nn.Sequential(nn.Linear(width, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU())
+
+    def forward(self, gamma: Gamma) -> Tensor:
+        """Embed levels of shape (b,)."""
+        return self.layers(sinusoids(gamma, self.width).to(next(self.parameters())))

@@ -1,0 +1,154 @@
+"""The U-Net of SR3: the upsampled input x, y_t and the noise level in, an estimate of y_t's shape out.
+
+Source: SR3, arXiv:2104.07636, section 3 and appendix A: the U-Net of DDPM with BigGAN residual blocks, sums
+scaled by 1/sqrt(2), x concatenated with y_t. Beyond the paper: a patch stem (space to depth) for small machines.
+It does not know what its output means, nor where gamma comes from.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from sr3.networks.blocks import Attention, Resampling, ResidualBlock, group_norm, zero_init
+from sr3.networks.embedding import NoiseLevelEmbedding
+from sr3.types import Gamma, Image
+
+__all__ = ["Stage", "UNet", "UNetShape"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetShape:
+    """Sizes of the U-Net.
+
+    image_channels: channels of the picture, any number.
+    width, multipliers, blocks: width of the finest level, factors of the levels, residual blocks a level.
+    attention: levels (0 is the finest) whose blocks attend; the bottom attends if any level does.
+    head_width: channels of an attention head.
+    features: width of the noise-level embedding.
+    dropout: share of features dropped in training, before each block's second convolution.
+    stem: side of the pixel blocks folded into channels at the start: 1 (the paper), 2 or 4.
+    checkpointing: recompute activations in the backward pass: less memory, more time.
+    """
+
+    image_channels: int
+    width: int
+    multipliers: tuple[int, ...]
+    blocks: int
+    attention: tuple[int, ...] = ()
+    head_width: int = 64
+    features: int
+    dropout: float = 0.0
+    stem: Literal[1, 2, 4] = 1
+    checkpointing: bool = False
+
+    @property
+    def size_multiple(self) -> int:
+        """What sides are padded to a multiple of, inside."""
+        return self.stem * 2 ** (len(self.multipliers) - 1)
+
+
+class Stage(nn.Module):
+    """A residual block, with attention after it where the level asks for it."""
+
+    def __init__(self, block: ResidualBlock, attention: Attention | None = None) -> None:
+        """Put a block and its attention together."""
+        super().__init__()
+        self.block = block
+        self.attention = attention
+
+    def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
+        """Refine, then mix."""
+        image = self.block(image, embedding)
+        return image if self.attention is None else self.attention(image)
+
+
+class UNet(nn.Module):
+    """f(x, y_t, gamma) of SR3, section 3."""
+
+    def __init__(self, shape: UNetShape) -> None:
+        """Lay out the levels from fine to coarse and back."""
+        super().__init__()
+        self.shape = shape
+        pixels = shape.image_channels * shape.stem**2
+        self.embedding = NoiseLevelEmbedding(shape.width, shape.features)
+        self.head = nn.Conv2d(2 * pixels, shape.width, 3, padding=1)
+        skips = [shape.width]
+        self.down = nn.ModuleList(self._down_stages(skips))
+        widest = skips[-1]
+        self.middle = nn.ModuleList(
+            [
+                self._stage(widest, widest, attends=bool(shape.attention)),
+                self._stage(widest, widest, attends=False),
+            ]
+        )
+        self.up = nn.ModuleList(self._up_stages(skips))
+        self.norm = group_norm(shape.width * shape.multipliers[0])
+        self.tail = zero_init(nn.Conv2d(shape.width * shape.multipliers[0], pixels, 3, padding=1))
+
+    def _stage(self, width_in: int, width_out: int, *, attends: bool, resampling: Resampling = "none") -> Stage:
+        shape = self.shape
+        block = ResidualBlock(
+            width_in, width_out, features=shape.features, dropout=shape.dropout, resampling=resampling
+        )
+        return Stage(block, Attention(width_out, head_width=shape.head_width) if attends else None)
+
+    def _down_stages(self, skips: list[int]) -> list[Stage]:
+        """Build the way down; every output's width is noted in skips."""
+        shape, stages = self.shape, list[Stage]()
+        for level, multiplier in enumerate(shape.multipliers):
+            for _ in range(shape.blocks):
+                stages.append(self._stage(skips[-1], shape.width * multiplier, attends=level in shape.attention))
+                skips.append(shape.width * multiplier)
+            if level + 1 < len(shape.multipliers):
+                stages.append(self._stage(skips[-1], skips[-1], attends=False, resampling="down"))
+                skips.append(skips[-1])
+        return stages
+
+    def _up_stages(self, skips: list[int]) -> list[Stage]:
+        """Build the way up; every stage but the doubling ones takes one skip, last noted first."""
+        shape, stages, width, skips = self.shape, list[Stage](), skips[-1], list(skips)
+        for level, multiplier in reversed(list(enumerate(shape.multipliers))):
+            for _ in range(shape.blocks + 1):
+                attends = level in shape.attention
+                stages.append(self._stage(width + skips.pop(), shape.width * multiplier, attends=attends))
+                width = shape.width * multiplier
+            if level > 0:
+                stages.append(self._stage(width, width, attends=False, resampling="up"))
+        return stages
+
+    def forward(self, x: Image, y_t: Image, gamma: Gamma) -> Tensor:
+        """Estimate from y_t at level gamma and the condition x; all pictures (b, c, h, w), any h and w.
+
+        Sides are padded to the network's multiple by repeating the border, and the result is cropped.
+        """
+        height, width = y_t.shape[-2:]
+        multiple = self.shape.size_multiple
+        both = torch.cat([x, y_t], dim=1)
+        padding = (0, -width % multiple, 0, -height % multiple)
+        if any(padding):
+            both = functional.pad(both, padding, mode="replicate")
+        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), self.embedding(gamma))
+        return functional.pixel_shuffle(out, self.shape.stem)[..., :height, :width]
+
+    def _inner(self, image: Tensor, embedding: Tensor) -> Tensor:
+        hidden = self.head(image)
+        skips = [hidden]
+        for stage in self.down:
+            hidden = self._run(stage, hidden, embedding)
+            skips.append(hidden)
+        for stage in self.middle:
+            hidden = self._run(stage, hidden, embedding)
+        for stage in self.up:
+            doubles = cast(Stage, stage).block.resampling == "up"
+            hidden = self._run(stage, hidden if doubles else torch.cat([hidden, skips.pop()], dim=1), embedding)
+        return self.tail(functional.silu(self.norm(hidden)))
+
+    def _run(self, stage: Callable[[Tensor, Tensor], Tensor], image: Tensor, embedding: Tensor) -> Tensor:
+        if self.shape.checkpointing and torch.is_grad_enabled():
+            return cast(Tensor, checkpoint(stage, image, embedding, use_reentrant=False))
+        return stage(image, embedding)

@@ -1,0 +1,87 @@
+"""The folder of a run: where its settings, figures, pictures and weights lie."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from sr3.atomic import whole_file
+from sr3.config import Config
+from sr3.errors import TrainingError
+
+__all__ = ["RunDir", "open_run"]
+
+_README = """A training run of sr3.
+
+config.toml        every setting of the run
+metrics.jsonl      one JSON object a line: step, loss, learning rate, images a second; validation figures
+samples/           validation pictures: input enlarged by bicubic, sample, truth
+model.safetensors  the model so far (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER
+state.safetensors  what resuming needs: run the same command again
+"""
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths inside the folder of a run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, TOML."""
+        return self.path / "config.toml"
+
+    @property
+    def metrics(self) -> Path:
+        """Figures, a JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Validation pictures."""
+        return self.path / "samples"
+
+    @property
+    def model(self) -> Path:
+        """The model so far."""
+        return self.path / "model.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """What resuming needs."""
+        return self.path / "state.safetensors"
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        """Append a line of figures."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(figures)) + "\n")
+
+
+def open_run(path: Path, config: Config) -> RunDir:
+    """Create the folder of a run, or open it again with the same network, data and process.
+
+    Raises TrainingError when the folder holds something else, or a run whose weights these settings cannot go on
+    from; lengths, rates and bookkeeping may change between sittings.
+    """
+    run = RunDir(path)
+    if run.config.is_file():
+        before = Config.parse(tomllib.loads(run.config.read_text(encoding="utf-8")), where=str(run.config))
+        for section in ("network", "schedule", "denoiser", "data"):
+            if getattr(before, section) != getattr(config, section):
+                raise TrainingError(
+                    f"{path}: holds a run with other settings of [{section}]; give another --out, or the same settings"
+                )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise TrainingError(f"{path}: exists and is not a run of sr3; give a new folder")
+    try:
+        run.samples.mkdir(parents=True, exist_ok=True)
+        (path / "README.txt").write_text(_README, encoding="utf-8")
+        with whole_file(run.config) as temporary:
+            temporary.write_bytes(tomli_w.dumps(config.model_dump(mode="json")).encode())
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    return run

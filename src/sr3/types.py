@@ -1,0 +1,15 @@
+"""Names for the tensors that cross module borders (jaxtyping aliases, checked only in tests)."""
+
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+__all__ = ["Gamma", "Grid", "Image"]
+
+Image = Float[Tensor, "b c h w"]
+"""A batch of pictures, channels first, pixels in [-1, 1] where they are clean."""
+
+Gamma = Float64[Tensor, " b"]
+"""One level an image: the share of signal variance, float64, on the CPU."""
+
+Grid = Float64[Tensor, " levels"]
+"""A sampler's levels, rising to 1, float64, on the CPU."""

@@ -1,0 +1,31 @@
+"""Names to model files: the weights in the package, and paths."""
+
+from importlib import resources
+from pathlib import Path
+
+from sr3.errors import CheckpointError
+
+__all__ = ["DEFAULT_MODEL", "find_model", "packaged_models"]
+
+DEFAULT_MODEL = "photos-x4"
+"""The model `sr3 upscale` takes when none is named."""
+
+
+def packaged_models() -> dict[str, Path]:
+    """Map the names of the models inside the package to their files."""
+    folder = Path(str(resources.files("sr3"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def find_model(name: str) -> Path:
+    """Find a model by the name of a packaged one, a .safetensors path, or the folder of a training run."""
+    packaged = packaged_models()
+    if name in packaged:
+        return packaged[name]
+    path = Path(name)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        names = ", ".join(packaged) or "none"
+        raise CheckpointError(f"{name}: no packaged model (there are: {names}) and no file has this name")
+    return path
