@@ -3,10 +3,13 @@
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-__all__ = ["Gamma", "Grid", "Image"]
+__all__ = ["Gamma", "Grid", "Image", "LowRes"]
 
 Image = Float[Tensor, "b c h w"]
 """A batch of pictures, channels first, pixels in [-1, 1] where they are clean."""
+
+LowRes = Float[Tensor, "b c low_h low_w"]
+"""The raw low-resolution pictures beside an Image, pixels in [-1, 1]."""
 
 Gamma = Float64[Tensor, " b"]
 """One level an image: the share of signal variance, float64, on the CPU."""

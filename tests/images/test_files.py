@@ -25,9 +25,7 @@ from sr3.images.files import (
 
 def levels(channels, height=7, width=11, top=256):
     shape = (height, width, channels) if channels > 1 else (height, width)
-    return (
-        np.random.default_rng(channels).integers(0, top, shape).astype(np.uint8 if top == 256 else np.uint16)
-    )
+    return np.random.default_rng(channels).integers(0, top, shape).astype(np.uint8 if top == 256 else np.uint16)
 
 
 def png_chunk(kind, data):

@@ -1,9 +1,10 @@
 """The `sr3` command: its verbs, and how errors end."""
 
 import sys
+import warnings
 
-import click
 import typer
+import typer.main
 
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
@@ -40,15 +41,30 @@ app.command()(inspect)
 
 def run(arguments: list[str]) -> int:
     """Run the command and return its exit code: 0, 1 some inputs failed, 2 the user can fix it, 130 stopped."""
+    command = typer.main.get_command(app)
+    warnings.showwarning = _warn
     try:
-        result = app(arguments, standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+        with command.make_context("sr3", arguments) as context:
+            result = command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    except (typer.Abort, KeyboardInterrupt):
         return _complain("stopped; nothing half-written is left", 130)
-    except click.ClickException as error:
-        return _complain(" ".join(error.format_message().split()), 2)
     except Sr3Error as error:
         return _complain(str(error), 2)
+    except Exception as error:
+        # typer brings a copy of click of its own, so its errors are known by what they can do.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        return _complain(" ".join(message().split()), 2)
     return result if isinstance(result, int) else 0
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Show a warning as one line; those meant for programmers stay silent."""
+    if issubclass(category, UserWarning):
+        sys.stderr.write(f"sr3: warning: {message}\n")
 
 
 def _complain(message: str, code: int) -> int:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +43,9 @@ def train(
 
     source = open_source(data)
     run = open_run(out, config)
-    with Display(config.training.steps) as display, _stop_signal() as stopped:
-        for event in training(config, source, run, device=choose_device(device), max_seconds=seconds):
+    events = training(config, source, run, device=choose_device(device), max_seconds=seconds)
+    with Display(config.training.steps) as display, _stop_signal() as stopped, closing(events):
+        for event in events:
             show(display, event, config)
             if stopped:
                 break

@@ -25,7 +25,7 @@ def upscale(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Different results for each picture.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    tile: Annotated[int, typer.Option(min=192, help="Largest window, pixels of the result.")] = 512,
+    tile: Annotated[int, typer.Option(min=128, help="Largest window, pixels of the result.")] = 1024,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,

@@ -5,12 +5,12 @@ added. Each round shrinks the difference, except where it would leave the range 
 """
 
 from sr3.images.resize import downsample, upsample
-from sr3.types import Image
+from sr3.types import Image, LowRes
 
 __all__ = ["match_low_frequencies"]
 
 
-def match_low_frequencies(image: Image, low_res: Image, *, rounds: int = 8) -> Image:
+def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8) -> Image:
     """Correct image (b, c, s h, s w) so that antialiased bicubic downsampling by s gives low_res (b, c, h, w).
 
     Both in [-1, 1]; the result is held there.

@@ -32,20 +32,28 @@ class Window(NamedTuple):
 
 
 def windows(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> list[Window]:
-    """Cover a picture with windows of at most tile pixels a side that overlap by at least overlap.
+    """Cover a picture with as few windows of at most tile pixels a side as overlap by at least overlap, all alike.
 
-    Starts are multiples of `multiple`, so that the network's grid lies the same way in all of them.
+    Starts are multiples of `multiple`, so that the network's grid lies the same way in all windows; for that tile is
+    rounded down and overlap up. Raises ValueError when tile is then not larger than overlap.
     """
-    rows, columns = (_starts(side, tile=tile, overlap=overlap, multiple=multiple) for side in (height, width))
-    return [Window(top, left, min(tile, height - top), min(tile, width - left)) for top, left in product(rows, columns)]
+    tile, overlap = tile // multiple * multiple, -(-overlap // multiple) * multiple
+    if tile <= overlap:
+        raise ValueError(f"tiles of {tile} pixels cannot overlap by {overlap}")
+    rows, columns = (_spans(side, tile=tile, overlap=overlap, multiple=multiple) for side in (height, width))
+    return [Window(top, left, high, wide) for (top, high), (left, wide) in product(rows, columns)]
 
 
-def _starts(side: int, *, tile: int, overlap: int, multiple: int) -> list[int]:
+def _spans(side: int, *, tile: int, overlap: int, multiple: int) -> list[tuple[int, int]]:
+    """Cut a side into spans (start, length) of nearly equal length."""
     if side <= tile:
-        return [0]
-    last = -(-(side - tile) // multiple) * multiple
-    count = -(-last // max(multiple, tile - overlap)) + 1
-    return sorted({round(last * k / (count - 1) / multiple) * multiple for k in range(count)})
+        return [(0, side)]
+    count = -(-(side - overlap) // (tile - overlap))
+    length = -(-(side + (count - 1) * overlap) // count)
+    length = -(-length // multiple) * multiple
+    last = -(-(side - length) // multiple) * multiple
+    starts = [last * k // (count - 1) // multiple * multiple for k in range(count)]
+    return [(start, min(length, side - start)) for start in starts]
 
 
 def window_weight(window: Window, height: int, width: int, *, overlap: int) -> Tensor:

@@ -20,7 +20,7 @@ from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.unet import UNet
-from sr3.types import Gamma, Image
+from sr3.types import Gamma, Image, LowRes
 from sr3.zoo import find_model
 
 __all__ = ["Upscaler", "load_upscaler", "open_upscaler", "sampling_for"]
@@ -40,7 +40,7 @@ class Upscaler:
     denoiser: Denoiser[UNet]
     device: torch.device
     dtype: torch.dtype
-    tile: int = 512
+    tile: int = 1024
 
     @property
     def scale(self) -> int:
@@ -48,7 +48,7 @@ class Upscaler:
         return self.info.config.data.scale
 
     def samples(
-        self, low_res: Image, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True
+        self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True
     ) -> Iterator[Image]:
         """Refine step by step; yields the current guess of the picture, the last one is the sample.
 
@@ -64,11 +64,13 @@ class Upscaler:
             image = self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
             yield self.correct(image, low_res) if final and correct else image
 
-    def correct(self, image: Image, low_res: Image) -> Image:
+    def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of a picture to the input."""
         return match_low_frequencies(image, low_res.to(image))
 
-    def upscale(self, low_res: Image, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True) -> Image:
+    def upscale(
+        self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True
+    ) -> Image:
         """Draw one sample an image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds, correct=correct), maxlen=1)[0]
 
@@ -94,7 +96,7 @@ class Upscaler:
         return denoise
 
 
-def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 512) -> Upscaler:
+def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
     """Find a model by name, path or run folder and make it ready on a device."""
     place = choose_device(device)
     return replace(

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from sr3.images.resize import downsample
-from sr3.types import Image
+from sr3.types import Image, LowRes
 
 __all__ = ["consistency", "mean_squared_error", "psnr", "sharpness"]
 
@@ -18,7 +18,7 @@ def psnr(image: Image, truth: Image) -> Tensor:
     return -10 * mean_squared_error(image, truth).log10()
 
 
-def consistency(image: Image, low_res: Image) -> Tensor:
+def consistency(image: Image, low_res: LowRes) -> Tensor:
     """Mean squared difference of the downsampled picture and the input, [0, 1] range, shape (b,).
 
     The paper's consistency (section 4.1) without its factor 1e5; downsampling is antialiased bicubic.

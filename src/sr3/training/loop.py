@@ -7,7 +7,7 @@ order, with its state saved. Everything random in a step follows from (seed, ste
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +65,7 @@ class Saved:
 Event = Stepped | Validated | Saved
 
 
-def train(config: Config, source: Source, run: RunDir, *, device: torch.device, max_seconds: float) -> Iterator[Event]:
+def train(config: Config, source: Source, run: RunDir, *, device: torch.device, max_seconds: float) -> Generator[Event]:
     """Train until config.training.steps, or for max_seconds of this sitting; resumes what the run holds.
 
     Closing the iterator saves. Raises TrainingError when the loss is not finite (the last state stays), and
@@ -94,10 +94,15 @@ def train(config: Config, source: Source, run: RunDir, *, device: torch.device, 
                 _save(config, state, run, figures)
                 saved = state.step
                 yield Saved(saved)
-    finally:
-        feed.close()
+    except (GeneratorExit, DataError):  # the state is whole; after any other exception it may not be
         if state.step > saved:
             _save(config, state, run, figures)
+        raise
+    finally:
+        feed.close()
+    if state.step > saved:
+        _save(config, state, run, figures)
+        yield Saved(state.step)
 
 
 def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
@@ -173,6 +178,12 @@ def _validate(config: Config, state: TrainState, held_out: PairDataset, run: Run
 
 
 def _save(config: Config, state: TrainState, run: RunDir, figures: dict[str, float]) -> None:
+    """Write state and model, unless the weights have burst: then the last whole ones stay."""
+    if not all(bool(weight.half().isfinite().all()) for weight in state.ema.parameters()):
+        raise TrainingError(
+            f"step {state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume from the "
+            f"last state in {run.path}"
+        )
     write_state(run.state, state)
     info = _model_info(config, state, run, figures)
     write_model(run.model, info, state.ema.state_dict(), dtype=torch.float16)

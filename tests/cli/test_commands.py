@@ -1,0 +1,212 @@
+"""The command line, as a person uses it, on real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pictures import smooth, write_random_model
+from sr3.cli.app import run
+from sr3.images.resize import downsample
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(write_random_model(tmp_path / "model.safetensors"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(smooth(20, 24)).save(folder / "colour.png")
+    Image.fromarray(smooth(13, 17)[..., 0].copy()).save(folder / "grey.jpg")
+    alpha = np.dstack([smooth(16, 16), np.linspace(0, 255, 256).reshape(16, 16).astype(np.uint8)])
+    Image.fromarray(alpha, "RGBA").save(folder / "clear.webp", lossless=True)
+    return folder
+
+
+def upscale(model, *arguments) -> int:
+    return run(
+        ["upscale", *map(str, arguments), "--model", model, "--steps", "2", "--device", "cpu", "--dtype", "float32"]
+    )
+
+
+def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, capsys):
+    assert upscale(model, photos, "-o", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "colour.png", "grey.jpg"]
+    for name, size, mode in (
+        ("colour.png", (96, 80), "RGB"),
+        ("grey.jpg", (68, 52), "L"),
+        ("clear.webp", (64, 64), "RGBA"),
+    ):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert (image.size, image.mode) == (size, mode)
+    assert "24x20 -> 96x80" in capsys.readouterr().out
+
+
+def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
+    Image.fromarray((smooth(20, 24) * 0.8 + 20).astype(np.uint8)).save(photos / "colour.png")
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
+    before = torch.from_numpy(np.asarray(Image.open(photos / "colour.png")).copy()).permute(2, 0, 1).double() / 255
+    after = torch.from_numpy(np.asarray(Image.open(tmp_path / "big.png")).copy()).permute(2, 0, 1).double() / 255
+    assert float((downsample(after, 4) - before).square().mean()) < 1e-5
+
+
+def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert upscale(model, photos / "colour.png", "-o", tmp_path / name, "--seed", seed) == 0
+    a, b, c = ((tmp_path / name / "colour.png").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
+    files = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in files] == ["colour-1.png", "colour-2.png", "colour-3.png"]
+    assert len({path.read_bytes() for path in files}) == 3
+
+
+def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos, tmp_path, capsys):
+    target = tmp_path / "out" / "colour.png"
+    assert upscale(model, photos / "colour.png", "-o", target.parent) == 0
+    target.write_bytes(b"mine")
+    assert upscale(model, photos / "colour.png", "-o", target.parent) == 0
+    assert target.read_bytes() == b"mine"
+    assert "--overwrite" in capsys.readouterr().out
+    assert upscale(model, photos / "colour.png", "-o", target.parent, "--overwrite") == 0
+    assert target.read_bytes() != b"mine"
+
+
+def test_broken_files_get_a_line_each_and_the_others_are_done(model, photos, tmp_path, capsys):
+    (photos / "empty.png").touch()
+    (photos / "text.png").write_text("not a picture")
+    whole = (photos / "grey.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.new("L", (50_000, 4)).save(photos / "wide.png")
+    assert upscale(model, photos, tmp_path / "missing.png", "-o", tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "colour.png", "grey.jpg"]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    for name in ("empty.png", "text.png", "cut.jpg", "wide.png", "missing.png"):
+        assert sum(name in line and line.startswith("sr3: ") for line in lines) == 1
+    assert any("200000x16" in line for line in lines)
+
+
+def test_when_nothing_could_be_done_the_code_is_2(model, tmp_path, capsys):
+    assert upscale(model, tmp_path / "missing.png", "-o", tmp_path / "out") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["upscale", "a.png"], "Missing option '-o'"),
+        (["upscale", "a.png", "-o", "out", "--steps", "0"], "sampling.steps = 0"),
+        (["upscale", "a.png", "-o", "out", "--model", "nothing"], "no packaged model"),
+        (["upscale", "a.png", "-o", "out", "--device", "tpu"], "--device tpu"),
+        (["upscale", "a.png", "-o", "out.xyz"], ".xyz is not a format sr3 writes"),
+        (["upscale", "a.png", "b/a.png", "-o", "out"], "would both become"),
+        (["train", "no-such-preset", "--data", ".", "--out", "run"], "no preset has this name"),
+        (["train", "tiny-x4", "--data", "nowhere", "--out", "run"], "no such file or folder"),
+        (["train", "tiny-x4", "--data", ".", "--out", "run", "--max-time", "soon"], "25m"),
+        (["inspect", "nothing"], "no packaged model"),
+        (["dance"], "No such command"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_code_2(arguments, complaint, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "upscale" and "--model" not in arguments:
+        arguments = [*arguments, "--model", model]
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert error.startswith("sr3: ")
+
+
+def test_an_input_is_never_replaced(model, photos, capsys):
+    before = (photos / "colour.png").read_bytes()
+    assert upscale(model, photos / "colour.png", "-o", photos, "--overwrite") == 2
+    assert "would replace an input" in capsys.readouterr().err
+    assert (photos / "colour.png").read_bytes() == before
+
+
+def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, capsys):
+    folder = tmp_path / "learn"
+    folder.mkdir()
+    for k in range(6):
+        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k} é.png")
+    arguments = ["train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert run([*arguments, "--set", "training.steps=4", "--set", "training.batch=2", "--set", "sampling.steps=2"]) == 0
+    assert "step 4: psnr" in capsys.readouterr().out
+    assert upscale(str(tmp_path / "run"), photos / "colour.png", "-o", tmp_path / "out") == 0
+    assert run(["inspect", str(tmp_path / "run"), "--json"]) == 0
+    described = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (described["step"], described["config"]["training"]["batch"]) == (4, 2)
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_a_training_run(tmp_path):
+    folder = tmp_path / "learn"
+    folder.mkdir()
+    for k in range(6):
+        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}.png")
+    command = [sys.executable, "-m", "sr3", "train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run")]
+    settings = ["--set", "training.steps=1000000", "--set", "training.validate_every=1000000"]
+    process = subprocess.Popen(
+        [*command, *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    while "step 100" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped and saved" in errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_half_written(model, tmp_path):
+    Image.fromarray(smooth(64, 64)).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "sr3", "upscale", str(tmp_path / "a.png"), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*command, "--model", model, "--steps", "4000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_help_answers_without_loading_torch():
+    code = (
+        "import sys; from sr3.cli.app import run\n"
+        "try: run(['--help'])\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def test_models_are_listed_as_one_json_object(capsys):
+    assert run(["models", "--json"]) == 0
+    assert {"packaged", "presets"} == set(json.loads(capsys.readouterr().out))

@@ -1,0 +1,51 @@
+"""One thread, deterministic algorithms, checked shapes, the same examples every time, and no network."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+DIFFUSION = Path(__file__).parents[1] / "src" / "sr3" / "diffusion"
+
+# Samplers stay outside the hook: it turns a generator into a plain function, and torch.no_grad then misses the
+# body. Their shapes are checked in the formulas they call.
+install_import_hook(
+    ["sr3.networks", "sr3.metrics", *(f"sr3.diffusion.{file.stem}" for file in DIFFUSION.glob("[!_]*.py"))],
+    "beartype.beartype",
+)
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
+
+LOCAL = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """Refuse connections to other machines; names and pipes of this one are free."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(method):
+        def reach(self, address):
+            if isinstance(address, tuple) and address[0] not in LOCAL:
+                raise RuntimeError(f"a test may not reach the network, this one tried {address}")
+            return method(self, address)
+
+        return reach
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_weights():
+    """Start torch's own stream, which initialises layers, at the same place in every test."""
+    torch.manual_seed(0)

@@ -1,0 +1,111 @@
+"""How a training pair is made."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pictures import Pictures, smooth
+from sr3.data.dataset import PairDataset, PairRecipe, augment
+from sr3.errors import DataError
+
+
+def recipe(crop=0, kind="none", cache_gib=1.0) -> PairRecipe:
+    return PairRecipe(scale=4, crop=crop, augment=kind, cache_gib=cache_gib)
+
+
+def test_the_low_resolution_image_is_pillows_to_rounding():
+    array = smooth(64, 96)
+    low_res = PairDataset(Pictures(array), recipe()).whole(0).low_res
+    ours = ((low_res + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    theirs = np.asarray(Image.fromarray(array).resize((24, 16), Image.Resampling.BICUBIC)).astype(float)
+    assert np.abs(ours - theirs).max() <= 2  # Pillow rounds between its two passes as well
+    channels = [Image.fromarray(array[..., c].astype(np.float32)) for c in range(3)]
+    exact = np.dstack([np.asarray(c.resize((24, 16), Image.Resampling.BICUBIC)) for c in channels])
+    assert np.abs(ours - exact.clip(0, 255)).max() <= 0.501
+
+
+def test_the_condition_is_the_low_resolution_image_enlarged():
+    pair = PairDataset(Pictures(smooth(64, 64)), recipe()).whole(0)
+    grey = np.stack(
+        [np.asarray(Image.fromarray(c).resize((64, 64), Image.Resampling.BICUBIC)) for c in pair.low_res.numpy()]
+    )
+    torch.testing.assert_close(pair.x, torch.from_numpy(grey), atol=1e-5, rtol=0)
+
+
+def test_a_crop_is_cut_from_both_pictures_at_the_same_place():
+    dataset = PairDataset(Pictures(smooth(96, 128)), recipe(crop=32))
+    whole = dataset.whole(0)
+    places = set()
+    for seed in range(20):
+        pair = dataset.pair(0, torch.Generator().manual_seed(seed))
+        found = [
+            (top, left)
+            for top in range(0, 65, 4)
+            for left in range(0, 97, 4)
+            if torch.equal(whole.y0[:, top : top + 32, left : left + 32], pair.y0)
+        ]
+        assert len(found) == 1
+        (top, left) = found[0]
+        torch.testing.assert_close(pair.x, whole.x[:, top : top + 32, left : left + 32], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            pair.low_res, whole.low_res[:, top // 4 : top // 4 + 8, left // 4 : left // 4 + 8], atol=0, rtol=0
+        )
+        places.add((top, left))
+    assert len(places) > 10
+
+
+def test_turning_a_pair_is_making_the_pair_of_the_turned_picture():
+    array = smooth(64, 64)
+    pair = PairDataset(Pictures(array), recipe()).whole(0)
+    for turn in range(8):
+        turned = augment(torch.from_numpy(array).permute(2, 0, 1), turn, "dihedral").permute(1, 2, 0).numpy().copy()
+        other = PairDataset(Pictures(turned), recipe()).whole(0)
+        torch.testing.assert_close(augment(pair.x, turn, "dihedral"), other.x, atol=0.017, rtol=0)
+
+
+def test_the_eight_symmetries_are_all_different_and_flip_uses_two():
+    image = torch.arange(4.0).reshape(1, 2, 2)
+    assert len({tuple(augment(image, turn, "dihedral").flatten().tolist()) for turn in range(8)}) == 8
+    assert len({tuple(augment(image, turn, "flip").flatten().tolist()) for turn in range(8)}) == 2
+    assert len({tuple(augment(image, turn, "none").flatten().tolist()) for turn in range(8)}) == 1
+
+
+def test_sides_are_cut_to_multiples_of_the_scale():
+    pair = PairDataset(Pictures(smooth(67, 97)), recipe()).whole(0)
+    assert pair.y0.shape == pair.x.shape == (3, 64, 96)
+    assert pair.low_res.shape == (3, 16, 24)
+
+
+def test_the_cache_changes_nothing():
+    with_cache, without = (PairDataset(Pictures(smooth(64, 64)), recipe(32, "flip", gib)) for gib in (1.0, 0.0))
+    for seed in (1, 1, 2):
+        a, b = (dataset.pair(0, torch.Generator().manual_seed(seed)) for dataset in (with_cache, without))
+        assert torch.equal(a.x, b.x)
+        assert torch.equal(a.y0, b.y0)
+
+
+def test_grey_pictures_have_one_channel():
+    dataset = PairDataset(Pictures(smooth(64, 64)[..., 0].copy()), recipe())
+    assert dataset.image_channels == 1
+    assert dataset.whole(0).y0.shape == (1, 64, 64)
+
+
+def test_pictures_of_two_kinds_are_refused_by_name():
+    dataset = PairDataset(Pictures(smooth(64, 64), smooth(64, 64)[..., 0].copy()), recipe())
+    with pytest.raises(DataError, match="picture 1: has 1 channels"):
+        dataset.whole(1)
+
+
+def test_a_picture_smaller_than_the_crop_is_refused_by_name():
+    with pytest.raises(DataError, match="picture 0: is 20x16, smaller than the crop of 32"):
+        PairDataset(Pictures(smooth(16, 20)), recipe(crop=32)).pair(0, torch.Generator())
+
+
+def test_a_damaged_picture_is_refused_by_name():
+    class Damaged(Pictures):
+        def read(self, index):
+            return super().read(index)[:200]
+
+    with pytest.raises(DataError, match="picture 0: cannot be decoded"):
+        PairDataset(Damaged(smooth(64, 64)), recipe())

@@ -1,0 +1,33 @@
+"""The order of training batches."""
+
+import torch
+
+from pictures import Pictures, smooth
+from sr3.data.dataset import PairDataset, PairRecipe
+from sr3.data.loader import batch_indices, batches
+
+
+def test_every_epoch_shows_every_image_once():
+    order = [k for step in range(6) for k in batch_indices(10, batch=5, seed=3, step=step)]
+    epochs = [order[:10], order[10:20], order[20:30]]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_a_batch_larger_than_the_epoch_goes_on_into_the_next():
+    assert sorted(batch_indices(3, batch=6, seed=0, step=0)) == [0, 0, 1, 1, 2, 2]
+
+
+def test_batches_are_a_function_of_seed_and_step():
+    pictures = Pictures(*(smooth(32, 48) // (k + 1) for k in range(5)))
+    dataset = PairDataset(pictures, PairRecipe(scale=4, crop=16, augment="dihedral", cache_gib=1.0))
+
+    def take(first_step: int, count: int, seed: int = 1) -> list[torch.Tensor]:
+        feed = batches(dataset, batch=3, seed=seed, first_step=first_step)
+        taken = [torch.stack(next(feed)) for _ in range(count)]
+        feed.close()
+        return taken
+
+    whole, resumed = take(0, 5), take(3, 2)
+    assert torch.equal(torch.stack(whole[3:]), torch.stack(resumed))
+    assert not torch.equal(torch.stack(whole[:2]), torch.stack(take(0, 2, seed=2)))

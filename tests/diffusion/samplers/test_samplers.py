@@ -1,0 +1,235 @@
+"""Samplers against data N(MEAN, STD^2) in every pixel, whose perfect denoiser has a closed form."""
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from sr3.diffusion.denoiser import Prediction
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.samplers import Step, ancestral, ddim, last
+from sr3.diffusion.schedule import cosine_grid, linear_grid
+
+MEAN, STD = 0.3, 0.5
+
+SAMPLERS = {
+    "ancestral": ancestral,
+    "ancestral-posterior": partial(ancestral, variance="posterior"),
+    "ddim": ddim,
+    "ddim-half": partial(ddim, eta=0.5),
+    "ddim-1": partial(ddim, eta=1.0),
+}
+
+
+def oracle(y, gamma):
+    """Give E[y0 | y] and the eps that agrees with it."""
+    gamma = gamma.to(y).reshape(-1, 1, 1, 1)
+    surprise = (y - gamma.sqrt() * MEAN) / (gamma * STD**2 + 1 - gamma)
+    return Prediction(MEAN + gamma.sqrt() * STD**2 * surprise, (1 - gamma).sqrt() * surprise)
+
+
+class Scripted(NoiseSource):
+    """Noise read from a list, one number an image for every draw."""
+
+    def __init__(self, *draws):
+        super().__init__([])
+        self.draws = list(draws)
+
+    def like(self, image):
+        return torch.as_tensor(self.draws.pop(0), dtype=image.dtype).reshape(-1, 1, 1, 1).expand(image.shape)
+
+
+def pixels(*values):
+    return torch.tensor(values, dtype=torch.float64).reshape(-1, 1, 1, 1)
+
+
+def variance_kept_and_added(gamma, gamma_next, name):
+    """Share of the predicted noise that stays and variance of the fresh noise, from the papers' own symbols."""
+    alpha = gamma / gamma_next
+    beta_tilde = (1 - gamma_next) / (1 - gamma) * (1 - alpha)
+    added = {
+        "ancestral": 1 - alpha,
+        "ancestral-posterior": beta_tilde,
+        "ddim": 0,
+        "ddim-half": 0.25 * beta_tilde,
+        "ddim-1": beta_tilde,
+    }[name]
+    return alpha, 0 if gamma_next == 1 else added
+
+
+def mean_of_step(y, gamma, gamma_next, name):
+    """Algorithm 2's mean, or DDIM's Eq. 12, as a function of the oracle's eps."""
+    eps = np.sqrt(1 - gamma) * (y - np.sqrt(gamma) * MEAN) / (gamma * STD**2 + 1 - gamma)
+    alpha, added = variance_kept_and_added(gamma, gamma_next, name)
+    if name.startswith("ancestral"):
+        return (y - (1 - alpha) / np.sqrt(1 - gamma) * eps) / np.sqrt(alpha)
+    y0 = (y - np.sqrt(1 - gamma) * eps) / np.sqrt(gamma)
+    return np.sqrt(gamma_next) * y0 + np.sqrt(1 - gamma_next - added) * eps
+
+
+def mean_and_variance(grid, name):
+    """Carry the mean and variance of N(0, 1) along the grid: every step is linear in y."""
+    mean, variance = 0.0, 1.0
+    for gamma, gamma_next in pairwise(grid.tolist()):
+        offset = mean_of_step(0.0, gamma, gamma_next, name)
+        slope = mean_of_step(1.0, gamma, gamma_next, name) - offset
+        _, added = variance_kept_and_added(gamma, gamma_next, name)
+        mean, variance = offset + slope * mean, slope**2 * variance + added
+    return mean, variance
+
+
+def exact_flow(y, gamma):
+    """Carry y at level gamma along the probability flow to the data: its quantile stays."""
+    return MEAN + STD * (y - np.sqrt(gamma) * MEAN) / np.sqrt(gamma * STD**2 + 1 - gamma)
+
+
+def test_ddim_converges_to_the_probability_flow_with_order_1():
+    y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
+    expected = exact_flow(y, 4.4e-5)
+    errors = [
+        (last(ddim(oracle, y, cosine_grid(steps), Scripted())) - expected).abs().max().item()
+        for steps in (16, 32, 64, 128)
+    ]
+    orders = -np.diff(np.log2(errors))
+    assert errors[-1] < 0.02
+    assert orders[-1] == pytest.approx(1, abs=0.03)
+    assert np.all(np.abs(orders - 1) < 0.15)
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.parametrize("grid", [linear_grid(6), cosine_grid(4), cosine_grid(1)], ids=str)
+def test_few_steps_give_the_mean_and_variance_of_the_linear_recursion(name, grid):
+    # The result is linear in the start and in every draw: one image for each, 1 there and 0 elsewhere.
+    draws = torch.eye(len(grid) - 1, dtype=torch.float64)
+    draws = torch.cat([torch.zeros(1, len(draws)), draws]).T
+    result = last(SAMPLERS[name](oracle, pixels(*draws[0]), grid, Scripted(*draws[1:]))).flatten()
+    mean, variance = mean_and_variance(grid, name)
+    assert result[0].item() == pytest.approx(mean, rel=1e-9)
+    assert (result[1:] - result[0]).square().sum().item() == pytest.approx(variance, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_many_steps_give_the_distribution_of_the_data(name):
+    noise = NoiseSource(range(4))
+    y = noise.draw((1, 60, 100))
+    samples = last(SAMPLERS[name](oracle, y, cosine_grid(300), noise))
+    # 24,000 draws: the standard errors are STD / 155 and STD / 219.
+    assert samples.mean().item() == pytest.approx(MEAN, abs=4 * STD / 155)
+    assert samples.std().item() == pytest.approx(STD, abs=4 * STD / 219)
+
+
+# One step by hand from gamma 0.25 to 0.64: alpha = 0.390625, 1 - alpha = 0.609375,
+# posterior variance = 0.36 x 0.609375 / 0.75 = 0.2925, posterior mean = 0.65 y0 + 0.3 y.
+GRID = torch.tensor([0.25, 0.64, 1.0], dtype=torch.float64)
+EPS = 0.75**0.5  # of y = 1 at y0 = 0.5
+
+
+def half(y, gamma):
+    """Predict y0 = 0.5 whatever is seen."""
+    gamma = gamma.to(y).reshape(-1, 1, 1, 1)
+    return Prediction(torch.full_like(y, 0.5), (y - gamma.sqrt() * 0.5) / (1 - gamma).sqrt())
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "deviation"),
+    [
+        ("ancestral", 0.625, 0.609375**0.5),
+        ("ancestral-posterior", 0.625, 0.2925**0.5),
+        ("ddim", 0.4 + 0.6 * EPS, 0),
+        ("ddim-half", 0.4 + 0.286875**0.5 * EPS, 0.073125**0.5),
+        ("ddim-1", 0.4 + 0.0675**0.5 * EPS, 0.2925**0.5),
+    ],
+)
+def test_one_step_is_that_made_by_hand(name, mean, deviation):
+    draws = [0.0, 1.0, -2.0]
+    step = next(SAMPLERS[name](half, pixels(1, 1, 1), GRID, Scripted(draws)))
+    assert step.y.flatten().tolist() == pytest.approx([mean + deviation * draw for draw in draws])
+    assert step.y0.flatten().tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_the_last_step_adds_no_noise_and_is_the_predicted_picture(name):
+    noise = Scripted([0.7, -0.7], [100.0, 100.0])
+    steps = list(SAMPLERS[name](oracle, pixels(0.1, -2), GRID, noise))
+    torch.testing.assert_close(steps[-1].y, steps[-1].y0)
+    assert len(noise.draws) == (2 if name == "ddim" else 1)
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_each_step_shows_the_prediction_from_the_state_before_it(name):
+    grid, start = cosine_grid(5), pixels(0.5, -1)
+    seen = []
+
+    def denoise(y, gamma):
+        seen.append((y, gamma))
+        return oracle(y, gamma)
+
+    steps = list(SAMPLERS[name](denoise, start, grid, NoiseSource([1, 2])))
+    assert len(steps) == len(seen) == 5
+    states = [start, *(step.y for step in steps)]
+    for (y, gamma), level, state, step in zip(seen, grid, states, steps, strict=False):
+        assert torch.equal(y, state)
+        assert torch.equal(gamma, level.repeat(2))
+        assert torch.equal(step.y0, oracle(y, gamma).y0)
+
+
+def test_algorithm_2_samples_with_the_forward_variance_unless_told():
+    first, second = (
+        last(sampler(oracle, pixels(1), cosine_grid(4), NoiseSource([3])))
+        for sampler in (ancestral, partial(ancestral, variance="forward"))
+    )
+    assert torch.equal(first, second)
+
+
+def test_ddim_is_deterministic_unless_told():
+    first, second = (last(ddim(oracle, pixels(1), cosine_grid(4), NoiseSource([seed]))) for seed in (3, 4))
+    assert torch.equal(first, second)
+
+
+def test_ddim_at_eta_1_is_ancestral_with_the_posterior_variance():
+    first, second = (
+        last(SAMPLERS[name](oracle, pixels(1, 2), cosine_grid(7), NoiseSource([3, 4])))
+        for name in ("ddim-1", "ancestral-posterior")
+    )
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_an_image_alone_is_sampled_as_it_is_in_a_batch(name):
+    def sample(seeds):
+        noise = NoiseSource(seeds)
+        return last(SAMPLERS[name](oracle, noise.draw((3, 4, 5)), cosine_grid(6), noise))
+
+    together = sample([7, 8, 9])
+    for k, seed in enumerate((7, 8, 9)):
+        assert torch.equal(sample([seed])[0], together[k])
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_samplers_make_no_graph_and_leave_the_mode_of_the_caller(name):
+    weight = torch.ones((), requires_grad=True)
+    modes = []
+
+    def denoise(y, gamma):
+        modes.append(torch.is_grad_enabled())
+        y0, eps = oracle(y, gamma)
+        return Prediction(y0 * weight, eps * weight)
+
+    for step in SAMPLERS[name](denoise, pixels(1), cosine_grid(3), NoiseSource([0])):
+        assert torch.is_grad_enabled()
+        assert not step.y.requires_grad
+        assert not step.y0.requires_grad
+    assert modes == [False] * 3
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_samplers_leave_the_start_alone(name):
+    start = pixels(1, 2)
+    last(SAMPLERS[name](oracle, start, cosine_grid(3), NoiseSource([0, 1])))
+    assert torch.equal(start, pixels(1, 2))
+
+
+def test_the_last_state_is_the_result():
+    assert last(iter([Step(pixels(1), pixels(2)), Step(pixels(3), pixels(4))])).item() == 3

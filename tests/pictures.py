@@ -1,0 +1,51 @@
+"""Pictures and models for tests, made on the spot."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sr3.build import build_denoiser
+from sr3.checkpoint import ModelInfo, write_model
+from sr3.presets import preset
+
+
+def smooth(height: int, width: int, *, seed: int = 0) -> np.ndarray:
+    """A colour picture with gradients and edges, uint8 (h, w, 3)."""
+    coarse = np.random.default_rng(seed).random((height // 8 + 2, width // 8 + 2, 3)) * 255
+    picture = Image.fromarray(coarse.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(picture).copy()
+
+
+class Pictures:
+    """A source of arrays, encoded as PNG."""
+
+    def __init__(self, *arrays: np.ndarray):
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def name(self, index: int) -> str:
+        return f"picture {index}"
+
+    def read(self, index: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(self.arrays[index]).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def write_random_model(path: Path, *, image_channels: int = 3, seed: int = 0) -> Path:
+    """A model file of the tiny preset with weights drawn at random."""
+    config = preset("tiny-x4")
+    denoiser = build_denoiser(config, image_channels=image_channels)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {
+        name: weight + 0.05 * torch.randn(weight.shape, generator=generator)
+        for name, weight in denoiser.network.state_dict().items()
+    }
+    info = ModelInfo(name="random", image_channels=image_channels, step=1, config=config)
+    write_model(path, info, weights, dtype=torch.float32)
+    return path

@@ -1,0 +1,144 @@
+"""Training: it learns, resumes, stops in order, and its loss is what it was."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pictures import Pictures, smooth
+from sr3.checkpoint import read_model
+from sr3.config import Config, apply_settings
+from sr3.errors import CheckpointError, DataError, TrainingError
+from sr3.presets import preset
+from sr3.training.loop import Saved, Stepped, Validated, train
+from sr3.training.run_dir import open_run
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
+SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
+CPU = torch.device("cpu")
+
+
+def tiny(*settings: str) -> Config:
+    return apply_settings(preset("tiny-x4"), ["training.steps=6", "training.batch=2", "sampling.steps=2", *settings])
+
+
+def run_to_end(path: Path, config: Config, source=SOURCE, *, max_seconds: float = 1e9) -> list[object]:
+    return list(train(config, source, open_run(path, config), device=CPU, max_seconds=max_seconds))
+
+
+def state_of(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path / "state.safetensors")
+
+
+def test_twenty_steps_lose_what_they_lost_when_this_was_written(tmp_path):
+    config = tiny("training.steps=20", "training.validate_every=100")
+    losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
+    assert losses == pytest.approx(json.loads(GOLDEN.read_text())["losses"], rel=1e-4)
+
+
+def test_training_learns(tmp_path):
+    config = tiny("training.steps=60", "training.batch=4", "training.validate_every=1000")
+    losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
+    events = run_to_end(tmp_path / "run", tiny("training.validate_every=3", "training.save_every=2"))
+    assert [event.step for event in events if isinstance(event, Stepped)] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events if isinstance(event, Validated)] == [3, 6]
+    assert [event.step for event in events if isinstance(event, Saved)] == [2, 4, 6]
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["README.txt", "config.toml", "metrics.jsonl", "model.safetensors", "samples", "state.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["0000003.png", "0000006.png"]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"psnr", "psnr_bicubic", "consistency", "sharpness"} <= set(lines[-1])
+    model = read_model(tmp_path / "run" / "model.safetensors")
+    assert (model.info.step, model.info.image_channels) == (6, 3)
+    assert model.info.results["psnr"] == pytest.approx(lines[-1]["psnr"])
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
+    run_to_end(tmp_path / "whole", tiny())
+    config = tiny()
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, max_seconds=1e9)) as events:
+        for event in events:
+            if event == Saved or (isinstance(event, Stepped) and event.step == 3):
+                break
+    assert read_model(tmp_path / "parts" / "model.safetensors").info.step == 3
+    events = run_to_end(tmp_path / "parts", config)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [4, 5, 6]
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_time_given_ends_a_run_with_a_usable_model(tmp_path):
+    run_to_end(tmp_path / "run", tiny(), max_seconds=0.0)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    events = run_to_end(tmp_path / "run", tiny("training.steps=1000000"), max_seconds=0.5)
+    assert isinstance(events[-1], Saved)
+    assert read_model(tmp_path / "run" / "model.safetensors").info.step == events[-1].step
+
+
+def test_a_finished_run_has_nothing_to_do(tmp_path):
+    run_to_end(tmp_path / "run", tiny())
+    assert run_to_end(tmp_path / "run", tiny()) == []
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
+    config = tiny("training.save_every=2")
+    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, max_seconds=1e9)) as events:
+        next(events)
+    path = tmp_path / "run" / "state.safetensors"
+    before = path.read_bytes()
+    broken = tiny("training.save_every=2", "optimizer.learning_rate=1e30", "optimizer.warmup=0")
+    with pytest.raises(TrainingError, match=r"step \d+: the (loss is (nan|inf)|weights are no longer finite)"):
+        run_to_end(tmp_path / "run", broken)
+    assert len(before) == path.stat().st_size
+    assert read_model(tmp_path / "run" / "model.safetensors").info.step <= 2
+
+
+def test_a_run_of_other_settings_is_not_overwritten(tmp_path):
+    run_to_end(tmp_path / "run", tiny())
+    with pytest.raises(TrainingError, match=r"other settings of \[network\]"):
+        open_run(tmp_path / "run", tiny("network.width=32"))
+
+
+def test_a_folder_with_something_else_is_not_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="is not a run of sr3"):
+        open_run(tmp_path, tiny())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    run_to_end(tmp_path / "run", tiny())
+    path = tmp_path / "run" / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        run_to_end(tmp_path / "run", tiny("training.steps=8"))
+
+
+def test_too_few_images_are_refused(tmp_path):
+    with pytest.raises(DataError, match="too few to hold out 2"):
+        run_to_end(tmp_path / "run", tiny(), Pictures(*SOURCE.arrays[:3]))
+
+
+def test_held_out_images_are_not_trained_on(tmp_path):
+    seen: set[int] = set()
+
+    class Watched(Pictures):
+        def read(self, index):
+            seen.add(index)
+            return super().read(index)
+
+    source = Watched(*SOURCE.arrays)
+    run_to_end(tmp_path / "run", tiny("training.validate_every=100", "training.steps=30"), source)
+    learning = {0, 1, 2, 3, 4, 5} - {round(0.5 * 6 / 2), round(1.5 * 6 / 2)}
+    assert learning <= seen
+    # The first held-out image is looked at once to learn its channels; the others only in validation.
+    events = run_to_end(tmp_path / "other", tiny("training.steps=4"), source)
+    assert any(isinstance(event, Validated) for event in events)
