@@ -210,3 +210,50 @@ def test_help_answers_without_loading_torch():
 def test_models_are_listed_as_one_json_object(capsys):
     assert run(["models", "--json"]) == 0
     assert {"packaged", "presets"} == set(json.loads(capsys.readouterr().out))
+
+
+def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_path, capsys, monkeypatch):
+    def no_work(*_, **__):
+        raise AssertionError("sampling began")
+
+    monkeypatch.setattr("sr3.inference.upscaler.Upscaler.samples", no_work)
+    assert upscale(model, photos / "clear.webp", "-o", tmp_path / "flat.jpg") == 2
+    assert "transparency" in capsys.readouterr().err
+    (tmp_path / "file").write_text("in the way")
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "file") == 2
+    assert "cannot be made a folder" in capsys.readouterr().err
+
+
+def test_only_missing_samples_are_drawn(model, photos, tmp_path):
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
+    first, second, third = sorted((tmp_path / "out").iterdir())
+    kept = second.read_bytes()
+    second.unlink()
+    first.write_bytes(b"mine")
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
+    assert first.read_bytes() == b"mine"
+    assert second.read_bytes() == kept
+    assert third.exists()
+
+
+def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
+    from sr3.inference.upscaler import Upscaler
+
+    samples = Upscaler.samples
+
+    def starved(self, low_res, **options):
+        if low_res.shape[-1] == 24:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return samples(self, low_res, **options)
+
+    monkeypatch.setattr(Upscaler, "samples", starved)
+    assert upscale(model, photos, "-o", tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "grey.jpg"]
+    assert "colour.png: the memory ran out" in capsys.readouterr().err
+
+
+def test_formats_that_are_only_read_become_png(model, tmp_path):
+    Image.fromarray(smooth(8, 8)).save(tmp_path / "a.gif")
+    Image.fromarray(smooth(8, 8)).save(tmp_path / "b", "JPEG")
+    assert upscale(model, tmp_path / "a.gif", tmp_path / "b", "-o", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.gif.png", "b.png"]

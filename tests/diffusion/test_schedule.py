@@ -159,11 +159,19 @@ def test_one_step_is_a_grid(family):
     np.testing.assert_allclose(family(1), [4.4e-5, 1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("num_steps", [0, -1])
-def test_grids_of_no_step_are_refused(family, num_steps):
-    with pytest.raises(GridError):
-        family(num_steps)
+def test_grids_of_no_step_are_refused(num_steps):
+    with pytest.raises(GridError, match=f"no linear schedule of {num_steps} steps"):
+        linear_grid(num_steps)
+    for family in (cosine_grid, log_snr_grid):
+        with pytest.raises(GridError, match=f"at least 1 step, got {num_steps}"):
+            family(num_steps)
+
+
+@pytest.mark.parametrize("levels", [[], [1.0]])
+def test_one_level_is_no_grid(levels):
+    with pytest.raises(GridError, match="at least two"):
+        check_grid(double(*levels))
 
 
 def test_a_linear_grid_has_linear_betas():

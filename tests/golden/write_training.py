@@ -1,11 +1,11 @@
-"""Write the losses of twenty steps anew: run it when a change of the loss is meant, and say why in the commit."""
+"""Write the losses of twenty steps anew, when a change of the loss is meant; say why in the commit.
+
+PYTHONPATH=tests:tests/training python tests/golden/write_training.py
+"""
 
 import json
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "training")]
 
 import torch
 from test_loop import GOLDEN, run_to_end, tiny

@@ -1,6 +1,5 @@
 """`sr3 upscale`: pictures in, larger pictures out."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,21 +38,20 @@ def upscale(
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile)
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)
     request = Request(sampling, seed=seed, samples=samples, overwrite=overwrite)
-    failed = 0
+    failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs)) as display:
         for event in upscale_files(upscaler, jobs, request):
-            failed += show(display, event, jobs)
+            failed += show(display, event, numbers)
     return 0 if failed == 0 else 2 if failed == len(jobs) else 1
 
 
-def show(display: "Display", event: "FileEvent", jobs: "Sequence[Job]") -> int:
+def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> int:
     """Put an event on the screen and return how many pictures failed by it."""
     from sr3.inference.jobs import Done, Failed, Refined, Skipped
 
     match event:
         case Refined(job, step, steps):
-            number = jobs.index(job)
-            display.advance(f"[{number + 1}/{len(jobs)}] {job.source.name}", number + step / steps)
+            display.advance(f"[{numbers[job] + 1}/{len(numbers)}] {job.source.name}", numbers[job] + step / steps)
         case Done(job, written, size_in, size_out, seconds):
             sizes = f"{size_in[0]}x{size_in[1]} -> {size_out[0]}x{size_out[1]}"
             display.say(f"{job.source}: {sizes} in {seconds:.1f} s: {', '.join(map(str, written))}")

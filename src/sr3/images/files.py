@@ -29,6 +29,7 @@ __all__ = [
     "WRITABLE_SUFFIXES",
     "Metadata",
     "Picture",
+    "check_can_hold",
     "list_pictures",
     "read_picture",
     "to_pillow",
@@ -123,11 +124,7 @@ def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     has no dots an inch; BMP has nothing else). A TIFF is not compressed.
     Raises ImageError when the format cannot hold the picture or the file cannot be written.
     """
-    kind = _WRITABLE.get(path.suffix.lower())
-    if kind is None:
-        known = ", ".join(_WRITABLE)
-        raise _refusal(path, f"has a suffix that names no format to write; use one of {known}")
-    _check_can_hold(path, kind, picture)
+    kind = check_can_hold(path, picture)
     if not 1 <= quality <= 100:
         raise _refusal(path, f"cannot have quality {quality}; use 1 to 100")
     with _named_warnings(path):
@@ -249,12 +246,18 @@ def _grey16(path: Path, image: Image.Image, metadata: Metadata) -> Picture:
     return Picture(values.float().div_(32767.5).sub_(1), alpha, 16, metadata)
 
 
-def _check_can_hold(path: Path, kind: str, picture: Picture) -> None:
+def check_can_hold(path: Path, picture: Picture) -> str:
+    """Return the format that path's suffix names; ImageError when there is none or it cannot hold the picture."""
+    kind = _WRITABLE.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(_WRITABLE)
+        raise _refusal(path, f"has a suffix that names no format to write; use one of {known}")
     side = max(picture.height, picture.width)
     if side > _MAX_SIDE.get(kind, side):
         raise _refusal(path, f"cannot hold {side} pixels a side, {kind} ends at {_MAX_SIDE[kind]}; use .png")
     if kind in _OPAQUE_FORMATS and picture.alpha is not None and bool((picture.alpha < 1).any()):
         raise _refusal(path, f"cannot hold transparency, {kind} has none; use .png")
+    return kind
 
 
 def _encode(path: Path, kind: str, picture: Picture, quality: int) -> bytes:

@@ -9,20 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ImageError
 from sr3.images.alpha import fill_transparent
-from sr3.images.files import (
-    PICTURE_SUFFIXES,
-    WRITABLE_SUFFIXES,
-    Picture,
-    list_pictures,
-    read_picture,
-    write_picture,
-)
+from sr3.images.files import WRITABLE_SUFFIXES, Picture, check_can_hold, list_pictures, read_picture, write_picture
 from sr3.images.resize import upsample
 from sr3.inference.memory import check_fits
 from sr3.inference.upscaler import Upscaler
@@ -102,13 +96,13 @@ def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
     output is a folder, or a picture's path when there is one input file. Results keep their names; formats that
     are only read become PNG. Raises ImageError when two results would have one name, or one would replace an input.
     """
-    single = len(inputs) == 1 and not inputs[0].is_dir()
-    if single and output.suffix.lower() in WRITABLE_SUFFIXES and not output.is_dir():
+    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
+        if output.suffix.lower() not in WRITABLE_SUFFIXES:
+            raise ImageError(
+                f"{output}: {output.suffix} is not a format sr3 writes ({', '.join(WRITABLE_SUFFIXES)}); "
+                "if it is to be a folder, create it first"
+            )
         jobs = [Job(inputs[0], output)]
-    elif single and output.suffix and not output.exists() and output.suffix.lower() != inputs[0].suffix.lower():
-        raise ImageError(
-            f"{output}: {output.suffix} is not a format sr3 writes; use {', '.join(WRITABLE_SUFFIXES)}, or a folder"
-        )
     else:
         sources = [p for path in inputs for p in (list_pictures(path) if path.is_dir() else [path])]
         jobs = [Job(source, output / _result_name(source)) for source in sources]
@@ -117,8 +111,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
 
 
 def _result_name(source: Path) -> str:
-    readable_only = source.suffix.lower() in PICTURE_SUFFIXES and source.suffix.lower() not in WRITABLE_SUFFIXES
-    return f"{source.name}.png" if readable_only or not source.suffix else source.name
+    return source.name if source.suffix.lower() in WRITABLE_SUFFIXES else f"{source.name}.png"
 
 
 def _check_distinct(jobs: Sequence[Job]) -> None:
@@ -128,9 +121,19 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
         if target in seen:
             raise ImageError(f"{seen[target]} and {job.source} would both become {job.target}; run them apart")
         seen[target] = job.source
+    inputs = {identity for job in jobs if (identity := _identity(job.source))}
     for job in jobs:
-        if job.target.exists() and any(other.source.exists() and job.target.samefile(other.source) for other in jobs):
+        if _identity(job.target) in inputs:
             raise ImageError(f"{job.target}: the result would replace an input; give another folder with -o")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell a file from all others, whatever path leads to it; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> Iterator[FileEvent]:
@@ -140,29 +143,43 @@ def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> 
             yield from _upscale_file(upscaler, job, request)
         except ImageError as error:
             yield Failed(job, str(error))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "alloc" not in str(error):  # torch's own kind of MemoryError
+                raise
+            yield Failed(job, f"{job.source}: the memory ran out; use a smaller --tile or a smaller picture")
 
 
 def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
     began = time.monotonic()
     targets = [_numbered(job.target, k, request.samples) for k in range(request.samples)]
-    if not request.overwrite and all(target.exists() for target in targets):
+    wanted = [k for k, target in enumerate(targets) if request.overwrite or not target.exists()]
+    if not wanted:
         yield Skipped(job)
         return
-    picture = read_picture(job.source)
+    picture, steps = read_picture(job.source), request.sampling.steps
     check_fits(job.source, picture.width, picture.height, upscaler.scale)
     low_res = to_condition(picture, upscaler)
-    for k, target in enumerate(targets):
-        seeds = [mix_seed(request.seed, k)] * len(low_res)
-        image = low_res
+    _check_target(job.target, picture, upscaler.scale)
+    for done, k in enumerate(wanted):
+        seeds, image = [mix_seed(request.seed, k)] * len(low_res), low_res
         for step, guess in enumerate(upscaler.samples(low_res, sampling=request.sampling, seeds=seeds), start=1):
             image = guess
-            yield Refined(job, k * request.sampling.steps + step, request.samples * request.sampling.steps)
-        result = to_picture(image, picture, upscaler.scale)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(target, result)
+            yield Refined(job, done * steps + step, len(wanted) * steps)
+        write_picture(targets[k], to_picture(image, picture, upscaler.scale))
     size = (picture.width, picture.height)
     size_out = (size[0] * upscaler.scale, size[1] * upscaler.scale)
-    yield Done(job, tuple(targets), size, size_out, time.monotonic() - began)
+    yield Done(job, tuple(targets[k] for k in wanted), size, size_out, time.monotonic() - began)
+
+
+def _check_target(target: Path, picture: Picture, scale: int) -> None:
+    """Raise ImageError before the work when the result could not be written after it; create its folder."""
+    height, width = picture.height * scale, picture.width * scale
+    blank = torch.zeros(1, 1, 1, 1).expand(1, len(picture.pixels), height, width)
+    check_can_hold(target, to_picture(blank, picture, scale))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{target.parent}: cannot be made a folder ({error.strerror}); give another -o") from error
 
 
 def _numbered(target: Path, k: int, samples: int) -> Path:
