@@ -92,7 +92,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error}); fetch or copy it again") from error
     if _KEY not in metadata:
         raise CheckpointError(f"{path}: safetensors, but not written by sr3; give a model that sr3 trained")
-    description = json.loads(metadata[_KEY])
+    try:
+        description = dict(json.loads(metadata[_KEY]))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: its settings are damaged ({error}); fetch or copy it again") from error
     found = description.pop("format", None)
     if not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise CheckpointError(f"{path}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")

@@ -31,11 +31,11 @@ Level = Annotated[int, Field(ge=0)]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class NetworkConfig(_Settings):
-    """The U-Net (section 3, Table A.1)."""
+    """The U-Net (section 2.4, Table A.1)."""
 
     width: Annotated[int, Field(ge=8, multiple_of=4)] = 128
     """Channels of the finest level."""
@@ -155,7 +155,7 @@ class SamplingConfig(_Settings):
     """How samples are drawn when the user does not say. The paper: Algorithm 2 in at most 100 steps."""
 
     sampler: Literal["ancestral", "ancestral-posterior", "ddim"] = "ancestral"
-    """ancestral: Algorithm 2; ancestral-posterior: with the variance of Eq. 5; ddim: deterministic."""
+    """ancestral: Algorithm 2; ancestral-posterior: with the variance of Eq. 4; ddim: deterministic."""
     steps: Annotated[int, Field(ge=1, le=4000)] = 100
     """Refinement steps, one network call each."""
     grid: Literal["linear", "cosine", "log_snr"] = "linear"
@@ -181,7 +181,7 @@ class Config(_Settings):
     def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
         """Check a tree of settings; ConfigError names the field, the value and the reason."""
         try:
-            return Config.model_validate_json(json.dumps(tree), strict=False)
+            return Config.model_validate_json(json.dumps(tree, default=str), strict=False)
         except ValidationError as error:
             raise ConfigError(f"{where}: {_first_complaint(error)}") from error
 

@@ -114,6 +114,8 @@ def test_when_nothing_could_be_done_the_code_is_2(model, tmp_path, capsys):
         (["upscale", "a.png", "-o", "out", "--model", "nothing"], "no packaged model"),
         (["upscale", "a.png", "-o", "out", "--device", "tpu"], "--device tpu"),
         (["upscale", "a.png", "-o", "out.xyz"], ".xyz is not a format sr3 writes"),
+        (["upscale", "a.png", "-o", "out", "--tile", "60"], "needs windows of at least 68 pixels"),
+        (["upscale", "a.png", "-o", "out", "--grid", "square"], "sampling.grid"),
         (["upscale", "a.png", "b/a.png", "-o", "out"], "would both become"),
         (["train", "no-such-preset", "--data", ".", "--out", "run"], "no preset has this name"),
         (["train", "tiny-x4", "--data", "nowhere", "--out", "run"], "no such file or folder"),
@@ -131,6 +133,13 @@ def test_what_the_user_can_mend_is_one_line_and_code_2(arguments, complaint, mod
     assert complaint in error
     assert error.count("\n") == 1
     assert error.startswith("sr3: ")
+
+
+def test_a_numbered_sample_never_replaces_an_input(model, photos, capsys):
+    source = photos / "colour.png"
+    source.rename(photos / "colour-1.png")
+    assert upscale(model, photos / "colour-1.png", "-o", photos / "colour.png", "--samples", 2, "--overwrite") == 2
+    assert "would replace an input" in capsys.readouterr().err
 
 
 def test_an_input_is_never_replaced(model, photos, capsys):

@@ -1,5 +1,7 @@
 """How a training pair is made."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 
 from pictures import Pictures, smooth
 from sr3.data.dataset import PairDataset, PairRecipe, augment
+from sr3.data.loader import make_batch
 from sr3.errors import DataError
 
 
@@ -98,7 +101,7 @@ def test_pictures_of_two_kinds_are_refused_by_name():
 
 
 def test_a_picture_smaller_than_the_crop_is_refused_by_name():
-    with pytest.raises(DataError, match="picture 0: is 20x16, smaller than the crop of 32"):
+    with pytest.raises(DataError, match="picture 0: is 20x16, but a side needs 32 pixels"):
         PairDataset(Pictures(smooth(16, 20)), recipe(crop=32)).pair(0, torch.Generator())
 
 
@@ -109,3 +112,38 @@ def test_a_damaged_picture_is_refused_by_name():
 
     with pytest.raises(DataError, match="picture 0: cannot be decoded"):
         PairDataset(Damaged(smooth(64, 64)), recipe())
+
+
+def test_whole_images_are_turned_too():
+    dataset = PairDataset(Pictures(smooth(32, 48)), recipe(crop=0, kind="flip"))
+    whole = dataset.whole(0)
+    seen = {bool(torch.equal(dataset.pair(0, torch.Generator().manual_seed(seed)).y0, whole.y0)) for seed in range(10)}
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_pixels_that_would_be_cut_to_8_bits_are_refused(mode):
+    class Deep(Pictures):
+        def read(self, index):
+            buffer = io.BytesIO()
+            Image.fromarray(self.arrays[index]).save(buffer, "TIFF")
+            return buffer.getvalue()
+
+    array = np.full((16, 16), 1000, dtype=np.uint16 if mode == "I;16" else np.float32)
+    with pytest.raises(DataError, match=f"picture 0: has pixels of kind {mode}"):
+        PairDataset(Deep(array), recipe())
+
+
+def test_hidden_colours_are_not_learnt():
+    opaque = np.dstack([smooth(16, 16), np.full((16, 16), 255, np.uint8)])
+    assert PairDataset(Pictures(opaque), recipe()).image_channels == 3
+    clear = opaque.copy()
+    clear[0, 0, 3] = 0
+    with pytest.raises(DataError, match="partly transparent"):
+        PairDataset(Pictures(clear), recipe())
+
+
+def test_images_of_different_sizes_in_one_batch_are_named():
+    dataset = PairDataset(Pictures(smooth(32, 32), smooth(32, 48)), recipe())
+    with pytest.raises(DataError, match=r"picture . \(\d+x32\), picture . \(\d+x32\); set data\.crop"):
+        make_batch(dataset, batch=2, seed=0, step=0)

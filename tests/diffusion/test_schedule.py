@@ -222,10 +222,10 @@ def test_the_remedy_for_a_few_steps_is_a_cosine_grid(num_steps, remedy):
 
 @pytest.mark.parametrize(
     "levels",
-    [[], [1.0], [0.001, 0.5], [0.001, 0.5, 0.5, 1.0], [0.005, 0.001, 1.0], [0.0, 0.5, 1.0], [-0.1, 1.0], [0.001, 1.1]],
+    [[0.001, 0.5], [0.001, 0.5, 0.5, 1.0], [0.005, 0.001, 1.0], [0.0, 0.5, 1.0], [-0.1, 1.0], [0.001, 1.1]],
 )
 def test_levels_that_are_no_grid_are_refused(levels):
-    with pytest.raises(GridError):
+    with pytest.raises(GridError, match="rises strictly and ends at 1"):
         check_grid(double(*levels))
 
 

@@ -55,6 +55,7 @@ def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["0000003.png", "0000006.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {"psnr", "psnr_bicubic", "consistency", "sharpness"} <= set(lines[-1])
+    assert {"step", "loss", "learning_rate", "images_per_second"} == set(lines[-2])
     model = read_model(tmp_path / "run" / "model.safetensors")
     assert (model.info.step, model.info.image_channels) == (6, 3)
     assert model.info.results["psnr"] == pytest.approx(lines[-1]["psnr"])
@@ -73,6 +74,35 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_dropout_too_follows_from_seed_and_step(tmp_path):
+    config = tiny("network.dropout=0.3", "training.steps=4", "training.validate_every=100")
+    run_to_end(tmp_path / "whole", config)
+    torch.manual_seed(99)
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, max_seconds=1e9)) as events:
+        next(events)
+    run_to_end(tmp_path / "parts", config)
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_figures_survive_a_resume(tmp_path):
+    run_to_end(tmp_path / "run", tiny("training.validate_every=3"))
+    before = read_model(tmp_path / "run" / "model.safetensors").info.results
+    assert before["step"] == 6
+    config = tiny("training.steps=100", "training.validate_every=90")
+    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, max_seconds=1e9)) as events:
+        next(events)
+    after = read_model(tmp_path / "run" / "model.safetensors").info
+    assert (after.step, after.results) == (7, before)
+
+
+def test_what_costs_only_time_may_change_between_sittings(tmp_path):
+    run_to_end(tmp_path / "run", tiny())
+    open_run(tmp_path / "run", tiny("network.checkpointing=true", "data.cache_gib=0", "optimizer.learning_rate=1e-5"))
+    with pytest.raises(TrainingError, match=r"another training\.seed"):
+        open_run(tmp_path / "run", tiny("training.seed=1"))
 
 
 def test_the_time_given_ends_a_run_with_a_usable_model(tmp_path):
@@ -103,7 +133,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
 
 def test_a_run_of_other_settings_is_not_overwritten(tmp_path):
     run_to_end(tmp_path / "run", tiny())
-    with pytest.raises(TrainingError, match=r"other settings of \[network\]"):
+    with pytest.raises(TrainingError, match=r"another network\.width; give another --out"):
         open_run(tmp_path / "run", tiny("network.width=32"))
 
 

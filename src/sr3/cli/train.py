@@ -43,16 +43,23 @@ def train(
 
     source = open_source(data)
     run = open_run(out, config)
+    step = 0
     events = training(config, source, run, device=choose_device(device), max_seconds=seconds)
     with Display(config.training.steps) as display, _stop_signal() as stopped, closing(events):
         for event in events:
+            step = event.step
             show(display, event, config)
             if stopped:
                 break
     if stopped:
         typer.echo(f"sr3: stopped and saved in {out}; the same command goes on from here", err=True)
         return 130
-    typer.echo(f"{run.model}: usable with sr3 upscale --model {out}")
+    if run.model.is_file():
+        typer.echo(f"{run.model}: usable with sr3 upscale --model {out}")
+    if 0 < step < config.training.steps:
+        typer.echo(
+            f"the time given ended at step {step} of {config.training.steps}; the same command goes on from here"
+        )
     return 0
 
 
@@ -80,7 +87,9 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
             if step % max(1, min(100, config.training.steps // 20)) == 0:
                 display.say(f"{line}, {display.time_left()} left")
         case Validated(step, figures):
-            display.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            display.say(
+                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "step")
+            )
         case Saved(step):
             display.say(f"step {step}: saved")
 

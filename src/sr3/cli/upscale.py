@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sr3.zoo import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from sr3.cli.progress import Display
     from sr3.inference.jobs import FileEvent, Job
@@ -17,14 +19,15 @@ def upscale(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder; a file for one picture.")],
     model: Annotated[
         str, typer.Option(help="A packaged model's name, a .safetensors file, a run's folder.")
-    ] = "photos-x4",
+    ] = DEFAULT_MODEL,
     steps: Annotated[int | None, typer.Option(help="Refinement steps.  [default: the model's]")] = None,
     sampler: Annotated[
         str | None, typer.Option(help="ancestral, ancestral-posterior or ddim.  [default: the model's]")
     ] = None,
+    grid: Annotated[str | None, typer.Option(help="linear, cosine or log_snr levels.  [default: the model's]")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Different results for each picture.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    tile: Annotated[int, typer.Option(min=128, help="Largest window, pixels of the result.")] = 1024,
+    tile: Annotated[int, typer.Option(min=1, help="Largest window, pixels of the result.")] = 1024,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
@@ -34,9 +37,9 @@ def upscale(
     from sr3.inference.jobs import Request, plan_jobs, upscale_files
     from sr3.inference.upscaler import open_upscaler, sampling_for
 
-    jobs = plan_jobs(inputs, output)
+    jobs = plan_jobs(inputs, output, samples=samples)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile)
-    sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)
+    sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid)
     request = Request(sampling, seed=seed, samples=samples, overwrite=overwrite)
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs)) as display:

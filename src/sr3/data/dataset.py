@@ -60,23 +60,28 @@ class PairDataset:
         """Count the images."""
         return len(self._source)
 
+    def name(self, index: int) -> str:
+        """Name an image for people."""
+        return self._source.name(index)
+
     def pair(self, index: int, generator: torch.Generator) -> Pair:
         """Make a pair of a random crop, turned or mirrored at random."""
         high, low = self._images(index)
+        turn = int(torch.randint(0, 8, (), generator=generator))
+        pair = (
+            _whole_pair(high, low, self._recipe.scale) if self._recipe.crop == 0 else self._crop(high, low, generator)
+        )
+        return Pair(*(augment(image, turn, self._recipe.augment).contiguous() for image in pair))
+
+    def _crop(self, high: Tensor, low: Tensor, generator: torch.Generator) -> Pair:
         crop, scale = self._recipe.crop, self._recipe.scale
-        if crop == 0:
-            return _whole_pair(high, low, scale)
         cells = crop // scale
         top, left = (
             int(torch.randint(0, side - cells + 1, (), generator=generator)) for side in (low.shape[1], low.shape[2])
         )
         y0 = high[:, top * scale : top * scale + crop, left * scale : left * scale + crop]
-        x = _enlarged(low, top, left, cells, scale)
-        turn = int(torch.randint(0, 8, (), generator=generator))
         low_res = low[:, top : top + cells, left : left + cells]
-        return Pair(
-            *(augment(image, turn, self._recipe.augment).contiguous() for image in (_unit(y0), x, _unit(low_res)))
-        )
+        return Pair(_unit(y0), _enlarged(low, top, left, cells, scale), _unit(low_res))
 
     def whole(self, index: int) -> Pair:
         """Make the pair of the whole image, its sides cut to multiples of the scale."""
@@ -93,16 +98,18 @@ class PairDataset:
                 f"{name}: has {high.shape[0]} channels, the first image {self.image_channels}; use one kind of image"
             )
         if min(high.shape[1:]) < max(self._recipe.crop, scale):
+            least = max(self._recipe.crop, scale)
             raise DataError(
-                f"{name}: is {high.shape[2]}x{high.shape[1]}, smaller than the crop of {self._recipe.crop}; "
-                "remove it or set data.crop"
+                f"{name}: is {high.shape[2]}x{high.shape[1]}, but a side needs {least} pixels; "
+                "remove it or set data.crop lower"
             )
         high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
         low = downsample(high.float(), scale).round().clamp(0, 255).byte()
         with self._lock:
-            self._room -= high.numel() + low.numel()
-            if self._room >= 0:
+            size = high.numel() + low.numel()
+            if index not in self._cache and size <= self._room:
                 self._cache[index] = high, low
+                self._room -= size
         return high, low
 
 
@@ -136,12 +143,23 @@ def _enlarged(low: Tensor, top: int, left: int, cells: int, scale: int) -> Tenso
     return x[:, row : row + cells * scale, column : column + cells * scale]
 
 
+def _plain(image: PillowImage.Image, name: str) -> PillowImage.Image:
+    """Turn a decoded image into 8-bit grey or RGB; DataError where that would lose or invent something."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode not in ("1", "P", "LA", "PA", "RGBA", "CMYK", "YCbCr"):
+        raise DataError(f"{name}: has pixels of kind {image.mode}, not 8-bit grey or colour; convert or remove it")
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+        raise DataError(f"{name}: is partly transparent, its hidden colours cannot be learnt; flatten or remove it")
+    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+
+
 def _decode(source: Source, index: int) -> Tensor:
     """Decode an image to uint8 (c, h, w), grey or RGB."""
     try:
         with PillowImage.open(io.BytesIO(source.read(index))) as image:
             image.load()
-            image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+            image = _plain(image, source.name(index))
             pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
             return pixels.reshape(image.height, image.width, -1).permute(2, 0, 1)
     except (OSError, SyntaxError, ValueError) as error:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sr3.data.dataset import PairDataset
 from sr3.diffusion.noise import mix_seed
+from sr3.errors import DataError
 from sr3.types import Image
 
 __all__ = ["Batch", "batch_indices", "batches", "make_batch"]
@@ -43,6 +44,10 @@ def make_batch(dataset: PairDataset, *, batch: int, seed: int, step: int) -> Bat
         dataset.pair(index, torch.Generator().manual_seed(mix_seed(seed, step, place)))
         for place, index in enumerate(indices)
     ]
+    sizes = {pair.y0.shape[1:]: index for pair, index in zip(pairs, indices, strict=True)}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{dataset.name(index)} ({size[1]}x{size[0]})" for size, index in list(sizes.items())[:2])
+        raise DataError(f"images of different sizes cannot share a batch: {shown}; set data.crop")
     return Batch(torch.stack([p.y0 for p in pairs]), torch.stack([p.x for p in pairs]))
 
 

@@ -21,7 +21,7 @@ TargetKind = Literal["image", "residual"]
 
 
 class Prediction(NamedTuple):
-    """Both readings of one network call, consistent with each other by Eq. 4; shape (b, c, h, w)."""
+    """Both readings of one network call, consistent with each other by Eq. 5; shape (b, c, h, w)."""
 
     y0: Image
     eps: Image
@@ -40,7 +40,7 @@ class Denoiser(nn.Module, Generic[N]):
     network: takes x and z, both (b, c, h, w), and gamma (b,) float64; returns (b, c, h, w).
     prediction: what the network estimates: the noise (the paper), v, or the clean state.
     target: whether the state is the image (the paper) or its scaled residual to x.
-    target_scale: factor on the residual; 1 for images.
+    target_scale: factor on the target, so that its spread is near 1; the paper's is 1.
     """
 
     def __init__(

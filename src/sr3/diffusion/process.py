@@ -1,6 +1,6 @@
 """The Gaussian process q, its posterior, and the ways to say what a network predicts.
 
-Source: SR3, arXiv:2104.07636 (Eq. 1-5, Algorithm 2), and v of arXiv:2202.00512.
+Source: SR3, arXiv:2104.07636 (Eq. 1-6, Algorithm 2), and v of arXiv:2202.00512.
 Every formula is a function of gamma, the share of signal variance. gamma is float64 on the CPU, shape (b,):
 coefficients are made there and cast at the multiplication, because 1 - gamma is 1e-6 at the cleanest level of
 the paper's schedule and float32 gets it wrong by about one per cent.
@@ -35,7 +35,7 @@ def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
 
 
 def diffuse(y0: Image, eps: Image, gamma: Gamma) -> Image:
-    """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 4)."""
+    """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
     return per_image(gamma.sqrt(), y0) * y0 + per_image((1 - gamma).sqrt(), y0) * eps
 
 
@@ -50,24 +50,24 @@ def forward_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
 
 
 def posterior_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
-    """Variance of q(y_s | y0, y_t): (1 - gamma_s)(1 - alpha) / (1 - gamma_t) (Eq. 5)."""
+    """Variance of q(y_s | y0, y_t): (1 - gamma_s)(1 - alpha) / (1 - gamma_t) (Eq. 4)."""
     return (1 - gamma_s) * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
 
 
 def posterior_mean(y0: Image, y_t: Image, gamma_t: Gamma, gamma_s: Gamma) -> Image:
-    """Mean of q(y_s | y0, y_t) (Eq. 5); with y0 made from eps it is the mean of Algorithm 2."""
+    """Mean of q(y_s | y0, y_t) (Eq. 4); with y0 made from eps it is the mean of Algorithm 2."""
     of_y0 = gamma_s.sqrt() * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
     of_y_t = alpha_between(gamma_t, gamma_s).sqrt() * (1 - gamma_s) / (1 - gamma_t)
     return per_image(of_y0, y0) * y0 + per_image(of_y_t, y_t) * y_t
 
 
 def y0_from_eps(y_t: Image, eps: Image, gamma: Gamma) -> Image:
-    """Solve Eq. 4 for y0; unbounded as gamma goes to 0."""
+    """Solve Eq. 5 for y0; unbounded as gamma goes to 0."""
     return per_image(gamma.rsqrt(), y_t) * y_t - per_image(((1 - gamma) / gamma).sqrt(), y_t) * eps
 
 
 def eps_from_y0(y_t: Image, y0: Image, gamma: Gamma) -> Image:
-    """Solve Eq. 4 for eps; unbounded as gamma goes to 1."""
+    """Solve Eq. 5 for eps; unbounded as gamma goes to 1."""
     return per_image((1 - gamma).rsqrt(), y_t) * y_t - per_image((gamma / (1 - gamma)).sqrt(), y_t) * y0
 
 

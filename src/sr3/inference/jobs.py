@@ -90,7 +90,7 @@ class Failed:
 FileEvent = Refined | Done | Skipped | Failed
 
 
-def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
+def plan_jobs(inputs: Sequence[Path], output: Path, *, samples: int = 1) -> list[Job]:
     """Pair every input file, and every picture in input folders, with its output file.
 
     output is a folder, or a picture's path when there is one input file. Results keep their names; formats that
@@ -106,7 +106,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
     else:
         sources = [p for path in inputs for p in (list_pictures(path) if path.is_dir() else [path])]
         jobs = [Job(source, output / _result_name(source)) for source in sources]
-    _check_distinct(jobs)
+    _check_distinct(jobs, samples)
     return jobs
 
 
@@ -114,7 +114,7 @@ def _result_name(source: Path) -> str:
     return source.name if source.suffix.lower() in WRITABLE_SUFFIXES else f"{source.name}.png"
 
 
-def _check_distinct(jobs: Sequence[Job]) -> None:
+def _check_distinct(jobs: Sequence[Job], samples: int) -> None:
     seen: dict[Path, Path] = {}
     for job in jobs:
         target = job.target.absolute()
@@ -123,7 +123,7 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
         seen[target] = job.source
     inputs = {identity for job in jobs if (identity := _identity(job.source))}
     for job in jobs:
-        if _identity(job.target) in inputs:
+        if any(_identity(_numbered(job.target, k, samples)) in inputs for k in range(samples)):
             raise ImageError(f"{job.target}: the result would replace an input; give another folder with -o")
 
 

@@ -14,7 +14,7 @@ from sr3.checkpoint import ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig, apply_settings
 from sr3.diffusion.denoiser import Denoise, Denoiser, Prediction
 from sr3.diffusion.noise import NoiseSource
-from sr3.errors import CheckpointError
+from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import upsample
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype
@@ -99,14 +99,19 @@ class Upscaler:
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
     """Find a model by name, path or run folder and make it ready on a device."""
     place = choose_device(device)
-    return replace(
-        load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place)), tile=tile
-    )
+    upscaler = load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place))
+    multiple = upscaler.denoiser.network.shape.size_multiple
+    least = -(-(OVERLAP + 1) // multiple) * multiple
+    if tile < least:
+        raise ConfigError(f"--tile {tile}: {upscaler.info.name} needs windows of at least {least} pixels")
+    return replace(upscaler, tile=tile)
 
 
-def sampling_for(info: ModelInfo, *, steps: int | None, sampler: str | None) -> SamplingConfig:
+def sampling_for(
+    info: ModelInfo, *, steps: int | None = None, sampler: str | None = None, grid: str | None = None
+) -> SamplingConfig:
     """Take the model's own way of sampling with what the user asks for in its place; ConfigError as for settings."""
-    asked = {"steps": steps, "sampler": sampler}
+    asked = {"steps": steps, "sampler": sampler, "grid": grid}
     changes = [f"sampling.{name}={value}" for name, value in asked.items() if value is not None]
     return apply_settings(info.config, changes).sampling
 

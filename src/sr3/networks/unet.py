@@ -1,6 +1,6 @@
 """The U-Net of SR3: the upsampled input x, y_t and the noise level in, an estimate of y_t's shape out.
 
-Source: SR3, arXiv:2104.07636, section 3 and appendix A: the U-Net of DDPM with BigGAN residual blocks, sums
+Source: SR3, arXiv:2104.07636, section 2.4 and appendix A: the U-Net of DDPM with BigGAN residual blocks, sums
 scaled by 1/sqrt(2), x concatenated with y_t. Beyond the paper: a patch stem (space to depth) for small machines.
 It does not know what its output means, nor where gamma comes from.
 """
@@ -68,7 +68,7 @@ class Stage(nn.Module):
 
 
 class UNet(nn.Module):
-    """f(x, y_t, gamma) of SR3, section 3."""
+    """f(x, y_t, gamma) of SR3, section 2.4."""
 
     def __init__(self, shape: UNetShape) -> None:
         """Lay out the levels from fine to coarse and back."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sr3.build import build_denoiser, build_gammas, build_recipe
-from sr3.checkpoint import ModelInfo, write_model
+from sr3.checkpoint import ModelInfo, read_model, write_model
 from sr3.config import Config
 from sr3.data.dataset import PairDataset
 from sr3.data.loader import Batch, batches
@@ -34,7 +34,8 @@ from sr3.training.validation import validate
 
 __all__ = ["Event", "Saved", "Stepped", "Validated", "train"]
 
-_NOISE_STREAM, _DATA_STREAM = 1, 2
+_NOISE_STREAM, _DATA_STREAM, _DROPOUT_STREAM = 1, 2, 3
+_LOG_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,18 @@ def train(config: Config, source: Source, run: RunDir, *, device: torch.device, 
     if run.state.is_file():
         read_state(run.state, state)
     gammas = build_gammas(config.schedule)
-    figures: dict[str, float] = {}
-    saved = state.step
+    figures = dict(read_model(run.model).info.results) if state.step and run.model.is_file() else {}
+    saved, recent = state.step, list[Stepped]()
     feed = batches(learning, batch=training.batch, seed=mix_seed(training.seed, _DATA_STREAM), first_step=state.step)
     try:
         while state.step < training.steps and time.monotonic() - began < max_seconds:
             started = time.perf_counter()
             loss = _step(config, denoiser, state, gammas, next(feed))
             rate = learning_rate_at(state.step - 1, config.optimizer, steps=training.steps)
-            yield Stepped(state.step, loss, rate, training.batch / (time.perf_counter() - started))
+            recent.append(Stepped(state.step, loss, rate, training.batch / (time.perf_counter() - started)))
+            yield recent[-1]
+            if state.step % _LOG_EVERY == 0 or state.step == training.steps:
+                _log(run, recent)
             if state.step % training.validate_every == 0 or state.step == training.steps:
                 figures = _validate(config, state, held_out, run)
                 yield Validated(state.step, figures)
@@ -140,7 +144,9 @@ def _step(config: Config, denoiser: Denoiser[UNet], state: TrainState, gammas: T
     uniform = torch.rand(len(y0), 2, generator=generator, dtype=torch.float64)
     gamma = draw_gamma(gammas, uniform, space=config.schedule.draw)
     eps = draw_noise(y0.shape, generator).to(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=training.precision == "bfloat16"):
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=training.precision == "bfloat16")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
+        torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, state.step))
         loss = denoising_loss(denoiser, y0, x, eps=eps, gamma=gamma, kind=config.denoiser.loss).mean()
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -154,6 +160,14 @@ def _step(config: Config, denoiser: Denoiser[UNet], state: TrainState, gammas: T
     update_ema(state.ema.parameters(), state.network.parameters(), ema_decay_at(state.step, training.ema_decay))
     state.step += 1
     return value
+
+
+def _log(run: RunDir, recent: list[Stepped]) -> None:
+    """Write the means of the steps since the last line."""
+    loss, speed = (sum(getattr(step, name) for step in recent) / len(recent) for name in ("loss", "images_per_second"))
+    rate = recent[-1].learning_rate
+    run.log({"step": recent[-1].step, "loss": loss, "learning_rate": rate, "images_per_second": speed})
+    recent.clear()
 
 
 def _model_info(config: Config, state: TrainState, run: RunDir, figures: dict[str, float]) -> ModelInfo:
@@ -173,7 +187,8 @@ def _validate(config: Config, state: TrainState, held_out: PairDataset, run: Run
     upscaler = Upscaler(_model_info(config, state, run, {}), denoiser, device, dtype)
     sheet = run.samples / f"{state.step:07d}.png"
     figures = validate(upscaler, held_out, config.sampling, sheet=sheet)
-    run.log({"step": state.step, **figures})
+    figures = {"step": state.step, **figures}
+    run.log(figures)
     return figures
 
 

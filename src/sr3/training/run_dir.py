@@ -1,7 +1,6 @@
 """The folder of a run: where its settings, figures, pictures and weights lie."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import tomli_w
 
 from sr3.atomic import whole_file
-from sr3.config import Config
+from sr3.config import Config, read_toml
 from sr3.errors import TrainingError
 
 __all__ = ["RunDir", "open_run"]
@@ -17,7 +16,7 @@ __all__ = ["RunDir", "open_run"]
 _README = """A training run of sr3.
 
 config.toml        every setting of the run
-metrics.jsonl      one JSON object a line: step, loss, learning rate, images a second; validation figures
+metrics.jsonl      one JSON object a line: mean loss and speed of every 100 steps, and validation figures
 samples/           validation pictures: input enlarged by bicubic, sample, truth
 model.safetensors  the model so far (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER
 state.safetensors  what resuming needs: run the same command again
@@ -65,16 +64,16 @@ def open_run(path: Path, config: Config) -> RunDir:
     """Create the folder of a run, or open it again with the same network, data and process.
 
     Raises TrainingError when the folder holds something else, or a run whose weights these settings cannot go on
-    from; lengths, rates and bookkeeping may change between sittings.
+    from; lengths, rates and what only costs time or memory may change between sittings.
     """
-    run = RunDir(path)
+    run = RunDir(path.resolve())
     if run.config.is_file():
-        before = Config.parse(tomllib.loads(run.config.read_text(encoding="utf-8")), where=str(run.config))
-        for section in ("network", "schedule", "denoiser", "data"):
-            if getattr(before, section) != getattr(config, section):
-                raise TrainingError(
-                    f"{path}: holds a run with other settings of [{section}]; give another --out, or the same settings"
-                )
+        before = _must_stay(read_toml(run.config.read_text(encoding="utf-8", errors="replace"), where=str(run.config)))
+        changed = [name for name, value in _must_stay(config).items() if before[name] != value]
+        if changed:
+            raise TrainingError(
+                f"{path}: holds a run with another {', '.join(changed)}; give another --out, or the same settings"
+            )
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise TrainingError(f"{path}: exists and is not a run of sr3; give a new folder")
     try:
@@ -85,3 +84,16 @@ def open_run(path: Path, config: Config) -> RunDir:
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     return run
+
+
+def _must_stay(config: Config) -> dict[str, object]:
+    """Flatten the settings that a run's weights, data order and held-out images depend on."""
+    tree = config.model_dump(mode="json")
+    kept = {
+        f"{part}.{name}": value
+        for part in ("network", "schedule", "denoiser", "data")
+        for name, value in tree[part].items()
+    }
+    for harmless in ("network.checkpointing", "data.cache_gib"):
+        del kept[harmless]
+    return kept | {f"training.{name}": tree["training"][name] for name in ("seed", "batch", "validation_images")}

@@ -47,7 +47,7 @@ def read_state(path: Path, state: TrainState) -> None:
             return
         for name, parameter in state.network.named_parameters():
             state.optimizer.state[parameter] = {
-                "step": torch.tensor(float(state.step)),
+                "step": torch.tensor(float(state.step), device=parameter.device),  # where fused Adam keeps it
                 "exp_avg": _laid_out_like(tensors[f"exp_avg.{name}"], parameter),
                 "exp_avg_sq": _laid_out_like(tensors[f"exp_avg_sq.{name}"], parameter),
             }

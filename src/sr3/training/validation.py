@@ -27,7 +27,7 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
     figures: list[dict[str, float]] = []
     for index in range(len(held_out)):
         y0, x, low_res = (part[None] for part in held_out.whole(index))
-        raw = upscaler.upscale(low_res, sampling=sampling, seeds=[index], correct=False)
+        raw = upscaler.upscale(low_res, sampling=sampling, seeds=[index], correct=False).cpu()
         sample = upscaler.correct(raw, low_res)
         figures.append(
             {

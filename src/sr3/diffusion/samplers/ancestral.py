@@ -23,8 +23,8 @@ def ancestral(
 ) -> Iterator[Step]:
     """Walk y along the grid by draws from p(y_s | y_t, x), one network call a step (Algorithm 2).
 
-    variance: `forward` is 1 - alpha, the paper's; `posterior` is that of q(y_s | y0, y_t) (Eq. 5).
-    The mean is that of Eq. 5 at the predicted y0, equal to Algorithm 2's. The last step adds no noise.
+    variance: `forward` is 1 - alpha, the paper's; `posterior` is that of q(y_s | y0, y_t) (Eq. 4).
+    The mean is that of Eq. 4 at the predicted y0, equal to Algorithm 2's. The last step adds no noise.
     """
     variance_of = forward_variance if variance == "forward" else posterior_variance
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
