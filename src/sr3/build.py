@@ -77,7 +77,8 @@ def build_recipe(config: DataConfig) -> PairRecipe:
 def run_sampler(
     config: SamplingConfig, denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource
 ) -> Iterator[samplers.Step]:
-    """Start the sampler that the settings name."""
+    """Start the sampler that the settings name, from pure noise y; GridError for a grid that does not start there."""
+    schedule.check_grid(grid)
     match config.sampler:
         case "ancestral":
             return samplers.ancestral(denoise, y, grid, noise)

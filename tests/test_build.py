@@ -1,0 +1,81 @@
+"""Settings become the objects they name."""
+
+import pytest
+import torch
+
+from sr3.build import build_denoiser, build_gammas, build_grid, build_network, build_recipe, run_sampler
+from sr3.config import Config, NetworkConfig, SamplingConfig, ScheduleConfig, apply_settings
+from sr3.diffusion import samplers, schedule
+from sr3.diffusion.denoiser import Prediction
+from sr3.diffusion.noise import NoiseSource
+from sr3.errors import GridError
+from sr3.presets import PRESETS, preset
+
+SMALL = NetworkConfig(width=8, multipliers=(1, 2), blocks=1, features=8, attention=(1,), dropout=0.1, stem=2)
+
+
+def halve(z, gamma):
+    return Prediction(z / 2, z * gamma.to(z).reshape(-1, 1, 1, 1))
+
+
+def test_the_network_has_the_settings_shape():
+    shape = build_network(SMALL, image_channels=4).shape
+    assert (shape.image_channels, shape.width, shape.multipliers, shape.blocks) == (4, 8, (1, 2), 1)
+    assert (shape.features, shape.attention, shape.dropout, shape.stem) == (8, (1,), 0.1, 2)
+    assert (shape.head_width, shape.checkpointing) == (64, False)
+
+
+def test_the_denoiser_means_what_the_settings_say():
+    config = apply_settings(
+        Config(network=SMALL), ["denoiser.prediction=v", "denoiser.target=residual", "denoiser.target_scale=3"]
+    )
+    denoiser = build_denoiser(config, image_channels=1)
+    assert (denoiser.prediction, denoiser.target, denoiser.target_scale) == ("v", "residual", 3.0)
+    assert denoiser.network.head.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_levels_are_those_of_the_schedule():
+    assert torch.equal(build_gammas(ScheduleConfig()), schedule.linear_gammas(2000, 1e-6, 1e-2))
+    assert torch.equal(build_gammas(ScheduleConfig(kind="cosine", num_levels=50)), schedule.cosine_gammas(50))
+
+
+def test_the_grid_is_that_of_its_family():
+    for kind in ("linear", "cosine", "log_snr"):
+        grid = build_grid(SamplingConfig(grid=kind, steps=30, gamma_first=1e-3))
+        assert torch.equal(grid, getattr(schedule, f"{kind}_grid")(30, gamma_first=1e-3))
+
+
+def test_the_recipe_is_that_of_the_data():
+    config = preset("photos-x4").data
+    assert build_recipe(config) == (config.scale, config.crop, config.augment, config.cache_gib)
+
+
+@pytest.mark.parametrize(
+    ("name", "direct"),
+    [
+        ("ancestral", lambda *a: samplers.ancestral(*a, variance="forward")),
+        ("ancestral-posterior", lambda *a: samplers.ancestral(*a, variance="posterior")),
+        ("ddim", lambda *a: samplers.ddim(*a, eta=0.0)),
+    ],
+)
+def test_the_sampler_is_the_one_named(name, direct):
+    y, grid = torch.randn(1, 1, 4, 4), schedule.cosine_grid(5)
+    ours = run_sampler(SamplingConfig(sampler=name), halve, y, grid, NoiseSource([1]))
+    assert torch.equal(samplers.last(ours), samplers.last(direct(halve, y, grid, NoiseSource([1]))))
+
+
+def test_a_shortened_training_schedule_is_refused_with_the_remedy():
+    gammas = schedule.linear_gammas(100, 1e-6, 1e-2)
+    grid = torch.cat([gammas.flip(0), torch.ones(1, dtype=torch.float64)])
+    with pytest.raises(GridError, match=r"gamma 0\.60.*0\.187.*cosine_grid"):
+        run_sampler(SamplingConfig(), halve, torch.randn(1, 1, 4, 4), grid, NoiseSource([1]))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_can_be_built_and_sampled_from(name):
+    config = preset(name)
+    with torch.device("meta"):
+        network = build_network(config.network, image_channels=3)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert {"photos-x4": 8.5e6, "faces-16-128": 550e6, "tiny-x4": 1.76e5}[name] == pytest.approx(parameters, rel=0.04)
+    assert len(build_grid(config.sampling)) == config.sampling.steps + 1
