@@ -55,12 +55,12 @@ def test_the_recipe_is_that_of_the_data():
     [
         ("ancestral", lambda *a: samplers.ancestral(*a, variance="forward")),
         ("ancestral-posterior", lambda *a: samplers.ancestral(*a, variance="posterior")),
-        ("ddim", lambda *a: samplers.ddim(*a, eta=0.0)),
+        ("ddim", lambda *a: samplers.ddim(*a, eta=0.25)),
     ],
 )
 def test_the_sampler_is_the_one_named(name, direct):
     y, grid = torch.randn(1, 1, 4, 4), schedule.cosine_grid(5)
-    ours = run_sampler(SamplingConfig(sampler=name), halve, y, grid, NoiseSource([1]))
+    ours = run_sampler(SamplingConfig(sampler=name, eta=0.25), halve, y, grid, NoiseSource([1]))
     assert torch.equal(samplers.last(ours), samplers.last(direct(halve, y, grid, NoiseSource([1]))))
 
 

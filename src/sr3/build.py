@@ -85,6 +85,6 @@ def run_sampler(
         case "ancestral-posterior":
             return samplers.ancestral(denoise, y, grid, noise, variance="posterior")
         case "ddim":
-            return samplers.ddim(denoise, y, grid, noise)
+            return samplers.ddim(denoise, y, grid, noise, eta=config.eta)
         case _:
             assert_never(config.sampler)
