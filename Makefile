@@ -11,21 +11,23 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	scripts/check
 
-$(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sr3 needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+# Each stamp is touched last, so that an interrupted step is done again.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sr3 needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	touch $@
 
 # torch comes first and by itself, so that a machine that offers its own build of it is asked for just that.
-$(VENV)/torch: $(VENV)/bin/python pyproject.toml
+$(VENV)/torch: $(VENV)/made
 	$(VENV)/bin/python -m pip install --quiet "torch>=2.6,<2.14"
 	touch $@
 
-$(VENV)/installed: $(VENV)/torch
+$(VENV)/installed: $(VENV)/torch pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/torch
+$(VENV)/installed-dev: $(VENV)/torch pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	touch $@ $(VENV)/installed
 

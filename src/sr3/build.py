@@ -6,7 +6,7 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from sr3.config import Config, DataConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from sr3.config import Config, DataConfig, DenoiserConfig, NetworkConfig, SamplingConfig, ScheduleConfig
 from sr3.data.dataset import PairRecipe
 from sr3.diffusion import samplers, schedule
 from sr3.diffusion.denoiser import Denoise, Denoiser
@@ -14,7 +14,15 @@ from sr3.diffusion.noise import NoiseSource
 from sr3.networks.unet import UNet, UNetShape
 from sr3.types import Grid, Image
 
-__all__ = ["build_denoiser", "build_gammas", "build_grid", "build_network", "build_recipe", "run_sampler"]
+__all__ = [
+    "build_denoiser",
+    "build_gammas",
+    "build_grid",
+    "build_network",
+    "build_recipe",
+    "give_meaning",
+    "run_sampler",
+]
 
 
 def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
@@ -36,13 +44,13 @@ def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
 
 def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[UNet]:
     """Build the network, laid out with channels last (about twice as fast), and the meaning of its output."""
-    denoiser = Denoiser(
-        build_network(config.network, image_channels=image_channels),
-        prediction=config.denoiser.prediction,
-        target=config.denoiser.target,
-        target_scale=config.denoiser.target_scale,
-    )
-    return denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    network = build_network(config.network, image_channels=image_channels)
+    return give_meaning(network, config.denoiser).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+
+
+def give_meaning(network: UNet, config: DenoiserConfig) -> Denoiser[UNet]:
+    """Say what a network's output means."""
+    return Denoiser(network, prediction=config.prediction, target=config.target, target_scale=config.target_scale)
 
 
 def build_gammas(config: ScheduleConfig) -> Tensor:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Positive = Annotated[int, Field(gt=0)]
-Level = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[int, Field(ge=0)]
 
 
 class _Settings(BaseModel):
@@ -43,7 +43,7 @@ class NetworkConfig(_Settings):
     """Width of each level as a multiple of `width`, fine to coarse."""
     blocks: Positive = 3
     """Residual blocks a level."""
-    attention: tuple[Level, ...] = ()
+    attention: tuple[NonNegative, ...] = ()
     """Levels that attend, 0 the finest. Open in the paper."""
     head_width: Positive = 64
     """Channels of an attention head. Open in the paper."""
@@ -63,6 +63,13 @@ class NetworkConfig(_Settings):
         beyond = [level for level in self.attention if level >= len(self.multipliers)]
         if beyond:
             raise ValueError(f"attention names level {beyond[0]}, but the levels are 0 to {len(self.multipliers) - 1}")
+        bottom = len(self.multipliers) - 1
+        for level in {*self.attention, bottom} if self.attention else ():
+            channels = self.width * self.multipliers[level]
+            if channels > self.head_width and channels % self.head_width:
+                raise ValueError(
+                    f"head_width {self.head_width} does not divide the {channels} channels of level {level}"
+                )
         return self
 
 
@@ -99,7 +106,7 @@ class DataConfig(_Settings):
 
     scale: Annotated[int, Field(ge=2, le=64)] = 4
     """Magnification."""
-    crop: Level = 0
+    crop: NonNegative = 0
     """Side of the random high-resolution crop in pixels, a multiple of `scale`; 0 takes whole images."""
     augment: Literal["none", "flip", "dihedral"] = "flip"
     """Mirror left and right, or all eight turns and mirrors."""
@@ -118,9 +125,9 @@ class OptimizerConfig(_Settings):
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Rate after warm-up."""
-    warmup: Level = 10_000
+    warmup: NonNegative = 10_000
     """Steps of linear warm-up."""
-    cooldown: Level = 0
+    cooldown: NonNegative = 0
     """Steps at the end in which the rate falls linearly to 0; 0, the paper's, keeps it constant."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Decay of Adam's first moment."""
@@ -137,7 +144,7 @@ class TrainingConfig(_Settings):
     """Optimiser steps."""
     batch: Positive = 256
     """Images a step."""
-    seed: Level = 0
+    seed: NonNegative = 0
     """Seed of everything random in the run."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's arithmetic; weights and EMA stay float32."""
@@ -166,6 +173,8 @@ class SamplingConfig(_Settings):
     """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends."""
     clip: bool = True
     """Hold each predicted picture in [-1, 1]. Open in the paper."""
+    correct: bool = True
+    """Match the low frequencies of the result to the input, so that colours do not shift. Not in the paper."""
 
 
 class Config(_Settings):
@@ -183,7 +192,7 @@ class Config(_Settings):
     def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
         """Check a tree of settings; ConfigError names the field, the value and the reason."""
         try:
-            return Config.model_validate_json(json.dumps(tree, default=str), strict=False)
+            return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
         except ValidationError as error:
             raise ConfigError(f"{where}: {_first_complaint(error)}") from error
 

@@ -28,12 +28,14 @@ def faces_16_128() -> Config:
 
     Open in the paper and chosen here: attention at the level of side 16 (the level that brings the parameters to
     553M), embedding as wide as the network, training betas 1e-6 .. 1e-2 (Palette), EMA 0.9999 (Palette).
+    Sampling is Algorithm 2 alone: no clipping, no correction of low frequencies; the paper mentions neither.
     """
     return Config(
         network=NetworkConfig(
             width=128, multipliers=(1, 2, 4, 8, 8), blocks=3, attention=(3,), features=128, dropout=0.2
         ),
         data=DataConfig(scale=8, augment="flip"),
+        sampling=SamplingConfig(clip=False, correct=False),
     )
 
 

@@ -25,6 +25,10 @@ def find_model(name: str) -> Path:
     path = Path(name)
     if path.is_dir():
         path = path / "model.safetensors"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{name}: this folder holds no model.safetensors; a run has one from its first save on"
+            )
     if not path.is_file():
         names = ", ".join(packaged) or "none"
         raise CheckpointError(f"{name}: no packaged model (there are: {names}) and no file has this name")

@@ -266,3 +266,23 @@ def test_formats_that_are_only_read_become_png(model, tmp_path):
     Image.fromarray(smooth(8, 8)).save(tmp_path / "b", "JPEG")
     assert upscale(model, tmp_path / "a.gif", tmp_path / "b", "-o", tmp_path / "out") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.gif.png", "b.png"]
+
+
+def test_without_a_verb_the_help_is_shown(capsys):
+    assert run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_a_name_that_no_file_can_have_is_one_line(model, tmp_path, capsys):
+    assert upscale(model, "a" * 5000 + ".png", "-o", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("sr3: ")
+
+
+def test_a_warning_is_one_line_with_the_files_name(model, tmp_path, capsys, recwarn):
+    frames = [Image.fromarray(smooth(8, 8, seed=k)) for k in range(2)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert upscale(model, tmp_path / "moving.gif", "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
+    assert "moving.gif: holds several pictures, only the first is read" in said

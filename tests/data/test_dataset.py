@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from pictures import Pictures, smooth
-from sr3.data.dataset import PairDataset, PairRecipe, augment
+from sr3.data.dataset import PairDataset, PairRecipe, augment, check_headers
 from sr3.data.loader import make_batch
 from sr3.errors import DataError
 
@@ -19,7 +19,7 @@ def recipe(crop=0, kind="none", cache_gib=1.0) -> PairRecipe:
 
 def test_the_low_resolution_image_is_pillows_to_rounding():
     array = smooth(64, 96)
-    low_res = PairDataset(Pictures(array), recipe()).whole(0).low_res
+    low_res = PairDataset(Pictures(array), recipe()).centre(0, 1000).low_res
     ours = ((low_res + 1) * 127.5).round().permute(1, 2, 0).numpy()
     theirs = np.asarray(Image.fromarray(array).resize((24, 16), Image.Resampling.BICUBIC)).astype(float)
     assert np.abs(ours - theirs).max() <= 2  # Pillow rounds between its two passes as well
@@ -29,7 +29,7 @@ def test_the_low_resolution_image_is_pillows_to_rounding():
 
 
 def test_the_condition_is_the_low_resolution_image_enlarged():
-    pair = PairDataset(Pictures(smooth(64, 64)), recipe()).whole(0)
+    pair = PairDataset(Pictures(smooth(64, 64)), recipe()).centre(0, 1000)
     grey = np.stack(
         [np.asarray(Image.fromarray(c).resize((64, 64), Image.Resampling.BICUBIC)) for c in pair.low_res.numpy()]
     )
@@ -38,7 +38,7 @@ def test_the_condition_is_the_low_resolution_image_enlarged():
 
 def test_a_crop_is_cut_from_both_pictures_at_the_same_place():
     dataset = PairDataset(Pictures(smooth(96, 128)), recipe(crop=32))
-    whole = dataset.whole(0)
+    whole = dataset.centre(0, 1000)
     places = set()
     for seed in range(20):
         pair = dataset.pair(0, torch.Generator().manual_seed(seed))
@@ -60,10 +60,10 @@ def test_a_crop_is_cut_from_both_pictures_at_the_same_place():
 
 def test_turning_a_pair_is_making_the_pair_of_the_turned_picture():
     array = smooth(64, 64)
-    pair = PairDataset(Pictures(array), recipe()).whole(0)
+    pair = PairDataset(Pictures(array), recipe()).centre(0, 1000)
     for turn in range(8):
         turned = augment(torch.from_numpy(array).permute(2, 0, 1), turn, "dihedral").permute(1, 2, 0).numpy().copy()
-        other = PairDataset(Pictures(turned), recipe()).whole(0)
+        other = PairDataset(Pictures(turned), recipe()).centre(0, 1000)
         torch.testing.assert_close(augment(pair.x, turn, "dihedral"), other.x, atol=0.017, rtol=0)
 
 
@@ -75,7 +75,7 @@ def test_the_eight_symmetries_are_all_different_and_flip_uses_two():
 
 
 def test_sides_are_cut_to_multiples_of_the_scale():
-    pair = PairDataset(Pictures(smooth(67, 97)), recipe()).whole(0)
+    pair = PairDataset(Pictures(smooth(67, 97)), recipe()).centre(0, 1000)
     assert pair.y0.shape == pair.x.shape == (3, 64, 96)
     assert pair.low_res.shape == (3, 16, 24)
 
@@ -91,13 +91,13 @@ def test_the_cache_changes_nothing():
 def test_grey_pictures_have_one_channel():
     dataset = PairDataset(Pictures(smooth(64, 64)[..., 0].copy()), recipe())
     assert dataset.image_channels == 1
-    assert dataset.whole(0).y0.shape == (1, 64, 64)
+    assert dataset.centre(0, 1000).y0.shape == (1, 64, 64)
 
 
 def test_pictures_of_two_kinds_are_refused_by_name():
     dataset = PairDataset(Pictures(smooth(64, 64), smooth(64, 64)[..., 0].copy()), recipe())
     with pytest.raises(DataError, match="picture 1: has 1 channels"):
-        dataset.whole(1)
+        dataset.centre(1, 1000)
 
 
 def test_a_picture_smaller_than_the_crop_is_refused_by_name():
@@ -116,7 +116,7 @@ def test_a_damaged_picture_is_refused_by_name():
 
 def test_whole_images_are_turned_too():
     dataset = PairDataset(Pictures(smooth(32, 48)), recipe(crop=0, kind="flip"))
-    whole = dataset.whole(0)
+    whole = dataset.centre(0, 1000)
     seen = {bool(torch.equal(dataset.pair(0, torch.Generator().manual_seed(seed)).y0, whole.y0)) for seed in range(10)}
     assert seen == {True, False}
 
@@ -147,3 +147,31 @@ def test_images_of_different_sizes_in_one_batch_are_named():
     dataset = PairDataset(Pictures(smooth(32, 32), smooth(32, 48)), recipe())
     with pytest.raises(DataError, match=r"picture . \(\d+x32\), picture . \(\d+x32\); set data\.crop"):
         make_batch(dataset, batch=2, seed=0, step=0)
+
+
+def test_the_middle_of_an_image_is_a_pair_of_its_own():
+    array = smooth(100, 130)
+    pair = PairDataset(Pictures(array), recipe()).centre(0, 64)
+    whole = PairDataset(Pictures(array[18:82, 33:97].copy()), recipe()).centre(0, 1000)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(pair, whole, strict=True))
+    assert PairDataset(Pictures(smooth(30, 130)), recipe()).centre(0, 64).y0.shape == (3, 28, 64)
+
+
+def test_all_unusable_images_are_named_before_the_run():
+    class Damaged(Pictures):
+        def read(self, index):
+            return b"nothing" if index == 3 else super().read(index)
+
+    source = Damaged(smooth(64, 64), smooth(16, 64), smooth(64, 64)[..., 0].copy(), smooth(64, 64))
+    with pytest.raises(DataError) as caught:
+        check_headers(source, recipe(crop=32))
+    message = str(caught.value)
+    for part in (
+        "3 of 4 images",
+        "picture 1 is 64x16",
+        "picture 2 is grey, unlike the first",
+        "picture 3 cannot be read",
+    ):
+        assert part in message
+    assert "\n" not in message
+    check_headers(Pictures(smooth(64, 64), smooth(64, 80)), recipe(crop=32))

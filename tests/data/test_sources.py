@@ -2,11 +2,12 @@
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from sr3.data.sources import SubsetSource, open_source
+from sr3.data.sources import SubsetSource, fingerprint, open_source
 from sr3.errors import DataError
 
 
@@ -74,3 +75,24 @@ def test_a_shard_that_shrinks_is_noticed(tmp_path):
     (tmp_path / "t.tar").write_bytes((tmp_path / "t.tar").read_bytes()[:520])
     with pytest.raises(DataError, match="shorter"):
         source.read(0)
+
+
+def test_hidden_files_are_left_out(tmp_path):
+    (tmp_path / ".trash").mkdir()
+    for name in ("a.png", "._a.png", ".trash/b.png"):
+        (tmp_path / name).write_bytes(png(1))
+    assert [Path(source_name).name for source_name in names(open_source(str(tmp_path)))] == ["a.png"]
+
+
+def names(source):
+    return [source.name(index) for index in range(len(source))]
+
+
+def test_the_fingerprint_follows_names_and_order_but_not_the_place(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.png", "b.png"):
+            (tmp_path / folder / name).write_bytes(png(1))
+    one, two = (open_source(str(tmp_path / folder)) for folder in ("one", "two"))
+    assert fingerprint(one) == fingerprint(two)
+    assert fingerprint(SubsetSource(one, [1, 0])) != fingerprint(one) != fingerprint(SubsetSource(one, [0]))

@@ -131,7 +131,8 @@ def test_a_palette_with_transparency_becomes_colour_and_alpha(tmp_path):
 def test_only_the_first_frame_of_a_gif_is_read(tmp_path):
     frames = [Image.new("L", (3, 2), level) for level in (0, 255)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert (read_picture(tmp_path / "a.gif").pixels == -1).all()
+    with pytest.warns(UserWarning, match=r"a\.gif: holds several pictures, only the first is read"):
+        assert (read_picture(tmp_path / "a.gif").pixels == -1).all()
 
 
 def test_a_1_bit_picture_becomes_grey(tmp_path):
@@ -160,7 +161,9 @@ def test_cmyk_becomes_rgb(tmp_path):
 )
 def test_the_transparent_colour_of_a_png_is_found_at_every_depth(tmp_path, bits, colour, row, key, alpha):
     (tmp_path / "a.png").write_bytes(png(2, 1, b"\x00" + row, bits=bits, colour=colour, key=key))
-    assert read_picture(tmp_path / "a.png").alpha.tolist() == [[alpha]]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*16 bits a channel")
+        assert read_picture(tmp_path / "a.png").alpha.tolist() == [[alpha]]
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
@@ -204,7 +207,8 @@ def test_a_format_that_is_not_promised_is_refused(tmp_path):
 
 def test_16_bit_rgb_is_read_with_8_bits_and_says_so(tmp_path):
     (tmp_path / "a.png").write_bytes(png(1, 1, b"\x00" + b"\x01\xff\x02\xff\x03\xff", bits=16, colour=2))
-    picture = read_picture(tmp_path / "a.png")
+    with pytest.warns(UserWarning, match=r"a\.png: has 16 bits a channel, read as 8"):
+        picture = read_picture(tmp_path / "a.png")
     assert picture.depth == 8
     assert np.asarray(to_pillow(picture.pixels)).tolist() == [[[1, 2, 3]]]
 
@@ -268,7 +272,8 @@ def test_pictures_of_a_folder_are_listed_by_name_without_hidden_ones(tmp_path):
     for name in ("b.PNG", "a.jpeg", "c.gif", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in list_pictures(tmp_path)] == ["a.jpeg", "b.PNG", "c.gif"]
+    with pytest.warns(UserWarning, match=r"files of other kinds are left out \(\.txt\)"):
+        assert [path.name for path in list_pictures(tmp_path)] == ["a.jpeg", "b.PNG", "c.gif"]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

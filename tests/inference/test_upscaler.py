@@ -24,8 +24,8 @@ def low_res(height=12, width=16, *, seed=0) -> torch.Tensor:
 
 
 def draw(upscaler, x, seeds, **changes):
-    sampling = sampling_for(upscaler.info, steps=3, sampler=changes.pop("sampler", "ancestral"))
-    return upscaler.upscale(x, sampling=sampling, seeds=seeds, **changes)
+    sampling = sampling_for(upscaler.info, steps=3, sampler="ancestral").model_copy(update=changes)
+    return upscaler.upscale(x, sampling=sampling, seeds=seeds)
 
 
 def test_a_sample_has_scale_times_the_size_and_stays_in_range(upscaler):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from pictures import Pictures, smooth
 from sr3.checkpoint import read_model
 from sr3.config import Config, apply_settings
-from sr3.errors import CheckpointError, DataError, TrainingError
+from sr3.errors import CheckpointError, DataError, GridError, TrainingError
 from sr3.presets import preset
 from sr3.training.loop import Saved, Stepped, Validated, train
 from sr3.training.run_dir import open_run
@@ -49,7 +49,7 @@ def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
     events = run_to_end(tmp_path / "run", tiny("training.validate_every=3", "training.save_every=2"))
     assert [event.step for event in events if isinstance(event, Stepped)] == [1, 2, 3, 4, 5, 6]
     assert [event.step for event in events if isinstance(event, Validated)] == [3, 6]
-    assert [event.step for event in events if isinstance(event, Saved)] == [2, 4, 6]
+    assert [event.step for event in events if isinstance(event, Saved)] == [2, 3, 4, 6]
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert names == ["README.txt", "config.toml", "metrics.jsonl", "model.safetensors", "samples", "state.safetensors"]
     assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["0000003.png", "0000006.png"]
@@ -144,6 +144,33 @@ def test_a_folder_with_something_else_is_not_touched(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_that_has_not_begun_may_change_its_settings(tmp_path):
+    open_run(tmp_path / "run", tiny("training.validation_images=4"))
+    open_run(tmp_path / "run", tiny("network.width=32"))
+
+
+def test_settings_that_cannot_sample_are_refused_before_training(tmp_path):
+    with pytest.raises(GridError, match="use more steps"):
+        run_to_end(tmp_path / "run", tiny("sampling.steps=1", "sampling.grid=linear"))
+
+
+def test_other_images_on_resuming_are_warned_of(tmp_path):
+    run_to_end(tmp_path / "run", tiny())
+    fewer = Pictures(*SOURCE.arrays[:5])
+    with pytest.warns(UserWarning, match="training images are not those"):
+        run_to_end(tmp_path / "run", tiny("training.steps=7"), fewer)
+
+
+def test_a_failing_validation_loses_no_steps(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("out of something")
+
+    monkeypatch.setattr("sr3.training.loop.validate", fail)
+    with pytest.raises(RuntimeError, match="out of something"):
+        run_to_end(tmp_path / "run", tiny())
+    assert read_model(tmp_path / "run" / "model.safetensors").info.step == 6
+
+
 def test_a_damaged_state_is_refused(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     path = tmp_path / "run" / "state.safetensors"
@@ -157,8 +184,9 @@ def test_too_few_images_are_refused(tmp_path):
         run_to_end(tmp_path / "run", tiny(), Pictures(*SOURCE.arrays[:3]))
 
 
-def test_held_out_images_are_not_trained_on(tmp_path):
+def test_held_out_images_are_not_trained_on(tmp_path, monkeypatch):
     seen: set[int] = set()
+    monkeypatch.setattr("sr3.training.loop.check_headers", lambda *_: None)
 
     class Watched(Pictures):
         def read(self, index):

@@ -1,5 +1,6 @@
 """The `sr3` command: its verbs, and how errors end."""
 
+import io
 import sys
 import warnings
 
@@ -17,7 +18,6 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="sr3",
     help="Image super-resolution by iterative refinement: upscale pictures, train models.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -25,12 +25,16 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+def _options(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Show the version and exit.")
+) -> None:
     if version:
         from importlib.metadata import version as installed_version
 
         typer.echo(f"sr3 {installed_version('sr3')}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 app.command()(upscale)
@@ -43,6 +47,9 @@ def run(arguments: list[str]) -> int:
     """Run the command and return its exit code: 0, 1 some inputs failed, 2 the user can fix it, 130 stopped."""
     command = typer.main.get_command(app)
     warnings.showwarning = _warn
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
     try:
         with command.make_context("sr3", arguments) as context:
             result = command.invoke(context)
@@ -52,6 +59,11 @@ def run(arguments: list[str]) -> int:
         return _complain("stopped; nothing half-written is left", 130)
     except Sr3Error as error:
         return _complain(str(error), 2)
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read the output has gone; nothing is left to say
+        return 2
+    except OSError as error:
+        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; check place and permissions", 2)
     except Exception as error:
         # typer brings a copy of click of its own, so its errors are known by what they can do.
         message = getattr(error, "format_message", None)

@@ -20,8 +20,15 @@ class Display:
         """Prepare a bar for an amount of work."""
         self._total, self._first, self._completed, self._began = total, -1.0, 0.0, time.monotonic()
         self._console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(
+            *columns, console=self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
+        )
         self._task = self._bar.add_task("", total=total)
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ It knows no pixels.
 """
 
 import glob
+import hashlib
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sr3.errors import DataError
+from sr3.images.files import WRITABLE_SUFFIXES
 
-__all__ = ["FolderSource", "ShardSource", "Source", "SubsetSource", "open_source"]
+__all__ = ["FolderSource", "ShardSource", "Source", "SubsetSource", "fingerprint", "open_source"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = WRITABLE_SUFFIXES
+"""Files that are taken for training images."""
 
 
 class Source(Protocol):
@@ -121,7 +124,7 @@ def open_source(where: str) -> Source:
     path = Path(where)
     if path.is_dir():
         shards = sorted(path.glob("*.tar"))
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and _is_visible_file(p, path))
         if shards and files:
             raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
         if files:
@@ -136,6 +139,18 @@ def open_source(where: str) -> Source:
     if not members:
         raise DataError(f"{where}: the shards hold no pictures ({', '.join(SUFFIXES)})")
     return ShardSource(members)
+
+
+def _is_visible_file(path: Path, below: Path) -> bool:
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(below).parts)
+
+
+def fingerprint(source: Source) -> str:
+    """Tell whether a source still holds the same images in the same order: a hash of their file names."""
+    names = hashlib.sha256()
+    for index in range(len(source)):
+        names.update(Path(source.name(index)).name.encode("utf-8", "surrogateescape") + b"\n")
+    return names.hexdigest()[:16]
 
 
 def _index(shard: Path) -> list[Member]:

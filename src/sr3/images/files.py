@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
-from sr3.images.metadata import Metadata, read_metadata, saving_options, scale_colour_key, turn_upright
+from sr3.images.metadata import Metadata, read_metadata, saving_options, scale_colour_key, turn_upright, warn_of_losses
 
 __all__ = [
     "MAX_INPUT_PIXELS",
@@ -89,7 +89,7 @@ class Picture:
 def list_pictures(folder: Path) -> list[Path]:
     """List the picture files directly in a folder, sorted by name, hidden files left out.
 
-    Raises ImageError when the folder cannot be read or holds no picture.
+    Other files are left out with a warning. Raises ImageError when the folder cannot be read or holds no picture.
     """
     try:
         seen = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -99,15 +99,17 @@ def list_pictures(folder: Path) -> list[Path]:
     if not found:
         suffixes = ", ".join(PICTURE_SUFFIXES)
         raise _refusal(folder, f"holds no picture ({suffixes}); name the folder that holds the pictures")
+    if others := {path.suffix.lower() or path.name for path in seen if path.is_file()}.difference(PICTURE_SUFFIXES):
+        text = f"files of other kinds are left out ({', '.join(sorted(others))})"
+        warnings.warn(_one_line(folder, text), stacklevel=2)
     return found
 
 
 def read_picture(path: Path) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF, BMP or GIF file (its first frame), whatever its suffix.
 
-    16-bit grey keeps its 16 bits. 16-bit RGB arrives as 8 bits a channel (Pillow holds no more) and
-    says so in `depth`. A turn named by EXIF or XMP is applied and its tag taken out. CMYK becomes RGB
-    without its ICC profile; other pixels are not converted and keep theirs.
+    16-bit grey keeps its 16 bits; 16-bit RGB arrives as 8 (Pillow holds no more), with a warning. A turn named by EXIF
+    or XMP is applied and its tag taken out. CMYK becomes RGB without its ICC profile; other pixels keep theirs.
     What Pillow finds odd but readable becomes a warning that names the file.
     Raises ImageError when the file is missing, damaged, cut short, too large or of another kind.
     """
@@ -118,8 +120,8 @@ def read_picture(path: Path) -> Picture:
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     """Write a picture in the format that the suffix names; path is whole and new, or as it was before.
 
-    Values are rounded to the nearest level and limited to the range. 16-bit grey without alpha stays
-    16-bit in PNG and TIFF; all else is written with 8 bits. `quality`, 1 to 100, is for JPEG and WebP.
+    Values are rounded and limited to the range. 16-bit grey without alpha stays 16-bit in PNG and TIFF; all
+    else is written with 8 bits. `quality`, 1 to 100, is for JPEG and WebP.
     Metadata go where the format has a place for them (a TIFF takes the descriptive part of EXIF; WebP
     has no dots an inch; BMP has nothing else). A TIFF is not compressed.
     Raises ImageError when the format cannot hold the picture or the file cannot be written.
@@ -173,6 +175,7 @@ def _read(path: Path) -> Picture:
         with path.open("rb") as file, Image.open(file, formats=_READABLE) as image:
             _check_size(path, image.size)
             scale_colour_key(image)
+            warn_of_losses(image)
             image.load()
             return _picture_from(path, image)
     except ImageError:

@@ -4,13 +4,14 @@ Knows where each of Pillow's formats keeps them, and mends what Pillow leaves un
 Knows nothing of tensors. What cannot be kept is left out with a warning.
 """
 
+import re
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-__all__ = ["Metadata", "read_metadata", "saving_options", "scale_colour_key", "turn_upright"]
+__all__ = ["Metadata", "read_metadata", "saving_options", "scale_colour_key", "turn_upright", "warn_of_losses"]
 
 _EXIF_PREFIX = b"Exif\x00\x00"
 _RAW_EXIF = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
@@ -68,6 +69,16 @@ def scale_colour_key(image: Image.Image) -> None:
         image.info["transparency"] = 255 if key else 0
     elif image.mode == "RGB" and max(key) > 255:
         image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def warn_of_losses(image: Image.Image) -> None:
+    """Say what of the file Pillow will not deliver; call it before `load`."""
+    if getattr(image, "n_frames", 1) > 1:
+        warnings.warn("holds several pictures, only the first is read", stacklevel=2)
+    if image.mode in ("RGB", "RGBA") and any(
+        re.search(";16[BLN]", str(tile[3])) for tile in getattr(image, "tile", ())
+    ):
+        warnings.warn("has 16 bits a channel, read as 8", stacklevel=2)
 
 
 def turn_upright(image: Image.Image) -> None:

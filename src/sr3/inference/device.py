@@ -7,7 +7,7 @@ import torch
 
 from sr3.errors import ConfigError
 
-__all__ = ["choose_device", "choose_dtype"]
+__all__ = ["choose_device", "choose_dtype", "computes_bfloat16"]
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -26,15 +26,18 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """Take float32 or bfloat16; auto is bfloat16 where the device computes in it, float32 elsewhere."""
     if name == "auto":
-        fast = _cpu_computes_bfloat16() if device.type == "cpu" else device.type == "cuda"
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if computes_bfloat16(device) else torch.float32
     if name not in _DTYPES:
         raise ConfigError(f"--dtype {name}: unknown; there is auto, {', '.join(_DTYPES)}")
     return _DTYPES[name]
 
 
-def _cpu_computes_bfloat16() -> bool:
-    """Look for the processor's instructions: without them torch imitates the type, slowly."""
+def computes_bfloat16(device: torch.device) -> bool:
+    """Look for instructions: without them torch imitates the type, slowly."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -4,6 +4,7 @@
 A picture that cannot be done is reported and the others go on.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -180,6 +181,8 @@ def _check_target(target: Path, picture: Picture, scale: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImageError(f"{target.parent}: cannot be made a folder ({error.strerror}); give another -o") from error
+    if not os.access(target.parent, os.W_OK):
+        raise ImageError(f"{target.parent}: may not be written to by you; give another -o")
 
 
 def _numbered(target: Path, k: int, samples: int) -> Path:

@@ -1,5 +1,7 @@
 """Whether a picture can be held, asked before any work starts."""
 
+import math
+import os
 from pathlib import Path
 
 from sr3.errors import ImageError
@@ -29,10 +31,25 @@ def check_fits(path: Path, width: int, height: int, scale: int) -> None:
         )
 
 
-def free_memory() -> int:
-    """Bytes the system can give; where it does not say, 8 GiB is assumed."""
+def free_memory() -> float:
+    """Bytes the system can give, within the limit of a container; infinite where the system does not say."""
+    return min(_system_free(), _container_free())
+
+
+def _system_free() -> float:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
-        return 8 * 2**30
+        pass
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def _container_free(folder: Path = Path("/sys/fs/cgroup")) -> float:
+    try:
+        return float((folder / "memory.max").read_text()) - float((folder / "memory.current").read_text())
+    except (OSError, ValueError):
+        return math.inf

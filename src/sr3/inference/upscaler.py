@@ -47,13 +47,11 @@ class Upscaler:
         """Magnification."""
         return self.info.config.data.scale
 
-    def samples(
-        self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True
-    ) -> Iterator[Image]:
+    def samples(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Image]:
         """Refine step by step; yields the current guess of the picture, the last one is the sample.
 
         low_res: (b, c, h, w) in [-1, 1]; seeds: one an image. Yields (b, c, s h, s w) in [-1, 1], float32.
-        correct: match the low frequencies of the last guess to the input.
+        The low frequencies of the last one are matched to the input unless sampling.correct is off.
         """
         low_res = low_res.to(self.device, torch.float32)
         x = upsample(low_res, self.scale)
@@ -62,17 +60,15 @@ class Upscaler:
         for number, step in enumerate(steps, start=1):
             final = number == sampling.steps
             image = self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
-            yield self.correct(image, low_res) if final and correct else image
+            yield self.correct(image, low_res) if final and sampling.correct else image
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of a picture to the input."""
         return match_low_frequencies(image, low_res.to(image))
 
-    def upscale(
-        self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int], correct: bool = True
-    ) -> Image:
+    def upscale(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Image:
         """Draw one sample an image; arguments as for `samples`."""
-        return deque(self.samples(low_res, sampling=sampling, seeds=seeds, correct=correct), maxlen=1)[0]
+        return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
     def _denoise(self, x: Image, sampling: SamplingConfig) -> Denoise:
         height, width = x.shape[-2:]
@@ -101,7 +97,7 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
     place = choose_device(device)
     upscaler = load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place))
     multiple = upscaler.denoiser.network.shape.size_multiple
-    least = -(-(OVERLAP + 1) // multiple) * multiple
+    least = (-(-OVERLAP // multiple) + 1) * multiple
     if tile < least:
         raise ConfigError(f"--tile {tile}: {upscaler.info.name} needs windows of at least {least} pixels")
     return replace(upscaler, tile=tile)

@@ -76,9 +76,9 @@ class Attention(nn.Module):
     """Self-attention over all places, heads of a fixed width, beside a shortcut."""
 
     def __init__(self, width: int, *, head_width: int) -> None:
-        """Attend over (b, width, h, w); width is a multiple of the heads' width, or one head serves."""
+        """Attend over (b, width, h, w) with heads of head_width channels; one head where width is less."""
         super().__init__()
-        self.heads = max(1, width // head_width) if width % head_width == 0 else 1
+        self.heads = max(1, width // head_width)
         self.norm = group_norm(width)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.out = zero_init(nn.Conv2d(width, width, 1))

@@ -7,23 +7,25 @@ order, with its state saved. Everything random in a step follows from (seed, ste
 import copy
 import math
 import time
+import warnings
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from sr3.build import build_denoiser, build_gammas, build_recipe
+from sr3.build import build_denoiser, build_gammas, build_grid, build_recipe, give_meaning
 from sr3.checkpoint import ModelInfo, read_model, write_model
 from sr3.config import Config
-from sr3.data.dataset import PairDataset
+from sr3.data.dataset import PairDataset, check_headers
 from sr3.data.loader import Batch, batches
-from sr3.data.sources import Source, SubsetSource
+from sr3.data.sources import Source, SubsetSource, fingerprint
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.objective import denoising_loss
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import DataError, TrainingError
+from sr3.inference.device import computes_bfloat16
 from sr3.inference.upscaler import Upscaler
 from sr3.networks.unet import UNet
 from sr3.training.ema import ema_decay_at, update_ema
@@ -69,44 +71,31 @@ Event = Stepped | Validated | Saved
 def train(config: Config, source: Source, run: RunDir, *, device: torch.device, max_seconds: float) -> Generator[Event]:
     """Train until config.training.steps, or for max_seconds of this sitting; resumes what the run holds.
 
-    Closing the iterator saves. Raises TrainingError when the loss is not finite (the last state stays), and
-    DataError when images cannot be used.
+    Closing the iterator saves. Raises TrainingError when the loss or the weights are not finite (the last state
+    stays), DataError when images cannot be used, and GridError when the settings cannot sample.
     """
     training, began = config.training, time.monotonic()
-    learning, held_out = split(source, config)
-    denoiser = _fresh_denoiser(config, learning.image_channels, device)
-    state = _fresh_state(config, denoiser)
-    if run.state.is_file():
-        read_state(run.state, state)
-    gammas = build_gammas(config.schedule)
-    figures = dict(read_model(run.model).info.results) if state.step and run.model.is_file() else {}
-    saved, recent = state.step, list[Stepped]()
-    feed = batches(learning, batch=training.batch, seed=mix_seed(training.seed, _DATA_STREAM), first_step=state.step)
+    session = _open_session(config, source, run, device)
+    seed = mix_seed(training.seed, _DATA_STREAM)
+    feed = batches(session.learning, batch=training.batch, seed=seed, first_step=session.state.step)
     try:
-        while state.step < training.steps and time.monotonic() - began < max_seconds:
-            started = time.perf_counter()
-            loss = _step(config, denoiser, state, gammas, next(feed))
-            rate = learning_rate_at(state.step - 1, config.optimizer, steps=training.steps)
-            recent.append(Stepped(state.step, loss, rate, training.batch / (time.perf_counter() - started)))
-            yield recent[-1]
-            if state.step % _LOG_EVERY == 0 or state.step == training.steps:
-                _log(run, recent)
-            if state.step % training.validate_every == 0 or state.step == training.steps:
-                figures = _validate(config, state, held_out, run)
-                yield Validated(state.step, figures)
-            if state.step % training.save_every == 0:
-                _save(config, state, run, figures)
-                saved = state.step
-                yield Saved(saved)
+        while session.state.step < training.steps and time.monotonic() - began < max_seconds:
+            yield session.step(feed)
+            step, ended = session.state.step, session.state.step == training.steps
+            validates = ended or step % training.validate_every == 0
+            if validates or step % training.save_every == 0:
+                session.save()
+                yield Saved(step)
+            if validates:
+                yield Validated(step, session.validate())
     except (GeneratorExit, DataError):  # the state is whole; after any other exception it may not be
-        if state.step > saved:
-            _save(config, state, run, figures)
+        session.save()
         raise
     finally:
         feed.close()
-    if state.step > saved:
-        _save(config, state, run, figures)
-        yield Saved(state.step)
+    if session.saved < session.state.step:
+        session.save()
+        yield Saved(session.state.step)
 
 
 def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
@@ -120,24 +109,116 @@ def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
     held = [round((k + 0.5) * len(source) / count) for k in range(count)]
     kept = sorted(set(range(len(source))).difference(held))
     recipe = build_recipe(config.data)
-    return PairDataset(SubsetSource(source, kept), recipe), PairDataset(SubsetSource(source, held), recipe)
+    unkept = recipe._replace(cache_gib=0.0)
+    return PairDataset(SubsetSource(source, kept), recipe), PairDataset(SubsetSource(source, held), unkept)
 
 
-def _fresh_denoiser(config: Config, image_channels: int, device: torch.device) -> Denoiser[UNet]:
+@dataclass
+class _Session:
+    """What one sitting of a run works with."""
+
+    config: Config
+    run: RunDir
+    denoiser: Denoiser[UNet]
+    state: TrainState
+    gammas: Tensor
+    learning: PairDataset
+    held_out: PairDataset
+    figures: dict[str, float]
+    saved: int
+    recent: list[Stepped] = field(default_factory=list[Stepped])
+
+    def step(self, feed: Generator[Batch]) -> Stepped:
+        """Take a step on the next batch and keep its figures for the log."""
+        began, training = time.perf_counter(), self.config.training
+        rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
+        loss = _optimise(self.config, self.denoiser, self.state, self.gammas, next(feed), rate)
+        self.recent.append(Stepped(self.state.step, loss, rate, training.batch / (time.perf_counter() - began)))
+        done = self.recent[-1]
+        if self.state.step % _LOG_EVERY == 0:
+            self.log()
+        return done
+
+    def log(self) -> None:
+        """Write the means of the steps since the last line."""
+        if not self.recent:
+            return
+        count, last = len(self.recent), self.recent[-1]
+        loss, speed = sum(s.loss for s in self.recent) / count, sum(s.images_per_second for s in self.recent) / count
+        self.run.log({"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed})
+        self.recent.clear()
+
+    def validate(self) -> dict[str, float]:
+        """Measure the moving average on the held-out images and write the figures to log and model."""
+        device = next(self.state.ema.parameters()).device
+        dtype = torch.bfloat16 if self.config.training.precision == "bfloat16" else torch.float32
+        upscaler = Upscaler(self.info(), give_meaning(self.state.ema, self.config.denoiser), device, dtype)
+        sheet = self.run.samples / f"{self.state.step:07d}.png"
+        figures = validate(upscaler, self.held_out, self.config.sampling, sheet=sheet)
+        self.figures = {"step": self.state.step, **figures}
+        self.run.log(self.figures)
+        self.write_model()
+        return self.figures
+
+    def info(self) -> ModelInfo:
+        """Describe the model so far."""
+        return ModelInfo(
+            name=self.run.path.name,
+            image_channels=self.learning.image_channels,
+            step=self.state.step,
+            config=self.config,
+            results=self.figures,
+            data=f"{len(self.learning)} images, {len(self.held_out)} more held out",
+        )
+
+    def save(self) -> None:
+        """Write log, state and model, unless the weights have burst: then the last whole ones stay."""
+        self.log()
+        if self.saved == self.state.step:
+            return
+        if not all(bool(weight.half().isfinite().all()) for weight in self.state.ema.parameters()):
+            raise TrainingError(
+                f"step {self.state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume "
+                f"from the last state in {self.run.path}"
+            )
+        write_state(self.run.state, self.state)
+        self.write_model()
+        self.saved = self.state.step
+
+    def write_model(self) -> None:
+        """Write the moving average with its description, in half precision."""
+        write_model(self.run.model, self.info(), self.state.ema.state_dict(), dtype=torch.float16)
+
+
+def _open_session(config: Config, source: Source, run: RunDir, device: torch.device) -> _Session:
+    """Split the images, build or read the state; refuses settings that could not be sampled from."""
+    build_grid(config.sampling)
+    if config.training.precision == "bfloat16" and not computes_bfloat16(device):
+        warnings.warn(
+            f"{device.type} here has no instructions for bfloat16 and imitates it slowly; "
+            "use --set training.precision=float32",
+            stacklevel=2,
+        )
+    check_headers(source, build_recipe(config.data))
+    learning, held_out = split(source, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        denoiser = build_denoiser(config, image_channels=image_channels)
-    return denoiser.to(device).train()
-
-
-def _fresh_state(config: Config, denoiser: Denoiser[UNet]) -> TrainState:
+        denoiser = build_denoiser(config, image_channels=learning.image_channels).to(device).train()
     ema = copy.deepcopy(denoiser.network).eval().requires_grad_(False)
     optimizer = build_optimizer(denoiser.network.parameters(), config.optimizer)
-    return TrainState(0, denoiser.network, ema, optimizer)
+    state = TrainState(0, fingerprint(source), denoiser.network, ema, optimizer)
+    figures: dict[str, float] = {}
+    if run.state.is_file():
+        read_state(run.state, state)
+        figures = dict(read_model(run.model).info.results) if run.model.is_file() else {}
+    gammas = build_gammas(config.schedule)
+    return _Session(config, run, denoiser, state, gammas, learning, held_out, figures, saved=state.step)
 
 
-def _step(config: Config, denoiser: Denoiser[UNet], state: TrainState, gammas: Tensor, batch: Batch) -> float:
-    """Take one optimiser step (Algorithm 1, lines 2 to 5) and return its loss."""
+def _optimise(
+    config: Config, denoiser: Denoiser[UNet], state: TrainState, gammas: Tensor, batch: Batch, rate: float
+) -> float:
+    """Take one optimiser step (Algorithm 1, lines 2 to 5) at a learning rate and return its loss."""
     training, device = config.training, next(denoiser.parameters()).device
     y0, x = (part.to(device).contiguous(memory_format=torch.channels_last) for part in batch)
     generator = torch.Generator().manual_seed(mix_seed(training.seed, _NOISE_STREAM, state.step))
@@ -154,51 +235,9 @@ def _step(config: Config, denoiser: Denoiser[UNet], state: TrainState, gammas: T
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate_at(state.step, config.optimizer, steps=training.steps)
+        group["lr"] = rate
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     update_ema(state.ema.parameters(), state.network.parameters(), ema_decay_at(state.step, training.ema_decay))
     state.step += 1
     return value
-
-
-def _log(run: RunDir, recent: list[Stepped]) -> None:
-    """Write the means of the steps since the last line."""
-    loss, speed = (sum(getattr(step, name) for step in recent) / len(recent) for name in ("loss", "images_per_second"))
-    rate = recent[-1].learning_rate
-    run.log({"step": recent[-1].step, "loss": loss, "learning_rate": rate, "images_per_second": speed})
-    recent.clear()
-
-
-def _model_info(config: Config, state: TrainState, run: RunDir, figures: dict[str, float]) -> ModelInfo:
-    channels = state.network.shape.image_channels
-    return ModelInfo(name=run.path.name, image_channels=channels, step=state.step, config=config, results=figures)
-
-
-def _validate(config: Config, state: TrainState, held_out: PairDataset, run: RunDir) -> dict[str, float]:
-    device = next(state.ema.parameters()).device
-    dtype = torch.bfloat16 if config.training.precision == "bfloat16" else torch.float32
-    denoiser = Denoiser(
-        state.ema,
-        prediction=config.denoiser.prediction,
-        target=config.denoiser.target,
-        target_scale=config.denoiser.target_scale,
-    )
-    upscaler = Upscaler(_model_info(config, state, run, {}), denoiser, device, dtype)
-    sheet = run.samples / f"{state.step:07d}.png"
-    figures = validate(upscaler, held_out, config.sampling, sheet=sheet)
-    figures = {"step": state.step, **figures}
-    run.log(figures)
-    return figures
-
-
-def _save(config: Config, state: TrainState, run: RunDir, figures: dict[str, float]) -> None:
-    """Write state and model, unless the weights have burst: then the last whole ones stay."""
-    if not all(bool(weight.half().isfinite().all()) for weight in state.ema.parameters()):
-        raise TrainingError(
-            f"step {state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume from the "
-            f"last state in {run.path}"
-        )
-    write_state(run.state, state)
-    info = _model_info(config, state, run, figures)
-    write_model(run.model, info, state.ema.state_dict(), dtype=torch.float16)

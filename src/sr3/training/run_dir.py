@@ -67,14 +67,14 @@ def open_run(path: Path, config: Config) -> RunDir:
     from; lengths, rates and what only costs time or memory may change between sittings.
     """
     run = RunDir(path.resolve())
-    if run.config.is_file():
+    if run.config.is_file() and run.state.is_file():
         before = _must_stay(read_toml(run.config.read_text(encoding="utf-8", errors="replace"), where=str(run.config)))
         changed = [name for name, value in _must_stay(config).items() if before[name] != value]
         if changed:
             raise TrainingError(
                 f"{path}: holds a run with another {', '.join(changed)}; give another --out, or the same settings"
             )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif not run.config.is_file() and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise TrainingError(f"{path}: exists and is not a run of sr3; give a new folder")
     try:
         run.samples.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Everything a resumed run needs that does not follow from (seed, step), saved in one file."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ __all__ = ["TrainState", "read_state", "write_state"]
 
 @dataclass
 class TrainState:
-    """Steps taken, network, moving average, optimiser."""
+    """Steps taken, fingerprint of the images, network, moving average, optimiser."""
 
     step: int
+    images: str
     network: UNet
     ema: UNet
     optimizer: torch.optim.Adam
@@ -33,7 +35,7 @@ def write_state(path: Path, state: TrainState) -> None:
         for moment in ("exp_avg", "exp_avg_sq"):
             if parameter in state.optimizer.state:
                 tensors[f"{moment}.{name}"] = state.optimizer.state[parameter][moment].contiguous()
-    write_tensors(path, tensors, {"format": 1, "step": state.step})
+    write_tensors(path, tensors, {"format": 1, "step": state.step, "images": state.images})
 
 
 def read_state(path: Path, state: TrainState) -> None:
@@ -43,6 +45,11 @@ def read_state(path: Path, state: TrainState) -> None:
         for part, module in (("network", state.network), ("ema", state.ema)):
             module.load_state_dict({name: tensors[f"{part}.{name}"] for name in module.state_dict()})
         state.step = int(description["step"])
+        if description.get("images", state.images) != state.images:
+            warnings.warn(
+                "the training images are not those the run began with, so some held-out ones may have been learnt",
+                stacklevel=2,
+            )
         if state.step == 0:
             return
         for name, parameter in state.network.named_parameters():

@@ -12,22 +12,26 @@ from sr3.images.files import to_pillow
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 
-__all__ = ["validate"]
+__all__ = ["SIDE", "validate"]
+
+SIDE = 256
+"""Pixels a side of the middle of each held-out image that is measured, so that large photographs take no longer."""
 
 _SHEET_ROWS = 6
 
 
 def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig, *, sheet: Path) -> dict[str, float]:
-    """Upscale the held-out images and compare them with the truth and bicubic; means over images.
+    """Upscale the middles of the held-out images, compare them with the truth and bicubic; means over images.
 
     Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB, consistency with and
     without the correction of low frequencies ([0, 1] range, squared), sharpness as a share of the truth's.
     """
+    raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[Tensor] = []
     figures: list[dict[str, float]] = []
     for index in range(len(held_out)):
-        y0, x, low_res = (part[None] for part in held_out.whole(index))
-        raw = upscaler.upscale(low_res, sampling=sampling, seeds=[index], correct=False).cpu()
+        y0, x, low_res = (part[None] for part in held_out.centre(index, SIDE))
+        raw = upscaler.upscale(low_res, sampling=raw_sampling, seeds=[index]).cpu()
         sample = upscaler.correct(raw, low_res)
         figures.append(
             {
@@ -45,7 +49,7 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
     return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
 
 
-def _square(image: Tensor, side: int = 256) -> Tensor:
+def _square(image: Tensor, side: int = SIDE) -> Tensor:
     """Cut the middle, or pad with grey, to a square: rows of a sheet must match."""
     height, width = image.shape[-2:]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
