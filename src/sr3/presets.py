@@ -50,9 +50,9 @@ def photos_x4() -> Config:
         schedule=ScheduleConfig(kind="cosine"),
         denoiser=DenoiserConfig(prediction="v", target="residual", target_scale=4.0),
         data=DataConfig(scale=4, crop=64, augment="dihedral"),
-        optimizer=OptimizerConfig(learning_rate=3e-4, warmup=300, cooldown=2500),
+        optimizer=OptimizerConfig(learning_rate=3e-4, warmup=300, cooldown=1800),
         training=TrainingConfig(
-            steps=10_000,
+            steps=6_600,
             batch=16,
             precision="bfloat16",
             ema_decay=0.999,
