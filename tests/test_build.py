@@ -56,6 +56,7 @@ def test_the_recipe_is_that_of_the_data():
         ("ancestral", lambda *a: samplers.ancestral(*a, variance="forward")),
         ("ancestral-posterior", lambda *a: samplers.ancestral(*a, variance="posterior")),
         ("ddim", lambda *a: samplers.ddim(*a, eta=0.25)),
+        ("dpmpp-2m", lambda *a: samplers.dpmpp_2m(*a, eta=0.25)),
     ],
 )
 def test_the_sampler_is_the_one_named(name, direct):

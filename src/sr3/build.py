@@ -94,5 +94,7 @@ def run_sampler(
             return samplers.ancestral(denoise, y, grid, noise, variance="posterior")
         case "ddim":
             return samplers.ddim(denoise, y, grid, noise, eta=config.eta)
+        case "dpmpp-2m":
+            return samplers.dpmpp_2m(denoise, y, grid, noise, eta=config.eta)
         case _:
             assert_never(config.sampler)

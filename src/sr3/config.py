@@ -161,10 +161,10 @@ class TrainingConfig(_Settings):
 class SamplingConfig(_Settings):
     """How samples are drawn when the user does not say. The paper: Algorithm 2 in at most 100 steps."""
 
-    sampler: Literal["ancestral", "ancestral-posterior", "ddim"] = "ancestral"
-    """ancestral: Algorithm 2; ancestral-posterior: with the variance of Eq. 4; ddim: with the noise of `eta`."""
+    sampler: Literal["ancestral", "ancestral-posterior", "ddim", "dpmpp-2m"] = "ancestral"
+    """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise of `eta`."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Noise that ddim adds, as a share of the posterior's deviation: 0 is deterministic, 1 ancestral-posterior."""
+    """Noise that ddim and dpmpp-2m add, as a share of the posterior's deviation; 0 is deterministic."""
     steps: Annotated[int, Field(ge=1, le=4000)] = 100
     """Refinement steps, one network call each."""
     grid: Literal["linear", "cosine", "log_snr"] = "linear"

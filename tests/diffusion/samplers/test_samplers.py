@@ -9,7 +9,7 @@ import torch
 
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.samplers import Step, ancestral, ddim, last
+from sr3.diffusion.samplers import Step, ancestral, ddim, dpmpp_2m, last
 from sr3.diffusion.schedule import cosine_grid, linear_grid
 
 MEAN, STD = 0.3, 0.5
@@ -21,6 +21,9 @@ SAMPLERS = {
     "ddim-half": partial(ddim, eta=0.5),
     "ddim-1": partial(ddim, eta=1.0),
 }
+ONE_STEP = list(SAMPLERS)
+"""Samplers whose steps depend on the state alone."""
+SAMPLERS |= {"dpmpp": dpmpp_2m, "dpmpp-1": partial(dpmpp_2m, eta=1.0)}
 
 
 def oracle(y, gamma):
@@ -98,7 +101,43 @@ def test_ddim_converges_to_the_probability_flow_with_order_1():
     assert np.all(np.abs(orders - 1) < 0.15)
 
 
-@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_dpmpp_2m_converges_to_the_probability_flow_with_order_2():
+    y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
+    start, end = 0.01, 0.99
+    errors = []
+    for steps in (16, 32, 64, 128):
+        # The last step, to gamma 1, is of first order: it is left out and the state before it compared.
+        levels = torch.linspace(np.log(start / (1 - start)), np.log(end / (1 - end)), steps + 1, dtype=torch.float64)
+        *_, before, _ = dpmpp_2m(
+            oracle, y, torch.cat([levels.sigmoid(), torch.ones(1, dtype=torch.float64)]), Scripted()
+        )
+        quantile = (y - np.sqrt(start) * MEAN) / np.sqrt(start * STD**2 + 1 - start)
+        expected = np.sqrt(end) * MEAN + np.sqrt(end * STD**2 + 1 - end) * quantile
+        errors.append((before.y - expected).abs().max().item())
+    orders = -np.diff(np.log2(errors))
+    assert errors[-1] < 1e-3
+    assert orders[-1] == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(("eta", "deviation"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_the_second_step_of_dpmpp_2m_extrapolates_as_by_hand(eta, deviation):
+    grid = torch.tensor([0.2, 0.5, 0.8, 1.0], dtype=torch.float64)
+    predictions = iter([0.5, 0.8, 0.8])
+
+    def denoise(y, _):
+        return Prediction(torch.full_like(y, next(predictions)), torch.full_like(y, torch.nan))
+
+    draws = [[0.0, 0.0], [0.0, 1.0]]
+    first, second, last_step = dpmpp_2m(denoise, pixels(1, 1), grid, Scripted(*draws), eta=eta)
+    # log-SNR rises by log 4 in both steps, so half the difference of the predictions is added: 0.8 + 0.15.
+    variance = eta**2 * (1 - 0.8) / (1 - 0.5) * (1 - 0.5 / 0.8)
+    eps = (first.y[0].item() - 0.5**0.5 * 0.95) / 0.5**0.5
+    mean = 0.8**0.5 * 0.95 + (1 - 0.8 - variance) ** 0.5 * eps
+    assert second.y.flatten().tolist() == pytest.approx([mean, mean + deviation * (0.2 / 0.5 * 0.375) ** 0.5])
+    assert last_step.y.flatten().tolist() == pytest.approx([0.8, 0.8])
+
+
+@pytest.mark.parametrize("name", ONE_STEP)
 @pytest.mark.parametrize("grid", [linear_grid(6), cosine_grid(4), cosine_grid(1)], ids=str)
 def test_few_steps_give_the_mean_and_variance_of_the_linear_recursion(name, grid):
     # The result is linear in the start and in every draw: one image for each, 1 there and 0 elsewhere.
@@ -140,6 +179,8 @@ def half(y, gamma):
         ("ddim", 0.4 + 0.6 * EPS, 0),
         ("ddim-half", 0.4 + 0.286875**0.5 * EPS, 0.073125**0.5),
         ("ddim-1", 0.4 + 0.0675**0.5 * EPS, 0.2925**0.5),
+        ("dpmpp", 0.4 + 0.6 * EPS, 0),
+        ("dpmpp-1", 0.4 + 0.0675**0.5 * EPS, 0.2925**0.5),
     ],
 )
 def test_one_step_is_that_made_by_hand(name, mean, deviation):
@@ -154,7 +195,7 @@ def test_the_last_step_adds_no_noise_and_is_the_predicted_picture(name):
     noise = Scripted([0.7, -0.7], [100.0, 100.0])
     steps = list(SAMPLERS[name](oracle, pixels(0.1, -2), GRID, noise))
     torch.testing.assert_close(steps[-1].y, steps[-1].y0)
-    assert len(noise.draws) == (2 if name == "ddim" else 1)
+    assert len(noise.draws) == (2 if name in ("ddim", "dpmpp") else 1)
 
 
 @pytest.mark.parametrize("name", list(SAMPLERS))
