@@ -72,11 +72,28 @@ def test_a_shortened_training_schedule_is_refused_with_the_remedy():
         run_sampler(SamplingConfig(), halve, torch.randn(1, 1, 4, 4), grid, NoiseSource([1]))
 
 
+PARAMETERS = {
+    "photos-x4": 8.5e6,
+    "tiny-x4": 1.76e5,
+    # Table A.1 of the paper.
+    "faces-16-128": 550e6,
+    "faces-64-512": 625e6,
+    "imagenet-64-256": 625e6,
+    "faces-256-1024": 150e6,
+}
+
+
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_can_be_built_and_sampled_from(name):
+def test_every_preset_has_its_parameters_and_a_grid(name):
     config = preset(name)
     with torch.device("meta"):
         network = build_network(config.network, image_channels=3)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    assert {"photos-x4": 8.5e6, "faces-16-128": 550e6, "tiny-x4": 1.76e5}[name] == pytest.approx(parameters, rel=0.04)
+    assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(PARAMETERS[name], rel=0.04)
     assert len(build_grid(config.sampling)) == config.sampling.steps + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("faces-16-128", 128), ("faces-64-512", 512), ("imagenet-64-256", 256), ("faces-256-1024", 1024)]
+)
+def test_the_papers_networks_bottom_out_at_8_pixels(name, side):
+    assert side / 2 ** (len(preset(name).network.multipliers) - 1) == 8
