@@ -102,7 +102,7 @@ def photos_x4() -> Config:
             validation_images=6,
             save_every=250,
         ),
-        sampling=SamplingConfig(sampler="ancestral-posterior", steps=32, grid="cosine"),
+        sampling=SamplingConfig(sampler="dpmpp-2m", eta=1.0, steps=16, grid="cosine"),
     )
 
 
