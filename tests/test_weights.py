@@ -1,0 +1,37 @@
+"""The model inside the package: whole, described, and better than enlarging."""
+
+from pathlib import Path
+
+import pytest
+
+from sr3.checkpoint import read_model
+from sr3.images.files import read_picture
+from sr3.images.resize import downsample, upsample
+from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.metrics.distortion import consistency, psnr, sharpness
+from sr3.presets import preset
+from sr3.zoo import packaged_models
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.png"))
+LARGEST = 18e6
+
+
+def test_the_packaged_model_is_what_its_preset_trains():
+    path = packaged_models()["photos-x4"]
+    info = read_model(path).info
+    assert (info.name, info.image_channels, info.config) == ("photos-x4", 3, preset("photos-x4"))
+    assert info.step == info.config.training.steps
+    assert path.stat().st_size <= LARGEST
+    assert path.with_suffix(".md").is_file()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_few_steps_are_sharper_than_bicubic_and_keep_the_input(path):
+    truth = read_picture(path).pixels[None]
+    low_res = downsample(truth, 4).clamp(-1, 1)
+    upscaler = open_upscaler("photos-x4", device="cpu", dtype="float32")
+    result = upscaler.upscale(low_res, sampling=sampling_for(upscaler.info, steps=4), seeds=[0])
+    bicubic = upsample(low_res, 4).clamp(-1, 1)
+    assert float(consistency(result, low_res)) <= 1e-5
+    assert float(psnr(result, truth)) > float(psnr(bicubic, truth)) - 1
+    assert float(sharpness(result)) > 1.3 * float(sharpness(bicubic))
