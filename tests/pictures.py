@@ -9,6 +9,7 @@ from PIL import Image
 
 from sr3.build import build_denoiser
 from sr3.checkpoint import ModelInfo, write_model
+from sr3.data.sources import NO_LABEL
 from sr3.presets import preset
 
 
@@ -22,8 +23,8 @@ def smooth(height: int, width: int, *, seed: int = 0) -> np.ndarray:
 class Pictures:
     """A source of arrays, encoded as PNG."""
 
-    def __init__(self, *arrays: np.ndarray):
-        self.arrays = arrays
+    def __init__(self, *arrays: np.ndarray, labels: tuple[int, ...] = ()):
+        self.arrays, self.labels = arrays, labels
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -35,6 +36,9 @@ class Pictures:
         buffer = io.BytesIO()
         Image.fromarray(self.arrays[index]).save(buffer, "PNG")
         return buffer.getvalue()
+
+    def label(self, index: int) -> int:
+        return self.labels[index] if self.labels else NO_LABEL
 
 
 def write_random_model(path: Path, *, image_channels: int = 3, seed: int = 0) -> Path:

@@ -40,14 +40,15 @@ def test_the_levels_are_those_of_the_schedule():
 
 
 def test_the_grid_is_that_of_its_family():
-    for kind in ("linear", "cosine", "log_snr"):
+    for kind in ("linear", "cosine", "log_snr", "karras"):
         grid = build_grid(SamplingConfig(grid=kind, steps=30, gamma_first=1e-3))
         assert torch.equal(grid, getattr(schedule, f"{kind}_grid")(30, gamma_first=1e-3))
 
 
 def test_the_recipe_is_that_of_the_data():
-    config = preset("photos-x4").data
-    assert build_recipe(config) == (config.scale, config.crop, config.augment, config.cache_gib)
+    config = preset("photos-x4").data.model_copy(update={"blur": 1.5, "condition_gamma": 0.5})
+    assert build_recipe(config) == (4, 64, "dihedral", config.cache_gib, 1.5, 0.5, 0)
+    assert build_recipe(config, classes=7).classes == 7
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,15 @@ def test_the_recipe_is_that_of_the_data():
         ("ancestral-posterior", lambda *a: samplers.ancestral(*a, variance="posterior")),
         ("ddim", lambda *a: samplers.ddim(*a, eta=0.25)),
         ("dpmpp-2m", lambda *a: samplers.dpmpp_2m(*a, eta=0.25)),
+        ("heun", lambda d, y, grid, _: samplers.heun(d, y, grid)),
+        ("probability-flow", lambda d, y, grid, _: samplers.probability_flow(d, y, grid)),
+        ("predictor-corrector", samplers.predictor_corrector),
+        ("regression", lambda d, y, *_: samplers.one_call(d, y)),
     ],
 )
 def test_the_sampler_is_the_one_named(name, direct):
     y, grid = torch.randn(1, 1, 4, 4), schedule.cosine_grid(5)
-    ours = run_sampler(SamplingConfig(sampler=name, eta=0.25), halve, y, grid, NoiseSource([1]))
+    ours = run_sampler(SamplingConfig(sampler=name, eta=0.25, steps=1), halve, y, grid, NoiseSource([1]))
     assert torch.equal(samplers.last(ours), samplers.last(direct(halve, y, grid, NoiseSource([1]))))
 
 
@@ -80,6 +85,15 @@ PARAMETERS = {
     "faces-64-512": 625e6,
     "imagenet-64-256": 625e6,
     "faces-256-1024": 150e6,
+    # Open in the paper.
+    "faces-64": 157e6,
+    "imagenet-64": 292e6,
+    "faces-16-128-small": 7.1e6,
+    "faces-64-512-small": 8.5e6,
+    "imagenet-64-256-small": 8.5e6,
+    "faces-256-1024-small": 8.5e6,
+    "faces-64-small": 10.1e6,
+    "imagenet-64-small": 10.3e6,
 }
 
 

@@ -70,3 +70,46 @@ def test_a_preset_survives_the_way_through_json(name):
 def test_an_unknown_preset_is_answered_with_the_list():
     with pytest.raises(ConfigError, match="photos-x4"):
         preset("photo-x4")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "complaint"),
+    [
+        ("tiny-x4", ["sampling.sampler=regression"], "regression model answers in 1 step, not 8"),
+        ("tiny-x4", ["sampling.sampler=regression", "sampling.steps=1"], "objective is denoising cannot be sampled by"),
+        ("tiny-x4-regression", ["sampling.sampler=ddim"], "objective is regression cannot be sampled by ddim"),
+        ("tiny-x4-regression", ["denoiser.prediction=v"], "regression model predicts y0"),
+        ("tiny-x4", ["data.scale=1"], "a generator has network.condition none and data.scale 1"),
+        ("faces-64-small", ["data.crop=0"], "needs the side of its pictures in data.crop"),
+        ("faces-64-small", ["denoiser.target=residual"], "has no input: set denoiser.target to image"),
+        ("faces-64-small", ["training.keep=best-psnr"], "no truth to be near to"),
+        ("tiny-x4", ["data.condition_gamma=0.5"], "needs network.condition_level"),
+        ("tiny-x4", ["sampling.condition_gamma=0.5"], "needs network.condition_level"),
+        ("tiny-x4", ["data.hide_class=0.5"], "need network.classes"),
+        ("imagenet-64-small", ["data.hide_class=0", "sampling.guidance=1"], "trained with data.hide_class above 0"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(name, settings, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        apply_settings(preset(name), settings)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if preset(name).network.condition == "picture"])
+def test_the_regression_to_a_preset_has_its_network_and_the_papers_rate(name):
+    config, base = preset(name + "-regression"), preset(name)
+    assert (config.network, config.data, config.training.steps) == (base.network, base.data, base.training.steps)
+    assert (config.denoiser.loss, config.sampling.steps, config.training.keep) == ("l2", 1, "best-psnr")
+    paper = base.optimizer.learning_rate == 1e-4
+    assert config.optimizer.learning_rate == (1e-5 if paper else base.optimizer.learning_rate)
+    assert apply_settings(config, []) == config
+
+
+def test_a_generator_has_no_regression():
+    with pytest.raises(ConfigError, match="faces-64 generates from nothing"):
+        preset("faces-64-regression")
+
+
+def test_a_searched_grid_has_a_level_more_than_steps():
+    grid = {"sampler": "ddim", "eta": 0.0, "steps": 2, "gammas": [0.001, 1.0], "metric": "m", "score": 1, "before": 2}
+    with pytest.raises(ConfigError, match="2 steps need 3 levels, got 2"):
+        Config.parse({"sampling": {"searched": [grid]}}, where="here")

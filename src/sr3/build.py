@@ -37,6 +37,9 @@ def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
         features=config.features,
         dropout=config.dropout,
         stem=config.stem,
+        condition=config.condition,
+        condition_level=config.condition_level,
+        classes=config.classes,
         checkpointing=config.checkpointing,
     )
     return UNet(shape)
@@ -65,7 +68,10 @@ def build_gammas(config: ScheduleConfig) -> Tensor:
 
 
 def build_grid(config: SamplingConfig) -> Grid:
-    """Make the sampling levels, rising to 1, shape (steps + 1,)."""
+    """Make the sampling levels, rising to 1, shape (steps + 1,): searched ones where there are."""
+    for found in config.searched:
+        if (found.sampler, found.eta, found.steps) == (config.sampler, config.eta, config.steps):
+            return schedule.check_grid(torch.tensor(found.gammas, dtype=torch.float64))
     match config.grid:
         case "linear":
             return schedule.linear_grid(config.steps, gamma_first=config.gamma_first)
@@ -73,13 +79,17 @@ def build_grid(config: SamplingConfig) -> Grid:
             return schedule.cosine_grid(config.steps, gamma_first=config.gamma_first)
         case "log_snr":
             return schedule.log_snr_grid(config.steps, gamma_first=config.gamma_first)
+        case "karras":
+            return schedule.karras_grid(config.steps, gamma_first=config.gamma_first)
         case _:
             assert_never(config.grid)
 
 
-def build_recipe(config: DataConfig) -> PairRecipe:
-    """Say how training pairs are made."""
-    return PairRecipe(config.scale, config.crop, config.augment, config.cache_gib)
+def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
+    """Say how training pairs are made; classes above 0 asks for labels."""
+    return PairRecipe(
+        config.scale, config.crop, config.augment, config.cache_gib, config.blur, config.condition_gamma, classes
+    )
 
 
 def run_sampler(
@@ -96,5 +106,13 @@ def run_sampler(
             return samplers.ddim(denoise, y, grid, noise, eta=config.eta)
         case "dpmpp-2m":
             return samplers.dpmpp_2m(denoise, y, grid, noise, eta=config.eta)
+        case "heun":
+            return samplers.heun(denoise, y, grid)
+        case "probability-flow":
+            return samplers.probability_flow(denoise, y, grid)
+        case "predictor-corrector":
+            return samplers.predictor_corrector(denoise, y, grid, noise)
+        case "regression":
+            return samplers.one_call(denoise, y)
         case _:
             assert_never(config.sampler)

@@ -19,7 +19,16 @@ from sr3.atomic import whole_file
 from sr3.config import Config
 from sr3.errors import CheckpointError
 
-__all__ = ["FORMAT", "ModelFile", "ModelInfo", "read_model", "read_tensors", "write_model", "write_tensors"]
+__all__ = [
+    "FORMAT",
+    "ModelFile",
+    "ModelInfo",
+    "describe_anew",
+    "read_model",
+    "read_tensors",
+    "write_model",
+    "write_tensors",
+]
 
 FORMAT = 1
 """Version of the metadata this code writes; it reads 1 to this."""
@@ -69,6 +78,12 @@ def read_model(path: Path) -> ModelFile:
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint of the run")
     return ModelFile(info, {name: tensor.float() for name, tensor in tensors.items()})
+
+
+def describe_anew(path: Path, target: Path, info: ModelInfo) -> None:
+    """Write the weights of a model file, as they are, with another description; target may be the same file."""
+    tensors, _ = read_tensors(path)
+    write_tensors(target, tensors, {"format": FORMAT, **info.model_dump(mode="json")})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:

@@ -19,8 +19,10 @@ __all__ = [
     "DenoiserConfig",
     "NetworkConfig",
     "OptimizerConfig",
+    "SamplerKind",
     "SamplingConfig",
     "ScheduleConfig",
+    "SearchedGrid",
     "TrainingConfig",
     "apply_settings",
     "read_toml",
@@ -53,6 +55,12 @@ class NetworkConfig(_Settings):
     """Share of features dropped in training."""
     stem: Literal[1, 2, 4] = 1
     """Side of the pixel blocks folded into channels; 1 is the paper's."""
+    condition: Literal["picture", "none"] = "picture"
+    """What is seen beside the noisy picture: the enlarged input, or nothing (a generator)."""
+    condition_level: bool = False
+    """Tell the network how much noise `data.condition_gamma` put on the input (CDM, arXiv:2106.15282)."""
+    classes: NonNegative = 0
+    """Classes a picture may be labelled with; 0 for a model without classes."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
@@ -99,17 +107,27 @@ class DenoiserConfig(_Settings):
     """Factor on the target, so that its spread is near 1."""
     loss: Literal["l1", "l2"] = "l2"
     """p of Eq. 6. L1 gives less diverse samples (arXiv:2111.05826)."""
+    objective: Literal["denoising", "regression"] = "denoising"
+    """What is learnt: to denoise (SR3), or the best single answer to the input (the paper's baseline)."""
 
 
 class DataConfig(_Settings):
     """How training pairs are made."""
 
-    scale: Annotated[int, Field(ge=2, le=64)] = 4
-    """Magnification."""
+    scale: Annotated[int, Field(ge=1, le=64)] = 4
+    """Magnification; 1 for a generator, which enlarges nothing."""
     crop: NonNegative = 0
-    """Side of the random high-resolution crop in pixels, a multiple of `scale`; 0 takes whole images."""
+    """Side of the random high-resolution crop in pixels, a multiple of `scale`; 0 takes whole images. Of a generator:
+    the side of its pictures."""
     augment: Literal["none", "flip", "dihedral"] = "flip"
     """Mirror left and right, or all eight turns and mirrors."""
+    blur: Annotated[float, Field(ge=0)] = 0.0
+    """Blur of the input in training, as in the paper's cascades: largest deviation of the Gaussian, in pixels of the
+    input; drawn uniformly for every image. Its range is open in the paper."""
+    condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Noise on the input in training (CDM, arXiv:2106.15282): lowest level, drawn uniformly up to 1 for every image."""
+    hide_class: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of images whose class is hidden in training, so that guidance is possible (arXiv:2207.12598)."""
     cache_gib: Annotated[float, Field(ge=0)] = 2.0
     """Decoded images kept in memory, GiB."""
 
@@ -148,6 +166,8 @@ class TrainingConfig(_Settings):
     """Seed of everything random in the run."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's arithmetic; weights and EMA stay float32."""
+    keep: Literal["last", "best-psnr"] = "last"
+    """Which model the run leaves: the last (SR3), or that of the highest held-out PSNR (the regression baseline)."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     """Decay of the moving average of the weights, reached by a ramp. Open in the paper (Palette's value)."""
     validate_every: Positive = 10_000
@@ -158,23 +178,70 @@ class TrainingConfig(_Settings):
     """Steps between checkpoints."""
 
 
+SamplerKind = Literal[
+    "ancestral",
+    "ancestral-posterior",
+    "ddim",
+    "dpmpp-2m",
+    "heun",
+    "probability-flow",
+    "predictor-corrector",
+    "regression",
+]
+
+
+class SearchedGrid(_Settings):
+    """Levels found on held-out images for a sampler and a number of steps (section 2.4)."""
+
+    sampler: SamplerKind
+    eta: float
+    steps: Positive
+    gammas: tuple[float, ...]
+    """steps + 1 levels, rising to 1."""
+    metric: str
+    """What was made small."""
+    score: float
+    """What these levels reached."""
+    before: float
+    """What the model's own levels reached on the same images."""
+
+    @model_validator(mode="after")
+    def _one_level_more_than_steps(self) -> "SearchedGrid":
+        if len(self.gammas) != self.steps + 1:
+            raise ValueError(f"{self.steps} steps need {self.steps + 1} levels, got {len(self.gammas)}")
+        return self
+
+
 class SamplingConfig(_Settings):
     """How samples are drawn when the user does not say. The paper: Algorithm 2 in at most 100 steps."""
 
-    sampler: Literal["ancestral", "ancestral-posterior", "ddim", "dpmpp-2m"] = "ancestral"
-    """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise of `eta`."""
+    sampler: SamplerKind = "ancestral"
+    """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise of `eta`; heun and
+    probability-flow: 2 and 4 calls a step, no noise; predictor-corrector: 2 calls; regression: the baseline's one."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Noise that ddim and dpmpp-2m add, as a share of the posterior's deviation; 0 is deterministic."""
     steps: Annotated[int, Field(ge=1, le=4000)] = 100
     """Refinement steps, one network call each."""
-    grid: Literal["linear", "cosine", "log_snr"] = "linear"
-    """Family of the levels."""
+    grid: Literal["linear", "cosine", "log_snr", "karras"] = "linear"
+    """Family of the levels, where `searched` has none for the sampler and the steps."""
     gamma_first: Annotated[float, Field(gt=0, le=0.01)] = 4.4e-5
     """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends."""
     clip: bool = True
     """Hold each predicted picture in [-1, 1]. Open in the paper."""
     correct: bool = True
     """Match the low frequencies of the result to the input, so that colours do not shift. Not in the paper."""
+    guidance: Annotated[float, Field(ge=0)] = 0.0
+    """Weight w of classifier-free guidance: (1 + w) times the estimate with the class, less w times that without."""
+    condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Level to which the input is noised before sampling, for networks that were trained so; 1 leaves it clean."""
+    searched: tuple[SearchedGrid, ...] = ()
+    """Levels found by `sr3 search-schedule`."""
+
+    @model_validator(mode="after")
+    def _regression_is_one_call(self) -> "SamplingConfig":
+        if self.sampler == "regression" and self.steps != 1:
+            raise ValueError(f"a regression model answers in 1 step, not {self.steps}, and always the same")
+        return self
 
 
 class Config(_Settings):
@@ -187,6 +254,41 @@ class Config(_Settings):
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _sampler_fits_objective(self) -> "Config":
+        regresses = self.denoiser.objective == "regression"
+        if regresses != (self.sampling.sampler == "regression"):
+            raise ValueError(
+                f"a model whose objective is {self.denoiser.objective} cannot be sampled by {self.sampling.sampler}"
+            )
+        if regresses and self.denoiser.prediction != "y0":
+            raise ValueError("a regression model predicts y0: set denoiser.prediction to y0")
+        return self
+
+    @model_validator(mode="after")
+    def _generator_is_whole(self) -> "Config":
+        generates = self.network.condition == "none"
+        if generates != (self.data.scale == 1):
+            raise ValueError("a generator has network.condition none and data.scale 1; an upscaler has neither")
+        if generates and not self.data.crop:
+            raise ValueError("a generator needs the side of its pictures in data.crop")
+        if generates and self.training.keep == "best-psnr":
+            raise ValueError("a generator has no truth to be near to: set training.keep to last")
+        if generates and (self.denoiser.target != "image" or self.denoiser.objective != "denoising"):
+            raise ValueError("a generator has no input: set denoiser.target to image and objective to denoising")
+        return self
+
+    @model_validator(mode="after")
+    def _condition_is_told(self) -> "Config":
+        noised = min(self.data.condition_gamma, self.sampling.condition_gamma) < 1
+        if noised and not self.network.condition_level:
+            raise ValueError("condition_gamma below 1 needs network.condition_level, so that the network knows")
+        if not self.network.classes and (self.data.hide_class or self.sampling.guidance):
+            raise ValueError("hide_class and guidance need network.classes")
+        if self.sampling.guidance and not self.data.hide_class:
+            raise ValueError("guidance needs a model trained with data.hide_class above 0")
+        return self
 
     @staticmethod
     def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
@@ -207,7 +309,8 @@ def _first_complaint(error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     shown = "" if isinstance(value, dict) else f" = {json.dumps(value)}"
-    return f"{field}{shown}: {reason[0].lower()}{reason[1:]}{more}"
+    named = f"{field}{shown}: " if field else ""
+    return f"{named}{reason[0].lower()}{reason[1:]}{more}"
 
 
 def read_toml(text: str, *, where: str) -> Config:

@@ -3,10 +3,13 @@
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-__all__ = ["Gamma", "Grid", "Image", "LowRes"]
+__all__ = ["Condition", "Gamma", "Grid", "Image", "LowRes"]
 
 Image = Float[Tensor, "b c h w"]
 """A batch of pictures, channels first, pixels in [-1, 1] where they are clean."""
+
+Condition = Float[Tensor, "b seen h w"]
+"""What a network sees beside an Image: the enlarged input, of as many channels, or of none for a generator."""
 
 LowRes = Float[Tensor, "b c low_h low_w"]
 """The raw low-resolution pictures beside an Image, pixels in [-1, 1]."""

@@ -11,6 +11,8 @@ from pictures import Pictures, smooth
 from sr3.data.dataset import PairDataset, PairRecipe, augment, check_headers
 from sr3.data.loader import make_batch
 from sr3.errors import DataError
+from sr3.images.degrade import gaussian_blur
+from sr3.images.resize import upsample
 
 
 def recipe(crop=0, kind="none", cache_gib=1.0) -> PairRecipe:
@@ -153,7 +155,7 @@ def test_the_middle_of_an_image_is_a_pair_of_its_own():
     array = smooth(100, 130)
     pair = PairDataset(Pictures(array), recipe()).centre(0, 64)
     whole = PairDataset(Pictures(array[18:82, 33:97].copy()), recipe()).centre(0, 1000)
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(pair, whole, strict=True))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(pair[:3], whole[:3], strict=True))
     assert PairDataset(Pictures(smooth(30, 130)), recipe()).centre(0, 64).y0.shape == (3, 28, 64)
 
 
@@ -175,3 +177,55 @@ def test_all_unusable_images_are_named_before_the_run():
         assert part in message
     assert "\n" not in message
     check_headers(Pictures(smooth(64, 64), smooth(64, 80)), recipe(crop=32))
+
+
+def test_a_blurred_condition_is_the_enlargement_of_a_blurred_input():
+    dataset = PairDataset(Pictures(smooth(64, 64)), recipe()._replace(blur=3.0))
+    pairs = [dataset.pair(0, torch.Generator().manual_seed(seed)) for seed in range(8)]
+    clean = dataset.centre(0, 1000)
+    assert all(torch.equal(pair.y0, clean.y0) and torch.equal(pair.low_res, clean.low_res) for pair in pairs)
+    amounts = {float((pair.x - clean.x).abs().mean()) for pair in pairs}
+    assert len(amounts) == 8
+    # The amount is the second draw of the pair's own stream, after the turn.
+    generator = torch.Generator().manual_seed(5)
+    torch.randint(0, 8, (), generator=generator)
+    deviation = 3.0 * float(torch.rand((), generator=generator))
+    torch.testing.assert_close(pairs[5].x, upsample(gaussian_blur(clean.low_res, deviation), 4))
+
+
+def test_noise_on_the_condition_has_the_level_that_is_told():
+    dataset = PairDataset(Pictures(np.full((256, 256, 3), 255, np.uint8)), recipe()._replace(condition_gamma=0.4))
+    pairs = [dataset.pair(0, torch.Generator().manual_seed(seed)) for seed in range(6)]
+    assert all(0.4 <= pair.level < 1 for pair in pairs)
+    assert len({pair.level for pair in pairs}) == 6
+    for pair in pairs:
+        # The mean of 12,288 draws around a white picture, whose value is 1.
+        error = 4 * (1 - pair.level) ** 0.5 / 12_288**0.5
+        assert float(pair.x.mean()) == pytest.approx(pair.level**0.5, abs=error)
+    assert make_batch(dataset, batch=3, seed=0, step=0).levels.dtype == torch.float64
+
+
+def test_held_out_images_are_clean():
+    spoilt = recipe()._replace(blur=3.0, condition_gamma=0.4)
+    pair, clean = (PairDataset(Pictures(smooth(64, 64)), how).centre(0, 64) for how in (spoilt, recipe()))
+    assert torch.equal(pair.x, clean.x)
+    assert pair.level == 1.0
+
+
+def test_a_generators_pictures_have_no_condition():
+    dataset = PairDataset(Pictures(smooth(32, 32)), PairRecipe(scale=1, crop=32, augment="none", cache_gib=1.0))
+    for pair in (dataset.pair(0, torch.Generator()), dataset.centre(0, 32)):
+        assert (pair.x.shape, pair.low_res.shape) == ((0, 32, 32), (0, 32, 32))
+        array = ((pair.y0 + 1) * 127.5).round().permute(1, 2, 0).byte().numpy()
+        assert np.array_equal(array, smooth(32, 32))
+
+
+def test_classes_come_with_the_pictures_when_asked_for():
+    pictures = Pictures(*(smooth(32, 32, seed=k) for k in range(3)), labels=(2, 0, 5))
+    asked = PairDataset(pictures, recipe()._replace(classes=6))
+    assert [asked.centre(k, 32).label for k in range(3)] == [2, 0, 5]
+    assert PairDataset(pictures, recipe()).centre(0, 32).label == -1
+    with pytest.raises(DataError, match=r"picture 2: is of class 5, but network\.classes is 5"):
+        PairDataset(pictures, recipe()._replace(classes=5)).centre(2, 32)
+    with pytest.raises(DataError, match=r"picture 0: has no class; give a folder a class"):
+        PairDataset(Pictures(smooth(32, 32)), recipe()._replace(classes=5)).centre(0, 32)

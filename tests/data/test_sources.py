@@ -96,3 +96,24 @@ def test_the_fingerprint_follows_names_and_order_but_not_the_place(tmp_path):
     one, two = (open_source(str(tmp_path / folder)) for folder in ("one", "two"))
     assert fingerprint(one) == fingerprint(two)
     assert fingerprint(SubsetSource(one, [1, 0])) != fingerprint(one) != fingerprint(SubsetSource(one, [0]))
+
+
+def test_the_folders_below_are_the_classes(tmp_path):
+    for name in ("zebra/far/a.png", "ant/b.png", "loose.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(1))
+    source = open_source(str(tmp_path))
+    assert {Path(source.name(k)).name: source.label(k) for k in range(3)} == {"b.png": 0, "loose.png": -1, "a.png": 1}
+
+
+def test_classes_of_shards_are_members_beside_the_pictures(tmp_path):
+    write_shard(tmp_path / "t.tar", {"a/x.png": png(3), "a/x.cls": b"7\n", "b/x.png": png(4), "y.cls": b"1"})
+    source = open_source(str(tmp_path))
+    assert [source.label(k) for k in range(2)] == [7, -1]
+    assert SubsetSource(source, [1, 0]).label(1) == 7
+
+
+def test_a_class_that_is_no_number_is_refused(tmp_path):
+    write_shard(tmp_path / "t.tar", {"x.png": png(3), "x.cls": b"cat"})
+    with pytest.raises(DataError, match=r"x\.cls: holds 'cat', not the number of a class"):
+        open_source(str(tmp_path))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sr3.diffusion.denoiser import Denoiser
-from sr3.diffusion.objective import denoising_loss
+from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.objective import denoising_loss, regression_loss
 
 
 class Constant(nn.Module):
@@ -111,3 +111,32 @@ def test_the_loss_of_an_answer_in_bfloat16_is_float32():
     loss = denoising_loss(Denoiser(network), eps, eps, eps=eps, gamma=levels(0.5), kind="l1")
     assert loss.dtype == torch.float32
     assert math.isclose(loss.item(), 1e-4, rel_tol=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("l1", [0.3, 0.7]), ("l2", [0.09, 0.49])])
+def test_the_regression_loss_is_the_error_of_the_one_answer(kind, expected):
+    network = Constant(0.2)
+    x = flat(0.1, 0.3)
+    loss = regression_loss(Denoiser(network, prediction="y0"), flat(0.5, 0.9), x, kind=kind)
+    assert loss.tolist() == pytest.approx(expected)
+    seen_x, seen_z, gamma = network.asked
+    assert seen_x is x
+    assert bool(seen_z.eq(0).all())
+    assert gamma.tolist() == [0.0, 0.0]
+
+
+def test_a_regression_to_the_residual_answers_with_the_residual():
+    denoiser = Denoiser(Constant(0.6), prediction="y0", target="residual", target_scale=2.0)
+    assert regression_loss(denoiser, flat(0.5), flat(0.1), kind="l2").tolist() == pytest.approx([(0.6 - 0.8) ** 2])
+
+
+def test_what_is_given_reaches_the_network():
+    class Told(Constant):
+        def forward(self, x, z, gamma, labels, levels):
+            self.given = labels, levels
+            return super().forward(x, z, gamma)
+
+    network, given = Told(), Given(torch.tensor([3]), levels(0.7))
+    denoising_loss(Denoiser(network), flat(0.0), flat(0.0), eps=flat(1.0), gamma=levels(0.5), kind="l2", given=given)
+    assert network.given[0] is given.labels
+    assert network.given[1] is given.levels

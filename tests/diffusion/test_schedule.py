@@ -13,6 +13,7 @@ from sr3.diffusion.schedule import (
     cosine_gammas,
     cosine_grid,
     draw_gamma,
+    karras_grid,
     last_beta,
     linear_gammas,
     linear_grid,
@@ -21,7 +22,7 @@ from sr3.diffusion.schedule import (
 from sr3.errors import GridError
 
 JUST_BELOW_1 = math.nextafter(1, 0)
-FAMILIES = [linear_grid, cosine_grid, log_snr_grid]
+FAMILIES = [linear_grid, cosine_grid, log_snr_grid, karras_grid]
 
 
 def double(*values):
@@ -251,3 +252,18 @@ def test_a_grid_may_start_at_the_limit_and_not_above_it():
     assert check_grid(double(0.01, 1))[0].item() == 0.01
     with pytest.raises(GridError, match="pure noise"):
         check_grid(double(math.nextafter(0.01, 1), 1))
+
+
+def test_a_karras_grid_divides_the_root_of_sigma_evenly():
+    grid = karras_grid(8, gamma_first=1e-4, gamma_last=0.99, rho=5.0)
+    sigma = np.sqrt((1 - grid.numpy()[:-1]) / grid.numpy()[:-1])
+    expected = np.linspace(np.sqrt(0.9999 / 1e-4) ** (1 / 5), np.sqrt(0.01 / 0.99) ** (1 / 5), 8) ** 5
+    np.testing.assert_allclose(sigma, expected, rtol=1e-9)
+
+
+def test_a_power_above_1_moves_the_levels_of_a_cosine_grid_towards_the_picture():
+    plain, bent = cosine_grid(10), cosine_grid(10, power=2.0)
+    assert float(plain[0]) == pytest.approx(float(bent[0]))
+    assert bool((bent[1:-1] > plain[1:-1]).all())
+    angle = np.arccos(np.sqrt(bent.numpy()))
+    np.testing.assert_allclose(angle[5], angle[0] * 0.5**2, rtol=1e-9)

@@ -222,3 +222,34 @@ def test_every_parameter_is_trained():
     network(*pictures(), levels(0.5)).square().sum().backward()
     still = [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert still == []
+
+
+def test_a_generator_sees_only_the_noisy_picture():
+    network = build(condition="none")
+    _, y_t = pictures()
+    assert network.head.in_channels == 3
+    assert network(y_t[:, :0], y_t, levels(0.5)).shape == y_t.shape
+
+
+def test_classes_change_the_answer_and_no_class_is_one_more():
+    network = build(classes=4)
+    x, y_t = pictures()
+    answers = [network(x, y_t, levels(0.5), torch.tensor([label])) for label in range(5)]
+    for first in range(5):
+        for second in range(first):
+            assert distance(answers[first], answers[second]) > 1e-4
+    assert torch.equal(network(x, y_t, levels(0.5)), answers[4])
+
+
+def test_the_level_of_the_condition_is_told_and_clean_unless_given():
+    network = build(condition_level=True)
+    x, y_t = pictures()
+    clean = network(x, y_t, levels(0.5), levels(), levels(1.0))
+    assert torch.equal(network(x, y_t, levels(0.5)), clean)
+    assert distance(network(x, y_t, levels(0.5), levels(), levels(0.8)), clean) > 1e-4
+
+
+def test_a_network_without_classes_and_levels_has_nothing_for_them():
+    plain, told = build(), build(classes=3, condition_level=True)
+    more = set(dict(told.named_parameters())) - set(dict(plain.named_parameters()))
+    assert {name.split(".")[0] for name in more} == {"class_embedding", "condition_embedding"}

@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 from pictures import Pictures, smooth
 from sr3.checkpoint import read_model
 from sr3.config import Config, apply_settings
+from sr3.data.loader import make_batch
 from sr3.errors import CheckpointError, DataError, GridError, TrainingError
-from sr3.presets import preset
-from sr3.training.loop import Saved, Stepped, Validated, train
+from sr3.inference.upscaler import open_upscaler
+from sr3.presets import preset, regression_of
+from sr3.training.loop import Saved, Stepped, Validated, split, tell, train
 from sr3.training.run_dir import open_run
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
@@ -201,3 +203,81 @@ def test_held_out_images_are_not_trained_on(tmp_path, monkeypatch):
                 break
     # Of the two held out, 2 and 4, the first is looked at to learn its channels; the other waits for validation.
     assert seen == {0, 1, 3, 5} | {2}
+
+
+def regression(*settings: str) -> Config:
+    return apply_settings(regression_of(tiny()), settings)
+
+
+def test_a_regression_learns_and_always_answers_the_same(tmp_path):
+    config = regression("training.steps=60", "training.batch=4", "training.validate_every=1000")
+    losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    upscaler = open_upscaler(str(tmp_path / "run"), device="cpu", dtype="float32")
+    low_res = torch.rand(1, 3, 8, 8) * 2 - 1
+    sampling = upscaler.info.config.sampling
+    first, second = (upscaler.upscale(low_res, sampling=sampling, seeds=[seed]) for seed in (0, 1))
+    assert torch.equal(first, second)
+
+
+def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch):
+    psnr = {2: 20.0, 4: 22.0, 6: 21.0}
+    seen = []
+
+    def measured(*_, sheet, **__):
+        seen.append(int(sheet.stem))
+        return {"psnr": psnr.get(seen[-1], 0.0)}
+
+    monkeypatch.setattr("sr3.training.loop.validate", measured)
+    config = regression("training.validate_every=2", "training.save_every=1")
+    run_to_end(tmp_path / "run", config)
+    best = read_model(tmp_path / "run" / "model.safetensors").info
+    assert seen == [2, 4, 6]
+    assert (best.step, best.results["psnr"]) == (4, 22.0)
+    run_to_end(tmp_path / "run", regression("training.validate_every=2", "training.steps=7"))
+    assert read_model(tmp_path / "run" / "model.safetensors").info.step == 4
+
+
+GENERATOR = (
+    "network.condition=none",
+    "data.scale=1",
+    "data.crop=32",
+    "denoiser.target=image",
+    "denoiser.target_scale=1",
+    "sampling.correct=false",
+)
+
+
+def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
+    events = run_to_end(tmp_path / "run", tiny(*GENERATOR, "training.steps=4", "training.validate_every=2"))
+    figures = [event.figures for event in events if isinstance(event, Validated)]
+    assert [set(figure) for figure in figures] == [{"step", "held_out_loss", "sharpness"}] * 2
+    assert figures[0]["held_out_loss"] == pytest.approx(1, abs=0.5)
+    with pytest.raises(CheckpointError, match="generates pictures from nothing; use it with sr3 generate"):
+        open_upscaler(str(tmp_path / "run"))
+
+
+def test_classes_are_told_and_now_and_then_hidden():
+    config = tiny(*GENERATOR, "network.classes=3", "data.hide_class=0.25")
+    labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
+    learning, _ = split(labelled, config)
+    batch = make_batch(learning, batch=4, seed=0, step=0)
+    given = tell(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
+    assert given.labels.tolist() == [3, 3, *batch.labels[2:].tolist()]
+    assert set(batch.labels.tolist()) <= {0, 1, 2}
+    assert given.levels.tolist() == [1.0] * 4
+    assert tell(tiny(), batch, torch.zeros(4)) == ()
+
+
+def test_a_class_conditional_generator_is_trained(tmp_path):
+    config = tiny(*GENERATOR, "network.classes=3", "data.hide_class=0.25", "training.steps=6", "sampling.guidance=1")
+    labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
+    run_to_end(tmp_path / "run", config, labelled)
+    moved = state_of(tmp_path / "run")["network.class_embedding.vectors"]
+    assert bool((moved != 0).any())
+
+
+def test_noise_on_the_condition_is_learnt_from(tmp_path):
+    config = tiny("network.condition_level=true", "data.condition_gamma=0.5", "data.blur=1", "training.steps=2")
+    run_to_end(tmp_path / "run", config)
+    assert any(name.startswith("network.condition_embedding") for name in state_of(tmp_path / "run"))

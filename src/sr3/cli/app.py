@@ -7,8 +7,10 @@ import warnings
 import typer
 import typer.main
 
+from sr3.cli.generate import generate
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
+from sr3.cli.search_schedule import search_schedule
 from sr3.cli.train import train
 from sr3.cli.upscale import upscale
 from sr3.errors import Sr3Error
@@ -39,8 +41,10 @@ def _options(
 
 app.command()(upscale)
 app.command()(train)
+app.command()(generate)
 app.command()(models)
 app.command()(inspect)
+app.command("search-schedule")(search_schedule)
 
 
 def run(arguments: list[str]) -> int:

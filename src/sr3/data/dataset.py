@@ -12,8 +12,9 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from sr3.data.sources import Source
+from sr3.data.sources import NO_LABEL, Source
 from sr3.errors import DataError
+from sr3.images.degrade import gaussian_blur
 from sr3.images.resize import downsample, upsample
 
 __all__ = ["Augmentation", "Pair", "PairDataset", "PairRecipe", "augment", "check_headers"]
@@ -33,14 +34,23 @@ class PairRecipe(NamedTuple):
     crop: int
     augment: Augmentation
     cache_gib: float
+    blur: float = 0.0
+    condition_gamma: float = 1.0
+    classes: int = 0
 
 
 class Pair(NamedTuple):
-    """A picture and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image."""
+    """A picture and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image.
+
+    level: share of signal left in the condition, 1 when clean. label: class of the picture, if classes are asked for.
+    For a scale of 1 condition and low-resolution image have no channels.
+    """
 
     y0: Tensor
     x: Tensor
     low_res: Tensor
+    level: float = 1.0
+    label: int = NO_LABEL
 
 
 class PairDataset:
@@ -69,21 +79,59 @@ class PairDataset:
     def pair(self, index: int, generator: torch.Generator) -> Pair:
         """Make a pair of a random crop, turned or mirrored at random."""
         high, low = self._images(index)
+        scale, label = self._recipe.scale, self._label(index)
         turn = int(torch.randint(0, 8, (), generator=generator))
-        pair = (
-            _whole_pair(high, low, self._recipe.scale) if self._recipe.crop == 0 else self._crop(high, low, generator)
-        )
-        return Pair(*(augment(image, turn, self._recipe.augment).contiguous() for image in pair))
+        top, left, height, width = self._place(low, generator)
+        y0 = _unit(high[:, top * scale : (top + height) * scale, left * scale : (left + width) * scale])
+        if scale == 1:
+            y0 = augment(y0, turn, self._recipe.augment).contiguous()
+            return Pair(y0, y0[:0], y0[:0], label=label)
+        up, back = max(0, top - _MARGIN), max(0, left - _MARGIN)
+        part = low[:, up : top + height + _MARGIN, back : left + width + _MARGIN]
+        seen, level = self._spoil(_unit(part), generator)
+        x = upsample(seen, scale)
+        row, column = (top - up) * scale, (left - back) * scale
+        x = x[:, row : row + height * scale, column : column + width * scale]
+        low_res = _unit(low[:, top : top + height, left : left + width])
+        turned = (augment(image, turn, self._recipe.augment).contiguous() for image in (y0, x, low_res))
+        return Pair(*turned, level=level, label=label)
 
-    def _crop(self, high: Tensor, low: Tensor, generator: torch.Generator) -> Pair:
-        crop, scale = self._recipe.crop, self._recipe.scale
-        cells = crop // scale
-        top, left = (
-            int(torch.randint(0, side - cells + 1, (), generator=generator)) for side in (low.shape[1], low.shape[2])
-        )
-        y0 = high[:, top * scale : top * scale + crop, left * scale : left * scale + crop]
-        low_res = low[:, top : top + cells, left : left + cells]
-        return Pair(_unit(y0), _enlarged(low, top, left, cells, scale), _unit(low_res))
+    def _place(self, low: Tensor, generator: torch.Generator) -> tuple[int, int, int, int]:
+        """Choose top, left, height and width of the part that is used, in pixels of the low-resolution image."""
+        height, width = low.shape[1:]
+        if self._recipe.crop == 0:
+            return 0, 0, height, width
+        cells = self._recipe.crop // self._recipe.scale
+        top, left = (int(torch.randint(0, side - cells + 1, (), generator=generator)) for side in (height, width))
+        return top, left, cells, cells
+
+    def _spoil(self, low_res: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+        """Blur the condition and add noise to it, as much as chance says; return it with its level."""
+        level = 1.0
+        if self._recipe.blur > 0:
+            low_res = gaussian_blur(low_res, self._recipe.blur * float(torch.rand((), generator=generator)))
+        if self._recipe.condition_gamma < 1:
+            share = float(torch.rand((), generator=generator, dtype=torch.float64))
+            level = self._recipe.condition_gamma + share * (1 - self._recipe.condition_gamma)
+            noise = torch.randn(low_res.shape, generator=generator)
+            low_res = level**0.5 * low_res + (1 - level) ** 0.5 * noise
+        return low_res, level
+
+    def _label(self, index: int) -> int:
+        """Ask for the class of an image; DataError when it has none or one that the model does not know."""
+        if not self._recipe.classes:
+            return NO_LABEL
+        label = self._source.label(index)
+        if label == NO_LABEL:
+            raise DataError(
+                f"{self._source.name(index)}: has no class; give a folder a class, or shards with .cls members"
+            )
+        if not 0 <= label < self._recipe.classes:
+            raise DataError(
+                f"{self._source.name(index)}: is of class {label}, but network.classes is {self._recipe.classes}; "
+                "set it to the number of classes of the data"
+            )
+        return label
 
     def centre(self, index: int, side: int) -> Pair:
         """Make the pair of the middle of an image, at most side pixels, as if it were all of it."""
@@ -91,7 +139,10 @@ class PairDataset:
         height, width = (min(length, side) // scale * scale for length in high.shape[1:])
         top, left = (high.shape[1] - height) // 2, (high.shape[2] - width) // 2
         high = high[:, top : top + height, left : left + width]
-        return _whole_pair(high, _reduced(high, scale), scale)
+        y0, low = _unit(high), _unit(_reduced(high, scale))
+        if scale == 1:
+            return Pair(y0, y0[:0], y0[:0], label=self._label(index))
+        return Pair(y0, upsample(low, scale), low, label=self._label(index))
 
     def _images(self, index: int) -> tuple[Tensor, Tensor]:
         """Return the image and its low-resolution version, uint8, cut to multiples of the scale."""
@@ -166,20 +217,9 @@ def _unit(image: Tensor) -> Tensor:
 
 def _reduced(high: Tensor, scale: int) -> Tensor:
     """Make the low-resolution image, uint8: antialiased bicubic, rounded like the files people have."""
+    if scale == 1:
+        return high
     return downsample(high.float(), scale).round().clamp(0, 255).byte()
-
-
-def _whole_pair(high: Tensor, low: Tensor, scale: int) -> Pair:
-    return Pair(_unit(high), upsample(_unit(low), scale), _unit(low))
-
-
-def _enlarged(low: Tensor, top: int, left: int, cells: int, scale: int) -> Tensor:
-    """Enlarge a crop of the low-resolution image as if the whole had been enlarged."""
-    up, back = max(0, top - _MARGIN), max(0, left - _MARGIN)
-    part = low[:, up : top + cells + _MARGIN, back : left + cells + _MARGIN]
-    x = upsample(_unit(part), scale)
-    row, column = (top - up) * scale, (left - back) * scale
-    return x[:, row : row + cells * scale, column : column + cells * scale]
 
 
 def _plain(image: PillowImage.Image, name: str) -> PillowImage.Image:

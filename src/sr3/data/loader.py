@@ -14,16 +14,21 @@ from torch import Tensor
 from sr3.data.dataset import PairDataset
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
-from sr3.types import Image
+from sr3.types import Gamma, Image
 
 __all__ = ["Batch", "batch_indices", "batches", "make_batch"]
 
 
 class Batch(NamedTuple):
-    """Pictures and their conditions, shape (b, c, h, w), float32 in [-1, 1]."""
+    """Pictures and their conditions, shape (b, c, h, w), float32 in [-1, 1]; classes and levels of the condition (b,).
+
+    Pictures of a generator have conditions of no channels; pictures without classes the label NO_LABEL.
+    """
 
     y0: Image
     x: Image
+    labels: Tensor
+    levels: Gamma
 
 
 @lru_cache(maxsize=4)
@@ -48,7 +53,9 @@ def make_batch(dataset: PairDataset, *, batch: int, seed: int, step: int) -> Bat
     if len(sizes) > 1:
         shown = ", ".join(f"{dataset.name(index)} ({size[1]}x{size[0]})" for size, index in list(sizes.items())[:2])
         raise DataError(f"images of different sizes cannot share a batch: {shown}; set data.crop")
-    return Batch(torch.stack([p.y0 for p in pairs]), torch.stack([p.x for p in pairs]))
+    labels = torch.tensor([p.label for p in pairs])
+    levels = torch.tensor([p.level for p in pairs], dtype=torch.float64)
+    return Batch(torch.stack([p.y0 for p in pairs]), torch.stack([p.x for p in pairs]), labels, levels)
 
 
 def batches(dataset: PairDataset, *, batch: int, seed: int, first_step: int, ahead: int = 3) -> Generator[Batch]:

@@ -9,13 +9,17 @@ import hashlib
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sr3.errors import DataError
 from sr3.images.files import WRITABLE_SUFFIXES
 
-__all__ = ["FolderSource", "ShardSource", "Source", "SubsetSource", "fingerprint", "open_source"]
+__all__ = ["NO_LABEL", "FolderSource", "ShardSource", "Source", "SubsetSource", "fingerprint", "open_source"]
+
+NO_LABEL = -1
+"""Label of an image that has no class."""
 
 SUFFIXES = WRITABLE_SUFFIXES
 """Files that are taken for training images."""
@@ -36,12 +40,25 @@ class Source(Protocol):
         """Read the encoded bytes of an image."""
         ...
 
+    def label(self, index: int) -> int:
+        """Give the class of an image, or NO_LABEL."""
+        ...
+
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Pictures below a folder, in the order of their paths."""
+    """Pictures below a folder, in the order of their paths.
+
+    A picture's class is the place of its first folder below the root among all of them by name.
+    """
 
     paths: Sequence[Path]
+    root: Path = Path()
+
+    @cached_property
+    def _classes(self) -> dict[str, int]:
+        below = {relative.parts[0] for path in self.paths if len((relative := path.relative_to(self.root)).parts) > 1}
+        return {name: number for number, name in enumerate(sorted(below))}
 
     def __len__(self) -> int:
         """Count the images."""
@@ -58,6 +75,11 @@ class FolderSource:
         except OSError as error:
             raise DataError(f"{self.paths[index]}: cannot be read ({error.strerror}); restore it and resume") from error
 
+    def label(self, index: int) -> int:
+        """Look the first folder up among the classes."""
+        parts = self.paths[index].relative_to(self.root).parts
+        return self._classes[parts[0]] if len(parts) > 1 else NO_LABEL
+
 
 class Member(NamedTuple):
     """Place of an image inside a shard."""
@@ -66,6 +88,7 @@ class Member(NamedTuple):
     name: str
     offset: int
     size: int
+    label: int = NO_LABEL
 
 
 @dataclass(frozen=True)
@@ -95,6 +118,10 @@ class ShardSource:
             raise DataError(f"{self.name(index)}: the shard has become shorter; restore it and resume")
         return data
 
+    def label(self, index: int) -> int:
+        """Give the number in the member's neighbour with the suffix .cls."""
+        return self.members[index].label
+
 
 @dataclass(frozen=True)
 class SubsetSource:
@@ -115,6 +142,10 @@ class SubsetSource:
         """Read from the other source."""
         return self.whole.read(self.indices[index])
 
+    def label(self, index: int) -> int:
+        """Give the class in the other source."""
+        return self.whole.label(self.indices[index])
+
 
 def open_source(where: str) -> Source:
     """Open a folder of pictures (searched below), a folder of .tar shards, one shard, or a glob of shards.
@@ -128,7 +159,7 @@ def open_source(where: str) -> Source:
         if shards and files:
             raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
         if files:
-            return FolderSource(files)
+            return FolderSource(files, path)
     else:
         shards = sorted(Path(match) for match in glob.glob(where))
         if not shards:
@@ -156,10 +187,26 @@ def fingerprint(source: Source) -> str:
 def _index(shard: Path) -> list[Member]:
     try:
         with tarfile.open(shard, "r:") as tar:
-            return [
-                Member(shard, entry.name, entry.offset_data, entry.size)
-                for entry in tar
-                if entry.isfile() and Path(entry.name).suffix.lower() in SUFFIXES
-            ]
+            entries = [entry for entry in tar if entry.isfile()]
+            labels = {_key(entry.name): _number(tar, entry) for entry in entries if entry.name.endswith(".cls")}
+        return [
+            Member(shard, entry.name, entry.offset_data, entry.size, labels.get(_key(entry.name), NO_LABEL))
+            for entry in entries
+            if Path(entry.name).suffix.lower() in SUFFIXES
+        ]
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{shard}: not a readable uncompressed tar shard ({error}); check it with `tar tf`") from error
+
+
+def _key(name: str) -> str:
+    """Name a sample as WebDataset does: the path up to the first dot of the file's name."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{file.partition('.')[0]}"
+
+
+def _number(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> int:
+    file = tar.extractfile(entry)
+    text = file.read(32).decode("ascii", "replace").strip() if file else ""
+    if not text.isdecimal():
+        raise DataError(f"{tar.name!s}:{entry.name}: holds {text!r}, not the number of a class; prepare the data again")
+    return int(text)

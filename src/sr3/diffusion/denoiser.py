@@ -12,9 +12,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 from torch import Tensor, nn
 
 from sr3.diffusion import process
-from sr3.types import Gamma, Image
+from sr3.types import Condition, Gamma, Image
 
-__all__ = ["Denoise", "Denoiser", "Prediction", "PredictionKind", "TargetKind"]
+__all__ = ["Denoise", "Denoiser", "Given", "Prediction", "PredictionKind", "TargetKind"]
 
 PredictionKind = Literal["eps", "v", "y0"]
 TargetKind = Literal["image", "residual"]
@@ -31,13 +31,20 @@ Denoise = Callable[[Image, Gamma], Prediction]
 """Map a noisy state and its levels to a prediction; the condition is inside."""
 
 
+class Given(NamedTuple):
+    """What a network may be told beside the picture x: a class, and the level to which x was noised; shape (b,)."""
+
+    labels: Tensor
+    levels: Gamma
+
+
 N = TypeVar("N", bound=nn.Module)
 
 
 class Denoiser(nn.Module, Generic[N]):
     """A network f(x, z, gamma) and the meaning of what it returns.
 
-    network: takes x and z, both (b, c, h, w), and gamma (b,) float64; returns (b, c, h, w).
+    network: takes x and z, both (b, c, h, w), gamma (b,) float64, and what else is given; returns (b, c, h, w).
     prediction: what the network estimates: the noise (the paper), v, or the clean state.
     target: whether the state is the image (the paper) or its scaled residual to x.
     target_scale: factor on the target, so that its spread is near 1; the paper's is 1.
@@ -58,7 +65,7 @@ class Denoiser(nn.Module, Generic[N]):
         self.target: TargetKind = target
         self.target_scale = target_scale
 
-    def encode(self, image: Image, x: Image) -> Image:
+    def encode(self, image: Image, x: Condition) -> Image:
         """Turn a picture in [-1, 1] into a clean state."""
         match self.target:
             case "image":
@@ -68,7 +75,7 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.target)
 
-    def decode(self, state: Image, x: Image) -> Image:
+    def decode(self, state: Image, x: Condition) -> Image:
         """Turn a clean state into a picture; the inverse of `encode`."""
         match self.target:
             case "image":
@@ -78,13 +85,13 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.target)
 
-    def forward(self, z: Image, x: Image, gamma: Gamma) -> Tensor:
+    def forward(self, z: Image, x: Condition, gamma: Gamma, given: Given | tuple[()] = ()) -> Tensor:
         """Call the network: its own output, in the units of `prediction`."""
-        return self.network(x, z, gamma)
+        return self.network(x, z, gamma, *given)
 
-    def predict(self, z: Image, x: Image, gamma: Gamma) -> Prediction:
+    def predict(self, z: Image, x: Condition, gamma: Gamma, given: Given | tuple[()] = ()) -> Prediction:
         """Call the network once and read its output as y0 and eps, in float32."""
-        output = self(z, x, gamma).float()
+        output = self(z, x, gamma, given).float()
         match self.prediction:
             case "eps":
                 return Prediction(process.y0_from_eps(z, output, gamma), output)
@@ -95,14 +102,14 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.prediction)
 
-    def bind(self, x: Image, *, clip: bool) -> Denoise:
-        """Fix the condition x; what is left is all a sampler sees.
+    def bind(self, x: Condition, *, clip: bool, given: Given | tuple[()] = ()) -> Denoise:
+        """Fix the condition x and what else is given; what is left is all a sampler sees.
 
         clip: hold the predicted picture in [-1, 1] and make eps agree with it (the paper mentions no clipping).
         """
 
         def denoise(z: Image, gamma: Gamma) -> Prediction:
-            prediction = self.predict(z, x, gamma)
+            prediction = self.predict(z, x, gamma, given)
             if not clip:
                 return prediction
             y0 = self.encode(self.decode(prediction.y0, x).clamp(-1, 1), x)

@@ -1,30 +1,55 @@
-"""The training loss (SR3, arXiv:2104.07636, Eq. 6 and Algorithm 1).
+"""The training losses: of SR3 (arXiv:2104.07636, Eq. 6 and Algorithm 1) and of its regression baseline.
 
 Everything random is an argument, so the loss has one right answer. Averaging over the batch is the loop's.
 """
 
 from typing import Any, Literal, assert_never
 
+import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoiser
+from sr3.diffusion.denoiser import Denoiser, Given
 from sr3.diffusion.process import diffuse
-from sr3.types import Gamma, Image
+from sr3.types import Condition, Gamma, Image
 
-__all__ = ["LossKind", "denoising_loss"]
+__all__ = ["LossKind", "denoising_loss", "regression_loss"]
 
 LossKind = Literal["l1", "l2"]
 
 
-def denoising_loss(denoiser: Denoiser[Any], y0: Image, x: Image, *, eps: Image, gamma: Gamma, kind: LossKind) -> Tensor:
+def denoising_loss(
+    denoiser: Denoiser[Any],
+    y0: Image,
+    x: Condition,
+    *,
+    eps: Image,
+    gamma: Gamma,
+    kind: LossKind,
+    given: Given | tuple[()] = (),
+) -> Tensor:
     """Compare the network's answer at level gamma with the truth, mean over pixels, shape (b,) (Eq. 6).
 
     y0: clean pictures in [-1, 1]; x: the condition, same shape; eps: standard normal, same shape.
     kind: p = 1 or p = 2 in Eq. 6. With eps prediction of the image this is the paper's objective.
     """
     clean = denoiser.encode(y0, x)
-    output = denoiser(diffuse(clean, eps, gamma), x, gamma).float()
-    error = output - denoiser.wanted(clean, eps, gamma)
+    output = denoiser(diffuse(clean, eps, gamma), x, gamma, given).float()
+    return _power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
+
+
+def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind) -> Tensor:
+    """Compare the network's one answer to x alone with the truth, mean over pixels, shape (b,) (appendix B).
+
+    The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
+    that the best answer under L2 is the mean of p(y | x). Arguments as for `denoising_loss`.
+    """
+    clean = denoiser.encode(y0, x)
+    level = torch.zeros(len(y0), dtype=torch.float64)
+    answer = denoiser.predict(torch.zeros_like(clean), x, level).y0
+    return _power_mean(answer - clean, kind)
+
+
+def _power_mean(error: Tensor, kind: LossKind) -> Tensor:
     match kind:
         case "l1":
             return error.abs().mean(dim=(1, 2, 3))

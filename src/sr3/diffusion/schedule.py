@@ -20,6 +20,7 @@ __all__ = [
     "cosine_gammas",
     "cosine_grid",
     "draw_gamma",
+    "karras_grid",
     "last_beta",
     "linear_gammas",
     "linear_grid",
@@ -95,11 +96,14 @@ def linear_grid(num_steps: int, *, beta_first: float = 1e-4, gamma_first: float 
     return check_grid(torch.cat([gammas.flip(0), torch.ones(1, dtype=torch.float64)]))
 
 
-def cosine_grid(num_steps: int, *, gamma_first: float = 4.4e-5) -> Grid:
-    """Sampling levels gamma = sin^2 of an evenly divided angle, from gamma_first to 1, shape (num_steps + 1,)."""
+def cosine_grid(num_steps: int, *, gamma_first: float = 4.4e-5, power: float = 1.0) -> Grid:
+    """Sampling levels gamma = sin^2 of a divided angle, from gamma_first to 1, shape (num_steps + 1,).
+
+    power: 1 divides evenly; above 1 puts more levels near the picture, below 1 near the noise.
+    """
     first = math.asin(math.sqrt(gamma_first))
-    angle = torch.linspace(first, math.pi / 2, _at_least_one(num_steps) + 1, dtype=torch.float64)
-    grid = torch.sin(angle) ** 2
+    left = torch.linspace(1, 0, _at_least_one(num_steps) + 1, dtype=torch.float64) ** power
+    grid = torch.cos((math.pi / 2 - first) * left) ** 2
     grid[-1] = 1.0
     return check_grid(grid)
 
@@ -109,6 +113,17 @@ def log_snr_grid(num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: flo
     ends = torch.tensor([gamma_first, gamma_last], dtype=torch.float64).logit()
     levels = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, _at_least_one(num_steps), dtype=torch.float64))
     return check_grid(torch.cat([levels.sigmoid(), torch.ones(1, dtype=torch.float64)]))
+
+
+def karras_grid(num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: float = 0.9999, rho: float = 7.0) -> Grid:
+    """Sampling levels even in sigma^(1 / rho) from gamma_first to gamma_last, then 1, shape (num_steps + 1,).
+
+    Source: EDM, arXiv:2206.00364, Eq. 5, with sigma = sqrt((1 - gamma) / gamma).
+    """
+    ends = torch.tensor([gamma_first, gamma_last], dtype=torch.float64)
+    roots = ((1 - ends) / ends).sqrt() ** (1 / rho)
+    sigmas = torch.lerp(roots[0], roots[1], torch.linspace(0, 1, _at_least_one(num_steps), dtype=torch.float64)) ** rho
+    return check_grid(torch.cat([1 / (1 + sigmas**2), torch.ones(1, dtype=torch.float64)]))
 
 
 def check_grid(grid: Tensor) -> Grid:

@@ -5,9 +5,11 @@ from typing import Final
 
 import torch
 
+from sr3.diffusion.denoiser import Denoise, Prediction
 from sr3.errors import ConfigError
+from sr3.types import Gamma, Image
 
-__all__ = ["choose_device", "choose_dtype", "computes_bfloat16"]
+__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "in_type"]
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -30,6 +32,16 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise ConfigError(f"--dtype {name}: unknown; there is auto, {', '.join(_DTYPES)}")
     return _DTYPES[name]
+
+
+def in_type(denoise: Denoise, *, device: torch.device, dtype: torch.dtype) -> Denoise:
+    """Let a denoiser compute in a type: bfloat16 by autocast, with weights and results still float32."""
+
+    def cast(z: Image, gamma: Gamma) -> Prediction:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            return denoise(z, gamma)
+
+    return cast
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -12,18 +12,19 @@ import torch
 from sr3.build import build_denoiser, build_grid, run_sampler
 from sr3.checkpoint import ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig, apply_settings
-from sr3.diffusion.denoiser import Denoise, Denoiser, Prediction
+from sr3.diffusion.denoiser import Denoise, Denoiser, Given
 from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import upsample
 from sr3.inference.consistency import match_low_frequencies
-from sr3.inference.device import choose_device, choose_dtype
+from sr3.inference.device import choose_device, choose_dtype, in_type
 from sr3.inference.tiling import Window, tiled, windows
-from sr3.networks.unet import UNet
-from sr3.types import Gamma, Image, LowRes
+from sr3.networks.unet import NONE, UNet
+from sr3.types import Condition, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Upscaler", "load_upscaler", "open_upscaler", "sampling_for"]
+__all__ = ["Upscaler", "build_filled", "load_upscaler", "open_upscaler", "sampling_for"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
@@ -54,9 +55,11 @@ class Upscaler:
         The low frequencies of the last one are matched to the input unless sampling.correct is off.
         """
         low_res = low_res.to(self.device, torch.float32)
-        x = upsample(low_res, self.scale)
         noise = NoiseSource(seeds)
-        steps = run_sampler(sampling, self._denoise(x, sampling), noise.like(x), build_grid(sampling), noise)
+        seen, given = self._condition(low_res, sampling, noise)
+        x = upsample(seen, self.scale)
+        denoise = self._denoise(x, sampling, given)
+        steps = run_sampler(sampling, denoise, noise.like(x), build_grid(sampling), noise)
         for number, step in enumerate(steps, start=1):
             final = number == sampling.steps
             image = self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
@@ -70,26 +73,32 @@ class Upscaler:
         """Draw one sample an image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
-    def _denoise(self, x: Image, sampling: SamplingConfig) -> Denoise:
+    def _condition(
+        self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
+    ) -> tuple[LowRes, Given | tuple[()]]:
+        """Noise the input as the settings say, and tell the network so if it can be told."""
+        if not self.info.config.network.condition_level:
+            return low_res, ()
+        levels = torch.full((len(low_res),), sampling.condition_gamma, dtype=torch.float64)
+        if sampling.condition_gamma < 1:
+            low_res = diffuse(low_res, noise.like(low_res), levels)
+        return low_res, Given(NONE, levels)
+
+    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
         height, width = x.shape[-2:]
         multiple = self.denoiser.network.shape.size_multiple
         if max(height, width) <= self.tile:
-            return self._window_denoise(x, sampling)
+            return self._window_denoise(x, sampling, given)
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
         def of_window(window: Window) -> Denoise:
-            return self._window_denoise(window.of(x), sampling)
+            return self._window_denoise(window.of(x), sampling, given)
 
         return tiled(of_window, cover, overlap=OVERLAP)
 
-    def _window_denoise(self, x: Image, sampling: SamplingConfig) -> Denoise:
-        bound = self.denoiser.bind(x, clip=sampling.clip)
-
-        def denoise(z: Image, gamma: Gamma) -> Prediction:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                return bound(z, gamma)
-
-        return denoise
+    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
+        bound = self.denoiser.bind(x, clip=sampling.clip, given=given)
+        return in_type(bound, device=self.device, dtype=self.dtype)
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
@@ -104,15 +113,32 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
 
 
 def sampling_for(
-    info: ModelInfo, *, steps: int | None = None, sampler: str | None = None, grid: str | None = None
+    info: ModelInfo,
+    *,
+    steps: int | None = None,
+    sampler: str | None = None,
+    grid: str | None = None,
+    guidance: float | None = None,
 ) -> SamplingConfig:
-    """Take the model's own way of sampling with what the user asks for in its place; ConfigError as for settings."""
-    asked = {"steps": steps, "sampler": sampler, "grid": grid}
+    """Take the model's own way of sampling with what the user asks for in its place; ConfigError as for settings.
+
+    Levels found by a search are used unless a grid is asked for.
+    """
+    asked = {"steps": steps, "sampler": sampler, "grid": grid, "guidance": guidance}
     changes = [f"sampling.{name}={value}" for name, value in asked.items() if value is not None]
+    if grid is not None:
+        changes.append("sampling.searched=[]")
     return apply_settings(info.config, changes).sampling
 
 
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
+    """Make a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
+    if model.info.config.network.condition == "none":
+        raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
+    return Upscaler(model.info, build_filled(model, device), device, dtype)
+
+
+def build_filled(model: ModelFile, device: torch.device) -> Denoiser[UNet]:
     """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     try:
@@ -121,5 +147,4 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
         detail = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{model.info.name}: weights do not fit the settings in the file: {detail}") from error
     denoiser.eval().requires_grad_(False)
-    denoiser.to(device)
-    return Upscaler(model.info, denoiser, device, dtype)
+    return denoiser.to(device)

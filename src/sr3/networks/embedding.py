@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sr3.types import Gamma
 
-__all__ = ["LEVEL_FACTOR", "NoiseLevelEmbedding", "sinusoids"]
+__all__ = ["LEVEL_FACTOR", "ClassEmbedding", "NoiseLevelEmbedding", "sinusoids"]
 
 LEVEL_FACTOR = 5000.0
 """WaveGrad's factor on the level; without it levels near 1 cannot be told apart."""
@@ -36,3 +36,24 @@ class NoiseLevelEmbedding(nn.Module):
     def forward(self, gamma: Gamma) -> Tensor:
         """Embed levels of shape (b,)."""
         return self.layers(sinusoids(gamma, self.width).to(next(self.parameters())))
+
+
+class ClassEmbedding(nn.Module):
+    """A vector a class, and one more for "no class", shape (b, features).
+
+    With the last one the network is unconditional, as classifier-free guidance needs (arXiv:2207.12598).
+    """
+
+    def __init__(self, classes: int, features: int) -> None:
+        """Hold classes + 1 vectors, zero at the start."""
+        super().__init__()
+        self.vectors = nn.Parameter(torch.zeros(classes + 1, features))
+
+    @property
+    def no_class(self) -> int:
+        """The label that means none."""
+        return len(self.vectors) - 1
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Look up labels of shape (b,), 0 .. classes."""
+        return self.vectors[labels.to(self.vectors.device)]

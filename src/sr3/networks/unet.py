@@ -15,10 +15,13 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from sr3.networks.blocks import Attention, Resampling, ResidualBlock, group_norm, zero_init
-from sr3.networks.embedding import NoiseLevelEmbedding
-from sr3.types import Gamma, Image
+from sr3.networks.embedding import ClassEmbedding, NoiseLevelEmbedding
+from sr3.types import Condition, Gamma, Image
 
-__all__ = ["Stage", "UNet", "UNetShape"]
+__all__ = ["NONE", "Stage", "UNet", "UNetShape"]
+
+NONE = torch.empty(0, dtype=torch.float64)
+"""Labels or levels that are not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,9 @@ class UNetShape:
     """Sizes of the U-Net.
 
     image_channels: channels of the picture, any number.
+    condition: what is seen beside y_t: the enlarged input (SR3), or nothing (a generator).
+    condition_level: whether the noise added to the condition is told, as in cascades (arXiv:2106.15282).
+    classes: number of classes a label may name; 0 for none.
     width, multipliers, blocks: width of the finest level, factors of the levels, residual blocks a level.
     attention: levels (0 is the finest) whose blocks attend; the bottom attends if any level does.
     head_width: channels of an attention head.
@@ -36,6 +42,9 @@ class UNetShape:
     """
 
     image_channels: int
+    condition: Literal["picture", "none"] = "picture"
+    condition_level: bool = False
+    classes: int = 0
     width: int
     multipliers: tuple[int, ...]
     blocks: int
@@ -76,7 +85,12 @@ class UNet(nn.Module):
         self.shape = shape
         pixels = shape.image_channels * shape.stem**2
         self.embedding = NoiseLevelEmbedding(shape.width, shape.features)
-        self.head = nn.Conv2d(2 * pixels, shape.width, 3, padding=1)
+        if shape.classes:
+            self.class_embedding = ClassEmbedding(shape.classes, shape.features)
+        if shape.condition_level:
+            self.condition_embedding = NoiseLevelEmbedding(shape.width, shape.features)
+        pictures = 2 if shape.condition == "picture" else 1
+        self.head = nn.Conv2d(pictures * pixels, shape.width, 3, padding=1)
         skips = [shape.width]
         self.down = nn.ModuleList(self._down_stages(skips))
         widest = skips[-1]
@@ -121,9 +135,11 @@ class UNet(nn.Module):
                 stages.append(self._stage(width, width, attends=False, resampling="up"))
         return stages
 
-    def forward(self, x: Image, y_t: Image, gamma: Gamma) -> Tensor:
+    def forward(self, x: Condition, y_t: Image, gamma: Gamma, labels: Tensor = NONE, levels: Tensor = NONE) -> Tensor:
         """Estimate from y_t at level gamma and the condition x; all pictures (b, c, h, w), any h and w.
 
+        x: of 0 channels for a generator. labels: classes (b,) int64; empty, or the number of classes, for no class.
+        levels: the level to which the condition was noised, (b,) float64; empty for a clean one.
         Sides are padded to the network's multiple by repeating the border, and the result is cropped.
         """
         height, width = y_t.shape[-2:]
@@ -132,8 +148,18 @@ class UNet(nn.Module):
         padding = (0, -width % multiple, 0, -height % multiple)
         if any(padding):
             both = functional.pad(both, padding, mode="replicate")
-        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), self.embedding(gamma))
+        embedding = self._embed(gamma, labels, levels)
+        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), embedding)
         return functional.pixel_shuffle(out, self.shape.stem)[..., :height, :width]
+
+    def _embed(self, gamma: Gamma, labels: Tensor, levels: Tensor) -> Tensor:
+        embedding = self.embedding(gamma)
+        if self.shape.classes:
+            none = torch.full((len(gamma),), self.class_embedding.no_class)
+            embedding = embedding + self.class_embedding(labels if len(labels) else none)
+        if self.shape.condition_level:
+            embedding = embedding + self.condition_embedding(levels if len(levels) else torch.ones_like(gamma))
+        return embedding
 
     def _inner(self, image: Tensor, embedding: Tensor) -> Tensor:
         hidden = self.head(image)

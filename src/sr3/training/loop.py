@@ -20,21 +20,22 @@ from sr3.config import Config
 from sr3.data.dataset import PairDataset, check_headers
 from sr3.data.loader import Batch, batches
 from sr3.data.sources import Source, SubsetSource, fingerprint
-from sr3.diffusion.denoiser import Denoiser
+from sr3.diffusion.denoiser import Denoiser, Given
 from sr3.diffusion.noise import draw_noise, mix_seed
-from sr3.diffusion.objective import denoising_loss
+from sr3.diffusion.objective import denoising_loss, regression_loss
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import DataError, TrainingError
 from sr3.inference.device import computes_bfloat16
+from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.networks.unet import UNet
 from sr3.training.ema import ema_decay_at, update_ema
 from sr3.training.optimizer import build_optimizer, learning_rate_at
 from sr3.training.run_dir import RunDir
 from sr3.training.state import TrainState, read_state, write_state
-from sr3.training.validation import validate
+from sr3.training.validation import validate, validate_generator
 
-__all__ = ["Event", "Saved", "Stepped", "Validated", "train"]
+__all__ = ["Event", "Saved", "Stepped", "Validated", "split", "tell", "train"]
 
 _NOISE_STREAM, _DATA_STREAM, _DROPOUT_STREAM = 1, 2, 3
 _LOG_EVERY = 100
@@ -108,7 +109,7 @@ def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
         )
     held = [round((k + 0.5) * len(source) / count) for k in range(count)]
     kept = sorted(set(range(len(source))).difference(held))
-    recipe = build_recipe(config.data)
+    recipe = build_recipe(config.data, classes=config.network.classes)
     unkept = recipe._replace(cache_gib=0.0)
     return PairDataset(SubsetSource(source, kept), recipe), PairDataset(SubsetSource(source, held), unkept)
 
@@ -152,13 +153,20 @@ class _Session:
         """Measure the moving average on the held-out images and write the figures to log and model."""
         device = next(self.state.ema.parameters()).device
         dtype = torch.bfloat16 if self.config.training.precision == "bfloat16" else torch.float32
-        upscaler = Upscaler(self.info(), give_meaning(self.state.ema, self.config.denoiser), device, dtype)
+        denoiser = give_meaning(self.state.ema, self.config.denoiser)
         sheet = self.run.samples / f"{self.state.step:07d}.png"
-        figures = validate(upscaler, self.held_out, self.config.sampling, sheet=sheet)
-        self.figures = {"step": self.state.step, **figures}
-        self.run.log(self.figures)
-        self.write_model()
-        return self.figures
+        if self.config.network.condition == "none":
+            generator = PictureGenerator(self.info(), denoiser, device, dtype)
+            figures = validate_generator(generator, self.held_out, self.config, gammas=self.gammas, sheet=sheet)
+        else:
+            upscaler = Upscaler(self.info(), denoiser, device, dtype)
+            figures = validate(upscaler, self.held_out, self.config.sampling, sheet=sheet)
+        figures = {"step": float(self.state.step), **figures}
+        self.run.log(figures)
+        if self.config.training.keep == "last" or figures["psnr"] > self.figures.get("psnr", -math.inf):
+            self.figures = figures
+            self.write_model()
+        return figures
 
     def info(self) -> ModelInfo:
         """Describe the model so far."""
@@ -182,7 +190,8 @@ class _Session:
                 f"from the last state in {self.run.path}"
             )
         write_state(self.run.state, self.state)
-        self.write_model()
+        if self.config.training.keep == "last" or not self.figures:
+            self.write_model()
         self.saved = self.state.step
 
     def write_model(self) -> None:
@@ -215,20 +224,34 @@ def _open_session(config: Config, source: Source, run: RunDir, device: torch.dev
     return _Session(config, run, denoiser, state, gammas, learning, held_out, figures, saved=state.step)
 
 
+def tell(config: Config, batch: Batch, chance: Tensor) -> Given | tuple[()]:
+    """Say what the network is told beside the pictures; the class is hidden where chance, (b,) in [0, 1), falls low."""
+    if not (config.network.classes or config.network.condition_level):
+        return ()
+    hidden = chance < config.data.hide_class
+    return Given(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
+
+
 def _optimise(
     config: Config, denoiser: Denoiser[UNet], state: TrainState, gammas: Tensor, batch: Batch, rate: float
 ) -> float:
     """Take one optimiser step (Algorithm 1, lines 2 to 5) at a learning rate and return its loss."""
     training, device = config.training, next(denoiser.parameters()).device
-    y0, x = (part.to(device).contiguous(memory_format=torch.channels_last) for part in batch)
+    y0, x = (part.to(device).contiguous(memory_format=torch.channels_last) for part in (batch.y0, batch.x))
     generator = torch.Generator().manual_seed(mix_seed(training.seed, _NOISE_STREAM, state.step))
     uniform = torch.rand(len(y0), 2, generator=generator, dtype=torch.float64)
     gamma = draw_gamma(gammas, uniform, space=config.schedule.draw)
     eps = draw_noise(y0.shape, generator).to(device)
+    given = tell(config, batch, torch.rand(len(y0), generator=generator))
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=training.precision == "bfloat16")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, state.step))
-        loss = denoising_loss(denoiser, y0, x, eps=eps, gamma=gamma, kind=config.denoiser.loss).mean()
+        match config.denoiser.objective:
+            case "denoising":
+                losses = denoising_loss(denoiser, y0, x, eps=eps, gamma=gamma, kind=config.denoiser.loss, given=given)
+            case "regression":
+                losses = regression_loss(denoiser, y0, x, kind=config.denoiser.loss)
+        loss = losses.mean()
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingError(f"step {state.step}: the loss is {value}; lower optimizer.learning_rate and resume")

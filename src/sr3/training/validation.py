@@ -6,18 +6,26 @@ import torch
 from torch import Tensor
 
 from sr3.atomic import whole_file
-from sr3.config import SamplingConfig
+from sr3.config import Config, SamplingConfig
 from sr3.data.dataset import PairDataset
+from sr3.diffusion.denoiser import Given
+from sr3.diffusion.noise import draw_noise, mix_seed
+from sr3.diffusion.objective import denoising_loss
+from sr3.diffusion.schedule import draw_gamma
 from sr3.images.files import to_pillow
+from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 
-__all__ = ["SIDE", "validate"]
+__all__ = ["SIDE", "validate", "validate_generator"]
 
 SIDE = 256
 """Pixels a side of the middle of each held-out image that is measured, so that large photographs take no longer."""
 
 _SHEET_ROWS = 6
+_SHEET_SAMPLES = 16
+_LOSS_DRAWS = 8
+"""Levels at which the loss of each held-out image is taken."""
 
 
 def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig, *, sheet: Path) -> dict[str, float]:
@@ -30,7 +38,8 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
     rows: list[Tensor] = []
     figures: list[dict[str, float]] = []
     for index in range(len(held_out)):
-        y0, x, low_res = (part[None] for part in held_out.centre(index, SIDE))
+        pair = held_out.centre(index, SIDE)
+        y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
         raw = upscaler.upscale(low_res, sampling=raw_sampling, seeds=[index]).cpu()
         sample = upscaler.correct(raw, low_res)
         figures.append(
@@ -47,6 +56,40 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
     with whole_file(sheet) as temporary:
         to_pillow(torch.cat(rows, dim=-2)).save(temporary)
     return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
+
+
+def validate_generator(
+    generator: PictureGenerator, held_out: PairDataset, config: Config, *, gammas: Tensor, sheet: Path
+) -> dict[str, float]:
+    """Measure the loss on held-out images at fixed draws, and the sharpness of 16 samples as a share of the truth's.
+
+    Writes a sheet of the samples; with classes, the first ones in turn.
+    """
+    denoiser, device = generator.denoiser, generator.device
+    truths = [held_out.centre(index, generator.side) for index in range(len(held_out))]
+    losses: list[float] = []
+    for index, pair in enumerate(truths):
+        draws = torch.Generator().manual_seed(mix_seed(index))
+        gamma = draw_gamma(
+            gammas, torch.rand(_LOSS_DRAWS, 2, generator=draws, dtype=torch.float64), space=config.schedule.draw
+        )
+        y0 = pair.y0.expand(_LOSS_DRAWS, -1, -1, -1).to(device)
+        eps = draw_noise(y0.shape, draws).to(device)
+        labels = torch.full((_LOSS_DRAWS,), pair.label)
+        given = Given(labels, torch.ones_like(gamma)) if generator.classes else ()
+        with torch.no_grad():
+            loss = denoising_loss(denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.denoiser.loss, given=given)
+        losses.append(float(loss.mean()))
+    labels = [seed % generator.classes if generator.classes else 0 for seed in range(_SHEET_SAMPLES)]
+    samples = generator.generate(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES)).cpu()
+    rows = [torch.cat(list(row), dim=-1) for row in samples.split(4)]
+    with whole_file(sheet) as temporary:
+        to_pillow(torch.cat(rows, dim=-2)).save(temporary)
+    truth = torch.stack([pair.y0 for pair in truths])
+    return {
+        "held_out_loss": sum(losses) / len(losses),
+        "sharpness": float(sharpness(samples).mean() / sharpness(truth).mean().clamp(min=1e-6)),
+    }
 
 
 def _square(image: Tensor, side: int = SIDE) -> Tensor:

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from oracles import MEAN, STD, Scripted, exact_flow, oracle, pixels
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import Step, ancestral, ddim, dpmpp_2m, last
 from sr3.diffusion.schedule import cosine_grid, linear_grid
-
-MEAN, STD = 0.3, 0.5
 
 SAMPLERS = {
     "ancestral": ancestral,
@@ -24,28 +23,6 @@ SAMPLERS = {
 ONE_STEP = list(SAMPLERS)
 """Samplers whose steps depend on the state alone."""
 SAMPLERS |= {"dpmpp": dpmpp_2m, "dpmpp-1": partial(dpmpp_2m, eta=1.0)}
-
-
-def oracle(y, gamma):
-    """Give E[y0 | y] and the eps that agrees with it."""
-    gamma = gamma.to(y).reshape(-1, 1, 1, 1)
-    surprise = (y - gamma.sqrt() * MEAN) / (gamma * STD**2 + 1 - gamma)
-    return Prediction(MEAN + gamma.sqrt() * STD**2 * surprise, (1 - gamma).sqrt() * surprise)
-
-
-class Scripted(NoiseSource):
-    """Noise read from a list, one number an image for every draw."""
-
-    def __init__(self, *draws):
-        super().__init__([])
-        self.draws = list(draws)
-
-    def like(self, image):
-        return torch.as_tensor(self.draws.pop(0), dtype=image.dtype).reshape(-1, 1, 1, 1).expand(image.shape)
-
-
-def pixels(*values):
-    return torch.tensor(values, dtype=torch.float64).reshape(-1, 1, 1, 1)
 
 
 def variance_kept_and_added(gamma, gamma_next, name):
@@ -81,11 +58,6 @@ def mean_and_variance(grid, name):
         _, added = variance_kept_and_added(gamma, gamma_next, name)
         mean, variance = offset + slope * mean, slope**2 * variance + added
     return mean, variance
-
-
-def exact_flow(y, gamma):
-    """Carry y at level gamma along the probability flow to the data: its quantile stays."""
-    return MEAN + STD * (y - np.sqrt(gamma) * MEAN) / np.sqrt(gamma * STD**2 + 1 - gamma)
 
 
 def test_ddim_converges_to_the_probability_flow_with_order_1():

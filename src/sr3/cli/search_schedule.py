@@ -1,0 +1,51 @@
+"""`sr3 search-schedule`: the best levels for a number of steps, found on held-out pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["search_schedule"]
+
+
+def search_schedule(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.")],
+    data: Annotated[str, typer.Option(metavar="SRC", help="Pictures that the model has not seen: folder or shards.")],
+    steps: Annotated[int, typer.Option(min=1, max=100, help="Refinement steps to find levels for.")],
+    sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the model's]")] = None,
+    budget: Annotated[int, typer.Option(min=2, help="Grids to try.")] = 60,
+    images: Annotated[int, typer.Option(min=1, help="Pictures to try them on, spread evenly over SRC.")] = 16,
+    side: Annotated[int, typer.Option(min=16, help="Pixels of the middle of each picture that are used.")] = 128,
+    features: Annotated[
+        str | None, typer.Option(metavar="NET", help="Network for a Frechet distance: efficientnet-lite0, a .pt file.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the model here.  [default: into MODEL]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Search the levels of a sampler, keep the best in the model; `sr3 upscale --steps N` then uses them."""
+    from sr3.cli.progress import Display
+    from sr3.data.sources import open_source
+    from sr3.inference.search import GridScorer, Trial, held_out_pairs, keep_grid, search_grid, start_of
+    from sr3.inference.upscaler import open_upscaler, sampling_for
+    from sr3.metrics.features import load_features
+    from sr3.zoo import find_model
+
+    path = find_model(model)
+    upscaler = open_upscaler(model, device=device)
+    sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)
+    start = start_of(sampling)
+    pairs = held_out_pairs(open_source(data), upscaler, images=images, side=side)
+    networks = [load_features(features)] if features else []
+    scorer = GridScorer(upscaler, sampling, pairs, networks)
+    trials: list[Trial] = []
+    with Display(budget) as display:
+        for trial in search_grid(scorer, start, budget=budget):
+            trials.append(trial)
+            line = f"{trial.number}: {trial.source}, {scorer.metric} {trial.score:.4g}, best {trial.best:.4g}"
+            display.advance(line, trial.number)
+            display.say(line)
+    target = output or path
+    found = keep_grid(path, target, sampling, trials, metric=scorer.metric)
+    typer.echo(f"{target}: {steps} steps of {found.sampler}: {found.metric} {found.before:.4g} -> {found.score:.4g}")

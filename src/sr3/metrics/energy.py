@@ -1,0 +1,48 @@
+"""The energy score of samples: how far a sampled distribution is from the one the truth was drawn from.
+
+ES = E|Y - y| - E|Y - Y'| / 2 for samples Y, Y' and the truth y (Gneiting and Raftery 2007, Eq. 21): a proper score, at
+its least when the samples follow p(y | x). Blur pays in the first term, noise too; samples that are all alike lose the
+second. Taken here on patches, at full and at half size, so that texture counts and not only pixels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, unfold
+
+from sr3.types import Image
+
+__all__ = ["PATCH", "energy_score"]
+
+PATCH = 8
+"""Side of a patch in pixels."""
+
+
+def energy_score(samples: Tensor, truth: Image) -> Tensor:
+    """Score samples (k, b, c, h, w), k at least 2, of a truth (b, c, h, w), in [-1, 1]; shape (b,), lower is better.
+
+    Distances are root mean squares over a patch, in the [0, 1] range, means over patches that overlap by half.
+    """
+    if len(samples) < 2:
+        raise ValueError(f"an energy score needs at least 2 samples, got {len(samples)}")
+    return (_at_one_size(samples, truth) + _at_one_size(_halved(samples), _halved(truth))) / 2
+
+
+def _at_one_size(samples: Tensor, truth: Tensor) -> Tensor:
+    count = len(samples)
+    patches, true_patches = [_patches(sample) for sample in samples], _patches(truth)
+    miss = torch.stack([_distance(patch, true_patches) for patch in patches]).mean(dim=0)
+    pairs = [_distance(patches[j], patches[k]) for j in range(count) for k in range(j)]
+    return miss - torch.stack(pairs).mean(dim=0) / 2
+
+
+def _patches(image: Image) -> Tensor:
+    side = min(PATCH, *image.shape[-2:])
+    return unfold(image.float() / 2, side, stride=max(1, side // 2))
+
+
+def _distance(some: Tensor, other: Tensor) -> Tensor:
+    return (some - other).square().mean(dim=1).sqrt().mean(dim=1)
+
+
+def _halved(images: Tensor) -> Tensor:
+    return avg_pool2d(images.flatten(0, -4), 2).unflatten(0, images.shape[:-3])

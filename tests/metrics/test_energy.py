@@ -1,0 +1,48 @@
+"""The energy score rewards the right distribution and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from sr3.metrics.energy import PATCH, energy_score
+
+
+def test_the_score_of_single_patches_is_the_formula_on_vectors():
+    rng = np.random.default_rng(0)
+    samples, truth = rng.uniform(-1, 1, (3, 1, 1, PATCH, PATCH)), rng.uniform(-1, 1, (1, 1, PATCH, PATCH))
+
+    def score(ys, y):
+        ys, y = ys.reshape(len(ys), -1) / 2, y.reshape(1, -1) / 2
+        root = np.sqrt(y.size)
+        pairs = cdist(ys, ys)[np.triu_indices(len(ys), 1)].mean()
+        return (cdist(ys, y).mean() - pairs / 2) / root
+
+    def halved(image):
+        return image.reshape(*image.shape[:-2], PATCH // 2, 2, PATCH // 2, 2).mean(axis=(-3, -1))
+
+    expected = (score(samples, truth) + score(halved(samples), halved(truth))) / 2
+    ours = energy_score(torch.from_numpy(samples), torch.from_numpy(truth))
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
+def test_samples_of_the_right_spread_score_best():
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(spread):
+        return spread * torch.randn(2, 6, 1, 64, 64, generator=generator)
+
+    truth = draw(0.3)[0]
+    scores = {spread: float(energy_score(draw(spread), truth).mean()) for spread in (0.0, 0.15, 0.3, 0.45, 0.6)}
+    assert min(scores, key=scores.__getitem__) == 0.3
+
+
+def test_an_image_is_scored_by_itself():
+    samples, truth = torch.rand(2, 3, 3, 20, 24), torch.rand(3, 3, 20, 24)
+    together = energy_score(samples, truth)
+    torch.testing.assert_close(energy_score(samples[:, 1:2], truth[1:2])[0], together[1])
+
+
+def test_one_sample_has_no_spread():
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        energy_score(torch.zeros(1, 1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
