@@ -1,6 +1,7 @@
 """Pictures and models for tests, made on the spot."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from sr3.build import build_denoiser
 from sr3.checkpoint import ModelInfo, write_model
+from sr3.config import apply_settings
 from sr3.data.sources import NO_LABEL
 from sr3.presets import preset
 
@@ -41,15 +43,26 @@ class Pictures:
         return self.labels[index] if self.labels else NO_LABEL
 
 
-def write_random_model(path: Path, *, image_channels: int = 3, seed: int = 0) -> Path:
-    """A model file of the tiny preset with weights drawn at random."""
-    config = preset("tiny-x4")
+GENERATOR = (
+    "network.condition=none",
+    "data.scale=1",
+    "data.crop=16",
+    "denoiser.target=image",
+    "denoiser.target_scale=1",
+    "sampling.correct=false",
+)
+"""Settings that make a generator of the tiny preset."""
+
+
+def write_random_model(path: Path, *, image_channels: int = 3, seed: int = 0, settings: Sequence[str] = ()) -> Path:
+    """A model file of the tiny preset, or of what settings make of it, with weights drawn at random."""
+    config = apply_settings(preset("tiny-x4"), settings)
     denoiser = build_denoiser(config, image_channels=image_channels)
     generator = torch.Generator().manual_seed(seed)
     weights = {
         name: weight + 0.05 * torch.randn(weight.shape, generator=generator)
         for name, weight in denoiser.network.state_dict().items()
     }
-    info = ModelInfo(name="random", image_channels=image_channels, step=1, config=config)
+    info = ModelInfo(name=path.stem, image_channels=image_channels, step=1, config=config)
     write_model(path, info, weights, dtype=torch.float32)
     return path

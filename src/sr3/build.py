@@ -20,6 +20,7 @@ __all__ = [
     "build_grid",
     "build_network",
     "build_recipe",
+    "count_parameters",
     "give_meaning",
     "run_sampler",
 ]
@@ -43,6 +44,13 @@ def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
         checkpointing=config.checkpointing,
     )
     return UNet(shape)
+
+
+def count_parameters(config: NetworkConfig, *, image_channels: int) -> int:
+    """Count the parameters of a network without making them."""
+    with torch.device("meta"):
+        network = build_network(config, image_channels=image_channels)
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[UNet]:

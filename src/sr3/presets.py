@@ -33,6 +33,7 @@ __all__ = [
     "imagenet_64_256",
     "imagenet_64_256_small",
     "imagenet_64_small",
+    "is_preset",
     "photos_x4",
     "preset",
     "regression_of",
@@ -296,10 +297,15 @@ REGRESSION = "-regression"
 """What is put after the name of an upscaler's preset for the baseline with the same network."""
 
 
+def is_preset(name: str) -> bool:
+    """Tell whether a name is that of a preset."""
+    return name.removesuffix(REGRESSION) in PRESETS
+
+
 def preset(name: str) -> Config:
     """Return the settings of a name; ConfigError lists the names there are."""
     base = name.removesuffix(REGRESSION)
-    if base not in PRESETS:
+    if not is_preset(name):
         raise ConfigError(
             f"{name}: no preset has this name; there are {', '.join(PRESETS)}, each upscaler also with {REGRESSION} "
             "after it, or give a .toml file"

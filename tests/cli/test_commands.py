@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pictures import smooth, write_random_model
+from pictures import GENERATOR, smooth, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
 
@@ -286,3 +286,57 @@ def test_a_warning_is_one_line_with_the_files_name(model, tmp_path, capsys, recw
     assert upscale(model, tmp_path / "moving.gif", "-o", tmp_path / "out") == 0
     said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
     assert "moving.gif: holds several pictures, only the first is read" in said
+
+
+def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
+    first = write_random_model(tmp_path / "first.safetensors", settings=GENERATOR)
+    second = write_random_model(tmp_path / "second.safetensors")
+    command = ["generate", f"{first},{second}", "-n", "3", "-o", str(tmp_path / "out"), "--steps", "3,2"]
+    options = ["--device", "cpu", "--dtype", "float32", "--batch", "2"]
+    assert run([*command, *options]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    with Image.open(tmp_path / "out" / "00001.png") as image:
+        assert (image.size, image.mode) == ((64, 64), "RGB")
+    assert capsys.readouterr().out.count("64x64") == 3
+    assert run(["generate", str(first), "-o", str(tmp_path / "o"), "--steps", "many"]) == 2
+    assert "write a number for each model" in capsys.readouterr().err
+
+
+def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys):
+    data = tmp_path / "held-out"
+    data.mkdir()
+    for seed in range(2):
+        Image.fromarray(smooth(32, 32, seed=seed)).save(data / f"{seed}.png")
+    options = ["--budget", "6", "--images", "2", "--side", "32", "--device", "cpu"]
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "before.png") == 0
+    assert run(["search-schedule", model, "--data", str(data), "--steps", "2", *options]) == 0
+    assert "2 steps of ddim: energy score x1000" in capsys.readouterr().out
+    assert run(["inspect", model, "--json"]) == 0
+    searched = json.loads(capsys.readouterr().out)["config"]["sampling"]["searched"]
+    assert [(grid["steps"], len(grid["gammas"])) for grid in searched] == [(2, 3)]
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "after.png") == 0
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "plain.png", "--grid", "cosine") == 0
+    before, after, plain = ((tmp_path / f"{name}.png").read_bytes() for name in ("before", "after", "plain"))
+    assert before == plain
+    assert (before == after) == (searched[0]["score"] == searched[0]["before"])
+
+
+def test_a_preset_is_inspected_before_it_is_trained(capsys):
+    assert run(["inspect", "faces-16-128", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["parameters"] == pytest.approx(550e6, rel=0.04)
+    assert summary["config"]["network"]["dropout"] == 0.2
+    assert run(["inspect", "tiny-x4-regression", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["denoiser"]["objective"] == "regression"
+
+
+def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
+    settings = ["denoiser.prediction=y0", "denoiser.objective=regression", "sampling.sampler=regression"]
+    model = write_random_model(tmp_path / "twin.safetensors", settings=[*settings, "sampling.steps=1"])
+    arguments = ["upscale", str(photos / "colour.png"), "--model", str(model), "--device", "cpu"]
+    assert run([*arguments, "-o", str(tmp_path / "one.png")]) == 0
+    assert run([*arguments, "-o", str(tmp_path / "two.png"), "--seed", "9"]) == 0
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    capsys.readouterr()
+    assert run([*arguments, "-o", str(tmp_path / "three.png"), "--steps", "8"]) == 2
+    assert "answers in 1 step, not 8" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pictures import Pictures, smooth
+from pictures import GENERATOR, Pictures, smooth
 from sr3.checkpoint import read_model
 from sr3.config import Config, apply_settings
 from sr3.data.loader import make_batch
@@ -236,16 +236,6 @@ def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch
     assert (best.step, best.results["psnr"]) == (4, 22.0)
     run_to_end(tmp_path / "run", regression("training.validate_every=2", "training.steps=7"))
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == 4
-
-
-GENERATOR = (
-    "network.condition=none",
-    "data.scale=1",
-    "data.crop=32",
-    "denoiser.target=image",
-    "denoiser.target_scale=1",
-    "sampling.correct=false",
-)
 
 
 def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):

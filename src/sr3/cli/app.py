@@ -10,6 +10,7 @@ import typer.main
 from sr3.cli.generate import generate
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
+from sr3.cli.prepare import prepare
 from sr3.cli.search_schedule import search_schedule
 from sr3.cli.train import train
 from sr3.cli.upscale import upscale
@@ -41,6 +42,7 @@ def _options(
 
 app.command()(upscale)
 app.command()(train)
+app.command()(prepare)
 app.command()(generate)
 app.command()(models)
 app.command()(inspect)

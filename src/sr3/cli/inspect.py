@@ -1,6 +1,6 @@
-"""`sr3 inspect`: what is inside a model."""
+"""`sr3 inspect`: what is inside a model, or what a preset would make."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -8,21 +8,41 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A packaged model's name, a file, or a run's folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|PRESET", help="A model's name, its file, a run's folder, or a preset.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show a model's settings, size and figures."""
+    """Show a model's settings, size and figures; of a preset, its settings and size."""
     import json
+    from pathlib import Path
 
-    from sr3.checkpoint import read_model
-    from sr3.zoo import find_model
+    from sr3.presets import is_preset
+    from sr3.zoo import packaged_models
 
-    file = read_model(find_model(model))
-    parameters = sum(weight.numel() for weight in file.weights.values())
-    summary = {"parameters": parameters, **file.info.model_dump(mode="json")}
+    is_model = model in packaged_models() or Path(model).exists()
+    summary = _of_preset(model) if is_preset(model) and not is_model else _of_model(model)
     if as_json:
         typer.echo(json.dumps(summary))
         return
     import tomli_w
 
     typer.echo(tomli_w.dumps(summary).rstrip())
+
+
+def _of_model(name: str) -> dict[str, Any]:
+    from sr3.checkpoint import read_model
+    from sr3.zoo import find_model
+
+    file = read_model(find_model(name))
+    parameters = sum(weight.numel() for weight in file.weights.values())
+    return {"parameters": parameters, **file.info.model_dump(mode="json")}
+
+
+def _of_preset(name: str) -> dict[str, Any]:
+    from sr3.build import count_parameters
+    from sr3.presets import preset
+
+    config = preset(name)
+    parameters = count_parameters(config.network, image_channels=3)
+    return {"preset": name, "parameters": parameters, "config": config.model_dump(mode="json")}

@@ -12,7 +12,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the models inside the package and the presets to train."""
-    from sr3.presets import PRESETS
+    from sr3.presets import PRESETS, REGRESSION
     from sr3.zoo import packaged_models
 
     packaged = {name: str(path) for name, path in packaged_models().items()}
@@ -23,3 +23,4 @@ def models(
         typer.echo(f"{name}: packaged, {path}")
     for name in PRESETS:
         typer.echo(f"{name}: preset, sr3 train {name} --data SRC --out RUN")
+    typer.echo(f"Every preset that enlarges also has its regression baseline: NAME{REGRESSION}")

@@ -12,6 +12,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
+from sr3.data.decoding import GREY_MODES, decode_image
 from sr3.data.sources import NO_LABEL, Source
 from sr3.errors import DataError
 from sr3.images.degrade import gaussian_blur
@@ -20,8 +21,6 @@ from sr3.images.resize import downsample, upsample
 __all__ = ["Augmentation", "Pair", "PairDataset", "PairRecipe", "augment", "check_headers"]
 
 Augmentation = Literal["none", "flip", "dihedral"]
-
-_GREY_MODES = ("1", "L", "LA")
 
 _MARGIN = 4
 """Low-resolution pixels kept around a crop while enlarging, more than bicubic reaches."""
@@ -66,7 +65,7 @@ class PairDataset:
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self._room = int(recipe.cache_gib * 2**30)
         self._lock = threading.Lock()
-        self.image_channels = int(_decode(source, 0).shape[0])
+        self.image_channels = int(decode_image(source.read(0), source.name(0)).shape[0])
 
     def __len__(self) -> int:
         """Count the images."""
@@ -160,7 +159,8 @@ class PairDataset:
 
     def _load(self, index: int) -> Tensor:
         """Decode an image; DataError when it is of another kind than the first, or too small."""
-        high, name = _decode(self._source, index), self._source.name(index)
+        name = self._source.name(index)
+        high = decode_image(self._source.read(index), name)
         if high.shape[0] != self.image_channels:
             raise DataError(
                 f"{name}: has {high.shape[0]} channels, the first image {self.image_channels}; use one kind of image"
@@ -184,8 +184,8 @@ def check_headers(source: Source, recipe: PairRecipe, *, most: int = 20_000) -> 
     for index in range(min(len(source), most)):
         try:
             with PillowImage.open(io.BytesIO(source.read(index))) as image:
-                size, is_grey = image.size, image.mode in _GREY_MODES
-        except Exception as error:  # as in _decode
+                size, is_grey = image.size, image.mode in GREY_MODES
+        except Exception as error:  # as in decode_image
             complaints.append(f"{source.name(index)} cannot be read ({' '.join(str(error).split())})")
             continue
         grey = is_grey if index == 0 else grey
@@ -220,27 +220,3 @@ def _reduced(high: Tensor, scale: int) -> Tensor:
     if scale == 1:
         return high
     return downsample(high.float(), scale).round().clamp(0, 255).byte()
-
-
-def _plain(image: PillowImage.Image, name: str) -> PillowImage.Image:
-    """Turn a decoded image into 8-bit grey or RGB; DataError where that would lose or invent something."""
-    if image.mode not in ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
-        raise DataError(f"{name}: has pixels of kind {image.mode}, not 8-bit grey or colour; convert or remove it")
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
-        raise DataError(f"{name}: is partly transparent, its hidden colours cannot be learnt; flatten or remove it")
-    return image.convert("L" if image.mode in _GREY_MODES else "RGB")
-
-
-def _decode(source: Source, index: int) -> Tensor:
-    """Decode an image to uint8 (c, h, w), grey or RGB."""
-    try:
-        with PillowImage.open(io.BytesIO(source.read(index))) as image:
-            image.load()
-            image = _plain(image, source.name(index))
-            pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-            return pixels.reshape(image.height, image.width, -1).permute(2, 0, 1)
-    except DataError:
-        raise
-    except Exception as error:
-        # Pillow's plugins let damaged data surface as almost any exception.
-        raise DataError(f"{source.name(index)}: cannot be decoded ({error}); remove or replace it") from error

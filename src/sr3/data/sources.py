@@ -16,7 +16,20 @@ from typing import NamedTuple, Protocol
 from sr3.errors import DataError
 from sr3.images.files import WRITABLE_SUFFIXES
 
-__all__ = ["NO_LABEL", "FolderSource", "ShardSource", "Source", "SubsetSource", "fingerprint", "open_source"]
+__all__ = [
+    "LOW_RES",
+    "NO_LABEL",
+    "FolderSource",
+    "ShardSource",
+    "Source",
+    "SubsetSource",
+    "fingerprint",
+    "narrowed",
+    "open_source",
+]
+
+LOW_RES = ".lr."
+"""In the name of a shard's member: the low-resolution version of its neighbour, not an image of its own."""
 
 NO_LABEL = -1
 """Label of an image that has no class."""
@@ -147,6 +160,17 @@ class SubsetSource:
         return self.whole.label(self.indices[index])
 
 
+def narrowed(source: Source, indices: Sequence[int]) -> Source:
+    """Take some images of a source and forget the others, so that another process can be handed just these."""
+    match source:
+        case FolderSource(paths, root):
+            return FolderSource([paths[index] for index in indices], root)
+        case ShardSource(members):
+            return ShardSource([members[index] for index in indices])
+        case _:
+            return SubsetSource(source, indices)
+
+
 def open_source(where: str) -> Source:
     """Open a folder of pictures (searched below), a folder of .tar shards, one shard, or a glob of shards.
 
@@ -192,7 +216,7 @@ def _index(shard: Path) -> list[Member]:
         return [
             Member(shard, entry.name, entry.offset_data, entry.size, labels.get(_key(entry.name), NO_LABEL))
             for entry in entries
-            if Path(entry.name).suffix.lower() in SUFFIXES
+            if Path(entry.name).suffix.lower() in SUFFIXES and LOW_RES not in entry.name.rpartition("/")[2]
         ]
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{shard}: not a readable uncompressed tar shard ({error}); check it with `tar tf`") from error

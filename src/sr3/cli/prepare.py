@@ -1,0 +1,51 @@
+"""`sr3 prepare`: images as they are handed out in, shards to train on out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["prepare"]
+
+_TASKS = {"ffhq": (128, 8), "celeba-hq": (128, 8), "imagenet": (256, 4), "folder": (256, 4)}
+"""Size and scale of the paper's first task on each data set."""
+_SHOWN = 10
+
+
+def prepare(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="ffhq, celeba-hq, imagenet; folder for any other.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder of the data set; folder takes shards too.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the shards.")],
+    size: Annotated[int | None, typer.Option(min=1, help="Side of the large images.  [default: 128 or 256]")] = None,
+    scale: Annotated[int | None, typer.Option(min=1, help="Large over small; 1: none.  [default: 8 or 4]")] = None,
+    hold_out: Annotated[float, typer.Option(min=0, max=1, help="Share of a folder kept for evaluation.")] = 0.0,
+    per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a core]")] = None,
+) -> int:
+    """Prepare a data set as the paper did; the same command again makes what is missing."""
+    import os
+
+    from sr3.cli.progress import Display
+    from sr3.data.layouts import read_layout
+    from sr3.data.recipes import Preparation
+    from sr3.data.recipes import prepare as preparing
+
+    layout = read_layout(recipe, source, hold_out=hold_out)
+    own_size, own_scale = _TASKS[recipe]
+    preparation = Preparation(
+        recipe, size or own_size, scale or own_scale, upright=recipe == "folder", per_shard=per_shard
+    )
+    written, dropped, failed, seen = 0, len(layout.strangers), 0, 0
+    with Display(len(layout.items)) as display:
+        for name, reason in layout.strangers[:_SHOWN]:
+            display.complain(f"{name}: left out, {reason}")
+        for report in preparing(layout, out, preparation, workers=workers or os.cpu_count() or 1):
+            written, dropped = written + report.written, dropped + len(report.dropped)
+            seen += report.written + len(report.dropped) + len(report.failed)
+            display.advance(report.shard, seen)
+            display.say(f"{out / report.shard}: {report.written} images{', was there' if report.was_there else ''}")
+            for _, reason in report.failed[: max(0, _SHOWN - failed)]:
+                display.complain(reason)
+            failed += len(report.failed)
+    typer.echo(f"{out / 'manifest.json'}: {written} images, {dropped} left out, {failed} failed; each is listed there")
+    return 0 if not failed else 1 if written else 2
