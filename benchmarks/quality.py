@@ -26,12 +26,12 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from sr3.atomic import whole_file
-from sr3.config import SamplingConfig, apply_settings
+from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, ImageError, Sr3Error
 from sr3.images.files import Picture, list_pictures, read_picture, write_picture
 from sr3.images.resize import Filter, downsample, resize
-from sr3.inference.upscaler import Upscaler, open_upscaler
+from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.types import Image
 from sr3.zoo import DEFAULT_MODEL
@@ -125,8 +125,7 @@ def samplings(upscaler: Upscaler, options: argparse.Namespace) -> Iterator[Sampl
     own = upscaler.info.config.sampling
     choices = (options.steps or [own.steps], options.sampler or [own.sampler], options.grid or [own.grid])
     for steps, sampler, grid in product(*choices):
-        changes = [f"sampling.steps={steps}", f"sampling.sampler={sampler}", f"sampling.grid={grid}"]
-        yield apply_settings(upscaler.info.config, changes).sampling
+        yield sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid if options.grid else None)
 
 
 def colour_shift(image: Image, reference: Image) -> float:

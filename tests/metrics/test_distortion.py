@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from skimage import metrics
 
-from sr3.metrics.distortion import consistency, mean_squared_error, psnr, sharpness
+from sr3.metrics.distortion import consistency, mean_squared_error, psnr, sharpness, ssim
 
 
 def pictures(count, *shape, seed=0):
@@ -87,3 +87,30 @@ def test_sharpness_is_the_sum_of_absolute_differences_over_their_number():
         pixels = unit(image[k])
         expected = (np.abs(np.diff(pixels, axis=2)).mean() + np.abs(np.diff(pixels, axis=1)).mean()) / 2
         assert sharpness(image)[k].item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim_equals_scikit_image(channels):
+    image, noise = pictures(2, 2, channels, 24, 31)
+    truth = (image + 0.2 * noise).clamp(-1, 1)
+    for k in range(2):
+        expected = np.mean(
+            [
+                metrics.structural_similarity(
+                    first,
+                    second,
+                    data_range=1,
+                    gaussian_weights=True,
+                    sigma=1.5,
+                    use_sample_covariance=False,
+                    full=True,
+                )[1][5:-5, 5:-5].mean()
+                for first, second in zip(unit(truth[k]), unit(image[k]), strict=True)
+            ]
+        )
+        assert ssim(image, truth)[k].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_ssim_of_pictures_smaller_than_its_window_is_refused():
+    with pytest.raises(ValueError, match="at least 11 pixels"):
+        ssim(torch.zeros(1, 3, 10, 40), torch.zeros(1, 3, 10, 40))

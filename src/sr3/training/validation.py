@@ -35,7 +35,7 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
     without the correction of low frequencies ([0, 1] range, squared), sharpness as a share of the truth's.
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
-    rows: list[Tensor] = []
+    rows: list[list[Tensor]] = []
     figures: list[dict[str, float]] = []
     for index in range(len(held_out)):
         pair = held_out.centre(index, SIDE)
@@ -52,9 +52,11 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
             }
         )
         if len(rows) < _SHEET_ROWS:
-            rows.append(torch.cat([_square(image[0]) for image in (x.clamp(-1, 1), sample, y0)], dim=-1))
+            rows.append([image[0] for image in (x.clamp(-1, 1), sample, y0)])
+    side = max(length for row in rows for length in row[0].shape[1:])
+    squares = [torch.cat([_square(image, side) for image in row], dim=-1) for row in rows]
     with whole_file(sheet) as temporary:
-        to_pillow(torch.cat(rows, dim=-2)).save(temporary)
+        to_pillow(torch.cat(squares, dim=-2)).save(temporary)
     return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
 
 
@@ -92,11 +94,8 @@ def validate_generator(
     }
 
 
-def _square(image: Tensor, side: int = SIDE) -> Tensor:
-    """Cut the middle, or pad with grey, to a square: rows of a sheet must match."""
-    height, width = image.shape[-2:]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    cut = image[:, top : top + side, left : left + side]
+def _square(image: Tensor, side: int) -> Tensor:
+    """Pad with grey to a square: rows of a sheet must match."""
     square = torch.zeros(image.shape[0], side, side)
-    square[:, : cut.shape[1], : cut.shape[2]] = cut
+    square[:, : image.shape[1], : image.shape[2]] = image
     return square

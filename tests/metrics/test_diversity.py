@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+import torch
+
+from sr3.metrics.diversity import coverage, deviation
+
+
+def test_the_deviation_is_numpys_over_samples():
+    samples = np.random.default_rng(0).uniform(-1, 1, (4, 2, 3, 5, 6))
+    expected = (samples / 2).std(axis=0, ddof=1).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(deviation(torch.from_numpy(samples)), expected)
+
+
+def test_samples_that_are_alike_have_none():
+    assert deviation(torch.rand(1, 2, 3, 4, 4).expand(3, -1, -1, -1, -1)).tolist() == pytest.approx([0, 0])
+    with pytest.raises(ValueError, match="at least 2"):
+        deviation(torch.zeros(1, 1, 3, 4, 4))
+
+
+def test_a_truth_drawn_like_the_samples_falls_inside_as_often_as_it_should():
+    generator = torch.Generator().manual_seed(0)
+    samples, truth = (torch.randn(*shape, generator=generator) for shape in ((8, 3, 3, 64, 64), (3, 3, 64, 64)))
+    assert coverage(samples, truth).tolist() == pytest.approx([7 / 9] * 3, abs=0.02)
+    assert float(coverage(0.1 * samples, truth).mean()) < 0.2
