@@ -85,7 +85,14 @@ def test_an_unknown_preset_is_answered_with_the_list():
         ("faces-64-small", ["training.keep=best-psnr"], "no truth to be near to"),
         ("tiny-x4", ["data.condition_gamma=0.5"], "needs network.condition_level"),
         ("tiny-x4", ["sampling.condition_gamma=0.5"], "needs network.condition_level"),
-        ("tiny-x4", ["data.hide_class=0.5"], "need network.classes"),
+        ("faces-64-small", ["data.hide_class=0.5"], "need network.classes"),
+        ("tiny-x4", ["network.classes=3"], "only a generator has classes"),
+        ("faces-64-small", ["data.blur=1"], "has no input that blur or condition_gamma could spoil"),
+        (
+            "tiny-x4",
+            ["network.condition_level=true", "data.condition_gamma=0.5", "sampling.condition_gamma=0.2"],
+            "is more noise than data.condition_gamma 0.5",
+        ),
         ("imagenet-64-small", ["data.hide_class=0", "sampling.guidance=1"], "trained with data.hide_class above 0"),
     ],
 )

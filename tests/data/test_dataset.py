@@ -202,7 +202,36 @@ def test_noise_on_the_condition_has_the_level_that_is_told():
         # The mean of 12,288 draws around a white picture, whose value is 1.
         error = 4 * (1 - pair.level) ** 0.5 / 12_288**0.5
         assert float(pair.x.mean()) == pytest.approx(pair.level**0.5, abs=error)
+    # Enlarging shrinks the spread of the noise by one factor, whatever the level.
+    factors = [float(pair.x.std()) / (1 - pair.level) ** 0.5 for pair in pairs]
+    assert max(factors) < 1.05 * min(factors)
     assert make_batch(dataset, batch=3, seed=0, step=0).levels.dtype == torch.float64
+
+
+def test_a_blurred_crop_is_cut_from_the_blurred_whole():
+    dataset = PairDataset(Pictures(smooth(160, 160)), recipe(crop=32)._replace(blur=2.0))
+    pair = dataset.pair(0, torch.Generator().manual_seed(0))
+    low = dataset.centre(0, 1000).low_res
+    generator = torch.Generator().manual_seed(0)
+    torch.randint(0, 8, (), generator=generator)
+    top, left = (int(torch.randint(0, 33, (), generator=generator)) for _ in range(2))
+    deviation = 2.0 * float(torch.rand((), generator=generator))
+    whole = upsample(gaussian_blur(low, deviation), 4)
+    torch.testing.assert_close(pair.x, whole[:, 4 * top : 4 * top + 32, 4 * left : 4 * left + 32], atol=1e-5, rtol=0)
+
+
+def test_a_generator_is_not_given_crops_of_larger_pictures():
+    how = PairRecipe(scale=1, crop=32, augment="none", cache_gib=1.0)
+    with pytest.raises(DataError, match=r"is 40x32, but a generator of side 32.*--size 32 --scale 1"):
+        PairDataset(Pictures(smooth(32, 40)), how).pair(0, torch.Generator())
+    with pytest.raises(DataError, match="1 of 2 images cannot be used: picture 1 is 64x64, but a generator"):
+        check_headers(Pictures(smooth(32, 32), smooth(64, 64)), how)
+
+
+def test_images_without_a_class_are_named_before_the_run():
+    labelled = Pictures(smooth(64, 64), smooth(64, 64), labels=(0, 3))
+    with pytest.raises(DataError, match="picture 1 has no class from 0 to 2"):
+        check_headers(labelled, recipe()._replace(classes=3))
 
 
 def test_held_out_images_are_clean():

@@ -9,7 +9,7 @@ from sr3.config import apply_settings
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import CheckpointError, ConfigError, ImageError
 from sr3.inference.cascade import open_cascade
-from sr3.inference.generation import Made, Order, Refining, generate_files
+from sr3.inference.generation import Made, Order, Refining, Skipped, generate_files
 from sr3.inference.upscaler import open_upscaler
 
 CLASSES = (*GENERATOR, "network.classes=3", "data.hide_class=0.1")
@@ -81,10 +81,40 @@ def test_guidance_goes_away_from_no_class(classy):
     assert float((more - free).abs().mean()) > float((plain - free).abs().mean())
 
 
+def test_guided_predictions_stay_in_the_range_of_pictures(classy):
+    chain = cascade(classy, guidance=5.0)
+    for step in chain.samples([1], seeds=[0]):
+        assert float(step.image.abs().max()) <= 1
+    generator, sampling = chain.generator, chain.sampling[0]
+    seen = []
+    inner = generator.denoiser.clipped
+
+    def watched(denoise, x):
+        clipped = inner(denoise, x)
+
+        def look(z, gamma):
+            seen.append(clipped(z, gamma).y0.abs().max())
+            return clipped(z, gamma)
+
+        return look
+
+    object.__setattr__(generator.denoiser, "clipped", watched)
+    generator.generate([1], sampling=sampling, seeds=[0])
+    assert max(seen) <= 1 + 1e-6
+    assert len(seen) == sampling.steps
+
+
+def test_no_class_is_only_for_models_that_learnt_without(tmp_path):
+    settings = (*GENERATOR, "network.classes=3")
+    model = str(write_random_model(tmp_path / "strict.safetensors", settings=settings))
+    with pytest.raises(ConfigError, match="class 3: strict has the classes 0 to 2"):
+        final(cascade(model), [3], [0])
+
+
 def test_a_model_without_classes_takes_none(faces):
     with pytest.raises(ConfigError, match="class 1: faces has no classes"):
         final(cascade(faces), [1], [0])
-    with pytest.raises(ConfigError, match=r"guidance needs|need network\.classes"):
+    with pytest.raises(ConfigError, match=r"need network\.classes"):
         cascade(faces, guidance=2.0)
 
 
@@ -119,6 +149,11 @@ def test_files_are_the_same_whatever_the_batch_and_stopped_work_goes_on(faces, t
     (tmp_path / "one" / "00002.png").unlink()
     events = list(generate_files(chain, Order(tmp_path / "one", 4, seed=7)))
     assert [event.path.name for event in events if isinstance(event, Made)] == ["00002.png"]
+    assert [event.path.name for event in events if isinstance(event, Skipped)] == [
+        "00000.png",
+        "00001.png",
+        "00003.png",
+    ]
 
 
 def test_classes_come_in_turn_unless_one_is_asked_for(classy, tmp_path, monkeypatch):

@@ -26,6 +26,15 @@ def test_the_score_of_single_patches_is_the_formula_on_vectors():
     assert float(ours) == pytest.approx(expected, rel=1e-5)
 
 
+def test_patches_overlap_by_half():
+    # 20 pixels wide: patches begin at 0, 4, 8 and 12; at half size, 10 wide and 8 high, there is one, at 0.
+    samples, truth = torch.zeros(2, 1, 1, 16, 20), torch.zeros(1, 1, 16, 20)
+    truth[..., 0, 4] = 2  # the top one of rows 0, 4, 8, of the columns 0 and 4
+    full = 2 * (1 / 64) ** 0.5 / 12
+    half = (0.25**2 / 64) ** 0.5
+    assert float(energy_score(samples, truth)) == pytest.approx((full + half) / 2, rel=1e-5)
+
+
 def test_samples_of_the_right_spread_score_best():
     generator = torch.Generator().manual_seed(0)
 

@@ -9,10 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from pictures import GENERATOR, Pictures, smooth
+from sr3.build import build_denoiser
 from sr3.checkpoint import read_model
-from sr3.config import Config, apply_settings
-from sr3.data.loader import make_batch
+from sr3.config import Config, SearchedGrid, apply_settings
+from sr3.data.loader import Batch, make_batch
+from sr3.diffusion.objective import regression_loss
 from sr3.errors import CheckpointError, DataError, GridError, TrainingError
+from sr3.inference.scoring import keep_grid
 from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset, regression_of
 from sr3.training.loop import Saved, Stepped, Validated, split, tell, train
@@ -239,7 +242,8 @@ def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch
 
 
 def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
-    events = run_to_end(tmp_path / "run", tiny(*GENERATOR, "training.steps=4", "training.validate_every=2"))
+    config = tiny(*GENERATOR, "data.crop=64", "training.steps=4", "training.validate_every=2")
+    events = run_to_end(tmp_path / "run", config)
     figures = [event.figures for event in events if isinstance(event, Validated)]
     assert [set(figure) for figure in figures] == [{"step", "held_out_loss", "sharpness"}] * 2
     assert figures[0]["held_out_loss"] == pytest.approx(1, abs=0.5)
@@ -248,7 +252,7 @@ def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
 
 
 def test_classes_are_told_and_now_and_then_hidden():
-    config = tiny(*GENERATOR, "network.classes=3", "data.hide_class=0.25")
+    config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.hide_class=0.25")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     learning, _ = split(labelled, config)
     batch = make_batch(learning, batch=4, seed=0, step=0)
@@ -260,7 +264,8 @@ def test_classes_are_told_and_now_and_then_hidden():
 
 
 def test_a_class_conditional_generator_is_trained(tmp_path):
-    config = tiny(*GENERATOR, "network.classes=3", "data.hide_class=0.25", "training.steps=6", "sampling.guidance=1")
+    classes = ("network.classes=3", "data.hide_class=0.25", "sampling.guidance=1")
+    config = tiny(*GENERATOR, *classes, "data.crop=64", "training.steps=6")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     run_to_end(tmp_path / "run", config, labelled)
     moved = state_of(tmp_path / "run")["network.class_embedding.vectors"]
@@ -271,3 +276,57 @@ def test_noise_on_the_condition_is_learnt_from(tmp_path):
     config = tiny("network.condition_level=true", "data.condition_gamma=0.5", "data.blur=1", "training.steps=2")
     run_to_end(tmp_path / "run", config)
     assert any(name.startswith("network.condition_embedding") for name in state_of(tmp_path / "run"))
+
+
+def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path):
+    config = regression("training.steps=4", "training.validate_every=2")
+    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, max_seconds=1e9)) as events:
+        for event in events:
+            if isinstance(event, Saved) and event.step == 4:
+                break
+    events = run_to_end(tmp_path / "run", config)
+    assert [(type(event), event.step) for event in events] == [(Validated, 4)]
+    assert run_to_end(tmp_path / "run", config) == []
+
+
+def test_a_searched_schedule_survives_a_resume(tmp_path):
+    run_to_end(tmp_path / "run", tiny())
+    model = tmp_path / "run" / "model.safetensors"
+    info = read_model(model).info
+    grid = SearchedGrid(sampler="ddim", eta=0.0, steps=2, gammas=(0.001, 0.5, 1.0), metric="m", score=1.0, before=2.0)
+    keep_grid(model, model, info, grid)
+    run_to_end(tmp_path / "run", tiny("training.steps=8"))
+    after = read_model(model).info
+    assert (after.step, after.config.sampling.searched) == (8, (grid,))
+
+
+def test_the_psnr_is_that_of_the_pictures_as_the_settings_make_them(tmp_path):
+    figures = {}
+    for correct in ("true", "false"):
+        run = tmp_path / correct
+        run_to_end(run, tiny(f"sampling.correct={correct}"))
+        figures[correct] = read_model(run / "model.safetensors").info.results
+    assert figures["true"]["psnr"] != figures["false"]["psnr"]
+    assert figures["true"]["consistency"] == pytest.approx(figures["false"]["consistency"])
+
+
+def test_a_regression_is_told_the_level_of_its_condition(tmp_path):
+    told = ("network.condition_level=true", "data.condition_gamma=0.5", "training.steps=6")
+    run_to_end(tmp_path / "run", regression(*told))
+    name = "network.condition_embedding.layers.0.weight"
+    torch.manual_seed(0)
+    assert name in state_of(tmp_path / "run")
+    first = regression_loss_of(regression(*told), levels=[0.5, 0.9])
+    assert first != regression_loss_of(regression(*told), levels=[0.6, 1.0])
+
+
+def regression_loss_of(config: Config, *, levels: list[float]) -> float:
+    torch.manual_seed(0)
+    denoiser = build_denoiser(config, image_channels=3)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    batch = Batch(
+        torch.ones(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.full((2,), -1), torch.tensor(levels).double()
+    )
+    given = tell(config, batch, torch.ones(2))
+    return regression_loss(denoiser, batch.y0, batch.x, kind="l2", given=given).mean().item()

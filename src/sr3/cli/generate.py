@@ -29,7 +29,7 @@ def generate(
     from sr3.cli.progress import Display
     from sr3.errors import ConfigError
     from sr3.inference.cascade import open_cascade
-    from sr3.inference.generation import Made, Order, generate_files
+    from sr3.inference.generation import Made, Order, Refining, Skipped, generate_files
 
     if steps and not all(part.strip().isdecimal() and int(part) for part in steps.split(",")):
         raise ConfigError(f"--steps {steps}: write a number for each model, such as 100,25")
@@ -38,8 +38,11 @@ def generate(
     order = Order(output, count, seed=seed, batch=batch, label=label, overwrite=overwrite)
     with Display(count) as display:
         for event in generate_files(cascade, order):
-            if isinstance(event, Made):
-                display.say(f"{event.path}: {event.side}x{event.side}")
-            else:
-                display.advance(event.text, event.done)
+            match event:
+                case Made(path, side):
+                    display.say(f"{path}: {side}x{side}")
+                case Skipped(path):
+                    display.say(f"{path}: exists, skipped; replace it with --overwrite")
+                case Refining(text, done):
+                    display.advance(text, done)
     return 0

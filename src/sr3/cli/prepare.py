@@ -27,13 +27,14 @@ def prepare(
 
     from sr3.cli.progress import Display
     from sr3.data.layouts import read_layout
-    from sr3.data.recipes import Preparation
     from sr3.data.recipes import prepare as preparing
+    from sr3.data.shards import Preparation
+    from sr3.errors import DataError
 
     layout = read_layout(recipe, source, hold_out=hold_out)
     own_size, own_scale = _TASKS[recipe]
     preparation = Preparation(
-        recipe, size or own_size, scale or own_scale, upright=recipe == "folder", per_shard=per_shard
+        recipe, size or own_size, scale or own_scale, recipe == "folder", per_shard=per_shard, hold_out=hold_out
     )
     written, dropped, failed, seen = 0, len(layout.strangers), 0, 0
     with Display(len(layout.items)) as display:
@@ -43,9 +44,11 @@ def prepare(
             written, dropped = written + report.written, dropped + len(report.dropped)
             seen += report.written + len(report.dropped) + len(report.failed)
             display.advance(report.shard, seen)
-            display.say(f"{out / report.shard}: {report.written} images{', was there' if report.was_there else ''}")
+            display.say(f"{report.shard}: {report.written} images{', was there' if report.was_there else ''}")
             for _, reason in report.failed[: max(0, _SHOWN - failed)]:
                 display.complain(reason)
             failed += len(report.failed)
     typer.echo(f"{out / 'manifest.json'}: {written} images, {dropped} left out, {failed} failed; each is listed there")
-    return 0 if not failed else 1 if written else 2
+    if not written:
+        raise DataError(f"{source}: no image could be used, the manifest says why; give others or a smaller --size")
+    return 1 if failed else 0

@@ -1,5 +1,6 @@
 """`sr3 search-schedule`: the best levels for a number of steps, found on held-out pictures."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,38 +15,48 @@ def search_schedule(
     steps: Annotated[int, typer.Option(min=1, max=100, help="Refinement steps to find levels for.")],
     sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the model's]")] = None,
     budget: Annotated[int, typer.Option(min=2, help="Grids to try.")] = 60,
-    images: Annotated[int, typer.Option(min=1, help="Pictures to try them on, spread evenly over SRC.")] = 16,
+    images: Annotated[int, typer.Option(min=2, help="Pictures to try them on, spread evenly over SRC.")] = 16,
     side: Annotated[int, typer.Option(min=16, help="Pixels of the middle of each picture that are used.")] = 128,
     features: Annotated[
         str | None, typer.Option(metavar="NET", help="Network for a Frechet distance: efficientnet-lite0, a .pt file.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the model here.  [default: into MODEL]")
+        Path | None, typer.Option("-o", "--output", help="The model with the levels.  [default: MODEL itself]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Search the levels of a sampler, keep the best in the model; `sr3 upscale --steps N` then uses them."""
+    """Search the levels of a sampler and keep the best in the model; `sr3 upscale --steps N` then uses them.
+
+    Ctrl-C ends the search with the best so far.
+    """
     from sr3.cli.progress import Display
     from sr3.data.sources import open_source
-    from sr3.inference.search import GridScorer, Trial, held_out_pairs, keep_grid, search_grid, start_of
+    from sr3.inference import scoring
+    from sr3.inference.search import Trial, search_grid
     from sr3.inference.upscaler import open_upscaler, sampling_for
     from sr3.metrics.features import load_features
     from sr3.zoo import find_model
 
     path = find_model(model)
+    target = output or path
+    scoring.check_target(path, target)
     upscaler = open_upscaler(model, device=device)
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)
-    start = start_of(sampling)
-    pairs = held_out_pairs(open_source(data), upscaler, images=images, side=side)
-    networks = [load_features(features)] if features else []
-    scorer = GridScorer(upscaler, sampling, pairs, networks)
+    start = scoring.start_of(sampling)
+    pairs = scoring.held_out_pairs(open_source(data), upscaler, images=images, side=side)
+    scorer = scoring.GridScorer(upscaler, sampling, pairs, [load_features(features)] if features else [])
     trials: list[Trial] = []
-    with Display(budget) as display:
+    with Display(budget) as display, suppress(KeyboardInterrupt):
         for trial in search_grid(scorer, start, budget=budget):
             trials.append(trial)
             line = f"{trial.number}: {trial.source}, {scorer.metric} {trial.score:.4g}, best {trial.best:.4g}"
             display.advance(line, trial.number)
             display.say(line)
-    target = output or path
-    found = keep_grid(path, target, sampling, trials, metric=scorer.metric)
-    typer.echo(f"{target}: {steps} steps of {found.sampler}: {found.metric} {found.before:.4g} -> {found.score:.4g}")
+    if not trials:
+        raise KeyboardInterrupt
+    found = scoring.choose(scorer, trials)
+    scoring.keep_grid(path, target, upscaler.info, found)
+    typer.echo(
+        f"{target}: {steps} steps of {found.sampler}, {len(trials)} grids tried; with other noise "
+        f"{found.metric} {found.before:.4g} -> {found.score:.4g}"
+    )

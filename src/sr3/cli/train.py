@@ -55,7 +55,8 @@ def train(
         typer.echo(f"sr3: stopped and saved in {out}; the same command goes on from here", err=True)
         return 130
     if run.model.is_file():
-        typer.echo(f"{run.model}: usable with sr3 upscale --model {out}")
+        verb = "sr3 generate" if config.network.condition == "none" else "sr3 upscale --model"
+        typer.echo(f"{run.model}: usable with {verb} {out}")
     if 0 < step < config.training.steps:
         typer.echo(
             f"the time given ended at step {step} of {config.training.steps}; the same command goes on from here"

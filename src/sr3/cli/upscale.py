@@ -22,9 +22,9 @@ def upscale(
     ] = DEFAULT_MODEL,
     steps: Annotated[int | None, typer.Option(help="Refinement steps.  [default: the model's]")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="ancestral, ancestral-posterior, ddim, dpmpp-2m.  [default: the model's]")
+        str | None, typer.Option(help="ancestral, ddim, dpmpp-2m, heun, ...; docs/samplers.md.  [default: the model's]")
     ] = None,
-    grid: Annotated[str | None, typer.Option(help="linear, cosine or log_snr levels.  [default: the model's]")] = None,
+    grid: Annotated[str | None, typer.Option(help="linear, cosine, log_snr, karras.  [default: the model's]")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Different results for each picture.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     tile: Annotated[int, typer.Option(min=1, help="Largest window, pixels of the result.")] = 1024,

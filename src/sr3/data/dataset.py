@@ -15,7 +15,7 @@ from torch import Tensor
 from sr3.data.decoding import GREY_MODES, decode_image
 from sr3.data.sources import NO_LABEL, Source
 from sr3.errors import DataError
-from sr3.images.degrade import gaussian_blur
+from sr3.images.degrade import blur_reach, gaussian_blur
 from sr3.images.resize import downsample, upsample
 
 __all__ = ["Augmentation", "Pair", "PairDataset", "PairRecipe", "augment", "check_headers"]
@@ -85,8 +85,9 @@ class PairDataset:
         if scale == 1:
             y0 = augment(y0, turn, self._recipe.augment).contiguous()
             return Pair(y0, y0[:0], y0[:0], label=label)
-        up, back = max(0, top - _MARGIN), max(0, left - _MARGIN)
-        part = low[:, up : top + height + _MARGIN, back : left + width + _MARGIN]
+        margin = _MARGIN + blur_reach(self._recipe.blur)
+        up, back = max(0, top - margin), max(0, left - margin)
+        part = low[:, up : top + height + margin, back : left + width + margin]
         seen, level = self._spoil(_unit(part), generator)
         x = upsample(seen, scale)
         row, column = (top - up) * scale, (left - back) * scale
@@ -151,7 +152,7 @@ class PairDataset:
         high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
         low = _reduced(high, scale)
         with self._lock:
-            size = high.numel() + low.numel()
+            size = high.numel() + (low.numel() if scale > 1 else 0)
             if index not in self._cache and size <= self._room:
                 self._cache[index] = high, low
                 self._room -= size
@@ -165,12 +166,9 @@ class PairDataset:
             raise DataError(
                 f"{name}: has {high.shape[0]} channels, the first image {self.image_channels}; use one kind of image"
             )
-        least = max(self._recipe.crop, self._recipe.scale)
-        if min(high.shape[1:]) < least:
-            raise DataError(
-                f"{name}: is {high.shape[2]}x{high.shape[1]}, but a side needs {least} pixels; "
-                "remove it or set data.crop lower"
-            )
+        complaint = _misfit(high.shape[2], high.shape[1], self._recipe)
+        if complaint:
+            raise DataError(f"{name}: {complaint}")
         return high
 
 
@@ -179,7 +177,7 @@ def check_headers(source: Source, recipe: PairRecipe, *, most: int = 20_000) -> 
 
     Raises DataError with the number of images that cannot be read, are too small or differ in kind, and five names.
     """
-    least, grey = max(recipe.crop, recipe.scale), False
+    grey = False
     complaints: list[str] = []
     for index in range(min(len(source), most)):
         try:
@@ -189,13 +187,31 @@ def check_headers(source: Source, recipe: PairRecipe, *, most: int = 20_000) -> 
             complaints.append(f"{source.name(index)} cannot be read ({' '.join(str(error).split())})")
             continue
         grey = is_grey if index == 0 else grey
-        if min(size) < least:
-            complaints.append(f"{source.name(index)} is {size[0]}x{size[1]}, but a side needs {least} pixels")
+        misfit = _misfit(*size, recipe)
+        label = source.label(index) if recipe.classes else 0
+        if misfit:
+            complaints.append(f"{source.name(index)} {misfit}")
+        elif not 0 <= label < max(1, recipe.classes):
+            complaints.append(f"{source.name(index)} has no class from 0 to {recipe.classes - 1}")
         elif is_grey != grey:
             complaints.append(f"{source.name(index)} is {'grey' if is_grey else 'in colour'}, unlike the first image")
     if complaints:
         more = "; …" if len(complaints) > 5 else ""
         raise DataError(f"{len(complaints)} of {len(source)} images cannot be used: {'; '.join(complaints[:5])}{more}")
+
+
+def _misfit(width: int, height: int, recipe: PairRecipe) -> str:
+    """Say why an image of a size cannot be used, or nothing."""
+    side = recipe.crop
+    if recipe.scale == 1 and (width, height) != (side, side):
+        return (
+            f"is {width}x{height}, but a generator of side {side} learns whole pictures of {side}x{side}; make them by "
+            f"sr3 prepare folder SRC OUT --size {side} --scale 1"
+        )
+    least = max(side, recipe.scale)
+    if min(width, height) < least:
+        return f"is {width}x{height}, but a side needs {least} pixels; remove it or set data.crop lower"
+    return ""
 
 
 def augment(image: Tensor, turn: int, kind: Augmentation) -> Tensor:

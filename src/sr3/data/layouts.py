@@ -6,12 +6,13 @@ FFHQ (arXiv:1812.04948) for training on faces, CelebA-HQ (arXiv:1710.10196) to e
 
 import csv
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr3.data.sources import NO_LABEL, FolderSource, Source, open_source
+from sr3.data.sources import NO_LABEL, FolderSource, ShardSource, Source, open_source
 from sr3.errors import DataError
 
 __all__ = ["LAYOUTS", "Item", "Layout", "read_layout"]
@@ -98,13 +99,13 @@ def _imagenet(root: Path) -> Layout:
     strangers: list[tuple[str, str]] = []
     for split, found in named.items():
         for wnid, path in found:
-            items.append(Item(len(paths), path.stem, split, number[wnid]))
+            items.append(Item(len(paths), _key(path.name), split, number[wnid]))
             paths.append(path)
     for path in flat:
         if path.stem not in answers:
             strangers.append((str(path), "not in LOC_val_solution.csv, so its class is not known"))
             continue
-        items.append(Item(len(paths), path.stem, "val", number[answers[path.stem]]))
+        items.append(Item(len(paths), _key(path.name), "val", number[answers[path.stem]]))
         paths.append(path)
     _refuse_twins(paths, [f"{item.split}/{item.key}" for item in items])
     return Layout(FolderSource(paths, base), items, strangers)
@@ -139,12 +140,20 @@ def _folder(where: str, hold_out: float) -> Layout:
     items: list[Item] = []
     for index in range(len(source)):
         name = source.name(index)
-        relative = str(Path(name).relative_to(where)) if isinstance(source, FolderSource) else name.rpartition(":")[2]
-        key = str(Path(relative).with_suffix("")).replace(".", "_").replace("/", "__")
+        key = _key(str(Path(name).relative_to(where)) if isinstance(source, FolderSource) else _member(source, index))
         split = "eval" if _share(key) < hold_out else "train"
         items.append(Item(index, key, split, source.label(index)))
     _refuse_twins([Path(source.name(item.index)) for item in items], [item.key for item in items])
     return Layout(source, items, [])
+
+
+def _key(relative: str) -> str:
+    """Make a name that a shard's reader takes whole: without dots, which part a member's kind from its key."""
+    return str(Path(relative).with_suffix("")).replace(".", "_").replace("/", "__")
+
+
+def _member(source: Source, index: int) -> str:
+    return source.members[index].name if isinstance(source, ShardSource) else source.name(index)
 
 
 def _share(key: str) -> float:
@@ -153,8 +162,26 @@ def _share(key: str) -> float:
 
 
 def _images(folder: Path, *, below: bool = True) -> list[Path]:
-    paths = folder.rglob("*") if below else folder.glob("*")
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
+    """List the images of a folder, and of those below it, linked ones too; what cannot be read is found out later."""
+    if not below:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_complain):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()  # a link that leads back
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES]
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _complain(error: OSError) -> None:
+    raise DataError(
+        f"{error.filename}: cannot be read ({error.strerror}); mend its permissions or remove it"
+    ) from error
 
 
 def _refuse_twins(paths: Sequence[Path], keys: Sequence[str]) -> None:

@@ -8,8 +8,7 @@ import glob
 import hashlib
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -26,6 +25,7 @@ __all__ = [
     "fingerprint",
     "narrowed",
     "open_source",
+    "stamp",
 ]
 
 LOW_RES = ".lr."
@@ -62,16 +62,12 @@ class Source(Protocol):
 class FolderSource:
     """Pictures below a folder, in the order of their paths.
 
-    A picture's class is the place of its first folder below the root among all of them by name.
+    A picture's class is the place of its first folder below the root among `classes`, which are in order.
     """
 
     paths: Sequence[Path]
     root: Path = Path()
-
-    @cached_property
-    def _classes(self) -> dict[str, int]:
-        below = {relative.parts[0] for path in self.paths if len((relative := path.relative_to(self.root)).parts) > 1}
-        return {name: number for number, name in enumerate(sorted(below))}
+    classes: Sequence[str] = ()
 
     def __len__(self) -> int:
         """Count the images."""
@@ -91,7 +87,7 @@ class FolderSource:
     def label(self, index: int) -> int:
         """Look the first folder up among the classes."""
         parts = self.paths[index].relative_to(self.root).parts
-        return self._classes[parts[0]] if len(parts) > 1 else NO_LABEL
+        return self.classes.index(parts[0]) if len(parts) > 1 else NO_LABEL
 
 
 class Member(NamedTuple):
@@ -163,12 +159,28 @@ class SubsetSource:
 def narrowed(source: Source, indices: Sequence[int]) -> Source:
     """Take some images of a source and forget the others, so that another process can be handed just these."""
     match source:
-        case FolderSource(paths, root):
-            return FolderSource([paths[index] for index in indices], root)
+        case FolderSource(paths):
+            return replace(source, paths=[paths[index] for index in indices])
         case ShardSource(members):
-            return ShardSource([members[index] for index in indices])
+            return replace(source, members=[members[index] for index in indices])
         case _:
             return SubsetSource(source, indices)
+
+
+def stamp(source: Source, index: int) -> str:
+    """Say in which state the file of an image is, by size and time, without reading it; empty if there is none."""
+    match source:
+        case FolderSource(paths):
+            path, place = paths[index], 0
+        case ShardSource(members):
+            path, place = members[index].shard, members[index].offset
+        case _:
+            return ""
+    try:
+        state = path.stat()
+    except OSError:
+        return "missing"
+    return f"{state.st_size} {state.st_mtime_ns} {place}"
 
 
 def open_source(where: str) -> Source:
@@ -178,12 +190,13 @@ def open_source(where: str) -> Source:
     """
     path = Path(where)
     if path.is_dir():
-        shards = sorted(path.glob("*.tar"))
+        shards = sorted(p for p in path.glob("*.tar") if _is_visible_file(p, path))
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and _is_visible_file(p, path))
         if shards and files:
             raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
         if files:
-            return FolderSource(files, path)
+            below = {parts[0] for file in files if len(parts := file.relative_to(path).parts) > 1}
+            return FolderSource(files, path, sorted(below))
     else:
         shards = sorted(Path(match) for match in glob.glob(where))
         if not shards:

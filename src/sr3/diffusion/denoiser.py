@@ -109,13 +109,18 @@ class Denoiser(nn.Module, Generic[N]):
         """
 
         def denoise(z: Image, gamma: Gamma) -> Prediction:
-            prediction = self.predict(z, x, gamma, given)
-            if not clip:
-                return prediction
-            y0 = self.encode(self.decode(prediction.y0, x).clamp(-1, 1), x)
+            return self.predict(z, x, gamma, given)
+
+        return self.clipped(denoise, x) if clip else denoise
+
+    def clipped(self, denoise: Denoise, x: Condition) -> Denoise:
+        """Hold the pictures that a denoiser predicts in [-1, 1] and make eps agree with them."""
+
+        def clip(z: Image, gamma: Gamma) -> Prediction:
+            y0 = self.encode(self.decode(denoise(z, gamma).y0, x).clamp(-1, 1), x)
             return Prediction(y0, process.eps_from_y0(z, y0, gamma))
 
-        return denoise
+        return clip
 
     def wanted(self, y0: Image, eps: Image, gamma: Gamma) -> Image:
         """Return what the network should have said for a clean state y0 and its noise eps."""

@@ -37,7 +37,9 @@ def denoising_loss(
     return _power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
 
 
-def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind) -> Tensor:
+def regression_loss(
+    denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, given: Given | tuple[()] = ()
+) -> Tensor:
     """Compare the network's one answer to x alone with the truth, mean over pixels, shape (b,) (appendix B).
 
     The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
@@ -45,7 +47,7 @@ def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: L
     """
     clean = denoiser.encode(y0, x)
     level = torch.zeros(len(y0), dtype=torch.float64)
-    answer = denoiser.predict(torch.zeros_like(clean), x, level).y0
+    answer = denoiser.predict(torch.zeros_like(clean), x, level, given).y0
     return _power_mean(answer - clean, kind)
 
 

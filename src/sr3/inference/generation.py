@@ -11,7 +11,7 @@ from sr3.images.files import to_pillow
 from sr3.inference.cascade import Cascade
 from sr3.types import Image
 
-__all__ = ["Made", "Order", "Refining", "generate_files"]
+__all__ = ["Made", "Order", "Refining", "Skipped", "generate_files"]
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,27 @@ class Refining:
 
 @dataclass(frozen=True)
 class Made:
-    """A picture has been written, or was there."""
+    """A picture has been written."""
 
     path: Path
     side: int
 
 
-def generate_files(cascade: Cascade, order: Order) -> Iterator[Refining | Made]:
+@dataclass(frozen=True)
+class Skipped:
+    """A picture of this name was there and is kept."""
+
+    path: Path
+
+
+def generate_files(cascade: Cascade, order: Order) -> Iterator[Refining | Made | Skipped]:
     """Make the pictures that are not there yet; ImageError when the folder cannot be written."""
     try:
         order.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImageError(f"{order.folder}: cannot be a folder ({error.strerror}); choose another") from error
+    if not order.overwrite:
+        yield from (Skipped(path) for number in range(order.count) if (path := order.path(number)).exists())
     wanted = [number for number in range(order.count) if order.overwrite or not order.path(number).exists()]
     for start in range(0, len(wanted), order.batch):
         numbers = wanted[start : start + order.batch]

@@ -50,7 +50,8 @@ class PictureGenerator:
         labels: one class an image, `classes` for none; seeds: one an image. Yields (b, c, s, s) in [-1, 1], float32.
         Raises ConfigError for a class there is not.
         """
-        unknown = [label for label in labels if not 0 <= label <= self.classes]
+        most = self.classes - (1 if self.classes and not self.info.config.data.hide_class else 0)
+        unknown = [label for label in labels if not 0 <= label <= most]
         if unknown:
             raise ConfigError(f"class {unknown[0]}: {self.info.name} has {self._range()}")
         noise = NoiseSource(seeds)
@@ -58,8 +59,9 @@ class PictureGenerator:
         y = noise.draw(shape).to(self.device)
         x = y[:, :0]
         told, untold = torch.tensor(labels), torch.full((len(labels),), self.classes)
-        with_class, without = (self._denoise(x, label, sampling) for label in (told, untold))
+        with_class, without = (self._denoise(x, label) for label in (told, untold))
         denoise = guided(with_class, without, sampling.guidance)
+        denoise = self.denoiser.clipped(denoise, x) if sampling.clip else denoise
         for number, step in enumerate(run_sampler(sampling, denoise, y, build_grid(sampling), noise), start=1):
             final = number == sampling.steps
             yield self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
@@ -68,8 +70,8 @@ class PictureGenerator:
         """Draw one sample a label; arguments as for `samples`."""
         return deque(self.samples(labels, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
-    def _denoise(self, x: Condition, labels: Tensor, sampling: SamplingConfig) -> Denoise:
-        bound = self.denoiser.bind(x, clip=sampling.clip, given=self._given(labels))
+    def _denoise(self, x: Condition, labels: Tensor) -> Denoise:
+        bound = self.denoiser.bind(x, clip=False, given=self._given(labels))
         return in_type(bound, device=self.device, dtype=self.dtype)
 
     def _given(self, labels: Tensor) -> Given | tuple[()]:

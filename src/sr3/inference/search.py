@@ -1,40 +1,29 @@
 """The search for a sampling grid after training (SR3, arXiv:2104.07636, section 2.4).
 
-First families of two parameters, then the levels one by one. `search_grid` knows only a score to make small; what is
-scored, and on which pictures, is the business of `GridScorer`.
+First families of two parameters, then the levels one by one. Only a score to make small is known here: what is scored,
+and on which pictures, is the business of `scoring.py`.
 """
 
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from sr3.build import build_grid, build_recipe
-from sr3.checkpoint import describe_anew, read_model
-from sr3.config import SamplingConfig, SearchedGrid
-from sr3.data.dataset import PairDataset
-from sr3.data.sources import Source
 from sr3.diffusion.schedule import check_grid, cosine_grid, karras_grid, linear_grid, log_snr_grid
-from sr3.errors import ConfigError, GridError
-from sr3.inference.upscaler import Upscaler
-from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.energy import energy_score
-from sr3.metrics.features import FeatureNetwork
-from sr3.types import Grid, Image, LowRes
+from sr3.errors import GridError
+from sr3.types import Grid
 
-__all__ = ["FAMILIES", "GridScorer", "Trial", "held_out_pairs", "keep_grid", "search_grid", "start_of"]
+__all__ = ["FAMILIES", "Trial", "best_of", "search_grid"]
 
 Family = Callable[[int, float, float], Grid]
 """Make a grid of a number of steps from two numbers in [0, 1]."""
 
-MAX_STEPS = 100
-"""The paper's limit on refinement steps."""
+_PLACES = ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
+"""Where each family is looked at first."""
+_LEAST_STRIDE = 0.02
 
 
 class Trial(NamedTuple):
@@ -76,65 +65,72 @@ cosine (first level, power)."""
 def search_grid(score: Callable[[Grid], float], start: Grid, *, budget: int) -> Iterator[Trial]:
     """Try grids of as many steps as the start has, at most budget of them, the start first; lower scores are better.
 
-    Half of the budget goes to the families: five places of each, then a pattern search in the best. The rest moves
-    single levels of the best grid in log-SNR, by ever smaller parts of the gaps to their neighbours.
+    Half of the budget goes to the families: five places of each, then a pattern search in the best of them. The rest
+    moves single levels of the best grid in log-SNR, by ever smaller parts of the gaps to their neighbours. No grid is
+    tried twice, and the search ends early when nothing is left that helps.
     """
-    steps, best, numbers = len(start) - 1, math.inf, itertools.count(1)
-    chosen = start
+    steps, trials, tried = len(start) - 1, list[Trial](), set[tuple[float, ...]]()
 
-    def attempt(source: str, grid: Grid) -> Trial:
-        nonlocal best, chosen
+    def attempt(source: str, grid: Grid | None) -> Iterator[Trial]:
+        key = tuple(grid[:-1].logit().mul(1e6).round().tolist()) if grid is not None else ()
+        if grid is None or key in tried or len(trials) == budget:
+            return
+        tried.add(key)
         value = score(grid)
-        if value < best:
-            best, chosen = value, grid
-        return Trial(next(numbers), source, grid, value, best)
+        best = min(value, trials[-1].best) if trials else value
+        trials.append(Trial(len(trials) + 1, source, grid, value, best))
+        yield trials[-1]
 
-    proposals = itertools.chain([("start", start)], _from_families(steps, lambda: best, budget // 2))
-    made = 0
-    for source, grid in itertools.islice(proposals, max(1, budget // 2)):
-        made += 1
-        yield attempt(source, grid)
-    while made < budget and steps > 1:
-        moved = False
+    yield from attempt("start", start)
+    for place in _PLACES:
+        for name in FAMILIES:
+            if len(trials) < max(2, budget // 2):
+                yield from attempt(name, _member(name, steps, place))
+    yield from _pattern_search(attempt, trials, steps, until=budget // 2)
+    while len(trials) < budget:
+        before = trials[-1].best
         for part in (0.5, 0.25, 0.125):
             for level, sign in itertools.product(range(steps), (1, -1)):
-                grid = _moved(chosen, level, sign * part)
-                if grid is None:
-                    continue
-                before = best
-                yield attempt(f"level {level + 1}", grid)
-                moved, made = moved or best < before, made + 1
-                if made == budget:
-                    return
-        if not moved:
+                yield from attempt(f"level {level + 1}", _moved(best_of(trials).grid, level, sign * part))
+        if trials[-1].best == before:
             return
 
 
-def _from_families(steps: int, best: Callable[[], float], budget: int) -> Iterator[tuple[str, Grid]]:
-    """Propose grids; whether one was the best so far is asked after it was tried."""
-    winner, place, record = "", (0.5, 0.5), best()
-    for centre in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
-        for name, family in FAMILIES.items():
-            grid = _possible(partial(family, steps, *centre))
-            if grid is None:
-                continue
-            yield name, grid
-            if best() < record:
-                winner, place, record = name, centre, best()
-    if not winner:
-        winner = "cosine"
-    width = 0.2
-    for _ in range(budget):
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """Find the trial of the lowest score."""
+    return min(trials, key=lambda trial: trial.score)
+
+
+def _pattern_search(
+    attempt: Callable[[str, Grid | None], Iterator[Trial]], trials: Sequence[Trial], steps: int, *, until: int
+) -> Iterator[Trial]:
+    """Walk downhill in the two numbers of the family that was best at the five places, with ever smaller strides."""
+    of_families = [trial for trial in trials if trial.source in FAMILIES]
+    if not of_families:
+        return
+    winner = best_of(of_families)
+    name, record = winner.source, winner.score
+    place = next(spot for spot in _PLACES if _same_grid(_member(name, steps, spot), winner.grid))
+    stride = 0.2
+    while stride > _LEAST_STRIDE and len(trials) < until:
         improved = False
-        for across, along in ((width, 0.0), (-width, 0.0), (0.0, width), (0.0, -width)):
+        for across, along in ((stride, 0.0), (-stride, 0.0), (0.0, stride), (0.0, -stride)):
             there = (min(1.0, max(0.0, place[0] + across)), min(1.0, max(0.0, place[1] + along)))
-            grid = _possible(partial(FAMILIES[winner], steps, *there))
-            if there == place or grid is None:
-                continue
-            yield winner, grid
-            if best() < record:
-                place, record, improved = there, best(), True
-        width = width if improved else width / 2
+            for trial in attempt(name, _member(name, steps, there)):
+                yield trial
+                if trial.score < record:
+                    place, record, improved = there, trial.score, True
+            if len(trials) >= until:
+                return
+        stride = stride if improved else stride / 2
+
+
+def _member(name: str, steps: int, place: tuple[float, float]) -> Grid | None:
+    return _possible(partial(FAMILIES[name], steps, *place))
+
+
+def _same_grid(some: Grid | None, other: Grid) -> bool:
+    return some is not None and torch.equal(some, other)
 
 
 def _possible(make: Callable[[], Grid]) -> Grid | None:
@@ -154,91 +150,3 @@ def _moved(grid: Grid, level: int, part: float) -> Grid | None:
     snr = snr.clone()
     snr[level] += part * gap
     return _possible(lambda: check_grid(torch.cat([snr.sigmoid(), torch.ones(1, dtype=torch.float64)])))
-
-
-@dataclass(frozen=True)
-class GridScorer:
-    """Score grids on pictures whose truth is known: every picture is sampled twice, with the same noise every time.
-
-    features: a network, for the Frechet distance of samples and truths; none of them, for the energy score x1000.
-    """
-
-    upscaler: Upscaler
-    sampling: SamplingConfig
-    pairs: Sequence[tuple[LowRes, Image]]
-    features: Sequence[FeatureNetwork] = ()
-
-    @property
-    def metric(self) -> str:
-        """Name what is measured."""
-        return f"FD ({self.features[0].name})" if self.features else "energy score x1000"
-
-    def __call__(self, grid: Grid) -> float:
-        """Sample every picture along a grid and score the samples; lower is better."""
-        sampling = self._along(grid)
-        samples = [self._samples(low_res, sampling, number) for number, (low_res, _) in enumerate(self.pairs)]
-        if self.features:
-            truths = [truth for _, truth in self.pairs]
-            drawn = self.features[0](part for sample in samples for part in sample)
-            return frechet_distance(drawn, self.features[0](truths))
-        scores = [energy_score(sample, truth) for sample, (_, truth) in zip(samples, self.pairs, strict=True)]
-        return 1000 * float(torch.cat(scores).mean())
-
-    def _along(self, grid: Grid) -> SamplingConfig:
-        return self.sampling.model_copy(update={"searched": (_described(self.sampling, grid),)})
-
-    def _samples(self, low_res: LowRes, sampling: SamplingConfig, number: int) -> Tensor:
-        twice = low_res.repeat(2, 1, 1, 1)
-        both = self.upscaler.upscale(twice, sampling=sampling, seeds=[2 * number, 2 * number + 1])
-        return both[:, None].cpu()
-
-
-def start_of(sampling: SamplingConfig) -> Grid:
-    """Make the grid a search begins with; ConfigError where there is nothing to search."""
-    if sampling.sampler == "regression":
-        raise ConfigError("a regression model answers in one call: it has no levels to search")
-    if sampling.steps > MAX_STEPS:
-        raise ConfigError(f"{sampling.steps} steps: levels are searched for at most {MAX_STEPS}; take fewer --steps")
-    return build_grid(sampling)
-
-
-def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int) -> list[tuple[LowRes, Image]]:
-    """Take the middles of pictures spread evenly over a source, with their low-resolution versions."""
-    config = upscaler.info.config
-    if config.network.condition == "none":
-        raise ConfigError(f"{upscaler.info.name}: is a generator; levels are searched for models that upscale")
-    dataset = PairDataset(source, build_recipe(config.data.model_copy(update={"crop": 0, "cache_gib": 0.0})))
-    count = min(images, len(source))
-    pairs = [dataset.centre(round((k + 0.5) * len(source) / count - 0.5), side) for k in range(count)]
-    return [(pair.low_res[None], pair.y0[None]) for pair in pairs]
-
-
-def keep_grid(
-    path: Path, target: Path, sampling: SamplingConfig, trials: Sequence[Trial], *, metric: str
-) -> SearchedGrid:
-    """Write a model with the best grid of a search inside, in the place of one for the same sampler and steps."""
-    best = min(trials, key=lambda trial: trial.score)
-    found = _described(sampling, best.grid, metric=metric, score=best.score, before=trials[0].score)
-    info = read_model(path).info
-    others = tuple(grid for grid in info.config.sampling.searched if not _same(grid, found))
-    kept = info.config.sampling.model_copy(update={"searched": (*others, found)})
-    describe_anew(path, target, info.model_copy(update={"config": info.config.model_copy(update={"sampling": kept})}))
-    return found
-
-
-def _same(some: SearchedGrid, other: SearchedGrid) -> bool:
-    return (some.sampler, some.eta, some.steps) == (other.sampler, other.eta, other.steps)
-
-
-def _described(
-    sampling: SamplingConfig, grid: Grid, *, metric: str = "", score: float = 0.0, before: float = 0.0
-) -> SearchedGrid:
-    return SearchedGrid(
-        sampler=sampling.sampler,
-        eta=sampling.eta,
-        steps=sampling.steps,
-        gammas=tuple(grid.tolist()),
-        metric=metric,
-        score=score,
-        before=before,
-    )

@@ -128,7 +128,7 @@ def sampling_for(
     changes = [f"sampling.{name}={value}" for name, value in asked.items() if value is not None]
     if grid is not None:
         changes.append("sampling.searched=[]")
-    return apply_settings(info.config, changes).sampling
+    return apply_settings(info.config, changes, where=info.name).sampling
 
 
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:

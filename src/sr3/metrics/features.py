@@ -38,8 +38,15 @@ class FeatureNetwork:
 
     @torch.no_grad()
     def __call__(self, images: Iterable[Tensor]) -> Tensor:
-        """Compute features of batches (b, 3, h, w) in [-1, 1]: shape (n, d), float32."""
-        return torch.cat([self.compute(batch.clamp(-1, 1)).flatten(1).float().cpu() for batch in images])
+        """Compute features of batches (b, 3, h, w) in [-1, 1]: shape (n, d), float32.
+
+        Raises CheckpointError when the network cannot take them.
+        """
+        try:
+            return torch.cat([self.compute(batch.clamp(-1, 1)).flatten(1).float().cpu() for batch in images])
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[-160:]
+            raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
 
 
 def load_features(where: str) -> FeatureNetwork:

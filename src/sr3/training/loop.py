@@ -80,6 +80,8 @@ def train(config: Config, source: Source, run: RunDir, *, device: torch.device, 
     seed = mix_seed(training.seed, _DATA_STREAM)
     feed = batches(session.learning, batch=training.batch, seed=seed, first_step=session.state.step)
     try:
+        if session.owes_validation():
+            yield Validated(session.state.step, session.validate())
         while session.state.step < training.steps and time.monotonic() - began < max_seconds:
             yield session.step(feed)
             step, ended = session.state.step, session.state.step == training.steps
@@ -149,6 +151,12 @@ class _Session:
         self.run.log({"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed})
         self.recent.clear()
 
+    def owes_validation(self) -> bool:
+        """Tell whether the last sitting saved a step that was to be measured, and ended before it was."""
+        step, training = self.state.step, self.config.training
+        due = step > 0 and (step % training.validate_every == 0 or step == training.steps)
+        return due and step not in self.run.validated_steps()
+
     def validate(self) -> dict[str, float]:
         """Measure the moving average on the held-out images and write the figures to log and model."""
         device = next(self.state.ema.parameters()).device
@@ -208,7 +216,7 @@ def _open_session(config: Config, source: Source, run: RunDir, device: torch.dev
             "use --set training.precision=float32",
             stacklevel=2,
         )
-    check_headers(source, build_recipe(config.data))
+    check_headers(source, build_recipe(config.data, classes=config.network.classes))
     learning, held_out = split(source, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
@@ -219,7 +227,11 @@ def _open_session(config: Config, source: Source, run: RunDir, device: torch.dev
     figures: dict[str, float] = {}
     if run.state.is_file():
         read_state(run.state, state)
-        figures = dict(read_model(run.model).info.results) if run.model.is_file() else {}
+        if run.model.is_file():
+            before = read_model(run.model).info
+            figures = dict(before.results)
+            kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
+            config = config.model_copy(update={"sampling": kept})
     gammas = build_gammas(config.schedule)
     return _Session(config, run, denoiser, state, gammas, learning, held_out, figures, saved=state.step)
 
@@ -250,7 +262,7 @@ def _optimise(
             case "denoising":
                 losses = denoising_loss(denoiser, y0, x, eps=eps, gamma=gamma, kind=config.denoiser.loss, given=given)
             case "regression":
-                losses = regression_loss(denoiser, y0, x, kind=config.denoiser.loss)
+                losses = regression_loss(denoiser, y0, x, kind=config.denoiser.loss, given=given)
         loss = losses.mean()
     value = float(loss.detach())
     if not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ _README = """A training run of sr3.
 
 config.toml        every setting of the run
 metrics.jsonl      one JSON object a line: mean loss and speed of every 100 steps, and validation figures
-samples/           validation pictures: input enlarged by bicubic, sample, truth
-model.safetensors  the model so far (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER
+samples/           validation pictures: input enlarged by bicubic, sample, truth; of a generator, samples
+model.safetensors  the model (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER, or sr3 generate
 state.safetensors  what resuming needs: run the same command again
 """
 
@@ -53,6 +54,18 @@ class RunDir:
     def state(self) -> Path:
         """What resuming needs."""
         return self.path / "state.safetensors"
+
+    def validated_steps(self) -> set[int]:
+        """List the steps whose validation is in the log; a line cut short by a crash does not count."""
+        if not self.metrics.is_file():
+            return set()
+        steps: set[int] = set()
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                figures = json.loads(line)
+                if "loss" not in figures:
+                    steps.add(int(figures["step"]))
+        return steps
 
     def log(self, figures: Mapping[str, float]) -> None:
         """Append a line of figures."""

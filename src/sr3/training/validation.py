@@ -31,8 +31,9 @@ _LOSS_DRAWS = 8
 def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig, *, sheet: Path) -> dict[str, float]:
     """Upscale the middles of the held-out images, compare them with the truth and bicubic; means over images.
 
-    Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB, consistency with and
-    without the correction of low frequencies ([0, 1] range, squared), sharpness as a share of the truth's.
+    Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB and sharpness as a share of
+    the truth's, of samples as the settings make them, and consistency with and without the correction of low
+    frequencies ([0, 1] range, squared).
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[list[Tensor]] = []
@@ -41,12 +42,13 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
         pair = held_out.centre(index, SIDE)
         y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
         raw = upscaler.upscale(low_res, sampling=raw_sampling, seeds=[index]).cpu()
-        sample = upscaler.correct(raw, low_res)
+        corrected = upscaler.correct(raw, low_res)
+        sample = corrected if sampling.correct else raw
         figures.append(
             {
                 "psnr": float(psnr(sample, y0)),
                 "psnr_bicubic": float(psnr(x.clamp(-1, 1), y0)),
-                "consistency": float(consistency(sample, low_res)),
+                "consistency": float(consistency(corrected, low_res)),
                 "consistency_uncorrected": float(consistency(raw, low_res)),
                 "sharpness": float(sharpness(sample) / sharpness(y0).clamp(min=1e-6)),
             }

@@ -9,7 +9,7 @@ import torch
 from oracles import MEAN, STD, Scripted, exact_flow, oracle, pixels
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.samplers import heun, last, predictor_corrector, probability_flow
+from sr3.diffusion.samplers import heun, last, one_call, predictor_corrector, probability_flow
 from sr3.diffusion.schedule import cosine_grid, karras_grid
 
 START, END = 0.01, 0.99
@@ -90,7 +90,7 @@ def test_the_corrector_moves_by_the_step_size_of_algorithm_5():
             return self.draws.pop(0)
 
     step = next(predictor_corrector(lambda y, _: Prediction(0 * y + 0.5, eps), y, grid, Draws(0 * z, z), snr=0.2))
-    alpha, score = 0.25 / 0.64, -eps / 0.36**0.5
+    alpha, score = 0.64 / 1.0, -eps / 0.36**0.5  # alpha is that of the level reached
     length = 2 * alpha * (0.2 * 5 / (0.5 / 0.6)) ** 2
     expected = 0.65 * 0.5 + 0.3 * 1 + length * score + (2 * length) ** 0.5 * z
     torch.testing.assert_close(step.y, expected)
@@ -136,3 +136,33 @@ def test_an_image_alone_is_corrected_as_in_a_batch(first, second):
 
     together = sample([first, second])
     assert torch.equal(sample([second])[0], together[1])
+
+
+def test_the_corrector_takes_the_ratio_of_the_sources_unless_told():
+    def sample(**options):
+        noise = NoiseSource([3])
+        return last(predictor_corrector(oracle, noise.draw((1, 4, 4)), cosine_grid(5), noise, **options))
+
+    assert torch.equal(sample(), sample(snr=0.16, corrections=1))
+    assert not torch.equal(sample(), sample(snr=0.3))
+
+
+def test_a_state_without_a_score_is_left_in_its_place():
+    silent = last(
+        predictor_corrector(lambda y, _: Prediction(0 * y, 0 * y), pixels(0.0), cosine_grid(4), NoiseSource([0]))
+    )
+    assert bool(silent.isfinite().all())
+
+
+def test_a_regression_is_asked_once_at_level_0_about_no_picture():
+    seen = []
+
+    def denoise(y, gamma):
+        seen.append((y, gamma))
+        return Prediction(y + 0.5, y)
+
+    [step] = one_call(denoise, pixels(3.0, -2.0))
+    assert step.y.flatten().tolist() == step.y0.flatten().tolist() == [0.5, 0.5]
+    [(y, gamma)] = seen
+    assert y.flatten().tolist() == [0.0, 0.0]
+    assert gamma.tolist() == [0.0, 0.0]

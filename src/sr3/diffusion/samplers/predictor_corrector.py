@@ -5,7 +5,6 @@ so that errors of the step do not add up. Its step size follows from a signal-to
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 
@@ -26,7 +25,8 @@ def predictor_corrector(
 
     snr: ratio r of the corrector; 0.16 is score-SDE's for CIFAR-10. corrections: Langevin steps a level.
     """
-    for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
+    levels = [*grid[:, None].expand(-1, len(y)), torch.ones(len(y), dtype=torch.float64)]
+    for gamma, gamma_next, gamma_after in zip(levels, levels[1:], levels[2:], strict=False):
         y0, _ = denoise(y, gamma)
         y = posterior_mean(y0, y, gamma, gamma_next)
         if float(gamma_next[0]) < 1:
@@ -34,7 +34,8 @@ def predictor_corrector(
             for _ in range(corrections):
                 score = score_from_eps(denoise(y, gamma_next).eps, gamma_next)
                 z = noise.like(y)
-                length = 2 * alpha_between(gamma, gamma_next) * (snr * _norm(z) / _norm(score)) ** 2
+                alpha = alpha_between(gamma_next, gamma_after)
+                length = 2 * alpha * (snr * _norm(z) / _norm(score).clamp(min=1e-12)) ** 2
                 y = y + per_image(length, y) * score + per_image((2 * length).sqrt(), y) * z
         yield Step(y, y0)
 

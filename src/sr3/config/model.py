@@ -1,0 +1,84 @@
+"""Settings of the model: network, levels, meaning of the network's output."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sr3.config.strict import NonNegative, Positive, Settings
+
+__all__ = ["DenoiserConfig", "NetworkConfig", "ScheduleConfig"]
+
+
+class NetworkConfig(Settings):
+    """The U-Net (section 2.4, Table A.1)."""
+
+    width: Annotated[int, Field(ge=8, multiple_of=4)] = 128
+    """Channels of the finest level."""
+    multipliers: tuple[Positive, ...] = (1, 2, 4, 8, 8)
+    """Width of each level as a multiple of `width`, fine to coarse."""
+    blocks: Positive = 3
+    """Residual blocks a level."""
+    attention: tuple[NonNegative, ...] = ()
+    """Levels that attend, 0 the finest. Open in the paper."""
+    head_width: Positive = 64
+    """Channels of an attention head. Open in the paper."""
+    features: Annotated[int, Field(ge=4)] = 512
+    """Width of the noise-level embedding. Open in the paper; DDPM takes four times `width`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of features dropped in training."""
+    stem: Literal[1, 2, 4] = 1
+    """Side of the pixel blocks folded into channels; 1 is the paper's."""
+    condition: Literal["picture", "none"] = "picture"
+    """What is seen beside the noisy picture: the enlarged input, or nothing (a generator)."""
+    condition_level: bool = False
+    """Tell the network how much noise `data.condition_gamma` put on the input (CDM, arXiv:2106.15282)."""
+    classes: NonNegative = 0
+    """Classes a picture may be labelled with; 0 for a model without classes."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> "NetworkConfig":
+        if not self.multipliers:
+            raise ValueError("multipliers must name at least one level")
+        beyond = [level for level in self.attention if level >= len(self.multipliers)]
+        if beyond:
+            raise ValueError(f"attention names level {beyond[0]}, but the levels are 0 to {len(self.multipliers) - 1}")
+        bottom = len(self.multipliers) - 1
+        for level in {*self.attention, bottom} if self.attention else ():
+            channels = self.width * self.multipliers[level]
+            if channels > self.head_width and channels % self.head_width:
+                raise ValueError(
+                    f"head_width {self.head_width} does not divide the {channels} channels of level {level}"
+                )
+        return self
+
+
+class ScheduleConfig(Settings):
+    """The levels seen in training and how they are drawn (section 2.4). Betas are open in the paper."""
+
+    kind: Literal["linear", "cosine"] = "linear"
+    """Shape of the betas."""
+    num_levels: Annotated[int, Field(ge=2)] = 2000
+    """T, the number of segments of p(gamma)."""
+    beta_first: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    """First beta of the linear schedule (Palette, arXiv:2111.05826)."""
+    beta_last: Annotated[float, Field(gt=0, lt=1)] = 1e-2
+    """Last beta of the linear schedule (same source)."""
+    draw: Literal["gamma", "sqrt_gamma"] = "gamma"
+    """Where p(gamma) is uniform inside a segment: gamma by the formula, sqrt_gamma by WaveGrad's code."""
+
+
+class DenoiserConfig(Settings):
+    """What the network's output means, and the loss on it (Eq. 6)."""
+
+    prediction: Literal["eps", "v", "y0"] = "eps"
+    """What the network estimates."""
+    target: Literal["image", "residual"] = "image"
+    """Whether the process runs on the picture or on its difference to the upsampled input."""
+    target_scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the target, so that its spread is near 1."""
+    loss: Literal["l1", "l2"] = "l2"
+    """p of Eq. 6. L1 gives less diverse samples (arXiv:2111.05826)."""
+    objective: Literal["denoising", "regression"] = "denoising"
+    """What is learnt: to denoise (SR3), or the best single answer to the input (the paper's baseline)."""

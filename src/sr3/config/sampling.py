@@ -1,0 +1,74 @@
+"""Settings of sampling, with the grids that a search has found."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sr3.config.strict import Positive, Settings
+
+__all__ = ["SamplerKind", "SamplingConfig", "SearchedGrid"]
+
+SamplerKind = Literal[
+    "ancestral",
+    "ancestral-posterior",
+    "ddim",
+    "dpmpp-2m",
+    "heun",
+    "probability-flow",
+    "predictor-corrector",
+    "regression",
+]
+
+
+class SearchedGrid(Settings):
+    """Levels found on held-out images for a sampler and a number of steps (section 2.4)."""
+
+    sampler: SamplerKind
+    eta: float
+    steps: Positive
+    gammas: tuple[float, ...]
+    """steps + 1 levels, rising to 1."""
+    metric: str
+    """What was made small."""
+    score: float
+    """What these levels reached."""
+    before: float
+    """What the model's own levels reached on the same images."""
+
+    @model_validator(mode="after")
+    def _one_level_more_than_steps(self) -> "SearchedGrid":
+        if len(self.gammas) != self.steps + 1:
+            raise ValueError(f"{self.steps} steps need {self.steps + 1} levels, got {len(self.gammas)}")
+        return self
+
+
+class SamplingConfig(Settings):
+    """How samples are drawn when the user does not say. The paper: Algorithm 2 in at most 100 steps."""
+
+    sampler: SamplerKind = "ancestral"
+    """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise of `eta`; heun and
+    probability-flow: 2 and 4 calls a step, no noise; predictor-corrector: 2 calls; regression: the baseline's one."""
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Noise that ddim and dpmpp-2m add, as a share of the posterior's deviation; 0 is deterministic."""
+    steps: Annotated[int, Field(ge=1, le=4000)] = 100
+    """Refinement steps: one network call each, two for heun and predictor-corrector, four for probability-flow."""
+    grid: Literal["linear", "cosine", "log_snr", "karras"] = "linear"
+    """Family of the levels, where `searched` has none for the sampler and the steps."""
+    gamma_first: Annotated[float, Field(gt=0, le=0.01)] = 4.4e-5
+    """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends."""
+    clip: bool = True
+    """Hold each predicted picture in [-1, 1]. Open in the paper."""
+    correct: bool = True
+    """Match the low frequencies of the result to the input, so that colours do not shift. Not in the paper."""
+    guidance: Annotated[float, Field(ge=0)] = 0.0
+    """Weight w of classifier-free guidance: (1 + w) times the estimate with the class, less w times that without."""
+    condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Level to which the input is noised before sampling, for networks that were trained so; 1 leaves it clean."""
+    searched: tuple[SearchedGrid, ...] = ()
+    """Levels found by `sr3 search-schedule`."""
+
+    @model_validator(mode="after")
+    def _regression_is_one_call(self) -> "SamplingConfig":
+        if self.sampler == "regression" and self.steps != 1:
+            raise ValueError(f"a regression model answers in 1 step, not {self.steps}, and always the same")
+        return self

@@ -1,0 +1,16 @@
+"""What all settings share: they are strict, and do not change once made."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["NonNegative", "Positive", "Settings"]
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Settings that refuse what they do not know, and do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)

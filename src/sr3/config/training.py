@@ -1,0 +1,76 @@
+"""Settings of a training: pairs, optimiser, length and bookkeeping."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sr3.config.strict import NonNegative, Positive, Settings
+
+__all__ = ["DataConfig", "OptimizerConfig", "TrainingConfig"]
+
+
+class DataConfig(Settings):
+    """How training pairs are made."""
+
+    scale: Annotated[int, Field(ge=1, le=64)] = 4
+    """Magnification; 1 for a generator, which enlarges nothing."""
+    crop: NonNegative = 0
+    """Side of the random high-resolution crop in pixels, a multiple of `scale`; 0 takes whole images. Of a generator:
+    the side of its pictures."""
+    augment: Literal["none", "flip", "dihedral"] = "flip"
+    """Mirror left and right, or all eight turns and mirrors."""
+    blur: Annotated[float, Field(ge=0)] = 0.0
+    """Blur of the input in training, as in the paper's cascades: largest deviation of the Gaussian, in pixels of the
+    input; drawn uniformly for every image. Its range is open in the paper."""
+    condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Noise on the input in training (CDM, arXiv:2106.15282): lowest level, drawn uniformly up to 1 for every image."""
+    hide_class: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of images whose class is hidden in training, so that guidance is possible (arXiv:2207.12598)."""
+    cache_gib: Annotated[float, Field(ge=0)] = 2.0
+    """Decoded images kept in memory, GiB."""
+
+    @model_validator(mode="after")
+    def _crop_fits_scale(self) -> "DataConfig":
+        if self.crop % self.scale:
+            raise ValueError(f"crop {self.crop} is not a multiple of scale {self.scale}")
+        return self
+
+
+class OptimizerConfig(Settings):
+    """Adam with linear warm-up (section 2.2, appendix B)."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Rate after warm-up."""
+    warmup: NonNegative = 10_000
+    """Steps of linear warm-up."""
+    cooldown: NonNegative = 0
+    """Steps at the end in which the rate falls linearly to 0; 0, the paper's, keeps it constant."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of Adam's first moment."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of Adam's second moment."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient. Open in the paper."""
+
+
+class TrainingConfig(Settings):
+    """Length, batch and bookkeeping of a run."""
+
+    steps: Positive = 1_000_000
+    """Optimiser steps."""
+    batch: Positive = 256
+    """Images a step."""
+    seed: NonNegative = 0
+    """Seed of everything random in the run."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the network's arithmetic; weights and EMA stay float32."""
+    keep: Literal["last", "best-psnr"] = "last"
+    """Which model the run leaves: the last (SR3), or that of the highest held-out PSNR (the regression baseline)."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    """Decay of the moving average of the weights, reached by a ramp. Open in the paper (Palette's value)."""
+    validate_every: Positive = 10_000
+    """Steps between validations."""
+    validation_images: Positive = 8
+    """Images held out of training for validation."""
+    save_every: Positive = 1_000
+    """Steps between checkpoints."""

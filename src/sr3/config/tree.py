@@ -1,0 +1,128 @@
+"""The whole tree of settings: what must agree between its parts, and how it is read."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import ValidationError, model_validator
+
+from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
+from sr3.config.sampling import SamplingConfig
+from sr3.config.strict import Settings
+from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
+from sr3.errors import ConfigError
+
+__all__ = ["Config", "apply_settings", "read_toml"]
+
+
+class Config(Settings):
+    """All settings of a model and its training."""
+
+    network: NetworkConfig = NetworkConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    denoiser: DenoiserConfig = DenoiserConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _sampler_fits_objective(self) -> "Config":
+        regresses = self.denoiser.objective == "regression"
+        if regresses != (self.sampling.sampler == "regression"):
+            raise ValueError(
+                f"a model whose objective is {self.denoiser.objective} cannot be sampled by {self.sampling.sampler}"
+            )
+        if regresses and self.denoiser.prediction != "y0":
+            raise ValueError("a regression model predicts y0: set denoiser.prediction to y0")
+        return self
+
+    @model_validator(mode="after")
+    def _generator_is_whole(self) -> "Config":
+        generates = self.network.condition == "none"
+        if generates != (self.data.scale == 1):
+            raise ValueError("a generator has network.condition none and data.scale 1; an upscaler has neither")
+        if generates and (self.data.blur or self.data.condition_gamma < 1):
+            raise ValueError("a generator has no input that blur or condition_gamma could spoil")
+        if not generates and self.network.classes:
+            raise ValueError("only a generator has classes: set network.classes to 0")
+        if generates and not self.data.crop:
+            raise ValueError("a generator needs the side of its pictures in data.crop")
+        if generates and self.training.keep == "best-psnr":
+            raise ValueError("a generator has no truth to be near to: set training.keep to last")
+        if generates and (self.denoiser.target != "image" or self.denoiser.objective != "denoising"):
+            raise ValueError("a generator has no input: set denoiser.target to image and objective to denoising")
+        return self
+
+    @model_validator(mode="after")
+    def _condition_is_told(self) -> "Config":
+        noised = min(self.data.condition_gamma, self.sampling.condition_gamma) < 1
+        if noised and not self.network.condition_level:
+            raise ValueError("condition_gamma below 1 needs network.condition_level, so that the network knows")
+        if self.sampling.condition_gamma < self.data.condition_gamma:
+            raise ValueError(
+                f"sampling.condition_gamma {self.sampling.condition_gamma} is more noise than data.condition_gamma "
+                f"{self.data.condition_gamma}, the most that the network learns"
+            )
+        if not self.network.classes and (self.data.hide_class or self.sampling.guidance):
+            raise ValueError("hide_class and guidance need network.classes")
+        if self.sampling.guidance and not self.data.hide_class:
+            raise ValueError("guidance needs a model trained with data.hide_class above 0")
+        return self
+
+    @staticmethod
+    def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
+        """Check a tree of settings; ConfigError names the field, the value and the reason."""
+        try:
+            return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {_first_complaint(error)}") from error
+
+
+def _first_complaint(error: ValidationError) -> str:
+    details = error.errors(include_url=False)
+    first = details[0]
+    field = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"there is no setting {field}; check the spelling{more}"
+    reason = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = "" if isinstance(value, dict) else f" = {json.dumps(value)}"
+    named = f"{field}{shown}: " if field else ""
+    return f"{named}{reason[0].lower()}{reason[1:]}{more}"
+
+
+def read_toml(text: str, *, where: str) -> Config:
+    """Read a TOML text into settings; what is not named keeps its default."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    return Config.parse(tree, where=where)
+
+
+def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--set") -> Config:
+    """Apply `a.b=value` settings over a tree; a value is TOML, or a bare word. where: what an error begins with."""
+    tree = config.model_dump(mode="json")
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write it as section.name=value")
+        *parents, name = path.strip().split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.get(parent)
+            if not isinstance(branch, dict):
+                raise ConfigError(f"--set {setting}: there is no section {parent}; the sections are {', '.join(tree)}")
+            branch = cast(dict[str, Any], branch)
+        branch[name] = _toml_value(text.strip())
+    return Config.parse(tree, where=where)
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

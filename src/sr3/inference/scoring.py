@@ -1,0 +1,154 @@
+"""What a searched grid is worth, on pictures whose truth is known, and where the best is kept: inside the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sr3.build import build_grid, build_recipe
+from sr3.checkpoint import ModelInfo, describe_anew, read_model
+from sr3.config import SamplingConfig, SearchedGrid
+from sr3.data.dataset import PairDataset
+from sr3.data.sources import Source
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ConfigError, DataError
+from sr3.inference.search import Trial, best_of
+from sr3.inference.upscaler import Upscaler
+from sr3.metrics.distribution import frechet_distance
+from sr3.metrics.energy import energy_score
+from sr3.metrics.features import FeatureNetwork
+from sr3.types import Grid, Image, LowRes
+from sr3.zoo import packaged_models
+
+__all__ = ["GridScorer", "check_target", "choose", "held_out_pairs", "keep_grid", "start_of"]
+
+MAX_STEPS = 100
+"""The paper's limit on refinement steps."""
+
+
+@dataclass(frozen=True)
+class GridScorer:
+    """Score grids on pictures whose truth is known, with the same noise for every grid.
+
+    features: a network, for the Frechet distance between one sample of every picture and the truths; none, for the
+    energy score x1000 of two samples. draw: which noise; another number gives another.
+    """
+
+    upscaler: Upscaler
+    sampling: SamplingConfig
+    pairs: Sequence[tuple[LowRes, Image]]
+    features: Sequence[FeatureNetwork] = ()
+    draw: int = 0
+
+    @property
+    def metric(self) -> str:
+        """Name what is measured."""
+        return f"FD ({self.features[0].name})" if self.features else "energy score x1000"
+
+    @cached_property
+    def _true_features(self) -> Tensor:
+        return self.features[0](_in_colour(truth) for _, truth in self.pairs)
+
+    def __call__(self, grid: Grid) -> float:
+        """Sample every picture along a grid and score the samples; lower is better."""
+        sampling = self.sampling.model_copy(update={"searched": (_described(self.sampling, grid),)})
+        count = 1 if self.features else 2
+        drawn = [
+            self._samples(low_res, sampling, [mix_seed(self.draw, number, k) for k in range(count)])
+            for number, (low_res, _) in enumerate(self.pairs)
+        ]
+        if self.features:
+            return frechet_distance(self.features[0](_in_colour(part[0]) for part in drawn), self._true_features)
+        scores = [energy_score(part, truth) for part, (_, truth) in zip(drawn, self.pairs, strict=True)]
+        return 1000 * float(torch.cat(scores).mean())
+
+    def _samples(self, low_res: LowRes, sampling: SamplingConfig, seeds: Sequence[int]) -> Tensor:
+        together = low_res.repeat(len(seeds), 1, 1, 1)
+        return self.upscaler.upscale(together, sampling=sampling, seeds=seeds)[:, None].cpu()
+
+
+def _in_colour(image: Image) -> Image:
+    return image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
+
+
+def start_of(sampling: SamplingConfig) -> Grid:
+    """Make the grid a search begins with; ConfigError where there is nothing to search."""
+    if sampling.sampler == "regression":
+        raise ConfigError("a regression model answers in one call: it has no levels to search")
+    if sampling.steps > MAX_STEPS:
+        raise ConfigError(f"{sampling.steps} steps: levels are searched for at most {MAX_STEPS}; take fewer --steps")
+    return build_grid(sampling)
+
+
+def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int) -> list[tuple[LowRes, Image]]:
+    """Take the middles of pictures spread evenly over a source, with their low-resolution versions.
+
+    Raises DataError for pictures of other channels than the model's, or fewer than two.
+    """
+    info = upscaler.info
+    dataset = PairDataset(source, build_recipe(info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0})))
+    if dataset.image_channels != info.image_channels:
+        raise DataError(
+            f"{source.name(0)}: has {dataset.image_channels} channels, but {info.name} {info.image_channels}; "
+            "give pictures of the model's kind"
+        )
+    if side < info.config.data.scale:
+        raise ConfigError(f"--side {side}: is less than one pixel of the input; give a multiple of the scale")
+    count = min(images, len(source))
+    if count < 2:
+        raise DataError("a search needs at least 2 pictures; give more")
+    pairs = [dataset.centre(round((k + 0.5) * len(source) / count - 0.5), side) for k in range(count)]
+    return [(pair.low_res[None], pair.y0[None]) for pair in pairs]
+
+
+def choose(scorer: GridScorer, trials: Sequence[Trial]) -> SearchedGrid:
+    """Score the best grid and the start once more, with other noise than the search, and describe the better one."""
+    fresh = replace(scorer, draw=scorer.draw + 1)
+    start, best = trials[0].grid, best_of(trials).grid
+    before = fresh(start)
+    after = before if torch.equal(start, best) else fresh(best)
+    grid, score = (best, after) if after < before else (start, before)
+    return _described(scorer.sampling, grid, metric=scorer.metric, score=score, before=before)
+
+
+def check_target(path: Path, target: Path) -> None:
+    """Raise ConfigError where the result of a search could not be written, before it begins."""
+    if target in packaged_models().values():
+        raise ConfigError(f"{target.stem}: belongs to the package; name a file for the searched model by -o")
+    if not target.parent.is_dir():
+        raise ConfigError(f"-o {target}: its folder does not exist; make it first")
+    if target.is_dir() or target.suffix != path.suffix:
+        raise ConfigError(f"-o {target}: name a file that ends in {path.suffix}")
+
+
+def keep_grid(path: Path, target: Path, info: ModelInfo, found: SearchedGrid) -> None:
+    """Write a model with a grid inside, in the place of one for the same sampler and steps.
+
+    info: the description of the model that was searched; ConfigError when the file is no longer that model.
+    """
+    if read_model(path).info != info:
+        raise ConfigError(f"{path}: has changed during the search, so nothing was written; search again")
+    others = tuple(grid for grid in info.config.sampling.searched if not _alike(grid, found))
+    kept = info.config.sampling.model_copy(update={"searched": (*others, found)})
+    describe_anew(path, target, info.model_copy(update={"config": info.config.model_copy(update={"sampling": kept})}))
+
+
+def _alike(some: SearchedGrid, other: SearchedGrid) -> bool:
+    return (some.sampler, some.eta, some.steps) == (other.sampler, other.eta, other.steps)
+
+
+def _described(
+    sampling: SamplingConfig, grid: Grid, *, metric: str = "", score: float = 0.0, before: float = 0.0
+) -> SearchedGrid:
+    return SearchedGrid(
+        sampler=sampling.sampler,
+        eta=sampling.eta,
+        steps=sampling.steps,
+        gammas=tuple(grid.tolist()),
+        metric=metric,
+        score=score,
+        before=before,
+    )

@@ -1,0 +1,74 @@
+"""Named settings. Each docstring gives the source of its numbers, or says that we measured them.
+
+Loads no torch.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from sr3.config import Config, OptimizerConfig, SamplingConfig
+from sr3.errors import ConfigError
+from sr3.presets import paper, small
+
+__all__ = ["PRESETS", "REGRESSION", "is_preset", "preset", "regression_of"]
+
+Preset: TypeAlias = Callable[[], Config]
+
+PRESETS: dict[str, Preset] = {
+    "photos-x4": small.photos_x4,
+    "faces-16-128": paper.faces_16_128,
+    "faces-64-512": paper.faces_64_512,
+    "imagenet-64-256": paper.imagenet_64_256,
+    "faces-256-1024": paper.faces_256_1024,
+    "faces-64": paper.faces_64,
+    "imagenet-64": paper.imagenet_64,
+    "faces-16-128-small": small.faces_16_128_small,
+    "faces-64-512-small": small.faces_64_512_small,
+    "imagenet-64-256-small": small.imagenet_64_256_small,
+    "faces-256-1024-small": small.faces_256_1024_small,
+    "faces-64-small": small.faces_64_small,
+    "imagenet-64-small": small.imagenet_64_small,
+    "tiny-x4": small.tiny_x4,
+}
+
+REGRESSION = "-regression"
+"""What is put after the name of an upscaler's preset for the baseline with the same network."""
+
+
+def is_preset(name: str) -> bool:
+    """Tell whether a name is that of a preset."""
+    return name.removesuffix(REGRESSION) in PRESETS
+
+
+def preset(name: str) -> Config:
+    """Return the settings of a name; ConfigError lists the names there are."""
+    base = name.removesuffix(REGRESSION)
+    if not is_preset(name):
+        raise ConfigError(
+            f"{name}: no preset has this name; there are {', '.join(PRESETS)}, each upscaler also with {REGRESSION} "
+            "after it, or give a .toml file"
+        )
+    config = PRESETS[base]()
+    if base == name:
+        return config
+    if config.network.condition == "none":
+        raise ConfigError(f"{name}: {base} generates from nothing, so there is no regression to it")
+    return regression_of(config)
+
+
+def regression_of(config: Config) -> Config:
+    """Give the paper's baseline of a model (section 3): the same network, one call, MSE, the peak in PSNR kept.
+
+    Its rate is the paper's 1e-5 where that of the model is the paper's 1e-4, else that of the model.
+    """
+    paper = config.optimizer.learning_rate == OptimizerConfig().learning_rate
+    rate = 1e-5 if paper else config.optimizer.learning_rate
+    denoiser = config.denoiser.model_copy(update={"prediction": "y0", "loss": "l2", "objective": "regression"})
+    return config.model_copy(
+        update={
+            "denoiser": denoiser,
+            "optimizer": config.optimizer.model_copy(update={"learning_rate": rate}),
+            "training": config.training.model_copy(update={"keep": "best-psnr"}),
+            "sampling": SamplingConfig(sampler="regression", steps=1, grid="cosine", correct=config.sampling.correct),
+        }
+    )
