@@ -116,7 +116,7 @@ def sampled(upscaler: Upscaler, sampling: SamplingConfig, seed: int) -> Method:
     def enlarge(low_res: Image) -> Image:
         return upscaler.upscale(low_res, sampling=sampling, seeds=[mix_seed(seed, 0)]).cpu()
 
-    name = f"{sampling.sampler}-{sampling.steps}-{sampling.grid}"
+    name = f"{sampling.sampler}-{sampling.steps}-{sampling.grid}-eta{sampling.eta:g}"
     return Method(name, {**sampling.model_dump(mode="json"), "seed": seed, "correct": True}, enlarge)
 
 
@@ -125,7 +125,8 @@ def samplings(upscaler: Upscaler, options: argparse.Namespace) -> Iterator[Sampl
     own = upscaler.info.config.sampling
     choices = (options.steps or [own.steps], options.sampler or [own.sampler], options.grid or [own.grid])
     for steps, sampler, grid in product(*choices):
-        yield sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid if options.grid else None)
+        sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid if options.grid else None)
+        yield sampling if options.eta is None else sampling.model_copy(update={"eta": options.eta})
 
 
 def colour_shift(image: Image, reference: Image) -> float:
@@ -242,6 +243,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, nargs="+", metavar="N", help="refinement steps (the model's)")
     parser.add_argument("--sampler", nargs="+", metavar="S", help="samplers (the model's)")
     parser.add_argument("--grid", nargs="+", metavar="G", help="families of levels (the model's)")
+    parser.add_argument("--eta", type=float, metavar="E", help="noise of ddim and dpmpp-2m (the model's)")
     parser.add_argument("--seed", type=int, default=0, help="as for `sr3 upscale` (0)")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first K pictures by name")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (its own choice)")
