@@ -148,7 +148,7 @@ def test_hidden_colours_are_not_learnt():
 def test_images_of_different_sizes_in_one_batch_are_named():
     dataset = PairDataset(Pictures(smooth(32, 32), smooth(32, 48)), recipe())
     with pytest.raises(DataError, match=r"picture . \(\d+x32\), picture . \(\d+x32\); set data\.crop"):
-        make_batch(dataset, batch=2, seed=0, step=0)
+        make_batch(dataset, batch=2, seed=0, step=0, places=range(2))
 
 
 def test_the_middle_of_an_image_is_a_pair_of_its_own():
@@ -205,7 +205,7 @@ def test_noise_on_the_condition_has_the_level_that_is_told():
     # Enlarging shrinks the spread of the noise by one factor, whatever the level.
     factors = [float(pair.x.std()) / (1 - pair.level) ** 0.5 for pair in pairs]
     assert max(factors) < 1.05 * min(factors)
-    assert make_batch(dataset, batch=3, seed=0, step=0).levels.dtype == torch.float64
+    assert make_batch(dataset, batch=3, seed=0, step=0, places=range(3)).levels.dtype == torch.float64
 
 
 def test_a_blurred_crop_is_cut_from_the_blurred_whole():

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from test_loop import GOLDEN, run_to_end, tiny
 
-from sr3.training.loop import Stepped
+from sr3.training.events import Stepped
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)

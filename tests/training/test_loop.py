@@ -14,12 +14,16 @@ from sr3.checkpoint import read_model
 from sr3.config import Config, SearchedGrid, apply_settings
 from sr3.data.loader import Batch, make_batch
 from sr3.diffusion.objective import regression_loss
-from sr3.errors import CheckpointError, DataError, GridError, TrainingError
+from sr3.errors import CheckpointError, ConfigError, DataError, GridError, TrainingError
 from sr3.inference.scoring import keep_grid
 from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset, regression_of
-from sr3.training.loop import Saved, Stepped, Validated, split, tell, train
+from sr3.training.events import Saved, Stepped, Validated
+from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
+from sr3.training.session import split
+from sr3.training.state import last_whole
+from sr3.training.step import tell
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
@@ -31,11 +35,13 @@ def tiny(*settings: str) -> Config:
 
 
 def run_to_end(path: Path, config: Config, source=SOURCE, *, max_seconds: float = 1e9) -> list[object]:
-    return list(train(config, source, open_run(path, config), device=CPU, max_seconds=max_seconds))
+    return list(train(config, source, open_run(path, config), device=CPU, limits=Limits(max_seconds)))
 
 
 def state_of(path: Path) -> dict[str, torch.Tensor]:
-    return load_file(path / "state.safetensors")
+    found = last_whole(path / "checkpoints")
+    assert found is not None
+    return {name: tensor.clone() for name, tensor in load_file(found).items()}
 
 
 def test_twenty_steps_lose_what_they_lost_when_this_was_written(tmp_path):
@@ -56,7 +62,7 @@ def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
     assert [event.step for event in events if isinstance(event, Validated)] == [3, 6]
     assert [event.step for event in events if isinstance(event, Saved)] == [2, 3, 4, 6]
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["README.txt", "config.toml", "metrics.jsonl", "model.safetensors", "samples", "state.safetensors"]
+    assert names == ["README.txt", "checkpoints", "config.toml", "metrics.jsonl", "model.safetensors", "samples"]
     assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["0000003.png", "0000006.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {"psnr", "psnr_bicubic", "consistency", "sharpness"} <= set(lines[-1])
@@ -69,7 +75,7 @@ def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     run_to_end(tmp_path / "whole", tiny())
     config = tiny()
-    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, max_seconds=1e9)) as events:
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU)) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 3:
                 break
@@ -85,7 +91,7 @@ def test_dropout_too_follows_from_seed_and_step(tmp_path):
     config = tiny("network.dropout=0.3", "training.steps=4", "training.validate_every=100")
     run_to_end(tmp_path / "whole", config)
     torch.manual_seed(99)
-    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, max_seconds=1e9)) as events:
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU)) as events:
         next(events)
     run_to_end(tmp_path / "parts", config)
     whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
@@ -97,7 +103,7 @@ def test_figures_survive_a_resume(tmp_path):
     before = read_model(tmp_path / "run" / "model.safetensors").info.results
     assert before["step"] == 6
     config = tiny("training.steps=100", "training.validate_every=90")
-    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, max_seconds=1e9)) as events:
+    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU)) as events:
         next(events)
     after = read_model(tmp_path / "run" / "model.safetensors").info
     assert (after.step, after.results) == (7, before)
@@ -125,9 +131,9 @@ def test_a_finished_run_has_nothing_to_do(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
     config = tiny("training.save_every=2")
-    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, max_seconds=1e9)) as events:
+    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU)) as events:
         next(events)
-    path = tmp_path / "run" / "state.safetensors"
+    path = last_whole(tmp_path / "run" / "checkpoints")
     before = path.read_bytes()
     broken = tiny("training.save_every=2", "optimizer.learning_rate=1e30", "optimizer.warmup=0")
     with pytest.raises(TrainingError, match=r"step \d+: the (loss is (nan|inf)|weights are no longer finite)"):
@@ -170,18 +176,82 @@ def test_a_failing_validation_loses_no_steps(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("out of something")
 
-    monkeypatch.setattr("sr3.training.loop.validate", fail)
+    monkeypatch.setattr("sr3.training.session.validate", fail)
     with pytest.raises(RuntimeError, match="out of something"):
         run_to_end(tmp_path / "run", tiny())
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == 6
 
 
-def test_a_damaged_state_is_refused(tmp_path):
+def test_the_last_whole_checkpoint_is_used_when_one_is_damaged(tmp_path):
+    config = tiny("training.save_every=2", "training.validate_every=100")
+    run_to_end(tmp_path / "run", config)
+    before = state_of(tmp_path / "run")
+    found = sorted((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+    assert [path.name for path in found] == ["00000004.safetensors", "00000006.safetensors"]
+    data = bytearray(found[1].read_bytes())
+    data[-100] ^= 1
+    found[1].write_bytes(data)
+    with pytest.warns(UserWarning, match=r"00000006\.safetensors: is damaged.*going on from the one before"):
+        events = run_to_end(tmp_path / "run", config)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [5, 6]
+    after = state_of(tmp_path / "run")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_without_its_checksum_was_not_finished(tmp_path):
+    config = tiny("training.save_every=2", "training.validate_every=100")
+    run_to_end(tmp_path / "run", config)
+    (tmp_path / "run" / "checkpoints" / "00000006.sha256").unlink()
+    with pytest.warns(UserWarning, match="was not written to its end"):
+        assert len(run_to_end(tmp_path / "run", config)) > 0
+
+
+def test_a_run_of_which_no_checkpoint_is_whole_is_refused(tmp_path):
     run_to_end(tmp_path / "run", tiny())
-    path = tmp_path / "run" / "state.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+    for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-100])
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(CheckpointError, match="no checkpoint is whole; restore one, or begin anew"),
+    ):
         run_to_end(tmp_path / "run", tiny("training.steps=8"))
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_batch_in_parts_is_the_same_step(tmp_path, accumulate):
+    plain = tiny("training.batch=4", "training.steps=10")
+    parts = tiny("training.batch=4", "training.steps=10", f"training.accumulate={accumulate}")
+    runs = {}
+    for name, config in (("plain", plain), ("parts", parts)):
+        events = run_to_end(tmp_path / name, config)
+        runs[name] = [(e.loss, e.bands) for e in events if isinstance(e, Stepped)]
+    for (loss, bands), (other, others) in zip(runs["plain"], runs["parts"], strict=True):
+        assert other == pytest.approx(loss, rel=2e-5)
+        assert [count for _, count in bands] == [count for _, count in others]
+        assert sum(count for _, count in bands) == 4
+        assert sum(total for total, _ in bands) / 4 == pytest.approx(loss)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match=r"batch 2 cannot be shared by 1 processes in 3 parts.*multiple of 3"):
+        run_to_end(tmp_path / "run", tiny("training.accumulate=3"))
+
+
+def test_a_flag_ends_a_run_in_order(tmp_path):
+    config, limits = tiny("training.steps=1000"), Limits()
+    events = train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, limits=limits)
+    seen = []
+    for event in events:
+        seen.append(event)
+        if len(seen) == 3:
+            limits.stop.set()
+    assert isinstance(seen[-1], Saved)
+    assert seen[-1].step == 3
+
+
+def test_half_precision_is_refused_where_it_cannot_be(tmp_path):
+    with pytest.raises(ConfigError, match="float16 is for cuda, not cpu"):
+        run_to_end(tmp_path / "run", tiny("training.precision=float16"))
 
 
 def test_too_few_images_are_refused(tmp_path):
@@ -191,7 +261,7 @@ def test_too_few_images_are_refused(tmp_path):
 
 def test_held_out_images_are_not_trained_on(tmp_path, monkeypatch):
     seen: set[int] = set()
-    monkeypatch.setattr("sr3.training.loop.check_headers", lambda *_: None)
+    monkeypatch.setattr("sr3.training.session.check_headers", lambda *_: None)
 
     class Watched(Pictures):
         def read(self, index):
@@ -200,7 +270,7 @@ def test_held_out_images_are_not_trained_on(tmp_path, monkeypatch):
 
     config = tiny("training.steps=100", "training.validate_every=100")
     run = open_run(tmp_path / "run", config)
-    with closing(train(config, Watched(*SOURCE.arrays), run, device=CPU, max_seconds=1e9)) as events:
+    with closing(train(config, Watched(*SOURCE.arrays), run, device=CPU)) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 12:
                 break
@@ -231,7 +301,7 @@ def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch
         seen.append(int(sheet.stem))
         return {"psnr": psnr.get(seen[-1], 0.0)}
 
-    monkeypatch.setattr("sr3.training.loop.validate", measured)
+    monkeypatch.setattr("sr3.training.session.validate", measured)
     config = regression("training.validate_every=2", "training.save_every=1")
     run_to_end(tmp_path / "run", config)
     best = read_model(tmp_path / "run" / "model.safetensors").info
@@ -255,7 +325,7 @@ def test_classes_are_told_and_now_and_then_hidden():
     config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.hide_class=0.25")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     learning, _ = split(labelled, config)
-    batch = make_batch(learning, batch=4, seed=0, step=0)
+    batch = make_batch(learning, batch=4, seed=0, step=0, places=range(4))
     given = tell(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
     assert given.labels.tolist() == [3, 3, *batch.labels[2:].tolist()]
     assert set(batch.labels.tolist()) <= {0, 1, 2}
@@ -280,7 +350,7 @@ def test_noise_on_the_condition_is_learnt_from(tmp_path):
 
 def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path):
     config = regression("training.steps=4", "training.validate_every=2")
-    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, max_seconds=1e9)) as events:
+    with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU)) as events:
         for event in events:
             if isinstance(event, Saved) and event.step == 4:
                 break

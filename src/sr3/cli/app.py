@@ -1,6 +1,7 @@
 """The `sr3` command: its verbs, and how errors end."""
 
 import io
+import os
 import sys
 import warnings
 
@@ -81,10 +82,12 @@ def run(arguments: list[str]) -> int:
 
 def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Show a warning as one line; those meant for programmers stay silent."""
-    if issubclass(category, UserWarning):
+    if issubclass(category, UserWarning) and os.environ.get("RANK", "0") == "0":
         sys.stderr.write(f"sr3: warning: {message}\n")
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"sr3: {message}\n")
+    process = os.environ.get("RANK", "0")
+    which = "" if process == "0" else f"process {process}: "
+    sys.stderr.write(f"sr3: {which}{message}\n")
     return code

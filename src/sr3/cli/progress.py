@@ -16,8 +16,9 @@ __all__ = ["Display"]
 class Display:
     """Shows how much of a known amount of work is done."""
 
-    def __init__(self, total: float) -> None:
-        """Prepare a bar for an amount of work."""
+    def __init__(self, total: float, *, quiet: bool = False) -> None:
+        """Prepare a bar for an amount of work; quiet shows nothing but complaints."""
+        self._quiet = quiet
         self._total, self._first, self._completed, self._began = total, -1.0, 0.0, time.monotonic()
         self._console = Console(stderr=True)
         columns = (
@@ -27,7 +28,7 @@ class Display:
             TimeRemainingColumn(),
         )
         self._bar = Progress(
-            *columns, console=self._console, disable=not self._console.is_terminal, speed_estimate_period=3600
+            *columns, console=self._console, disable=quiet or not self._console.is_terminal, speed_estimate_period=3600
         )
         self._task = self._bar.add_task("", total=total)
 
@@ -58,6 +59,8 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line on stdout, above the bar."""
+        if self._quiet:
+            return
         if self._console.is_terminal and sys.stdout.isatty():
             self._write(line)
         else:

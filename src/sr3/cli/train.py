@@ -1,9 +1,11 @@
 """`sr3 train`: images in, a model out."""
 
+import os
 import signal
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event as Flag
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from sr3.cli.progress import Display
     from sr3.config import Config
-    from sr3.training.loop import Event
+    from sr3.training.events import Event
 
 __all__ = ["train"]
 
@@ -38,22 +40,33 @@ def train(
     seconds = parse_duration(max_time)
     from sr3.data.sources import open_source
     from sr3.inference.device import choose_device
+    from sr3.training.loop import Limits
     from sr3.training.loop import train as training
-    from sr3.training.run_dir import open_run
+    from sr3.training.run_dir import RunDir, open_run
 
     source = open_source(data)
-    run = open_run(out, config)
+    rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
+    run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
-    events = training(config, source, run, device=choose_device(device), max_seconds=seconds)
-    with Display(config.training.steps) as display, _stop_signal() as stopped, closing(events):
+    limits = Limits(seconds)
+    events = training(config, source, run, device=choose_device(device), limits=limits)
+    with (
+        Display(config.training.steps, quiet=rank > 0) as display,
+        _stop_signal(limits.stop) as received,
+        closing(events),
+    ):
         for event in events:
             step = event.step
             show(display, event, config)
-            if stopped:
-                break
-    if stopped:
+    if received == [signal.SIGTERM]:
+        if rank == 0:
+            typer.echo(f"told to end: saved in {out}; the same command goes on from here")
+        return 0
+    if received:
         typer.echo(f"sr3: stopped and saved in {out}; the same command goes on from here", err=True)
         return 130
+    if rank > 0:
+        return 0
     if run.model.is_file():
         verb = "sr3 generate" if config.network.condition == "none" else "sr3 upscale --model"
         typer.echo(f"{run.model}: usable with {verb} {out}")
@@ -79,7 +92,7 @@ def _read_settings(name: str) -> "Config":
 
 def show(display: "Display", event: "Event", config: "Config") -> None:
     """Put an event on the screen: each step on the bar, about every hundredth as a line."""
-    from sr3.training.loop import Saved, Stepped, Validated
+    from sr3.training.events import Saved, Stepped, Validated
 
     match event:
         case Stepped(step, loss, rate, speed):
@@ -96,14 +109,15 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
 
 
 @contextmanager
-def _stop_signal() -> Generator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, so that a run ends between two steps; a second one interrupts."""
+def _stop_signal(stop: Flag) -> Generator[list[int]]:
+    """Collect SIGINT and SIGTERM and set a flag, so that a run ends between two steps; a second one interrupts."""
     received: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
+        stop.set()
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -62,15 +62,23 @@ class TrainingConfig(Settings):
     """Images a step."""
     seed: NonNegative = 0
     """Seed of everything random in the run."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Type of the network's arithmetic; weights and EMA stay float32."""
+    deterministic: bool = False
+    """Refuse operations whose result may differ from run to run; slower on a GPU."""
+    accumulate: Positive = 1
+    """Parts a batch is cut into in each process, one after the other: less memory, the same step."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the network's arithmetic; weights and EMA stay float32. float16 is for cuda."""
     keep: Literal["last", "best-psnr"] = "last"
     """Which model the run leaves: the last (SR3), or that of the highest held-out PSNR (the regression baseline)."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     """Decay of the moving average of the weights, reached by a ramp. Open in the paper (Palette's value)."""
+    ema_others: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
+    """Decays of further averages, kept at once, so that the best is chosen by measurement."""
     validate_every: Positive = 10_000
     """Steps between validations."""
     validation_images: Positive = 8
     """Images held out of training for validation."""
     save_every: Positive = 1_000
     """Steps between checkpoints."""
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints kept, the last ones."""

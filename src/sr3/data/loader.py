@@ -3,7 +3,7 @@
 Every epoch is one shuffle of all images. Batches are made ahead in a thread, so that the network never waits.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -42,12 +42,13 @@ def batch_indices(length: int, *, batch: int, seed: int, step: int) -> list[int]
     return [int(_shuffle(length, mix_seed(seed, place // length))[place % length]) for place in places]
 
 
-def make_batch(dataset: PairDataset, *, batch: int, seed: int, step: int) -> Batch:
-    """Make the batch of one step: its images, crops and turns follow from (seed, step)."""
-    indices = batch_indices(len(dataset), batch=batch, seed=seed, step=step)
+def make_batch(dataset: PairDataset, *, batch: int, seed: int, step: int, places: range) -> Batch:
+    """Make a part of the batch of one step: images, crops and turns follow from (seed, step, place in the batch)."""
+    whole = batch_indices(len(dataset), batch=batch, seed=seed, step=step)
+    indices = [whole[place] for place in places]
     pairs = [
         dataset.pair(index, torch.Generator().manual_seed(mix_seed(seed, step, place)))
-        for place, index in enumerate(indices)
+        for place, index in zip(places, indices, strict=True)
     ]
     sizes = {pair.y0.shape[1:]: index for pair, index in zip(pairs, indices, strict=True)}
     if len(sizes) > 1:
@@ -58,12 +59,17 @@ def make_batch(dataset: PairDataset, *, batch: int, seed: int, step: int) -> Bat
     return Batch(torch.stack([p.y0 for p in pairs]), torch.stack([p.x for p in pairs]), labels, levels)
 
 
-def batches(dataset: PairDataset, *, batch: int, seed: int, first_step: int, ahead: int = 3) -> Generator[Batch]:
-    """Yield batches from first_step on, for ever, made ahead in one thread."""
+def batches(
+    dataset: PairDataset, *, batch: int, parts: Sequence[range], seed: int, first_step: int, ahead: int = 3
+) -> Generator[list[Batch]]:
+    """Yield the parts of the batches from first_step on, for ever, made ahead in one thread."""
     with ThreadPoolExecutor(1, thread_name_prefix="sr3-data") as pool:
 
-        def submit(step: int) -> Future[Batch]:
-            return pool.submit(make_batch, dataset, batch=batch, seed=seed, step=step)
+        def make(step: int) -> list[Batch]:
+            return [make_batch(dataset, batch=batch, seed=seed, step=step, places=places) for places in parts]
+
+        def submit(step: int) -> Future[list[Batch]]:
+            return pool.submit(make, step)
 
         waiting = [submit(first_step + k) for k in range(ahead)]
         step = first_step + ahead

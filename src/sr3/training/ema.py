@@ -1,11 +1,19 @@
-"""The moving average of the weights, which is what samples."""
+"""Moving averages of the weights, which are what samples: one, or several of different lengths at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["ema_decay_at", "update_ema"]
+__all__ = ["Averages", "copy_weights", "ema_decay_at", "update_all", "update_ema"]
+
+Averages = dict[float, dict[str, Tensor]]
+"""Averages by decay: tensors by the names of the network's state."""
+
+
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Copy the weights of a network, laid out and sharded as they are."""
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
 
 
 def ema_decay_at(step: int, decay: float) -> float:
@@ -18,3 +26,9 @@ def update_ema(averages: Iterable[Tensor], weights: Iterable[Tensor], decay: flo
     """Move the averages towards the weights, in place: a = decay a + (1 - decay) w."""
     for average, weight in zip(averages, weights, strict=True):
         average.lerp_(weight, 1 - decay)
+
+
+def update_all(averages: Averages, weights: Mapping[str, Tensor], step: int) -> None:
+    """Move every average after a step, each by its own decay."""
+    for decay, average in averages.items():
+        update_ema(average.values(), (weights[name] for name in average), ema_decay_at(step, decay))

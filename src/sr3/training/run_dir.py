@@ -11,6 +11,7 @@ import tomli_w
 from sr3.atomic import whole_file
 from sr3.config import Config, read_toml
 from sr3.errors import TrainingError
+from sr3.training.state import checkpoints
 
 __all__ = ["RunDir", "open_run"]
 
@@ -20,7 +21,7 @@ config.toml        every setting of the run
 metrics.jsonl      one JSON object a line: mean loss and speed of every 100 steps, and validation figures
 samples/           validation pictures: input enlarged by bicubic, sample, truth; of a generator, samples
 model.safetensors  the model (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER, or sr3 generate
-state.safetensors  what resuming needs: run the same command again
+checkpoints/       what resuming needs, with checksums: run the same command again
 """
 
 
@@ -51,9 +52,19 @@ class RunDir:
         return self.path / "model.safetensors"
 
     @property
-    def state(self) -> Path:
-        """What resuming needs."""
+    def checkpoints(self) -> Path:
+        """What resuming needs: the last states, each with its checksum."""
+        return self.path / "checkpoints"
+
+    @property
+    def old_state(self) -> Path:
+        """Where the first version kept its one state."""
         return self.path / "state.safetensors"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.old_state.is_file() or bool(checkpoints(self.checkpoints))
 
     def validated_steps(self) -> set[int]:
         """List the steps whose validation is in the log; a line cut short by a crash does not count."""
@@ -80,7 +91,7 @@ def open_run(path: Path, config: Config) -> RunDir:
     from; lengths, rates and what only costs time or memory may change between sittings.
     """
     run = RunDir(path.resolve())
-    if run.config.is_file() and run.state.is_file():
+    if run.config.is_file() and run.has_begun:
         before = _must_stay(read_toml(run.config.read_text(encoding="utf-8", errors="replace"), where=str(run.config)))
         changed = [name for name, value in _must_stay(config).items() if before[name] != value]
         if changed:
@@ -91,6 +102,7 @@ def open_run(path: Path, config: Config) -> RunDir:
         raise TrainingError(f"{path}: exists and is not a run of sr3; give a new folder")
     try:
         run.samples.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.mkdir(exist_ok=True)
         (path / "README.txt").write_text(_README, encoding="utf-8")
         with whole_file(run.config) as temporary:
             temporary.write_bytes(tomli_w.dumps(config.model_dump(mode="json")).encode())

@@ -1,68 +1,176 @@
-"""Everything a resumed run needs that does not follow from (seed, step), saved in one file."""
+"""Everything a resumed run needs that does not follow from (seed, step), saved in one file with its checksum."""
 
+import hashlib
 import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from sr3.atomic import whole_file
 from sr3.checkpoint import read_tensors, write_tensors
 from sr3.errors import CheckpointError
 from sr3.networks.unet import UNet
+from sr3.training.ema import Averages
 
-__all__ = ["TrainState", "read_state", "write_state"]
+__all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read_state", "write_state"]
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_CHECKSUM = ".sha256"
 
 
 @dataclass
 class TrainState:
-    """Steps taken, fingerprint of the images, network, moving average, optimiser."""
+    """Steps taken, fingerprint of the images, network, moving averages, optimiser, scale of the loss.
+
+    The tensors may be sharded among processes. The first average is the one that is shown and kept as the model.
+    """
 
     step: int
     images: str
     network: UNet
-    ema: UNet
-    optimizer: torch.optim.Adam
+    averages: Averages
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
 
 
-def write_state(path: Path, state: TrainState) -> None:
-    """Write the state atomically, float32."""
-    tensors: dict[str, Tensor] = {}
-    for part, module in (("network", state.network), ("ema", state.ema)):
-        tensors |= {f"{part}.{name}": tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
-    names = [name for name, _ in state.network.named_parameters()]
-    for name, parameter in zip(names, state.network.parameters(), strict=True):
-        for moment in ("exp_avg", "exp_avg_sq"):
+@dataclass(frozen=True)
+class Written:
+    """A state as it is on disk: whole tensors on the CPU, and a description."""
+
+    tensors: Mapping[str, Tensor]
+    description: Mapping[str, Any]
+
+
+def gather(state: TrainState) -> Written:
+    """Bring the state together from all processes; every one must call it."""
+    tensors = {f"network.{name}": whole(parameter) for name, parameter in state.network.named_parameters()}
+    for prefix, average in _named_averages(state):
+        tensors |= {f"{prefix}.{name}": whole(tensor) for name, tensor in average.items()}
+    for name, parameter in state.network.named_parameters():
+        for moment in _MOMENTS:
             if parameter in state.optimizer.state:
-                tensors[f"{moment}.{name}"] = state.optimizer.state[parameter][moment].contiguous()
-    write_tensors(path, tensors, {"format": 1, "step": state.step, "images": state.images})
+                tensors[f"{moment}.{name}"] = whole(state.optimizer.state[parameter][moment])
+    description = {
+        "format": 1,
+        "step": state.step,
+        "updates": _updates(state),
+        "images": state.images,
+        "scaler": state.scaler.state_dict(),
+    }
+    return Written(tensors, description)
+
+
+def _updates(state: TrainState) -> int:
+    """Count the updates the optimiser has made: fewer than steps where float16 overflowed."""
+    counts = [int(moments["step"]) for moments in state.optimizer.state.values() if "step" in moments]
+    return counts[0] if counts else 0
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Give the whole of a tensor that may be sharded, on the CPU, contiguous."""
+    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return full.detach().cpu().contiguous()
+
+
+def write_state(folder: Path, written: Written, *, keep: int) -> Path:
+    """Write a checkpoint and its checksum atomically, then remove all but the last `keep`.
+
+    Raises CheckpointError when the disk refuses; those that were there stay.
+    """
+    path = folder / f"{written.description['step']:08d}.safetensors"
+    write_tensors(path, dict(written.tensors), written.description)
+    try:
+        with whole_file(path.with_suffix(_CHECKSUM)) as temporary:
+            temporary.write_text(_digest(path), encoding="ascii")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
+    for old in checkpoints(folder)[keep:]:
+        old.with_suffix(_CHECKSUM).unlink(missing_ok=True)
+        old.unlink()
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoints of a folder, the last first."""
+    return sorted((path for path in folder.glob("*.safetensors") if path.stem.isdecimal()), reverse=True)
+
+
+def last_whole(folder: Path) -> Path | None:
+    """Find the last checkpoint that is what was written; warns of those that are not.
+
+    Raises CheckpointError when there are some and none of them is whole.
+    """
+    found = checkpoints(folder)
+    for path in found:
+        if _is_whole(path):
+            return path
+        warnings.warn(f"{path}: is damaged or was not written to its end; going on from the one before", stacklevel=2)
+    if found:
+        raise CheckpointError(f"{folder}: no checkpoint is whole; restore one, or begin anew with another --out")
+    return None
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return path.with_suffix(_CHECKSUM).read_text(encoding="ascii") == _digest(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state(path: Path, state: TrainState) -> None:
-    """Fill the state from a file of `write_state`; CheckpointError when it belongs to another network."""
+    """Fill the state from a checkpoint; CheckpointError when it belongs to another network."""
     tensors, description = read_tensors(path)
     try:
-        for part, module in (("network", state.network), ("ema", state.ema)):
-            module.load_state_dict({name: tensors[f"{part}.{name}"] for name in module.state_dict()})
-        state.step = int(description["step"])
-        if description.get("images", state.images) != state.images:
-            warnings.warn(
-                "the training images are not those the run began with, so some held-out ones may have been learnt",
-                stacklevel=2,
-            )
-        if state.step == 0:
-            return
         for name, parameter in state.network.named_parameters():
-            state.optimizer.state[parameter] = {
-                "step": torch.tensor(float(state.step), device=parameter.device),  # where fused Adam keeps it
-                "exp_avg": _laid_out_like(tensors[f"exp_avg.{name}"], parameter),
-                "exp_avg_sq": _laid_out_like(tensors[f"exp_avg_sq.{name}"], parameter),
-            }
+            _fill(parameter, tensors[f"network.{name}"])
+        for prefix, average in _named_averages(state):
+            source = prefix if f"{prefix}.{next(iter(average))}" in tensors else "ema"
+            for name, tensor in average.items():
+                _fill(tensor, tensors[f"{source}.{name}"])
+        state.step = int(description["step"])
+        state.scaler.load_state_dict(description.get("scaler", {}))
+        if updates := int(description.get("updates", state.step)):
+            _fill_moments(state, tensors, updates)
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: belongs to a network of other settings; resume with the run's own config.toml"
         ) from error
+    if description.get("images", state.images) != state.images:
+        warnings.warn(
+            "the training images are not those the run began with, so some held-out ones may have been learnt",
+            stacklevel=2,
+        )
 
 
-def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    return torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+def _fill_moments(state: TrainState, tensors: Mapping[str, Tensor], updates: int) -> None:
+    for name, parameter in state.network.named_parameters():
+        moments = {moment: torch.zeros_like(parameter, requires_grad=False) for moment in _MOMENTS}
+        for moment, tensor in moments.items():
+            _fill(tensor, tensors[f"{moment}.{name}"])
+        # The count lies where fused Adam keeps it.
+        count = torch.tensor(float(updates), device=parameter.device)
+        state.optimizer.state[parameter] = {"step": count, **moments}
+
+
+@torch.no_grad()
+def _fill(target: Tensor, source: Tensor) -> None:
+    """Copy a whole tensor into one that may be sharded."""
+    if isinstance(target, DTensor):
+        source = distribute_tensor(source.to(target.device), target.device_mesh, target.placements)
+    target.copy_(source)
+
+
+def _named_averages(state: TrainState) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Name the averages as a checkpoint does: the first `ema`, the others by their decay."""
+    for number, (decay, average) in enumerate(state.averages.items()):
+        yield ("ema" if number == 0 else f"ema-{decay:g}"), average

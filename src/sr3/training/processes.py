@@ -1,0 +1,83 @@
+"""The processes that train together, by Hugging Face accelerate: one, or several on one or many machines.
+
+`accelerate launch -m sr3 train ...` and `torchrun -m sr3 train ...` start them; alone there is one. Precision is not
+accelerate's business here: autocast is the step's, so that all ways of launching compute the same.
+"""
+
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr3.errors import ConfigError, TrainingError
+
+__all__ = ["Processes", "open_processes"]
+
+_TIMEOUT = timedelta(hours=2)
+"""How long the others wait while the first measures held-out images."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    accelerator: Any
+    device: torch.device
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        return int(self.accelerator.process_index)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.accelerator.num_processes)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes files and speaks to people."""
+        return self.rank == 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """Add up a tensor over all processes; every one gets the sum, in float64 on the CPU."""
+        values = values.double()
+        if self.count == 1:
+            return values.cpu()
+        kind = torch.float32 if self.device.type == "mps" else torch.float64
+        return self.accelerator.reduce(values.to(self.device, kind), reduction="sum").cpu().double()
+
+    def any(self, here: bool) -> bool:
+        """Tell whether it holds in any process."""
+        return here if self.count == 1 else bool(self.total(torch.tensor(float(here))) > 0)
+
+    def wait(self) -> None:
+        """Wait for all."""
+        if self.count > 1:
+            self.accelerator.wait_for_everyone()
+
+
+def open_processes(device: torch.device) -> Processes:
+    """Join the processes that a launcher has started, or be alone.
+
+    Raises ConfigError without the extra `train`, TrainingError for a sharding that is not FSDP 2.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import InitProcessGroupKwargs
+    except ImportError as error:
+        raise ConfigError("training needs accelerate: pip install 'sr3[train]'") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_TIMEOUT)],
+        )
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.fsdp_version != 2:
+        raise TrainingError("sharding is by FSDP 2 only: launch with --use_fsdp --fsdp_version 2")
+    return Processes(accelerator, torch.device(accelerator.device))

@@ -1,0 +1,215 @@
+"""One sitting of a run: what it works with, how it opens, saves, measures and keeps its log."""
+
+import math
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from sr3.build import build_denoiser, build_gammas, build_grid, build_network, build_recipe, give_meaning
+from sr3.checkpoint import ModelInfo, read_model, write_model
+from sr3.config import Config
+from sr3.data.dataset import PairDataset, check_headers
+from sr3.data.loader import Batch
+from sr3.data.sources import Source, SubsetSource, fingerprint
+from sr3.errors import ConfigError, DataError, TrainingError
+from sr3.inference.device import computes_bfloat16
+from sr3.inference.generator import PictureGenerator
+from sr3.inference.upscaler import Upscaler
+from sr3.training.ema import copy_weights, update_all
+from sr3.training.events import Stepped
+from sr3.training.optimizer import build_optimizer, learning_rate_at
+from sr3.training.processes import Processes
+from sr3.training.run_dir import RunDir
+from sr3.training.state import TrainState, gather, last_whole, read_state, whole, write_state
+from sr3.training.step import Learner, take_step
+from sr3.training.validation import validate, validate_generator
+
+__all__ = ["Session", "open_session", "split"]
+
+_LOG_EVERY = 100
+
+
+def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
+    """Part a source into training images and held-out images, evenly spread over it."""
+    count = config.training.validation_images
+    if len(source) < 2 * count:
+        raise DataError(
+            f"{len(source)} images are too few to hold out {count} for validation; "
+            "add images or lower training.validation_images"
+        )
+    held = [round((k + 0.5) * len(source) / count) for k in range(count)]
+    kept = sorted(set(range(len(source))).difference(held))
+    recipe = build_recipe(config.data, classes=config.network.classes)
+    unkept = recipe._replace(cache_gib=0.0)
+    return PairDataset(SubsetSource(source, kept), recipe), PairDataset(SubsetSource(source, held), unkept)
+
+
+@dataclass
+class Session:
+    """What one sitting of a run works with. Only the first process writes; all must call every method alike."""
+
+    config: Config
+    run: RunDir
+    learner: Learner
+    state: TrainState
+    learning: PairDataset
+    held_out: PairDataset
+    figures: dict[str, float]
+    saved: int
+    recent: list[Stepped] = field(default_factory=list[Stepped])
+
+    @property
+    def processes(self) -> Processes:
+        """This process among the others."""
+        return self.learner.processes
+
+    def step(self, feed: Generator[list[Batch]]) -> Stepped:
+        """Take a step on the next batch and keep its figures for the log."""
+        began, training = perf_counter(), self.config.training
+        rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
+        figures = take_step(self.learner, next(feed), step=self.state.step, rate=rate)
+        update_all(self.state.averages, dict(self.state.network.named_parameters()), self.state.step)
+        self.state.step += 1
+        speed = training.batch / (perf_counter() - began)
+        self.recent.append(Stepped(self.state.step, figures.loss, rate, speed, figures.bands))
+        done = self.recent[-1]
+        if self.state.step % _LOG_EVERY == 0:
+            self.log()
+        return done
+
+    def log(self) -> None:
+        """Write the means of the steps since the last line."""
+        if not self.recent:
+            return
+        count, last = len(self.recent), self.recent[-1]
+        loss, speed = sum(s.loss for s in self.recent) / count, sum(s.images_per_second for s in self.recent) / count
+        self._note({"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed})
+        self.recent.clear()
+
+    def _note(self, figures: dict[str, float]) -> None:
+        if self.processes.is_first:
+            self.run.log(figures)
+
+    def owes_validation(self) -> bool:
+        """Tell whether the last sitting saved a step that was to be measured, and ended before it was."""
+        step, training = self.state.step, self.config.training
+        due = step > 0 and (step % training.validate_every == 0 or step == training.steps)
+        return due and step not in self.run.validated_steps()
+
+    def validate(self) -> dict[str, float]:
+        """Measure the moving average on the held-out images and write the figures to log and model."""
+        weights = self._main_average()
+        figures = {"step": float(self.state.step)}
+        if self.processes.is_first:
+            figures |= self._measure(weights)
+            self.run.log(figures)
+            if self.config.training.keep == "last" or figures["psnr"] > self.figures.get("psnr", -math.inf):
+                self.figures = figures
+                self._write_model(weights)
+        self.processes.wait()
+        return figures
+
+    def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:
+        device, precision = self.processes.device, self.config.training.precision
+        network = build_network(self.config.network, image_channels=self.learning.image_channels)
+        network.load_state_dict(weights)
+        network = network.to(device).eval().requires_grad_(False)
+        denoiser = give_meaning(network, self.config.denoiser)
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        sheet = self.run.samples / f"{self.state.step:07d}.png"
+        if self.config.network.condition == "none":
+            generator = PictureGenerator(self.info(), denoiser, device, dtype)
+            gammas = self.learner.gammas
+            return validate_generator(generator, self.held_out, self.config, gammas=gammas, sheet=sheet)
+        upscaler = Upscaler(self.info(), denoiser, device, dtype)
+        return validate(upscaler, self.held_out, self.config.sampling, sheet=sheet)
+
+    def info(self) -> ModelInfo:
+        """Describe the model so far."""
+        return ModelInfo(
+            name=self.run.path.name,
+            image_channels=self.learning.image_channels,
+            step=self.state.step,
+            config=self.config,
+            results=self.figures,
+            data=f"{len(self.learning)} images, {len(self.held_out)} more held out",
+        )
+
+    def save(self) -> None:
+        """Write log, state and model, unless the weights have burst: then the last whole ones stay."""
+        self.log()
+        if self.saved == self.state.step:
+            return
+        weights = self._main_average()
+        if not all(bool(weight.half().isfinite().all()) for weight in weights.values()):
+            raise TrainingError(
+                f"step {self.state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume "
+                f"from the last checkpoint in {self.run.checkpoints}"
+            )
+        written = gather(self.state)
+        if self.processes.is_first:
+            write_state(self.run.checkpoints, written, keep=self.config.training.keep_checkpoints)
+            if self.config.training.keep == "last" or not self.figures:
+                self._write_model(weights)
+        self.processes.wait()
+        self.saved = self.state.step
+
+    def _main_average(self) -> dict[str, Tensor]:
+        average = next(iter(self.state.averages.values()))
+        return {name: whole(tensor) for name, tensor in average.items()}
+
+    def _write_model(self, weights: dict[str, Tensor]) -> None:
+        """Write the moving average with its description, in half precision."""
+        write_model(self.run.model, self.info(), weights, dtype=torch.float16)
+
+
+def open_session(config: Config, source: Source, run: RunDir, processes: Processes) -> Session:
+    """Split the images, build or read the state; refuses settings that could not be sampled from."""
+    build_grid(config.sampling)
+    _check_precision(config.training.precision, processes.device)
+    check_headers(source, build_recipe(config.data, classes=config.network.classes))
+    learning, held_out = split(source, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        denoiser = build_denoiser(config, image_channels=learning.image_channels).to(processes.device).train()
+    network = denoiser.network
+    optimizer = build_optimizer(network.parameters(), config.optimizer)
+    shared, optimizer = processes.accelerator.prepare(network, optimizer)
+    denoiser.network = shared
+    bare = processes.accelerator.unwrap_model(shared)
+    decays = (config.training.ema_decay, *config.training.ema_others)
+    scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
+    averages = {decay: copy_weights(bare) for decay in decays}
+    state = TrainState(0, fingerprint(source), bare, averages, optimizer.optimizer, scaler)
+    figures: dict[str, float] = {}
+    found = _last_state(run)
+    if found is not None:
+        read_state(found, state)
+        if run.model.is_file():
+            before = read_model(run.model).info
+            figures = dict(before.results)
+            kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
+            config = config.model_copy(update={"sampling": kept})
+    learner = Learner(config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler)
+    return Session(config, run, learner, state, learning, held_out, figures, saved=state.step)
+
+
+def _last_state(run: RunDir) -> Path | None:
+    found = last_whole(run.checkpoints)
+    return found or (run.old_state if run.old_state.is_file() else None)
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    if precision == "bfloat16" and not computes_bfloat16(device):
+        warnings.warn(
+            f"{device.type} here has no instructions for bfloat16 and imitates it slowly; "
+            "use --set training.precision=float32",
+            stacklevel=2,
+        )
+    if precision == "float16" and device.type != "cuda":
+        raise ConfigError(f"training.precision float16 is for cuda, not {device.type}; use bfloat16 or float32")

@@ -1,0 +1,150 @@
+"""One optimiser step (SR3, arXiv:2104.07636, Algorithm 1, lines 2 to 5), alone or by several processes.
+
+Everything random follows from (seed, step, place in the batch), so the step is the same however the batch is shared
+among processes and cut into parts; only dropout follows from the process and the part as well.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sr3.config import Config
+from sr3.data.loader import Batch
+from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.noise import draw_noise, mix_seed
+from sr3.diffusion.objective import denoising_loss, regression_loss
+from sr3.diffusion.schedule import draw_gamma
+from sr3.errors import TrainingError
+from sr3.networks.unet import UNet
+from sr3.training.processes import Processes
+from sr3.types import Gamma, Image
+
+__all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
+
+_NOISE_STREAM, _DROPOUT_STREAM = 1, 3
+
+BANDS = (0.1, 0.5, 0.9)
+"""Levels that part the bands of noise in which the loss is told."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Draw(NamedTuple):
+    """Everything random about the images of a part: levels, noise, and whether each one's class is hidden."""
+
+    gamma: Gamma
+    eps: Image
+    chance: Tensor
+
+
+class StepFigures(NamedTuple):
+    """Mean loss of a step, and by band of noise the sum of the losses and the number of images."""
+
+    loss: float
+    bands: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a step works on. The denoiser holds the network as the processes share it, `network` the bare one."""
+
+    config: Config
+    processes: Processes
+    denoiser: Denoiser[UNet]
+    network: UNet
+    optimizer: torch.optim.Optimizer
+    gammas: Tensor
+    scaler: torch.amp.GradScaler
+
+    @property
+    def parts(self) -> list[range]:
+        """Places in the whole batch of each part that this process computes."""
+        training = self.config.training
+        return share(
+            training.batch, rank=self.processes.rank, count=self.processes.count, accumulate=training.accumulate
+        )
+
+
+def share(batch: int, *, rank: int, count: int, accumulate: int) -> list[range]:
+    """Cut a batch among processes, and each share into parts; TrainingError when it cannot be cut evenly."""
+    if batch % (count * accumulate):
+        raise TrainingError(
+            f"training.batch {batch} cannot be shared by {count} processes in {accumulate} parts each; "
+            f"set it to a multiple of {count * accumulate}"
+        )
+    size = batch // (count * accumulate)
+    first = rank * size * accumulate
+    return [range(first + part * size, first + (part + 1) * size) for part in range(accumulate)]
+
+
+def draw_for(config: Config, gammas: Tensor, step: int, places: range, shape: Sequence[int]) -> Draw:
+    """Draw for each image by its step and its place in the whole batch. shape: (c, h, w)."""
+    levels: list[Tensor] = []
+    noises: list[Tensor] = []
+    chances: list[Tensor] = []
+    for place in places:
+        generator = torch.Generator().manual_seed(mix_seed(config.training.seed, _NOISE_STREAM, step, place))
+        levels.append(torch.rand(2, generator=generator, dtype=torch.float64))
+        noises.append(draw_noise(shape, generator))
+        chances.append(torch.rand((), generator=generator))
+    gamma = draw_gamma(gammas, torch.stack(levels), space=config.schedule.draw)
+    return Draw(gamma, torch.stack(noises), torch.stack(chances))
+
+
+def tell(config: Config, batch: Batch, chance: Tensor) -> Given | tuple[()]:
+    """Say what the network is told beside the pictures; the class is hidden where chance, (b,) in [0, 1), falls low."""
+    if not (config.network.classes or config.network.condition_level):
+        return ()
+    hidden = chance < config.data.hide_class
+    return Given(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
+
+
+def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: float) -> StepFigures:
+    """Take a step at a learning rate; batches: the parts of this process, in order.
+
+    Raises TrainingError in every process when the loss of any is not finite; the weights are then unchanged.
+    """
+    config, processes = learner.config, learner.processes
+    sums = torch.zeros(len(BANDS) + 1, 2, dtype=torch.float64)
+    for part, (places, batch) in enumerate(zip(learner.parts, batches, strict=True)):
+        last = part + 1 == len(batches)
+        with nullcontext() if last else processes.accelerator.no_sync(learner.denoiser.network):
+            losses, gamma = _losses(learner, batch, places, step, part)
+            learner.scaler.scale(losses.mean() / len(batches)).backward()
+        band = torch.bucketize(gamma, torch.tensor(BANDS, dtype=torch.float64), right=True)
+        sums[:, 0].index_add_(0, band, losses.detach().double().cpu())
+        sums[:, 1].index_add_(0, band, torch.ones_like(gamma))
+    sums = processes.total(sums)
+    loss = float(sums[:, 0].sum() / sums[:, 1].sum())
+    if not math.isfinite(loss):
+        learner.optimizer.zero_grad(set_to_none=True)
+        raise TrainingError(f"step {step}: the loss is {loss}; lower optimizer.learning_rate and resume")
+    learner.scaler.unscale_(learner.optimizer)
+    torch.nn.utils.clip_grad_norm_(learner.denoiser.network.parameters(), config.optimizer.clip)
+    for group in learner.optimizer.param_groups:
+        group["lr"] = rate
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    learner.optimizer.zero_grad(set_to_none=True)
+    return StepFigures(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
+
+
+def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int) -> tuple[Tensor, Gamma]:
+    """Compute the loss of each image of a part."""
+    config, device, training = learner.config, learner.processes.device, learner.config.training
+    y0, x = (image.to(device).contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
+    gamma, eps, chance = draw_for(config, learner.gammas, step, places, y0.shape[1:])
+    given, eps, kind = tell(config, batch, chance), eps.to(device), config.denoiser.loss
+    autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
+        torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))
+        match config.denoiser.objective:
+            case "denoising":
+                return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
+            case "regression":
+                return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma

@@ -1,0 +1,145 @@
+"""Several processes train what one does; a run that is killed ends as one that is not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from pictures import smooth
+from sr3.training.state import checkpoints, last_whole
+
+TESTS = Path(__file__).parents[1]
+SETTINGS = ["training.batch=4", "training.validate_every=1000", "sampling.steps=2", "training.deterministic=true"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
+
+
+def drive(out: Path, *settings: str, processes: int = 1) -> list[float]:
+    out.mkdir()
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), str(TESTS / "training" / "drive.py"), str(out)]
+    done = subprocess.run(
+        [*command, *SETTINGS, *settings], env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((out / "losses.json").read_text())
+
+
+def tensors(run: Path) -> dict[str, torch.Tensor]:
+    found = last_whole(run / "checkpoints")
+    assert found is not None
+    return load_file(found)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
+    alone = drive(tmp_path / "alone", "training.steps=50")
+    together = drive(tmp_path / "together", "training.steps=50", processes=2)
+    in_parts = drive(tmp_path / "parts", "training.steps=50", "training.accumulate=2", processes=2)
+    assert len(alone) == 50
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
+    np.testing.assert_allclose(in_parts, alone, rtol=1e-4)
+    assert not np.allclose(alone[0], alone[1:], rtol=1e-3)  # the comparison could fail
+    one, two = tensors(tmp_path / "alone" / "run"), tensors(tmp_path / "together" / "run")
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5)
+
+
+def photos(folder: Path) -> Path:
+    folder.mkdir()
+    for seed in range(6):
+        Image.fromarray(smooth(48, 48, seed=seed)).save(folder / f"{seed}.png")
+    return folder
+
+
+def start(data: Path, out: Path, *settings: str) -> subprocess.Popen[bytes]:
+    """Begin or go on; what it says is added to OUT.log."""
+    options = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "sr3", "train", "tiny-x4", "--data", str(data), "--out", str(out), *options]
+    with said(out).open("ab") as log:
+        return subprocess.Popen([*command, "--device", "cpu"], env=environment(), stdout=log, stderr=log)
+
+
+def said(out: Path) -> Path:
+    return out.with_name(f"{out.name}.log")
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_bit_for_bit_as_one_that_was_not(tmp_path):
+    data = photos(tmp_path / "photos")
+    settings = ("training.steps=60", "training.save_every=5", "network.dropout=0.1", "training.ema_others=[0.9]")
+    assert start(data, tmp_path / "whole", *settings).wait(timeout=300) == 0
+    chance, killed = random.Random(time.time_ns()), 0
+    while killed < 5:
+        before = [path.name for path in checkpoints(tmp_path / "parts" / "checkpoints")]
+        process = start(data, tmp_path / "parts", *settings)
+        # Wait for progress, so that five kills are not five starts, then kill at any moment.
+        while process.poll() is None:
+            if [path.name for path in checkpoints(tmp_path / "parts" / "checkpoints")] != before:
+                break
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=60)
+        killed += 1
+    last = start(data, tmp_path / "parts", *settings)
+    assert last.wait(timeout=300) == 0, said(tmp_path / "parts").read_text()
+    assert killed == 5
+    whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert any(name.startswith("ema-0.9.") for name in whole)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    models = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_end_saves_and_says_so(tmp_path):
+    data = photos(tmp_path / "photos")
+    process = start(data, tmp_path / "run", "training.steps=100000", "training.save_every=5")
+    while not checkpoints(tmp_path / "run" / "checkpoints"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert "told to end: saved in" in said(tmp_path / "run").read_text()
+    assert last_whole(tmp_path / "run" / "checkpoints") is not None
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_leaves_the_last_checkpoint_whole(tmp_path):
+    data = photos(tmp_path / "photos")
+    first = start(data, tmp_path / "run", "training.steps=5")
+    assert first.wait(timeout=120) == 0
+    before = last_whole(tmp_path / "run" / "checkpoints")
+    size = before.stat().st_size
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2})); "
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "import sys; from sr3.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    )
+    options = [part for setting in (*SETTINGS, "training.steps=10") for part in ("--set", setting)]
+    command = [sys.executable, "-c", code, "train", "tiny-x4", "--data", str(data), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*command, *options, "--device", "cpu"], env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert last_whole(tmp_path / "run" / "checkpoints") == before
+    assert not list((tmp_path / "run" / "checkpoints").glob(".sr3-*"))
+    assert start(data, tmp_path / "run", "training.steps=10").wait(timeout=120) == 0
