@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pictures import GENERATOR, Pictures, smooth
 from sr3.build import build_denoiser
@@ -18,7 +19,8 @@ from sr3.errors import CheckpointError, ConfigError, DataError, GridError, Train
 from sr3.inference.scoring import keep_grid
 from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset, regression_of
-from sr3.training.events import Saved, Stepped, Validated
+from sr3.training.advice import before_training, of_validation
+from sr3.training.events import Noted, Saved, Stepped, Validated
 from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
 from sr3.training.session import split
@@ -31,7 +33,9 @@ CPU = torch.device("cpu")
 
 
 def tiny(*settings: str) -> Config:
-    return apply_settings(preset("tiny-x4"), ["training.steps=6", "training.batch=2", "sampling.steps=2", *settings])
+    small = ["training.steps=6", "training.batch=2", "sampling.steps=2"]
+    gentle = ["optimizer.learning_rate=5e-4", "optimizer.warmup=4"]
+    return apply_settings(preset("tiny-x4"), [*small, *gentle, *settings])
 
 
 def run_to_end(path: Path, config: Config, source=SOURCE, *, max_seconds: float = 1e9) -> list[object]:
@@ -66,7 +70,7 @@ def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["0000003.png", "0000006.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {"psnr", "psnr_bicubic", "consistency", "sharpness"} <= set(lines[-1])
-    assert {"step", "loss", "learning_rate", "images_per_second"} == set(lines[-2])
+    assert {"step", "loss", "learning_rate", "images_per_second"} <= set(lines[-2])
     model = read_model(tmp_path / "run" / "model.safetensors")
     assert (model.info.step, model.info.image_channels) == (6, 3)
     assert model.info.results["psnr"] == pytest.approx(lines[-1]["psnr"])
@@ -119,7 +123,7 @@ def test_what_costs_only_time_may_change_between_sittings(tmp_path):
 def test_the_time_given_ends_a_run_with_a_usable_model(tmp_path):
     run_to_end(tmp_path / "run", tiny(), max_seconds=0.0)
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    events = run_to_end(tmp_path / "run", tiny("training.steps=1000000"), max_seconds=0.5)
+    events = run_to_end(tmp_path / "run", tiny("training.steps=1000000"), max_seconds=2)
     assert isinstance(events[-1], Saved)
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == events[-1].step
 
@@ -299,7 +303,7 @@ def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch
 
     def measured(*_, sheet, **__):
         seen.append(int(sheet.stem))
-        return {"psnr": psnr.get(seen[-1], 0.0)}
+        return {"psnr": psnr.get(seen[-1], 0.0), "psnr_bicubic": 20.0}
 
     monkeypatch.setattr("sr3.training.session.validate", measured)
     config = regression("training.validate_every=2", "training.save_every=1")
@@ -400,3 +404,89 @@ def regression_loss_of(config: Config, *, levels: list[float]) -> float:
     )
     given = tell(config, batch, torch.ones(2))
     return regression_loss(denoiser, batch.y0, batch.x, kind="l2", given=given).mean().item()
+
+
+def test_of_several_averages_the_best_by_measurement_is_the_model(tmp_path, monkeypatch):
+    energies = {"0.99": 3.0, "0.05": 1.0, "0.2": 2.0}
+
+    def measured(*_, samples, **__):
+        assert samples == 2
+        return {"psnr": 20.0, "psnr_bicubic": 20.0, "energy": energies.pop(next(iter(energies)))}
+
+    monkeypatch.setattr("sr3.training.session.validate", measured)
+    config = tiny("training.ema_others=[0.05, 0.2]", "training.validate_every=100")
+    run_to_end(tmp_path / "run", config)
+    found = sorted((tmp_path / "run" / "averages").glob("*.safetensors"))
+    assert [path.stem for path in found] == ["0.05", "0.2", "0.99"]
+    models = {path.stem: load_file(path) for path in found}
+    best = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(best[name], models["0.05"][name]) for name in best)
+    assert not all(torch.equal(best[name], models["0.99"][name]) for name in best)
+    assert read_model(tmp_path / "run" / "model.safetensors").info.results["ema_decay"] == 0.05
+
+
+def test_averages_of_different_length_follow_the_weights_each_by_its_decay(tmp_path):
+    config = tiny("training.ema_others=[0.0]", "training.validate_every=100")
+    run_to_end(tmp_path / "run", config)
+    state = state_of(tmp_path / "run")
+    shorter = {name.removeprefix("ema-0."): tensor for name, tensor in state.items() if name.startswith("ema-0.")}
+    assert shorter
+    assert all(torch.equal(tensor, state[f"network.{name}"]) for name, tensor in shorter.items())
+
+
+def test_real_validations_of_two_averages_have_an_energy_score(tmp_path):
+    run_to_end(tmp_path / "run", tiny("training.ema_others=[0.5]"))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if "ema_decay" in line and line["step"] == 6]
+    assert [line["ema_decay"] for line in last] == [0.99, 0.5]
+    assert all(line["energy"] > 0 for line in last)
+
+
+def test_what_is_likely_to_go_wrong_is_said_with_a_remedy(tmp_path):
+    config = tiny("optimizer.learning_rate=0.01", "optimizer.warmup=0", "training.steps=1")
+    notes = [event.text for event in run_to_end(tmp_path / "run", config) if isinstance(event, Noted)]
+    assert len(notes) >= 2
+    assert "learning rate of 0.01 is high for batches of 2" in notes[0]
+    assert "set optimizer.warmup to some hundred steps" in notes[1]
+    assert list(before_training(preset("photos-x4"))) == []
+    assert list(before_training(preset("faces-16-128"))) == []
+    assert "before the 20 of warm-up" in next(before_training(tiny("optimizer.warmup=20")))
+
+
+def test_pictures_far_below_bicubic_are_said_when_they_should_be_good():
+    config = tiny("training.steps=100")
+    figures = {"psnr": 20.0, "psnr_bicubic": 26.0}
+    assert list(of_validation(config, 10, figures)) == []
+    assert "6.0 dB below bicubic's" in next(of_validation(config, 60, figures))
+    assert list(of_validation(config, 60, {"psnr": 25.0, "psnr_bicubic": 26.0})) == []
+
+
+def test_the_log_has_losses_by_noise_speed_and_memory(tmp_path):
+    events = run_to_end(tmp_path / "run", tiny("training.steps=20", "training.batch=4", "training.validate_every=100"))
+    steps = [event for event in events if isinstance(event, Stepped)]
+    for step in steps:
+        assert len(step.smooth) == 5
+        assert sum(count for _, count in step.bands) == 4
+        assert 0 < step.share_of_peak < 5
+        assert step.memory > 2**20
+    expected = sum(step.loss for step in steps) / 20
+    assert steps[-1].smooth[0] == pytest.approx(expected, rel=1e-5)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    [line] = [line for line in lines if "loss" in line]
+    assert {"share_of_peak", "memory"} <= set(line)
+    assert line["loss_band_0"] > 0
+
+
+def test_figures_are_sent_to_a_tracker(tmp_path):
+    run_to_end(tmp_path / "run", tiny("training.track=tensorboard"))
+    [events] = (tmp_path / "run").rglob("events.out.tfevents*")
+    accumulator = EventAccumulator(str(events))
+    accumulator.Reload()
+    assert {"loss", "psnr", "learning_rate"} <= set(accumulator.Tags()["scalars"])
+    assert [point.step for point in accumulator.Scalars("psnr")] == [6]
+
+
+def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"training\.track wandb: is not installed; pip install wandb"):
+        run_to_end(tmp_path / "run", tiny("training.track=wandb"))

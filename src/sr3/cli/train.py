@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from math import isnan
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from sr3.cli.progress import Display
     from sr3.config import Config
+    from sr3.data.sources import Source
     from sr3.training.events import Event
 
 __all__ = ["train"]
@@ -30,6 +34,9 @@ def train(
     ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate size, memory and time; write nothing.")
+    ] = False,
 ) -> int:
     """Train a model on one's own images, or go on with a run that was stopped."""
     from sr3.cli.progress import Display
@@ -45,6 +52,8 @@ def train(
     from sr3.training.run_dir import RunDir, open_run
 
     source = open_source(data)
+    if dry_run:
+        return _estimate(config, source, choose_device(device))
     rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
@@ -77,6 +86,30 @@ def train(
     return 0
 
 
+def _estimate(config: "Config", source: "Source", device: "torch.device") -> int:
+    """Print what the training would cost here."""
+    from sr3.duration import format_duration
+    from sr3.training.estimate import estimate
+    from sr3.training.session import split
+    from sr3.training.speed import side_of
+
+    learning, held_out = split(source, config)
+    side = side_of(config, learning)
+    costs = estimate(config, image_channels=learning.image_channels, side=side, device=device)
+    memory = (costs.state_bytes + costs.activation_bytes) / 2**30
+    seconds = costs.seconds_per_step
+    lines = (
+        f"images: {len(learning)} to learn from, {len(held_out)} held out; {side} pixels a side",
+        f"parameters: {costs.parameters:,}",
+        f"FLOPs of an image in a step: {costs.flops_per_image:.3g}",
+        f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, moments and averages",
+        f"peak of this machine ({device.type}): {costs.peak:.3g} FLOP/s in a large matrix product",
+        f"time: about {seconds:.2g} s a step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
+    )
+    typer.echo("\n".join(lines))
+    return 0
+
+
 def _read_settings(name: str) -> "Config":
     from sr3.config import read_toml
     from sr3.errors import ConfigError
@@ -92,14 +125,22 @@ def _read_settings(name: str) -> "Config":
 
 def show(display: "Display", event: "Event", config: "Config") -> None:
     """Put an event on the screen: each step on the bar, about every hundredth as a line."""
-    from sr3.training.events import Saved, Stepped, Validated
+    from sr3.training.events import Noted, Saved, Stepped, Validated
 
     match event:
-        case Stepped(step, loss, rate, speed):
+        case Stepped(step, learning_rate=rate, images_per_second=speed, smooth=smooth):
+            loss, *bands = smooth
             line = f"step {step}: loss {loss:.4f}, rate {rate:.2g}, {speed:.1f} images/s"
             display.advance(line, step)
             if step % max(1, min(100, config.training.steps // 20)) == 0:
-                display.say(f"{line}, {display.time_left()} left")
+                by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
+                size = f"{event.memory / 2**30:.1f} GiB"
+                display.say(
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to picture {by_noise}, "
+                    f"{display.time_left()} left"
+                )
+        case Noted(step, text):
+            display.complain(f"step {step}: {text}")
         case Validated(step, figures):
             display.say(
                 f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "step")

@@ -62,6 +62,8 @@ class TrainingConfig(Settings):
     """Images a step."""
     seed: NonNegative = 0
     """Seed of everything random in the run."""
+    track: Literal["none", "tensorboard", "wandb"] = "none"
+    """Where figures are sent besides metrics.jsonl, by accelerate's trackers."""
     deterministic: bool = False
     """Refuse operations whose result may differ from run to run; slower on a GPU."""
     accumulate: Positive = 1

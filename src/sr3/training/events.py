@@ -1,8 +1,9 @@
 """What happens in a training, as it is told to whoever reads it."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
-__all__ = ["Event", "Saved", "Stepped", "Validated"]
+__all__ = ["Event", "Noted", "Saved", "Stepped", "Validated"]
 
 
 @dataclass(frozen=True)
@@ -10,13 +11,27 @@ class Stepped:
     """One optimiser step has been taken.
 
     bands: sum of the losses and number of images by band of noise level, low signal first.
+    smooth: mean loss of the last steps, and by band; NaN for a band that no image fell into.
+    share_of_peak: FLOP/s reached, as a share of what this machine reaches in a large matrix product.
+    memory: bytes held, on a GPU the most so far.
     """
 
     step: int
     loss: float
     learning_rate: float
     images_per_second: float
-    bands: tuple[tuple[float, int], ...] = field(default=())
+    bands: tuple[tuple[float, int], ...] = ()
+    smooth: tuple[float, ...] = ()
+    share_of_peak: float = math.nan
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something a person should know, with what to do about it."""
+
+    step: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -34,4 +49,4 @@ class Saved:
     step: int
 
 
-Event = Stepped | Validated | Saved
+Event = Stepped | Validated | Saved | Noted

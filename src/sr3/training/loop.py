@@ -6,7 +6,7 @@ its time is over, when it is told to stop, or when nobody reads on. Everything r
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
@@ -17,10 +17,11 @@ from sr3.data.loader import batches
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
-from sr3.training.events import Event, Saved, Validated
+from sr3.training.advice import before_training, of_validation
+from sr3.training.events import Event, Noted, Saved, Validated
 from sr3.training.processes import open_processes
 from sr3.training.run_dir import RunDir
-from sr3.training.session import open_session
+from sr3.training.session import Session, open_session
 
 __all__ = ["Limits", "train"]
 
@@ -47,7 +48,7 @@ def train(
     limits, training, began = limits or Limits(), config.training, time.monotonic()
     if training.deterministic:
         torch.use_deterministic_algorithms(True)
-    processes = open_processes(device)
+    processes = open_processes(device, track=training.track, folder=run.path)
     session = open_session(config, source, run, processes)
     seed = mix_seed(training.seed, _DATA_STREAM)
     feed = batches(
@@ -58,8 +59,9 @@ def train(
         first_step=session.state.step,
     )
     try:
+        yield from (Noted(session.state.step, text) for text in before_training(config))
         if session.owes_validation():
-            yield Validated(session.state.step, session.validate())
+            yield from _validated(session)
         while session.state.step < training.steps:
             if processes.any(limits.stop.is_set() or time.monotonic() - began >= limits.max_seconds):
                 break
@@ -70,13 +72,20 @@ def train(
                 session.save()
                 yield Saved(step)
             if validates:
-                yield Validated(step, session.validate())
+                yield from _validated(session)
+        if session.saved < session.state.step:
+            session.save()
+            yield Saved(session.state.step)
     except (GeneratorExit, DataError):  # the state is whole; after any other exception it may not be
         if processes.count == 1:
             session.save()
         raise
     finally:
         feed.close()
-    if session.saved < session.state.step:
-        session.save()
-        yield Saved(session.state.step)
+        processes.accelerator.end_training()
+
+
+def _validated(session: Session) -> Iterator[Event]:
+    step, figures = session.state.step, session.validate()
+    yield Validated(step, figures)
+    yield from (Noted(step, text) for text in of_validation(session.config, step, figures))

@@ -4,9 +4,11 @@
 accelerate's business here: autocast is the step's, so that all ways of launching compute the same.
 """
 
+import importlib.util
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,22 +62,27 @@ class Processes:
             self.accelerator.wait_for_everyone()
 
 
-def open_processes(device: torch.device) -> Processes:
+def open_processes(device: torch.device, *, track: str = "none", folder: Path = Path()) -> Processes:
     """Join the processes that a launcher has started, or be alone.
 
-    Raises ConfigError without the extra `train`, TrainingError for a sharding that is not FSDP 2.
+    track: name of one of accelerate's trackers, which writes below folder. Raises ConfigError without the extra `train`
+    or the tracker's package, TrainingError for a sharding that is not FSDP 2.
     """
     try:
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
     except ImportError as error:
         raise ConfigError("training needs accelerate: pip install 'sr3[train]'") from error
+    tracking: dict[str, Any] = {"log_with": track, "project_dir": str(folder)} if track != "none" else {}
+    if track != "none" and importlib.util.find_spec(track) is None:
+        raise ConfigError(f"training.track {track}: is not installed; pip install {track}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         accelerator = Accelerator(
             cpu=device.type == "cpu",
             mixed_precision="no",
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_TIMEOUT)],
+            **tracking,
         )
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
     if plugin is not None and plugin.fsdp_version != 2:

@@ -21,6 +21,7 @@ config.toml        every setting of the run
 metrics.jsonl      one JSON object a line: mean loss and speed of every 100 steps, and validation figures
 samples/           validation pictures: input enlarged by bicubic, sample, truth; of a generator, samples
 model.safetensors  the model (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER, or sr3 generate
+averages/          with training.ema_others: a model of every moving average; model.safetensors is the best of them
 checkpoints/       what resuming needs, with checksums: run the same command again
 """
 
@@ -55,6 +56,11 @@ class RunDir:
     def checkpoints(self) -> Path:
         """What resuming needs: the last states, each with its checksum."""
         return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        """Models of all moving averages, where there are several."""
+        return self.path / "averages"
 
     @property
     def old_state(self) -> Path:

@@ -2,8 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -25,6 +26,7 @@ from sr3.training.events import Stepped
 from sr3.training.optimizer import build_optimizer, learning_rate_at
 from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
+from sr3.training.speed import Speed, memory_held, open_speed
 from sr3.training.state import TrainState, gather, last_whole, read_state, whole, write_state
 from sr3.training.step import Learner, take_step
 from sr3.training.validation import validate, validate_generator
@@ -32,6 +34,8 @@ from sr3.training.validation import validate, validate_generator
 __all__ = ["Session", "open_session", "split"]
 
 _LOG_EVERY = 100
+_WINDOW = 100
+"""Steps over which the loss is averaged for people."""
 
 
 def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
@@ -61,7 +65,9 @@ class Session:
     held_out: PairDataset
     figures: dict[str, float]
     saved: int
+    speed: Speed
     recent: list[Stepped] = field(default_factory=list[Stepped])
+    window: deque[Stepped] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
     @property
     def processes(self) -> Processes:
@@ -76,8 +82,12 @@ class Session:
         update_all(self.state.averages, dict(self.state.network.named_parameters()), self.state.step)
         self.state.step += 1
         speed = training.batch / (perf_counter() - began)
-        self.recent.append(Stepped(self.state.step, figures.loss, rate, speed, figures.bands))
-        done = self.recent[-1]
+        done = Stepped(self.state.step, figures.loss, rate, speed, figures.bands)
+        self.window.append(done)
+        done = replace(
+            done, smooth=_smooth(self.window), share_of_peak=self.speed.share(speed), memory=memory_held(self.processes)
+        )
+        self.recent.append(done)
         if self.state.step % _LOG_EVERY == 0:
             self.log()
         return done
@@ -88,12 +98,16 @@ class Session:
             return
         count, last = len(self.recent), self.recent[-1]
         loss, speed = sum(s.loss for s in self.recent) / count, sum(s.images_per_second for s in self.recent) / count
-        self._note({"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed})
+        figures = {"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed}
+        bands = {f"loss_band_{band}": value for band, value in enumerate(last.smooth[1:]) if not math.isnan(value)}
+        self._note({**figures, **bands, "share_of_peak": last.share_of_peak, "memory": last.memory})
         self.recent.clear()
 
     def _note(self, figures: dict[str, float]) -> None:
         if self.processes.is_first:
             self.run.log(figures)
+        values = {name: value for name, value in figures.items() if name != "step"}
+        self.processes.accelerator.log(values, step=int(figures["step"]))
 
     def owes_validation(self) -> bool:
         """Tell whether the last sitting saved a step that was to be measured, and ended before it was."""
@@ -103,15 +117,26 @@ class Session:
 
     def validate(self) -> dict[str, float]:
         """Measure the moving average on the held-out images and write the figures to log and model."""
-        weights = self._main_average()
+        candidates = self._averages(all_of_them=self.state.step == self.config.training.steps)
         figures = {"step": float(self.state.step)}
         if self.processes.is_first:
-            figures |= self._measure(weights)
-            self.run.log(figures)
+            measured = {decay: self._measured(decay, weights) for decay, weights in candidates.items()}
+            decay, figures = min(measured.items(), key=lambda found: badness(found[1]))
             if self.config.training.keep == "last" or figures["psnr"] > self.figures.get("psnr", -math.inf):
                 self.figures = figures
-                self._write_model(weights)
+                self._write_model(candidates[decay])
         self.processes.wait()
+        return figures
+
+    def _measured(self, decay: float, weights: dict[str, Tensor]) -> dict[str, float]:
+        """Measure an average and note its figures; where there are several, keep each as a model of its own."""
+        figures = {"step": float(self.state.step), **self._measure(weights)}
+        if self.config.training.ema_others:
+            figures["ema_decay"] = decay
+            info = self.info().model_copy(update={"results": figures})
+            self.run.averages.mkdir(exist_ok=True)
+            write_model(self.run.averages / f"{decay:g}.safetensors", info, weights, dtype=torch.float16)
+        self._note(figures)
         return figures
 
     def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:
@@ -127,7 +152,8 @@ class Session:
             gammas = self.learner.gammas
             return validate_generator(generator, self.held_out, self.config, gammas=gammas, sheet=sheet)
         upscaler = Upscaler(self.info(), denoiser, device, dtype)
-        return validate(upscaler, self.held_out, self.config.sampling, sheet=sheet)
+        samples = 2 if self.config.training.ema_others else 1
+        return validate(upscaler, self.held_out, self.config.sampling, sheet=sheet, samples=samples)
 
     def info(self) -> ModelInfo:
         """Describe the model so far."""
@@ -145,7 +171,7 @@ class Session:
         self.log()
         if self.saved == self.state.step:
             return
-        weights = self._main_average()
+        [weights] = self._averages(all_of_them=False).values()
         if not all(bool(weight.half().isfinite().all()) for weight in weights.values()):
             raise TrainingError(
                 f"step {self.state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume "
@@ -159,13 +185,29 @@ class Session:
         self.processes.wait()
         self.saved = self.state.step
 
-    def _main_average(self) -> dict[str, Tensor]:
-        average = next(iter(self.state.averages.values()))
-        return {name: whole(tensor) for name, tensor in average.items()}
+    def _averages(self, *, all_of_them: bool) -> dict[float, dict[str, Tensor]]:
+        """Bring the averages together from all processes, or only the first one, by decay."""
+        wanted = list(self.state.averages.items())[: None if all_of_them else 1]
+        return {decay: {name: whole(tensor) for name, tensor in average.items()} for decay, average in wanted}
 
     def _write_model(self, weights: dict[str, Tensor]) -> None:
         """Write the moving average with its description, in half precision."""
         write_model(self.run.model, self.info(), weights, dtype=torch.float16)
+
+
+def badness(figures: dict[str, float]) -> float:
+    """Compare averages by held-out figures, lower is better: energy score, else PSNR, else loss of a generator."""
+    if "energy" in figures:
+        return figures["energy"]
+    return -figures["psnr"] if "psnr" in figures else figures["held_out_loss"]
+
+
+def _smooth(window: Iterable[Stepped]) -> tuple[float, ...]:
+    """Average the loss over some steps, over all images and by band."""
+    totals = [sum(part) for part in zip(*((total for total, _ in step.bands) for step in window), strict=True)]
+    counts = [sum(part) for part in zip(*((count for _, count in step.bands) for step in window), strict=True)]
+    bands = (total / count if count else math.nan for total, count in zip(totals, counts, strict=True))
+    return (sum(totals) / sum(counts), *bands)
 
 
 def open_session(config: Config, source: Source, run: RunDir, processes: Processes) -> Session:
@@ -196,7 +238,10 @@ def open_session(config: Config, source: Source, run: RunDir, processes: Process
             kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
             config = config.model_copy(update={"sampling": kept})
     learner = Learner(config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler)
-    return Session(config, run, learner, state, learning, held_out, figures, saved=state.step)
+    if config.training.track != "none":
+        processes.accelerator.init_trackers(run.path.name)
+    speed = open_speed(config, processes, learning)
+    return Session(config, run, learner, state, learning, held_out, figures, saved=state.step, speed=speed)
 
 
 def _last_state(run: RunDir) -> Path | None:

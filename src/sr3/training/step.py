@@ -123,7 +123,10 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     loss = float(sums[:, 0].sum() / sums[:, 1].sum())
     if not math.isfinite(loss):
         learner.optimizer.zero_grad(set_to_none=True)
-        raise TrainingError(f"step {step}: the loss is {loss}; lower optimizer.learning_rate and resume")
+        raise TrainingError(
+            f"step {step}: the loss is {loss}; the last checkpoint is as it was: lower optimizer.learning_rate "
+            "and run the same again"
+        )
     learner.scaler.unscale_(learner.optimizer)
     torch.nn.utils.clip_grad_norm_(learner.denoiser.network.parameters(), config.optimizer.clip)
     for group in learner.optimizer.param_groups:

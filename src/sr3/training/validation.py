@@ -16,6 +16,7 @@ from sr3.images.files import to_pillow
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
+from sr3.metrics.energy import energy_score
 
 __all__ = ["SIDE", "validate", "validate_generator"]
 
@@ -28,12 +29,15 @@ _LOSS_DRAWS = 8
 """Levels at which the loss of each held-out image is taken."""
 
 
-def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig, *, sheet: Path) -> dict[str, float]:
+def validate(
+    upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig, *, sheet: Path, samples: int = 1
+) -> dict[str, float]:
     """Upscale the middles of the held-out images, compare them with the truth and bicubic; means over images.
 
     Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB and sharpness as a share of
     the truth's, of samples as the settings make them, and consistency with and without the correction of low
-    frequencies ([0, 1] range, squared).
+    frequencies ([0, 1] range, squared). samples: with 2, two are drawn of each and the energy score x1000 is taken; a
+    regression has only one.
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[list[Tensor]] = []
@@ -53,6 +57,9 @@ def validate(upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig
                 "sharpness": float(sharpness(sample) / sharpness(y0).clamp(min=1e-6)),
             }
         )
+        if samples > 1 and sampling.sampler != "regression":
+            other = upscaler.upscale(low_res, sampling=sampling, seeds=[len(held_out) + index]).cpu()
+            figures[-1]["energy"] = 1000 * float(energy_score(torch.stack([sample, other]), y0))
         if len(rows) < _SHEET_ROWS:
             rows.append([image[0] for image in (x.clamp(-1, 1), sample, y0)])
     side = max(length for row in rows for length in row[0].shape[1:])

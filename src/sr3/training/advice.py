@@ -1,0 +1,47 @@
+"""What is likely to go wrong with a training, said in time and with a remedy. Nothing is changed."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from sr3.config import Config
+
+__all__ = ["before_training", "of_validation"]
+
+_RATE_AT_BATCH_1 = 4e-4
+"""Rate of Adam above which small U-Nets were seen to burst, times the root of the batch."""
+_RATE_TO_WARM_UP = 1e-4
+_FAR_BELOW = 3.0
+"""Decibels below bicubic; a sample may well be one or two below, as the paper's are below its regression."""
+
+
+def before_training(config: Config) -> Iterator[str]:
+    """Look at settings that are allowed and seldom right."""
+    optimizer, batch = config.optimizer, config.training.batch
+    most = _RATE_AT_BATCH_1 * math.sqrt(batch)
+    if optimizer.learning_rate > most:
+        yield (
+            f"a learning rate of {optimizer.learning_rate:g} is high for batches of {batch}; if the loss bursts, set "
+            f"optimizer.learning_rate to {most:.2g} or less, or training.batch higher"
+        )
+    if not optimizer.warmup and optimizer.learning_rate >= _RATE_TO_WARM_UP:
+        yield (
+            f"a learning rate of {optimizer.learning_rate:g} from the first step on may burst; "
+            "set optimizer.warmup to some hundred steps"
+        )
+    if config.training.steps < optimizer.warmup:
+        yield (
+            f"training ends after {config.training.steps} steps, before the {optimizer.warmup} of warm-up; "
+            "set optimizer.warmup lower"
+        )
+
+
+def of_validation(config: Config, step: int, figures: Mapping[str, float]) -> Iterator[str]:
+    """Look at the figures of held-out images, once they should be good."""
+    if "psnr" not in figures or step < config.training.steps / 2:
+        return
+    behind = figures["psnr_bicubic"] - figures["psnr"]
+    if behind > _FAR_BELOW:
+        yield (
+            f"held-out PSNR is {behind:.1f} dB below bicubic's: look at the pictures in samples/; if they are noise, "
+            "train longer, or check that data.scale and the images are what you meant"
+        )

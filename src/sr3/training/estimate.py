@@ -1,0 +1,114 @@
+"""What a training will cost: parameters, FLOPs, memory and time, before it begins. Nothing is trained here.
+
+FLOPs and activations are counted on a network without numbers (torch's meta device), so counting takes no memory.
+"""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from sr3.build import build_network, count_parameters
+from sr3.config import Config
+from sr3.networks.unet import UNet
+
+__all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
+
+BACKWARD = 3
+"""A step is about three times a call of the network: the call, and twice as much for the gradients."""
+_USUAL_SHARE = 0.3
+"""Share of the peak rate that trainings of such networks reach; measured ones are shown while training."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Costs of a training on this machine. FLOPs count a multiplication and an addition as two."""
+
+    parameters: int
+    flops_per_image: float
+    """Of one image in a step."""
+    state_bytes: int
+    """Weights, gradients, moments and averages, float32."""
+    activation_bytes: int
+    """What a part of the batch keeps for the gradients."""
+    peak: float
+    """FLOP/s of a large matrix product here."""
+    seconds_per_step: float
+    steps: int
+
+
+def estimate(config: Config, *, image_channels: int, side: int, device: torch.device, processes: int = 1) -> Estimate:
+    """Estimate a training on pictures of a side; time assumes that 30 % of the peak are reached."""
+    training, network = config.training, config.network
+    parameters = count_parameters(network, image_channels=image_channels)
+    flops = forward_flops(config, image_channels=image_channels, side=side) * BACKWARD
+    if network.checkpointing:
+        flops *= (BACKWARD + 1) / BACKWARD
+    part = training.batch // (processes * training.accumulate)
+    half = training.precision != "float32"
+    kept = _activations(config, image_channels=image_channels, side=side) * part // (2 if half else 1)
+    peak = peak_rate(device, torch.bfloat16 if half else torch.float32)
+    averages = 1 + len(training.ema_others)
+    return Estimate(
+        parameters=parameters,
+        flops_per_image=flops,
+        state_bytes=4 * parameters * (4 + averages),
+        activation_bytes=int(kept),
+        peak=peak,
+        seconds_per_step=flops * training.batch / processes / (peak * _USUAL_SHARE),
+        steps=training.steps,
+    )
+
+
+def forward_flops(config: Config, *, image_channels: int, side: int) -> float:
+    """Count the FLOPs of one call of the network on one picture."""
+    with FlopCounterMode(display=False) as counter:
+        _call(_without_numbers(config, image_channels), config, image_channels, side)
+    return float(counter.get_total_flops())
+
+
+def _activations(config: Config, *, image_channels: int, side: int) -> int:
+    """Count the bytes of what the network keeps of one picture for the backward pass, in float32."""
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[id(storage)] = storage  # several views of one storage are kept once
+        return tensor
+
+    network = _without_numbers(config, image_channels)
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        _call(network, config, image_channels, side)
+    weights = {id(parameter.untyped_storage()) for parameter in network.parameters()}
+    return sum(storage.nbytes() for key, storage in kept.items() if key not in weights)
+
+
+def _without_numbers(config: Config, image_channels: int) -> UNet:
+    with torch.device("meta"):
+        return build_network(config.network, image_channels=image_channels)
+
+
+def _call(network: UNet, config: Config, image_channels: int, side: int) -> Tensor:
+    picture = torch.empty(1, image_channels, side, side, device="meta")
+    x = picture if config.network.condition == "picture" else picture[:, :0]
+    return network(x, picture, torch.ones(1, dtype=torch.float64, device="cpu"))
+
+
+def peak_rate(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5) -> float:
+    """Measure the FLOP/s of a large matrix product: what this machine can do at best."""
+    side = 8192 if device.type == "cuda" else 1024
+    one, other = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+    best, ends = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < ends or best == 0:
+        began = time.perf_counter()
+        product = one @ other
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        elif device.type == "mps":
+            torch.mps.synchronize()
+        del product
+        best = max(best, 2 * side**3 / (time.perf_counter() - began))
+    return best
