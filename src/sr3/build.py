@@ -96,7 +96,14 @@ def build_grid(config: SamplingConfig) -> Grid:
 def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
     """Say how training pairs are made; classes above 0 asks for labels."""
     return PairRecipe(
-        config.scale, config.crop, config.augment, config.cache_gib, config.blur, config.condition_gamma, classes
+        config.scale,
+        config.crop,
+        config.augment,
+        config.cache_gib,
+        config.blur,
+        config.condition_gamma,
+        classes,
+        config.degradation,
     )
 
 

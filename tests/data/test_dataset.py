@@ -258,3 +258,28 @@ def test_classes_come_with_the_pictures_when_asked_for():
         PairDataset(pictures, recipe()._replace(classes=5)).centre(2, 32)
     with pytest.raises(DataError, match=r"picture 0: has no class; give a folder a class"):
         PairDataset(Pictures(smooth(32, 32)), recipe()._replace(classes=5)).centre(0, 32)
+
+
+@pytest.mark.parametrize("kind", ["blur", "noise", "jpeg", "photo"])
+def test_a_random_degradation_is_drawn_anew_and_leaves_crops_where_they_are(kind):
+    pictures = Pictures(smooth(96, 128))
+    plain, spoilt = (
+        PairDataset(pictures, recipe(crop=32, kind="dihedral")._replace(degradation=name)) for name in ("bicubic", kind)
+    )
+    pairs = [(plain.pair(0, seeded(k)), spoilt.pair(0, seeded(k))) for k in range(4)]
+    assert all(torch.equal(one.y0, other.y0) for one, other in pairs)
+    assert not any(torch.equal(one.x, other.x) for one, other in pairs)
+    assert all(other.low_res.shape == (3, 8, 8) for _, other in pairs)
+    assert torch.equal(spoilt.pair(0, seeded(2)).x, pairs[2][1].x)
+    assert torch.equal(spoilt.centre(0, 64).x, spoilt.centre(0, 64).x)
+    assert not torch.equal(spoilt.centre(0, 64).x, plain.centre(0, 64).x)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_area_mean_can_be_the_input():
+    pair = PairDataset(Pictures(smooth(64, 64)), recipe()._replace(degradation="area")).centre(0, 64)
+    mean = smooth(64, 64).reshape(16, 4, 16, 4, 3).astype(float).mean(axis=(1, 3))
+    assert np.abs(((pair.low_res + 1) * 127.5).permute(1, 2, 0).numpy() - mean).max() <= 0.5 + 1e-3

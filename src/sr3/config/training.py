@@ -19,6 +19,9 @@ class DataConfig(Settings):
     the side of its pictures."""
     augment: Literal["none", "flip", "dihedral"] = "flip"
     """Mirror left and right, or all eight turns and mirrors."""
+    degradation: Literal["bicubic", "area", "blur", "noise", "jpeg", "photo"] = "bicubic"
+    """How the small image is made of the large one: the paper's is bicubic; photo is a random chain for pictures from
+    the wild."""
     blur: Annotated[float, Field(ge=0)] = 0.0
     """Blur of the input in training, as in the paper's cascades: largest deviation of the Gaussian, in pixels of the
     input; drawn uniformly for every image. Its range is open in the paper."""

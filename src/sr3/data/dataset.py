@@ -14,13 +14,16 @@ from torch import Tensor
 
 from sr3.data.decoding import GREY_MODES, decode_image
 from sr3.data.sources import NO_LABEL, Source
+from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
-from sr3.images.degrade import blur_reach, gaussian_blur
-from sr3.images.resize import downsample, upsample
+from sr3.images.degrade import RANDOM, Degradation, blur_reach, degrade, gaussian_blur
+from sr3.images.resize import upsample
 
 __all__ = ["Augmentation", "Pair", "PairDataset", "PairRecipe", "augment", "check_headers"]
 
 Augmentation = Literal["none", "flip", "dihedral"]
+
+_DEGRADATION_STREAM = 5
 
 _MARGIN = 4
 """Low-resolution pixels kept around a crop while enlarging, more than bicubic reaches."""
@@ -36,6 +39,7 @@ class PairRecipe(NamedTuple):
     blur: float = 0.0
     condition_gamma: float = 1.0
     classes: int = 0
+    degradation: Degradation = "bicubic"
 
 
 class Pair(NamedTuple):
@@ -66,6 +70,11 @@ class PairDataset:
         self._room = int(recipe.cache_gib * 2**30)
         self._lock = threading.Lock()
         self.image_channels = int(decode_image(source.read(0), source.name(0)).shape[0])
+        if recipe.degradation in ("jpeg", "photo") and self.image_channels not in (1, 3):
+            raise DataError(
+                f"{source.name(0)}: has {self.image_channels} channels, but JPEG holds 1 or 3; "
+                "choose another data.degradation"
+            )
 
     def __len__(self) -> int:
         """Count the images."""
@@ -88,12 +97,17 @@ class PairDataset:
         margin = _MARGIN + blur_reach(self._recipe.blur)
         up, back = max(0, top - margin), max(0, left - margin)
         part = low[:, up : top + height + margin, back : left + width + margin]
+        if self._recipe.degradation in RANDOM:
+            around = high[
+                :, up * scale : (top + height + margin) * scale, back * scale : (left + width + margin) * scale
+            ]
+            part = self._reduced(around, generator)
+        low_res = part[:, top - up : top - up + height, left - back : left - back + width]
         seen, level = self._spoil(_unit(part), generator)
         x = upsample(seen, scale)
         row, column = (top - up) * scale, (left - back) * scale
         x = x[:, row : row + height * scale, column : column + width * scale]
-        low_res = _unit(low[:, top : top + height, left : left + width])
-        turned = (augment(image, turn, self._recipe.augment).contiguous() for image in (y0, x, low_res))
+        turned = (augment(image, turn, self._recipe.augment).contiguous() for image in (y0, x, _unit(low_res)))
         return Pair(*turned, level=level, label=label)
 
     def _place(self, low: Tensor, generator: torch.Generator) -> tuple[int, int, int, int]:
@@ -139,7 +153,7 @@ class PairDataset:
         height, width = (min(length, side) // scale * scale for length in high.shape[1:])
         top, left = (high.shape[1] - height) // 2, (high.shape[2] - width) // 2
         high = high[:, top : top + height, left : left + width]
-        y0, low = _unit(high), _unit(_reduced(high, scale))
+        y0, low = _unit(high), _unit(self._reduced(high, torch.Generator().manual_seed(index)))
         if scale == 1:
             return Pair(y0, y0[:0], y0[:0], label=self._label(index))
         return Pair(y0, upsample(low, scale), low, label=self._label(index))
@@ -150,13 +164,23 @@ class PairDataset:
             return self._cache[index]
         high, scale = self._load(index), self._recipe.scale
         high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
-        low = _reduced(high, scale)
+        # Of a degradation that is drawn anew for every pair, only the size is used.
+        low = (
+            high[:, ::scale, ::scale] if self._recipe.degradation in RANDOM else self._reduced(high, torch.Generator())
+        )
         with self._lock:
             size = high.numel() + (low.numel() if scale > 1 else 0)
             if index not in self._cache and size <= self._room:
                 self._cache[index] = high, low
                 self._room -= size
         return high, low
+
+    def _reduced(self, high: Tensor, generator: torch.Generator) -> Tensor:
+        """Make the low-resolution image, uint8; what is random about it has a stream of its own."""
+        if self._recipe.scale == 1:
+            return high
+        own = torch.Generator().manual_seed(mix_seed(generator.initial_seed(), _DEGRADATION_STREAM))
+        return degrade(high, self._recipe.scale, self._recipe.degradation, own).byte()
 
     def _load(self, index: int) -> Tensor:
         """Decode an image; DataError when it is of another kind than the first, or too small."""
@@ -229,10 +253,3 @@ def augment(image: Tensor, turn: int, kind: Augmentation) -> Tensor:
 
 def _unit(image: Tensor) -> Tensor:
     return image.float() / 127.5 - 1
-
-
-def _reduced(high: Tensor, scale: int) -> Tensor:
-    """Make the low-resolution image, uint8: antialiased bicubic, rounded like the files people have."""
-    if scale == 1:
-        return high
-    return downsample(high.float(), scale).round().clamp(0, 255).byte()

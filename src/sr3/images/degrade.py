@@ -1,16 +1,105 @@
-"""What spoils a picture before a network sees it. Everything random is an argument.
+"""What spoils a picture on its way to a small one: reductions, blur, noise, JPEG, and all of them at random.
 
-Works on (..., h, w) in float. The file knows no picture format and no pixel range.
+Works on (c, h, w) in float. Everything random comes from the generator that is given, so the same generator gives the
+same picture. The file knows no data set and no network.
 """
 
+import io
+from typing import Literal, assert_never
+
 import torch
+from PIL import Image as PillowImage
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["blur_reach", "gaussian_blur"]
+from sr3.images.resize import downsample, resize
+
+__all__ = ["RANDOM", "Degradation", "add_noise", "blur_reach", "degrade", "gaussian_blur", "jpeg"]
+
+Degradation = Literal["bicubic", "area", "blur", "noise", "jpeg", "photo"]
+"""bicubic: antialiased, the paper's. area: means of cells. The others begin or end with bicubic. blur: a Gaussian
+before it. noise, jpeg: after it. photo: twice blur, resizing, noise and JPEG (second order, as in arXiv:2107.10833)."""
+
+RANDOM = ("blur", "noise", "jpeg", "photo")
+"""Degradations whose strength is drawn anew for every picture."""
+
+BLUR = (0.2, 3.0)
+"""Deviation of `blur` in pixels of the large picture."""
+NOISE = (0.0, 15.0)
+"""Deviation of `noise` in levels of 255."""
+QUALITY = (30, 95)
+"""Quality of `jpeg`, as Pillow counts it."""
 
 TRUNCATE = 4.0
 """Half-width of a kernel in standard deviations, rounded up to whole pixels."""
+
+
+def degrade(high: Tensor, scale: int, kind: Degradation, generator: torch.Generator) -> Tensor:
+    """Make the small picture of a large one: (c, h, w) of 0 .. 255 to (c, h / scale, w / scale), whole levels.
+
+    Sides are multiples of scale; jpeg and photo need 1 or 3 channels.
+    """
+    high = high.float()
+    match kind:
+        case "bicubic":
+            low = downsample(high, scale)
+        case "area":
+            low = resize(high, high.shape[-2] // scale, high.shape[-1] // scale, method="area")
+        case "blur":
+            low = downsample(gaussian_blur(high, _between(BLUR, generator)), scale)
+        case "noise":
+            low = add_noise(downsample(high, scale), _between(NOISE, generator), generator)
+        case "jpeg":
+            low = jpeg(downsample(high, scale), _whole_between(QUALITY, generator))
+        case "photo":
+            low = _photo(high, scale, generator)
+        case _:
+            assert_never(kind)
+    return low.round().clamp(0, 255)
+
+
+def _photo(high: Tensor, scale: int, generator: torch.Generator) -> Tensor:
+    """Spoil twice, each time by blur, resizing, noise and JPEG; the second time ends at the small size."""
+    height, width = high.shape[-2] // scale, high.shape[-1] // scale
+    image = gaussian_blur(high, _between((0.0, 2.0), generator))
+    factor = _between((1 / scale, 1.0), generator)
+    between = (max(1, round(side * factor)) for side in high.shape[-2:])
+    image = resize(image, *between, method=_reduction(generator))
+    image = add_noise(image, _between((0.0, 10.0), generator), generator)
+    image = jpeg(image, _whole_between((40, 95), generator))
+    image = gaussian_blur(image, _between((0.0, 1.0), generator))
+    image = resize(image, height, width, method=_reduction(generator))
+    image = add_noise(image, _between((0.0, 6.0), generator), generator)
+    return jpeg(image, _whole_between((50, 95), generator))
+
+
+def _reduction(generator: torch.Generator) -> Literal["bicubic", "area", "lanczos"]:
+    return ("bicubic", "area", "lanczos")[int(torch.randint(0, 3, (), generator=generator))]
+
+
+def _between(ends: tuple[float, float], generator: torch.Generator) -> float:
+    return ends[0] + (ends[1] - ends[0]) * float(torch.rand((), generator=generator, dtype=torch.float64))
+
+
+def _whole_between(ends: tuple[int, int], generator: torch.Generator) -> int:
+    return int(torch.randint(ends[0], ends[1] + 1, (), generator=generator))
+
+
+def add_noise(image: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise of a deviation in the picture's own levels."""
+    return image + deviation * torch.randn(image.shape, generator=generator)
+
+
+def jpeg(image: Tensor, quality: int) -> Tensor:
+    """Write (c, h, w) of 0 .. 255, 1 or 3 channels, as JPEG in memory and read it back, colour halved as is usual."""
+    if image.shape[0] not in (1, 3):
+        raise ValueError(f"JPEG holds 1 or 3 channels, not {image.shape[0]}")
+    pixels = image.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels).save(buffer, "JPEG", quality=quality)
+    with PillowImage.open(buffer) as read:
+        decoded = torch.frombuffer(bytearray(read.tobytes()), dtype=torch.uint8)
+    return decoded.reshape(image.shape[1], image.shape[2], -1).permute(2, 0, 1).float()
 
 
 def blur_reach(deviation: float) -> int:

@@ -28,6 +28,11 @@ def before_training(config: Config) -> Iterator[str]:
             f"a learning rate of {optimizer.learning_rate:g} from the first step on may burst; "
             "set optimizer.warmup to some hundred steps"
         )
+    if config.data.degradation in ("noise", "jpeg", "photo") and config.sampling.correct:
+        yield (
+            f"inputs spoilt by {config.data.degradation} should not be matched by the result: "
+            "set sampling.correct to false"
+        )
     if config.training.steps < optimizer.warmup:
         yield (
             f"training ends after {config.training.steps} steps, before the {optimizer.warmup} of warm-up; "
