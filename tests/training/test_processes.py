@@ -19,7 +19,14 @@ from pictures import smooth
 from sr3.training.state import checkpoints, last_whole
 
 TESTS = Path(__file__).parents[1]
-SETTINGS = ["training.batch=4", "training.validate_every=1000", "sampling.steps=2", "training.deterministic=true"]
+SETTINGS = [
+    "training.batch=4",
+    "optimizer.learning_rate=5e-4",
+    "optimizer.warmup=4",
+    "training.validate_every=1000",
+    "sampling.steps=2",
+    "training.deterministic=true",
+]
 
 
 def environment() -> dict[str, str]:
