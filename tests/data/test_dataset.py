@@ -123,17 +123,30 @@ def test_whole_images_are_turned_too():
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize("mode", ["I;16", "F"])
-def test_pixels_that_would_be_cut_to_8_bits_are_refused(mode):
+def test_16_bits_are_learnt_as_they_are():
     class Deep(Pictures):
         def read(self, index):
             buffer = io.BytesIO()
-            Image.fromarray(self.arrays[index]).save(buffer, "TIFF")
+            Image.fromarray(self.arrays[index]).save(buffer, "PNG")
             return buffer.getvalue()
 
-    array = np.full((16, 16), 1000, dtype=np.uint16 if mode == "I;16" else np.float32)
-    with pytest.raises(DataError, match=f"picture 0: has pixels of kind {mode}"):
-        PairDataset(Deep(array), recipe())
+    array = (np.arange(32 * 32, dtype=np.uint16) * 61).reshape(32, 32)
+    pair = PairDataset(Deep(array), recipe()).centre(0, 32)
+    np.testing.assert_allclose(((pair.y0[0] + 1) / 2 * 65535).numpy(), array, atol=0.02)
+    levels = ((pair.low_res.double() + 1) / 2 * 65535).numpy()
+    np.testing.assert_allclose(levels, levels.round(), atol=0.02)  # rounded like a file, to 16 bits
+    assert len(np.unique(levels.round() % 257)) > 5
+
+
+def test_floats_outside_their_range_are_refused():
+    class Deep(Pictures):
+        def read(self, index):
+            buffer = io.BytesIO()
+            np.save(buffer, self.arrays[index])
+            return buffer.getvalue()
+
+    with pytest.raises(DataError, match="picture 0: holds floats outside 0 to 1"):
+        PairDataset(Deep(np.full((16, 16), 7.0, np.float32)), recipe())
 
 
 def test_hidden_colours_are_not_learnt():

@@ -4,15 +4,13 @@ The low-resolution image is antialiased bicubic, rounded to 8 bits like the file
 x is its bicubic enlargement. Crops are cut from both at the same place, away from border effects.
 """
 
-import io
 import threading
 from typing import Literal, NamedTuple
 
 import torch
-from PIL import Image as PillowImage
 from torch import Tensor
 
-from sr3.data.decoding import GREY_MODES, decode_image
+from sr3.data.decoding import Pixels, decode_pixels, image_header
 from sr3.data.sources import NO_LABEL, Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
@@ -59,17 +57,17 @@ class Pair(NamedTuple):
 class PairDataset:
     """Pairs of a source, decoded once and kept while they fit the cache.
 
-    image_channels: 1 or 3, taken from the first image; every image must agree.
+    image_channels: taken from the first image; every image must agree.
     """
 
     def __init__(self, source: Source, recipe: PairRecipe) -> None:
         """Look at the first image to learn the channels."""
         self._source = source
         self._recipe = recipe
-        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._cache: dict[int, tuple[Pixels, Tensor]] = {}
         self._room = int(recipe.cache_gib * 2**30)
         self._lock = threading.Lock()
-        self.image_channels = int(decode_image(source.read(0), source.name(0)).shape[0])
+        self.image_channels = int(decode_pixels(source.read(0), source.name(0)).values.shape[0])
         if recipe.degradation in ("jpeg", "photo") and self.image_channels not in (1, 3):
             raise DataError(
                 f"{source.name(0)}: has {self.image_channels} channels, but JPEG holds 1 or 3; "
@@ -86,7 +84,7 @@ class PairDataset:
 
     def pair(self, index: int, generator: torch.Generator) -> Pair:
         """Make a pair of a random crop, turned or mirrored at random."""
-        high, low = self._images(index)
+        (high, step), low = self._images(index)
         scale, label = self._recipe.scale, self._label(index)
         turn = int(torch.randint(0, 8, (), generator=generator))
         top, left, height, width = self._place(low, generator)
@@ -98,10 +96,9 @@ class PairDataset:
         up, back = max(0, top - margin), max(0, left - margin)
         part = low[:, up : top + height + margin, back : left + width + margin]
         if self._recipe.degradation in RANDOM:
-            around = high[
-                :, up * scale : (top + height + margin) * scale, back * scale : (left + width + margin) * scale
-            ]
-            part = self._reduced(around, generator)
+            rows = slice(up * scale, (top + height + margin) * scale)
+            columns = slice(back * scale, (left + width + margin) * scale)
+            part = self._reduced(Pixels(high[:, rows, columns], step), generator)
         low_res = part[:, top - up : top - up + height, left - back : left - back + width]
         seen, level = self._spoil(_unit(part), generator)
         x = upsample(seen, scale)
@@ -149,43 +146,45 @@ class PairDataset:
 
     def centre(self, index: int, side: int) -> Pair:
         """Make the pair of the middle of an image, at most side pixels, as if it were all of it."""
-        high, scale = self._load(index), self._recipe.scale
+        (high, step), scale = self._load(index), self._recipe.scale
         height, width = (min(length, side) // scale * scale for length in high.shape[1:])
         top, left = (high.shape[1] - height) // 2, (high.shape[2] - width) // 2
         high = high[:, top : top + height, left : left + width]
-        y0, low = _unit(high), _unit(self._reduced(high, torch.Generator().manual_seed(index)))
+        y0, low = _unit(high), _unit(self._reduced(Pixels(high, step), torch.Generator().manual_seed(index)))
         if scale == 1:
             return Pair(y0, y0[:0], y0[:0], label=self._label(index))
         return Pair(y0, upsample(low, scale), low, label=self._label(index))
 
-    def _images(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return the image and its low-resolution version, uint8, cut to multiples of the scale."""
+    def _images(self, index: int) -> tuple[Pixels, Tensor]:
+        """Return the image and its low-resolution version, cut to multiples of the scale."""
         if index in self._cache:
             return self._cache[index]
-        high, scale = self._load(index), self._recipe.scale
+        (high, step), scale = self._load(index), self._recipe.scale
         high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
         # Of a degradation that is drawn anew for every pair, only the size is used.
-        low = (
-            high[:, ::scale, ::scale] if self._recipe.degradation in RANDOM else self._reduced(high, torch.Generator())
-        )
+        drawn, image = self._recipe.degradation in RANDOM, Pixels(high, step)
+        low = high[:, ::scale, ::scale] if drawn else self._reduced(image, torch.Generator())
         with self._lock:
-            size = high.numel() + (low.numel() if scale > 1 else 0)
+            size = high.nbytes + (low.nbytes if scale > 1 and not drawn else 0)
             if index not in self._cache and size <= self._room:
-                self._cache[index] = high, low
+                self._cache[index] = image, low
                 self._room -= size
-        return high, low
+        return image, low
 
-    def _reduced(self, high: Tensor, generator: torch.Generator) -> Tensor:
-        """Make the low-resolution image, uint8; what is random about it has a stream of its own."""
+    def _reduced(self, image: Pixels, generator: torch.Generator) -> Tensor:
+        """Make the low-resolution image, of the same levels; what is random about it has a stream of its own."""
         if self._recipe.scale == 1:
-            return high
+            return image.values
         own = torch.Generator().manual_seed(mix_seed(generator.initial_seed(), _DEGRADATION_STREAM))
-        return degrade(high, self._recipe.scale, self._recipe.degradation, own).byte()
+        low = degrade(image.values, self._recipe.scale, self._recipe.degradation, own)
+        low = ((low / image.step).round() * image.step if image.step else low).clamp(0, 255)
+        return low.byte() if image.step == 1 else low
 
-    def _load(self, index: int) -> Tensor:
+    def _load(self, index: int) -> Pixels:
         """Decode an image; DataError when it is of another kind than the first, or too small."""
         name = self._source.name(index)
-        high = decode_image(self._source.read(index), name)
+        image = decode_pixels(self._source.read(index), name)
+        high = image.values
         if high.shape[0] != self.image_channels:
             raise DataError(
                 f"{name}: has {high.shape[0]} channels, the first image {self.image_channels}; use one kind of image"
@@ -193,7 +192,7 @@ class PairDataset:
         complaint = _misfit(high.shape[2], high.shape[1], self._recipe)
         if complaint:
             raise DataError(f"{name}: {complaint}")
-        return high
+        return image
 
 
 def check_headers(source: Source, recipe: PairRecipe, *, most: int = 20_000) -> None:
@@ -201,27 +200,30 @@ def check_headers(source: Source, recipe: PairRecipe, *, most: int = 20_000) -> 
 
     Raises DataError with the number of images that cannot be read, are too small or differ in kind, and five names.
     """
-    grey = False
+    channels = 0
     complaints: list[str] = []
     for index in range(min(len(source), most)):
         try:
-            with PillowImage.open(io.BytesIO(source.read(index))) as image:
-                size, is_grey = image.size, image.mode in GREY_MODES
+            width, height, found = image_header(source.read(index), source.name(index))
         except Exception as error:  # as in decode_image
             complaints.append(f"{source.name(index)} cannot be read ({' '.join(str(error).split())})")
             continue
-        grey = is_grey if index == 0 else grey
-        misfit = _misfit(*size, recipe)
+        channels = found if index == 0 else channels
+        misfit = _misfit(width, height, recipe)
         label = source.label(index) if recipe.classes else 0
         if misfit:
             complaints.append(f"{source.name(index)} {misfit}")
         elif not 0 <= label < max(1, recipe.classes):
             complaints.append(f"{source.name(index)} has no class from 0 to {recipe.classes - 1}")
-        elif is_grey != grey:
-            complaints.append(f"{source.name(index)} is {'grey' if is_grey else 'in colour'}, unlike the first image")
+        elif found != channels:
+            complaints.append(f"{source.name(index)} is {_kind(found)}, unlike the first image")
     if complaints:
         more = "; …" if len(complaints) > 5 else ""
         raise DataError(f"{len(complaints)} of {len(source)} images cannot be used: {'; '.join(complaints[:5])}{more}")
+
+
+def _kind(channels: int) -> str:
+    return {1: "grey", 3: "in colour"}.get(channels, f"of {channels} bands")
 
 
 def _misfit(width: int, height: int, recipe: PairRecipe) -> str:

@@ -34,7 +34,7 @@ LOW_RES = ".lr."
 NO_LABEL = -1
 """Label of an image that has no class."""
 
-SUFFIXES = WRITABLE_SUFFIXES
+SUFFIXES = (*WRITABLE_SUFFIXES, ".npy")
 """Files that are taken for training images."""
 
 

@@ -35,27 +35,26 @@ TRUNCATE = 4.0
 
 
 def degrade(high: Tensor, scale: int, kind: Degradation, generator: torch.Generator) -> Tensor:
-    """Make the small picture of a large one: (c, h, w) of 0 .. 255 to (c, h / scale, w / scale), whole levels.
+    """Make the small picture of a large one: (c, h, w) of 0 .. 255 to (c, h / scale, w / scale), not yet rounded.
 
-    Sides are multiples of scale; jpeg and photo need 1 or 3 channels.
+    Sides are multiples of scale; jpeg and photo need 1 or 3 channels, and end with the 8 bits of JPEG.
     """
     high = high.float()
     match kind:
         case "bicubic":
-            low = downsample(high, scale)
+            return downsample(high, scale)
         case "area":
-            low = resize(high, high.shape[-2] // scale, high.shape[-1] // scale, method="area")
+            return resize(high, high.shape[-2] // scale, high.shape[-1] // scale, method="area")
         case "blur":
-            low = downsample(gaussian_blur(high, _between(BLUR, generator)), scale)
+            return downsample(gaussian_blur(high, _between(BLUR, generator)), scale)
         case "noise":
-            low = add_noise(downsample(high, scale), _between(NOISE, generator), generator)
+            return add_noise(downsample(high, scale), _between(NOISE, generator), generator)
         case "jpeg":
-            low = jpeg(downsample(high, scale), _whole_between(QUALITY, generator))
+            return jpeg(downsample(high, scale), _whole_between(QUALITY, generator))
         case "photo":
-            low = _photo(high, scale, generator)
+            return _photo(high, scale, generator)
         case _:
             assert_never(kind)
-    return low.round().clamp(0, 255)
 
 
 def _photo(high: Tensor, scale: int, generator: torch.Generator) -> Tensor:

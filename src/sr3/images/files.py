@@ -53,7 +53,7 @@ _WRITABLE = {
 WRITABLE_SUFFIXES = tuple(_WRITABLE)
 """Suffixes, in lower case, of the formats that `write_picture` writes."""
 
-PICTURE_SUFFIXES = (*WRITABLE_SUFFIXES, ".gif")
+PICTURE_SUFFIXES = (*WRITABLE_SUFFIXES, ".gif", ".npy")
 """Suffixes, in lower case, of the files that `list_pictures` finds."""
 
 _MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}  # of libjpeg and libwebp
@@ -72,7 +72,7 @@ class Picture:
 
     pixels: Tensor
     alpha: Tensor | None = None
-    depth: Literal[8, 16] = 8
+    depth: Literal[8, 16, 32] = 8
     metadata: Metadata = field(default_factory=Metadata)
 
     @property

@@ -17,6 +17,7 @@ from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ImageError
 from sr3.images.alpha import fill_transparent
+from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, read_bands, write_bands
 from sr3.images.files import WRITABLE_SUFFIXES, Picture, check_can_hold, list_pictures, read_picture, write_picture
 from sr3.images.resize import upsample
 from sr3.inference.memory import check_fits
@@ -98,7 +99,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path, *, samples: int = 1) -> list
     are only read become PNG. Raises ImageError when two results would have one name, or one would replace an input.
     """
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
-        if output.suffix.lower() not in WRITABLE_SUFFIXES:
+        if output.suffix.lower() not in (*WRITABLE_SUFFIXES, ARRAY_SUFFIX):
             raise ImageError(
                 f"{output}: {output.suffix} is not a format sr3 writes ({', '.join(WRITABLE_SUFFIXES)}); "
                 "if it is to be a folder, create it first"
@@ -112,7 +113,8 @@ def plan_jobs(inputs: Sequence[Path], output: Path, *, samples: int = 1) -> list
 
 
 def _result_name(source: Path) -> str:
-    return source.name if source.suffix.lower() in WRITABLE_SUFFIXES else f"{source.name}.png"
+    keeps = source.suffix.lower() in (*WRITABLE_SUFFIXES, ARRAY_SUFFIX)
+    return source.name if keeps else f"{source.name}.png"
 
 
 def _check_distinct(jobs: Sequence[Job], samples: int) -> None:
@@ -157,7 +159,7 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
     if not wanted:
         yield Skipped(job)
         return
-    picture, steps = read_picture(job.source), request.sampling.steps
+    picture, steps = _read(job.source, upscaler), request.sampling.steps
     check_fits(job.source, picture.width, picture.height, upscaler.scale)
     low_res = to_condition(picture, upscaler)
     _check_target(job.target, picture, upscaler.scale)
@@ -166,17 +168,36 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
         for step, guess in enumerate(upscaler.samples(low_res, sampling=request.sampling, seeds=seeds), start=1):
             image = guess
             yield Refined(job, done * steps + step, len(wanted) * steps)
-        write_picture(targets[k], to_picture(image, picture, upscaler.scale))
+        _write(targets[k], to_picture(image, picture, upscaler.scale))
     size = (picture.width, picture.height)
     size_out = (size[0] * upscaler.scale, size[1] * upscaler.scale)
     yield Done(job, tuple(targets[k] for k in wanted), size, size_out, time.monotonic() - began)
+
+
+def _read(path: Path, upscaler: Upscaler) -> Picture:
+    """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
+    of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
+    return read_bands(path) if of_bands or path.suffix.lower() == ARRAY_SUFFIX else read_picture(path)
+
+
+def _write(path: Path, picture: Picture) -> None:
+    (write_bands if _holds_bands(path, picture) else write_picture)(path, picture)
+
+
+def _holds_bands(path: Path, picture: Picture) -> bool:
+    """Tell whether a result goes to a file of bands; ImageError for bands in a file that holds none."""
+    suffix, count = path.suffix.lower(), len(picture.pixels)
+    if count not in (1, 3) and suffix not in BAND_SUFFIXES:
+        raise ImageError(f"{path}: cannot hold {count} bands; use one of {', '.join(BAND_SUFFIXES)}")
+    return suffix == ARRAY_SUFFIX or (suffix in BAND_SUFFIXES and (count not in (1, 3) or picture.depth == 32))
 
 
 def _check_target(target: Path, picture: Picture, scale: int) -> None:
     """Raise ImageError before the work when the result could not be written after it; create its folder."""
     height, width = picture.height * scale, picture.width * scale
     blank = torch.zeros(1, 1, 1, 1).expand(1, len(picture.pixels), height, width)
-    check_can_hold(target, to_picture(blank, picture, scale))
+    if not _holds_bands(target, picture):
+        check_can_hold(target, to_picture(blank, picture, scale))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,6 +5,7 @@ its time is over, when it is told to stop, or when nobody reads on. Everything r
 (seed, step), so a run that was stopped or killed ends with the same weights as one that was not.
 """
 
+import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ def train(
     """
     limits, training, began = limits or Limits(), config.training, time.monotonic()
     if training.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
     session = open_session(config, source, run, processes)

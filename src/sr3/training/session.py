@@ -177,7 +177,7 @@ class Session:
                 f"step {self.state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume "
                 f"from the last checkpoint in {self.run.checkpoints}"
             )
-        written = gather(self.state)
+        written = gather(self.state, keep=self.processes.is_first)
         if self.processes.is_first:
             write_state(self.run.checkpoints, written, keep=self.config.training.keep_checkpoints)
             if self.config.training.keep == "last" or not self.figures:

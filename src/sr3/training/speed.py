@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from sr3.config import Config
@@ -43,4 +42,6 @@ def memory_held(processes: Processes) -> int:
     """Tell how many bytes this process holds: on the GPU the most so far, else now."""
     if processes.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(processes.device))
+    import psutil  # of the extra `train`, whose absence `open_processes` explains
+
     return int(psutil.Process().memory_info().rss)

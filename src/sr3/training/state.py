@@ -46,15 +46,13 @@ class Written:
     description: Mapping[str, Any]
 
 
-def gather(state: TrainState) -> Written:
-    """Bring the state together from all processes; every one must call it."""
-    tensors = {f"network.{name}": whole(parameter) for name, parameter in state.network.named_parameters()}
-    for prefix, average in _named_averages(state):
-        tensors |= {f"{prefix}.{name}": whole(tensor) for name, tensor in average.items()}
-    for name, parameter in state.network.named_parameters():
-        for moment in _MOMENTS:
-            if parameter in state.optimizer.state:
-                tensors[f"{moment}.{name}"] = whole(state.optimizer.state[parameter][moment])
+def gather(state: TrainState, *, keep: bool = True) -> Written:
+    """Bring the state together from all processes; every one must call it, and those that write it keep it."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in _named_tensors(state):
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if keep:
+            tensors[name] = whole(full)
     description = {
         "format": 1,
         "step": state.step,
@@ -69,6 +67,17 @@ def _updates(state: TrainState) -> int:
     """Count the updates the optimiser has made: fewer than steps where float16 overflowed."""
     counts = [int(moments["step"]) for moments in state.optimizer.state.values() if "step" in moments]
     return counts[0] if counts else 0
+
+
+def _named_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in state.network.named_parameters():
+        yield f"network.{name}", parameter
+    for prefix, average in _named_averages(state):
+        yield from ((f"{prefix}.{name}", tensor) for name, tensor in average.items())
+    for name, parameter in state.network.named_parameters():
+        if parameter in state.optimizer.state:
+            for moment in _MOMENTS:
+                yield f"{moment}.{name}", state.optimizer.state[parameter][moment]
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -1,0 +1,179 @@
+"""Pictures of any number of bands and any depth: NumPy arrays (.npy) and TIFF, as measuring instruments give them.
+
+An array is (h, w) or (h, w, bands) of uint8, uint16, or floats from 0 to 1. TIFF is read by tifffile, which unlike
+Pillow keeps 16 bits and any number of bands. Nothing beside the pixels is kept.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sr3.atomic import whole_file
+from sr3.errors import ImageError
+from sr3.images.files import MAX_INPUT_PIXELS, Picture
+
+__all__ = [
+    "ARRAY_SUFFIX",
+    "BAND_SUFFIXES",
+    "Bands",
+    "band_header",
+    "is_array",
+    "is_tiff",
+    "read_array",
+    "read_bands",
+    "write_bands",
+]
+
+ARRAY_SUFFIX = ".npy"
+BAND_SUFFIXES = (ARRAY_SUFFIX, ".tif", ".tiff")
+"""Suffixes, in lower case, of files that hold any number of bands."""
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NPY_MAGIC = b"\x93NUMPY"
+_MOST_BANDS = 64
+
+Depth = Literal[8, 16, 32]
+
+
+class Bands(NamedTuple):
+    """Values of a picture, (c, h, w) float32 from 0 to 1, and the bits they had: 32 for floats."""
+
+    values: Tensor
+    depth: Depth
+
+
+class Header(NamedTuple):
+    """Size and bands of a picture, without its pixels."""
+
+    width: int
+    height: int
+    channels: int
+
+
+def is_array(data: bytes) -> bool:
+    """Tell whether the beginning of a file is that of an array."""
+    return data.startswith(_NPY_MAGIC)
+
+
+def is_tiff(data: bytes) -> bool:
+    """Tell whether the beginning of a file is that of a TIFF."""
+    return data.startswith(_TIFF_MAGIC)
+
+
+def read_array(data: bytes, name: str) -> Bands:
+    """Decode an array or a TIFF; ImageError, with the name, when it is damaged, too large or of another kind."""
+    try:
+        if is_array(data):
+            array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+        else:
+            with tifffile.TiffFile(io.BytesIO(data)) as file:
+                page = file.pages[0]
+                _check_size(name, page.shape)
+                array = np.asarray(page.asarray())
+                if getattr(page, "planarconfig", 1) == 2 and array.ndim == 3:
+                    array = array.transpose(1, 2, 0)
+    except ImageError:
+        raise
+    except Exception as error:
+        # Damaged data surface as almost any exception.
+        detail = " ".join(str(error).split())[:120]
+        raise ImageError(f"{name}: is damaged or of a kind that is not read ({detail}); save it anew") from error
+    return _bands(array, name)
+
+
+def band_header(data: bytes, name: str) -> Header:
+    """Read size and bands without decoding; errors as for `read_array`."""
+    try:
+        if is_array(data):
+            file = io.BytesIO(data)
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape = tuple(read(file)[0])
+        else:
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                page = tiff.pages[0]
+                shape = tuple(page.shape)
+                if getattr(page, "planarconfig", 1) == 2 and len(shape) == 3:
+                    shape = (*shape[1:], shape[0])
+    except Exception as error:
+        detail = " ".join(str(error).split())[:120]
+        raise ImageError(f"{name}: is damaged or of a kind that is not read ({detail}); save it anew") from error
+    _check_shape(name, shape)
+    return Header(shape[1], shape[0], shape[2] if len(shape) == 3 else 1)
+
+
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > _MOST_BANDS):
+        raise ImageError(
+            f"{name}: has shape {shape}, which is no picture; give (height, width) or (height, width, bands), "
+            f"at most {_MOST_BANDS} bands"
+        )
+    _check_size(name, shape)
+
+
+def _check_size(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) >= 2 and int(np.prod([int(side) for side in shape])) > MAX_INPUT_PIXELS * 3:
+        raise ImageError(f"{name}: has shape {shape}, more than is read at once; cut it into parts")
+
+
+def _bands(array: NDArray[Any], name: str) -> Bands:
+    _check_shape(name, array.shape)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype == np.uint8:
+        depth, values = 8, array.astype(np.float32) / 255
+    elif array.dtype == np.uint16:
+        depth, values = 16, array.astype(np.float32) / 65535
+    elif array.dtype.kind == "f":
+        depth, values = 32, array.astype(np.float32)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise ImageError(f"{name}: holds floats outside 0 to 1, or NaN; scale them to that range")
+    else:
+        raise ImageError(f"{name}: holds {array.dtype}; give uint8, uint16, or floats from 0 to 1")
+    return Bands(torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))), depth)
+
+
+def read_bands(path: Path) -> Picture:
+    """Read an array or a TIFF with all its bands; ImageError as for `read_array`, or when there is no such file."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if not data:
+        raise ImageError(f"{path}: is empty; copy or download it again")
+    if not (is_array(data) or is_tiff(data)):
+        raise ImageError(f"{path}: is neither a NumPy array nor a TIFF, whatever its name; save it as one")
+    bands = read_array(data, str(path))
+    return Picture(bands.values * 2 - 1, depth=bands.depth)
+
+
+def write_bands(path: Path, picture: Picture) -> None:
+    """Write all bands with the depth they came with; path is whole and new, or as it was before.
+
+    Raises ImageError for another suffix, for NaN, and when the disk refuses.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in BAND_SUFFIXES:
+        raise ImageError(f"{path}: cannot hold {len(picture.pixels)} bands; use one of {', '.join(BAND_SUFFIXES)}")
+    unit = ((picture.pixels.detach().cpu().float() + 1) / 2).clamp(0, 1)
+    if bool(unit.isnan().any()):
+        raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
+    array = unit.permute(1, 2, 0).numpy()
+    if picture.depth != 32:
+        kind = np.uint8 if picture.depth == 8 else np.uint16
+        array = np.round(array * np.iinfo(kind).max).astype(kind)
+    array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
+    try:
+        with whole_file(path) as temporary:
+            if suffix == ARRAY_SUFFIX:
+                np.save(temporary, array)
+            else:
+                layout = "contig" if array.ndim == 3 else None
+                tifffile.imwrite(temporary, array, photometric="minisblack", planarconfig=layout)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
