@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import tifffile
 import torch
 from PIL import Image
 
@@ -20,6 +21,12 @@ def smooth(height: int, width: int, *, seed: int = 0) -> np.ndarray:
     coarse = np.random.default_rng(seed).random((height // 8 + 2, width // 8 + 2, 3)) * 255
     picture = Image.fromarray(coarse.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture).copy()
+
+
+def write_tiff(path: Path, array: np.ndarray) -> None:
+    """Write (h, w) or (h, w, bands) as a TIFF of bands side by side."""
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    tifffile.imwrite(path, array, photometric="minisblack", planarconfig="contig" if array.ndim == 3 else None)
 
 
 class Pictures:

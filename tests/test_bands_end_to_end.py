@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pictures import smooth
+from pictures import smooth, write_tiff
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
 
@@ -31,7 +31,7 @@ def test_a_model_of_bands_is_trained_and_keeps_16_bits(tmp_path, capsys, count, 
         if suffix == ".npy":
             np.save(data / f"{seed}.npy", array)
         else:
-            tifffile.imwrite(data / f"{seed}.tif", array, photometric="minisblack", planarconfig="contig")
+            write_tiff(data / f"{seed}.tif", array)
     options = [part for setting in SETTINGS for part in ("--set", setting)]
     command = ["train", "tiny-x4", "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert run([*command, *options]) == 0, capsys.readouterr().err
@@ -41,7 +41,7 @@ def test_a_model_of_bands_is_trained_and_keeps_16_bits(tmp_path, capsys, count, 
     if suffix == ".npy":
         np.save(low, small)
     else:
-        tifffile.imwrite(low, small, photometric="minisblack", planarconfig="contig")
+        write_tiff(low, small)
     arguments = ["upscale", str(low), "-o", str(tmp_path / "out"), "--model", str(tmp_path / "run"), "--steps", "2"]
     assert run([*arguments, "--device", "cpu", "--dtype", "float32"]) == 0, capsys.readouterr().err
     result = tmp_path / "out" / low.name

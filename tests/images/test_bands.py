@@ -5,6 +5,7 @@ import pytest
 import tifffile
 import torch
 
+from pictures import write_tiff
 from sr3.errors import ImageError
 from sr3.images.bands import band_header, read_bands, write_bands
 from sr3.images.files import Picture
@@ -25,7 +26,7 @@ def test_what_is_read_is_written_back_to_the_last_bit(tmp_path, kind, top, depth
     if suffix == ".npy":
         np.save(path, array)
     else:
-        tifffile.imwrite(path, array, photometric="minisblack", planarconfig="contig" if bands else None)
+        write_tiff(path, array)
     picture = read_bands(path)
     assert picture.pixels.shape == (max(1, bands), 9, 13)
     assert picture.depth == depth

@@ -65,7 +65,7 @@ def validate(
     side = max(length for row in rows for length in row[0].shape[1:])
     squares = [torch.cat([_square(image, side) for image in row], dim=-1) for row in rows]
     with whole_file(sheet) as temporary:
-        to_pillow(torch.cat(squares, dim=-2)).save(temporary)
+        to_pillow(_shown(torch.cat(squares, dim=-2))).save(temporary)
     return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
 
 
@@ -95,12 +95,17 @@ def validate_generator(
     samples = generator.generate(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES)).cpu()
     rows = [torch.cat(list(row), dim=-1) for row in samples.split(4)]
     with whole_file(sheet) as temporary:
-        to_pillow(torch.cat(rows, dim=-2)).save(temporary)
+        to_pillow(_shown(torch.cat(rows, dim=-2))).save(temporary)
     truth = torch.stack([pair.y0 for pair in truths])
     return {
         "held_out_loss": sum(losses) / len(losses),
         "sharpness": float(sharpness(samples).mean() / sharpness(truth).mean().clamp(min=1e-6)),
     }
+
+
+def _shown(image: Tensor) -> Tensor:
+    """Of a picture of bands those that a screen can show: the first three, or the first."""
+    return image if len(image) in (1, 3) else image[: 3 if len(image) > 3 else 1]
 
 
 def _square(image: Tensor, side: int) -> Tensor:
