@@ -18,8 +18,9 @@ from torch import Tensor
 
 from sr3.atomic import whole_file
 from sr3.build import build_recipe
-from sr3.data.dataset import Pair, PairDataset
-from sr3.data.sources import open_source
+from sr3.data.dataset import PairDataset
+from sr3.data.opening import open_source
+from sr3.data.pairs import Pair
 from sr3.errors import ConfigError, Sr3Error
 from sr3.images.files import Picture, write_picture
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for

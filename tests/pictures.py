@@ -49,6 +49,9 @@ class Pictures:
     def label(self, index: int) -> int:
         return self.labels[index] if self.labels else NO_LABEL
 
+    def read_low(self, index: int) -> bytes | None:  # noqa: ARG002
+        return None
+
 
 GENERATOR = (
     "network.condition=none",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sr3.config import Config, DataConfig, DenoiserConfig, NetworkConfig, SamplingConfig, ScheduleConfig
-from sr3.data.dataset import PairRecipe
+from sr3.data.pairs import PairRecipe
 from sr3.diffusion import samplers, schedule
 from sr3.diffusion.denoiser import Denoise, Denoiser
 from sr3.diffusion.noise import NoiseSource

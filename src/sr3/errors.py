@@ -6,6 +6,7 @@
     ├── CheckpointError    a weights file that is missing, damaged, foreign or too new
     ├── ImageError         a picture that cannot be read, written or held
     ├── DataError          training images that are missing or unusable
+    │   └── UnusableError  one of them, which may be left out
     └── TrainingError      a run that cannot start or go on
 
 The file knows no other module and loads nothing.
@@ -19,6 +20,7 @@ __all__ = [
     "ImageError",
     "Sr3Error",
     "TrainingError",
+    "UnusableError",
 ]
 
 
@@ -44,6 +46,10 @@ class ImageError(Sr3Error):
 
 class DataError(Sr3Error):
     """Training images that are missing or unusable."""
+
+
+class UnusableError(DataError):
+    """One training image that cannot be used; others may."""
 
 
 class TrainingError(Sr3Error):

@@ -1,6 +1,7 @@
 """How a training pair is made."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,11 +9,15 @@ import torch
 from PIL import Image
 
 from pictures import Pictures, smooth
-from sr3.data.dataset import PairDataset, PairRecipe, augment, check_headers
+from sr3.data.dataset import PairDataset, leave_out
 from sr3.data.loader import make_batch
+from sr3.data.pairs import PairRecipe, augment
+from sr3.data.tally import Tally
 from sr3.errors import DataError
 from sr3.images.degrade import gaussian_blur
 from sr3.images.resize import upsample
+
+POOL = ThreadPoolExecutor(1)
 
 
 def recipe(crop=0, kind="none", cache_gib=1.0) -> PairRecipe:
@@ -161,7 +166,7 @@ def test_hidden_colours_are_not_learnt():
 def test_images_of_different_sizes_in_one_batch_are_named():
     dataset = PairDataset(Pictures(smooth(32, 32), smooth(32, 48)), recipe())
     with pytest.raises(DataError, match=r"picture . \(\d+x32\), picture . \(\d+x32\); set data\.crop"):
-        make_batch(dataset, batch=2, seed=0, step=0, places=range(2))
+        make_batch(dataset, batch=2, seed=0, step=0, places=range(2), pool=POOL)
 
 
 def test_the_middle_of_an_image_is_a_pair_of_its_own():
@@ -179,7 +184,7 @@ def test_all_unusable_images_are_named_before_the_run():
 
     source = Damaged(smooth(64, 64), smooth(16, 64), smooth(64, 64)[..., 0].copy(), smooth(64, 64))
     with pytest.raises(DataError) as caught:
-        check_headers(source, recipe(crop=32))
+        leave_out(source, recipe(crop=32), Tally(10))
     message = str(caught.value)
     for part in (
         "3 of 4 images",
@@ -189,7 +194,40 @@ def test_all_unusable_images_are_named_before_the_run():
     ):
         assert part in message
     assert "\n" not in message
-    check_headers(Pictures(smooth(64, 64), smooth(64, 80)), recipe(crop=32))
+    both = Pictures(smooth(64, 64), smooth(64, 80))
+    assert leave_out(both, recipe(crop=32), Tally(0)) is both
+
+
+def test_a_few_unusable_images_are_left_out_by_name():
+    class Damaged(Pictures):
+        def read(self, index):
+            return b"nothing" if index == 3 else super().read(index)
+
+    tally, source = Tally(2), Damaged(*(smooth(64, 64) for _ in range(4)), smooth(16, 16), smooth(64, 64))
+    kept = leave_out(source, recipe(crop=32), tally)
+    assert [kept.name(k) for k in range(len(kept))] == [f"picture {k}" for k in (0, 1, 2, 5)]
+    assert len(tally) == 2
+    first, second = tally.untold()
+    assert "picture 3 cannot be read" in first
+    assert "picture 4 is 16x16" in second
+    assert tally.untold() == []
+    with pytest.raises(DataError, match="2 of 6 images cannot be used"):
+        leave_out(source, recipe(crop=32), Tally(1))
+
+
+def test_an_image_found_damaged_later_is_replaced_by_the_next_and_counted_once():
+    class Damaged(Pictures):
+        def read(self, index):
+            return b"nothing" if index == 1 else super().read(index)
+
+    tally = Tally(1)
+    dataset = PairDataset(Damaged(*(smooth(16, 16, seed=k) for k in range(3))), recipe(), tally)
+    draws = [torch.Generator().manual_seed(0) for _ in range(3)]
+    assert torch.equal(dataset.pair(1, draws[0]).y0, dataset.pair(2, draws[1]).y0)
+    dataset.pair(1, draws[2])
+    assert len(tally) == 1
+    with pytest.raises(DataError, match=r"picture 1: cannot be decoded.*data\.max_unusable"):
+        PairDataset(Damaged(*(smooth(16, 16) for _ in range(3))), recipe()).pair(1, draws[0])
 
 
 def test_a_blurred_condition_is_the_enlargement_of_a_blurred_input():
@@ -218,7 +256,7 @@ def test_noise_on_the_condition_has_the_level_that_is_told():
     # Enlarging shrinks the spread of the noise by one factor, whatever the level.
     factors = [float(pair.x.std()) / (1 - pair.level) ** 0.5 for pair in pairs]
     assert max(factors) < 1.05 * min(factors)
-    assert make_batch(dataset, batch=3, seed=0, step=0, places=range(3)).levels.dtype == torch.float64
+    assert make_batch(dataset, batch=3, seed=0, step=0, places=range(3), pool=POOL).levels.dtype == torch.float64
 
 
 def test_a_blurred_crop_is_cut_from_the_blurred_whole():
@@ -238,13 +276,13 @@ def test_a_generator_is_not_given_crops_of_larger_pictures():
     with pytest.raises(DataError, match=r"is 40x32, but a generator of side 32.*--size 32 --scale 1"):
         PairDataset(Pictures(smooth(32, 40)), how).pair(0, torch.Generator())
     with pytest.raises(DataError, match="1 of 2 images cannot be used: picture 1 is 64x64, but a generator"):
-        check_headers(Pictures(smooth(32, 32), smooth(64, 64)), how)
+        leave_out(Pictures(smooth(32, 32), smooth(64, 64)), how, Tally())
 
 
 def test_images_without_a_class_are_named_before_the_run():
     labelled = Pictures(smooth(64, 64), smooth(64, 64), labels=(0, 3))
     with pytest.raises(DataError, match="picture 1 has no class from 0 to 2"):
-        check_headers(labelled, recipe()._replace(classes=3))
+        leave_out(labelled, recipe()._replace(classes=3), Tally())
 
 
 def test_held_out_images_are_clean():

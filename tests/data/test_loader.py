@@ -3,19 +3,16 @@
 import torch
 
 from pictures import Pictures, smooth
-from sr3.data.dataset import PairDataset, PairRecipe
-from sr3.data.loader import batch_indices, batches
+from sr3.data.dataset import PairDataset, image_at
+from sr3.data.loader import batches
+from sr3.data.pairs import PairRecipe
 
 
 def test_every_epoch_shows_every_image_once():
-    order = [k for step in range(6) for k in batch_indices(10, batch=5, seed=3, step=step)]
+    order = [image_at(position, length=10, seed=3) for position in range(30)]
     epochs = [order[:10], order[10:20], order[20:30]]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-
-
-def test_a_batch_larger_than_the_epoch_goes_on_into_the_next():
-    assert sorted(batch_indices(3, batch=6, seed=0, step=0)) == [0, 0, 1, 1, 2, 2]
 
 
 def test_batches_are_a_function_of_seed_and_step():

@@ -17,9 +17,10 @@ from PIL import Image
 from pictures import smooth
 from sr3.cli.app import run
 from sr3.data.layouts import read_layout
+from sr3.data.opening import open_source
 from sr3.data.recipes import prepare
 from sr3.data.shards import Preparation, prepare_image
-from sr3.data.sources import FolderSource, open_source
+from sr3.data.sources import FolderSource
 from sr3.errors import DataError
 
 

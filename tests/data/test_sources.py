@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sr3.data.sources import SubsetSource, fingerprint, open_source
+from sr3.data.opening import open_source
+from sr3.data.sources import SubsetSource, fingerprint
 from sr3.errors import DataError
 
 

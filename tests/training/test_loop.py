@@ -1,6 +1,7 @@
 """Training: it learns, resumes, stops in order, and its loss is what it was."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset, regression_of
 from sr3.training.advice import before_training, of_validation
 from sr3.training.events import Noted, Saved, Stepped, Validated
+from sr3.training.images import find_images
 from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
-from sr3.training.session import split
 from sr3.training.state import last_whole
 from sr3.training.step import tell
 
@@ -265,7 +266,7 @@ def test_too_few_images_are_refused(tmp_path):
 
 def test_held_out_images_are_not_trained_on(tmp_path, monkeypatch):
     seen: set[int] = set()
-    monkeypatch.setattr("sr3.training.session.check_headers", lambda *_: None)
+    monkeypatch.setattr("sr3.training.images.leave_out", lambda source, *_: source)
 
     class Watched(Pictures):
         def read(self, index):
@@ -328,8 +329,9 @@ def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
 def test_classes_are_told_and_now_and_then_hidden():
     config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.hide_class=0.25")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
-    learning, _ = split(labelled, config)
-    batch = make_batch(learning, batch=4, seed=0, step=0, places=range(4))
+    learning = find_images(labelled, config).open(range(4), {})
+    with ThreadPoolExecutor(1) as pool:
+        batch = make_batch(learning, batch=4, seed=0, step=0, places=range(4), pool=pool)
     given = tell(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
     assert given.labels.tolist() == [3, 3, *batch.labels[2:].tolist()]
     assert set(batch.labels.tolist()) <= {0, 1, 2}

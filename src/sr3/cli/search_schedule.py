@@ -30,7 +30,7 @@ def search_schedule(
     Ctrl-C ends the search with the best so far.
     """
     from sr3.cli.progress import Display
-    from sr3.data.sources import open_source
+    from sr3.data.opening import open_source
     from sr3.inference import scoring
     from sr3.inference.search import Trial, search_grid
     from sr3.inference.upscaler import open_upscaler, sampling_for

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sr3.cli.progress import Display
     from sr3.config import Config
     from sr3.data.sources import Source
+    from sr3.data.streams import Stream
     from sr3.training.events import Event
 
 __all__ = ["train"]
@@ -26,11 +27,16 @@ def train(
     settings: Annotated[
         str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.")
     ],
-    data: Annotated[str, typer.Option(metavar="SRC", help="Folder of pictures, or .tar shards (file, folder, glob).")],
+    data: Annotated[
+        str, typer.Option(metavar="SRC", help="Folder of pictures; .tar shards (file, folder, pattern, URL); hf:NAME.")
+    ],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; the same command again resumes it.")],
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated."),
+    ] = None,
+    low_res: Annotated[
+        Path | None, typer.Option(metavar="LR", help="Folder of low-resolution versions, with the same names.")
     ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -43,15 +49,16 @@ def train(
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
 
-    config = apply_settings(_read_settings(settings), change or [])
+    given = ["data.degradation=paired"] if low_res else []
+    config = apply_settings(_read_settings(settings), [*given, *(change or [])])
     seconds = parse_duration(max_time)
-    from sr3.data.sources import open_source
+    from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
     from sr3.training.loop import Limits
     from sr3.training.loop import train as training
     from sr3.training.run_dir import RunDir, open_run
 
-    source = open_source(data)
+    source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     if dry_run:
         return _estimate(config, source, choose_device(device))
     rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
@@ -86,20 +93,20 @@ def train(
     return 0
 
 
-def _estimate(config: "Config", source: "Source", device: "torch.device") -> int:
+def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
     """Print what the training would cost here."""
     from sr3.duration import format_duration
     from sr3.training.estimate import estimate
-    from sr3.training.session import split
+    from sr3.training.images import find_images
     from sr3.training.speed import side_of
 
-    learning, held_out = split(source, config)
-    side = side_of(config, learning)
-    costs = estimate(config, image_channels=learning.image_channels, side=side, device=device)
+    images = find_images(source, config)
+    side = side_of(config, images.held_out)
+    costs = estimate(config, image_channels=images.held_out.image_channels, side=side, device=device)
     memory = (costs.state_bytes + costs.activation_bytes) / 2**30
     seconds = costs.seconds_per_step
     lines = (
-        f"images: {len(learning)} to learn from, {len(held_out)} held out; {side} pixels a side",
+        f"images: {images.described} to learn from, {len(images.held_out)} held out; {side} pixels a side",
         f"parameters: {costs.parameters:,}",
         f"FLOPs of an image in a step: {costs.flops_per_image:.3g}",
         f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, moments and averages",

@@ -19,9 +19,9 @@ class DataConfig(Settings):
     the side of its pictures."""
     augment: Literal["none", "flip", "dihedral"] = "flip"
     """Mirror left and right, or all eight turns and mirrors."""
-    degradation: Literal["bicubic", "area", "blur", "noise", "jpeg", "photo"] = "bicubic"
+    degradation: Literal["bicubic", "area", "blur", "noise", "jpeg", "photo", "paired"] = "bicubic"
     """How the small image is made of the large one: the paper's is bicubic; photo is a random chain for pictures from
-    the wild."""
+    the wild; paired takes the one that comes with it."""
     blur: Annotated[float, Field(ge=0)] = 0.0
     """Blur of the input in training, as in the paper's cascades: largest deviation of the Gaussian, in pixels of the
     input; drawn uniformly for every image. Its range is open in the paper."""
@@ -31,6 +31,15 @@ class DataConfig(Settings):
     """Share of images whose class is hidden in training, so that guidance is possible (arXiv:2207.12598)."""
     cache_gib: Annotated[float, Field(ge=0)] = 2.0
     """Decoded images kept in memory, GiB."""
+    stream: bool = False
+    """Read shards of this machine in order, as those from a network are, not at random."""
+    shuffle: Positive = 2000
+    """Images of a stream that are kept encoded and shuffled together, in all processes."""
+    max_unusable: NonNegative = 10
+    """Images that are left out, by name, because they are damaged, too small or of another kind; one more ends the
+    run."""
+    workers: NonNegative = 0
+    """Threads that decode; 0 takes one, and on a GPU as many as there are processor cores for, up to 8."""
 
     @model_validator(mode="after")
     def _crop_fits_scale(self) -> "DataConfig":

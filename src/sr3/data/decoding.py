@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from torch import Tensor
 
-from sr3.errors import DataError, ImageError
+from sr3.errors import ImageError, UnusableError
 from sr3.images.bands import band_header, is_array, is_tiff, read_array
 
 __all__ = ["Pixels", "decode_image", "decode_pixels", "image_header"]
@@ -30,12 +30,12 @@ class Pixels(NamedTuple):
 
 
 def decode_pixels(data: bytes, name: str) -> Pixels:
-    """Decode an image of any bands and depth; DataError, with the name, when it cannot be."""
+    """Decode an image of any bands and depth; UnusableError, with the name, when it cannot be."""
     if is_array(data) or (is_tiff(data) and _needs_tifffile(data)):
         try:
             bands = read_array(data, name)
         except ImageError as error:
-            raise DataError(str(error)) from error
+            raise UnusableError(str(error)) from error
         if bands.depth == 8:
             return Pixels((bands.values * 255).round().byte(), 1.0)
         return Pixels(bands.values * 255, 255 / 65535 if bands.depth == 16 else 0.0)
@@ -74,7 +74,7 @@ def image_header(data: bytes, name: str) -> tuple[int, int, int]:
 
 
 def decode_image(data: bytes, name: str, *, upright: bool = False) -> Tensor:
-    """Decode an image to uint8 (c, h, w), grey or RGB; DataError, with the name, when it cannot be.
+    """Decode an image to uint8 (c, h, w), grey or RGB; UnusableError, with the name, when it cannot be.
 
     upright: carry out the turn that EXIF names, which data sets made for other programs expect nobody to do.
     """
@@ -85,18 +85,18 @@ def decode_image(data: bytes, name: str, *, upright: bool = False) -> Tensor:
             plain = _plain(turned, name)
             pixels = torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8)
             return pixels.reshape(plain.height, plain.width, -1).permute(2, 0, 1)
-    except DataError:
+    except UnusableError:
         raise
     except Exception as error:
         # Pillow's plugins let damaged data surface as almost any exception.
         detail = " ".join(str(error).split())
-        raise DataError(f"{name}: cannot be decoded ({detail}); remove or replace it") from error
+        raise UnusableError(f"{name}: cannot be decoded ({detail}); remove or replace it") from error
 
 
 def _plain(image: PillowImage.Image, name: str) -> PillowImage.Image:
-    """Turn a decoded image into 8-bit grey or RGB; DataError where that would lose or invent something."""
+    """Turn a decoded image into 8-bit grey or RGB; UnusableError where that would lose or invent something."""
     if image.mode not in ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
-        raise DataError(f"{name}: has pixels of kind {image.mode}, not 8-bit grey or colour; convert or remove it")
+        raise UnusableError(f"{name}: has pixels of kind {image.mode}, not 8-bit grey or colour; convert or remove it")
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
-        raise DataError(f"{name}: is partly transparent, its hidden colours cannot be learnt; flatten or remove it")
+        raise UnusableError(f"{name}: is partly transparent, its hidden colours cannot be learnt; flatten or remove it")
     return image.convert("L" if image.mode in _GREY_MODES else "RGB")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr3.data.sources import NO_LABEL, FolderSource, ShardSource, Source, open_source
+from sr3.data.opening import open_source
+from sr3.data.sources import NO_LABEL, FolderSource, ShardSource, Source
 from sr3.errors import DataError
 
 __all__ = ["LAYOUTS", "Item", "Layout", "read_layout"]

@@ -1,41 +1,44 @@
-"""Where training images come from: a folder of pictures, or tar shards with one member an image (WebDataset).
+"""Training images as a list: a folder of pictures, or tar shards with one member an image (WebDataset).
 
 A source is a list of encoded files with names, read at random, so that every epoch is one full shuffle.
 It knows no pixels.
 """
 
-import glob
 import hashlib
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sr3.errors import DataError
-from sr3.images.files import WRITABLE_SUFFIXES
 
 __all__ = [
-    "LOW_RES",
     "NO_LABEL",
+    "Encoded",
     "FolderSource",
+    "HeldSource",
+    "Member",
     "ShardSource",
     "Source",
+    "Span",
     "SubsetSource",
+    "encoded",
     "fingerprint",
     "narrowed",
-    "open_source",
     "stamp",
 ]
-
-LOW_RES = ".lr."
-"""In the name of a shard's member: the low-resolution version of its neighbour, not an image of its own."""
 
 NO_LABEL = -1
 """Label of an image that has no class."""
 
-SUFFIXES = (*WRITABLE_SUFFIXES, ".npy")
-"""Files that are taken for training images."""
+
+class Encoded(NamedTuple):
+    """An image as its file holds it, with its class, and its low-resolution version where one is given."""
+
+    name: str
+    data: bytes
+    label: int = NO_LABEL
+    low: bytes | None = None
 
 
 class Source(Protocol):
@@ -57,17 +60,29 @@ class Source(Protocol):
         """Give the class of an image, or NO_LABEL."""
         ...
 
+    def read_low(self, index: int) -> bytes | None:
+        """Read the encoded bytes of its low-resolution version, where there is one."""
+        ...
+
+
+def encoded(source: Source, index: int, *, with_low: bool = False) -> Encoded:
+    """Take an image out of a source; its low-resolution version only if asked for."""
+    low = source.read_low(index) if with_low else None
+    return Encoded(source.name(index), source.read(index), source.label(index), low)
+
 
 @dataclass(frozen=True)
 class FolderSource:
     """Pictures below a folder, in the order of their paths.
 
-    A picture's class is the place of its first folder below the root among `classes`, which are in order.
+    A picture's class is the place of its first folder below the root among `classes`, which are in order. lows: the
+    low-resolution versions, in the same order.
     """
 
     paths: Sequence[Path]
     root: Path = Path()
     classes: Sequence[str] = ()
+    lows: Sequence[Path] = ()
 
     def __len__(self) -> int:
         """Count the images."""
@@ -79,15 +94,30 @@ class FolderSource:
 
     def read(self, index: int) -> bytes:
         """Read the file; DataError when it has gone."""
-        try:
-            return self.paths[index].read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.paths[index]}: cannot be read ({error.strerror}); restore it and resume") from error
+        return _read_file(self.paths[index])
 
     def label(self, index: int) -> int:
         """Look the first folder up among the classes."""
         parts = self.paths[index].relative_to(self.root).parts
         return self.classes.index(parts[0]) if len(parts) > 1 else NO_LABEL
+
+    def read_low(self, index: int) -> bytes | None:
+        """Read the low-resolution version, as `read`."""
+        return _read_file(self.lows[index]) if self.lows else None
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore it and resume") from error
+
+
+class Span(NamedTuple):
+    """Bytes inside a shard."""
+
+    offset: int
+    size: int
 
 
 class Member(NamedTuple):
@@ -95,9 +125,9 @@ class Member(NamedTuple):
 
     shard: Path
     name: str
-    offset: int
-    size: int
+    span: Span
     label: int = NO_LABEL
+    low: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -116,20 +146,55 @@ class ShardSource:
 
     def read(self, index: int) -> bytes:
         """Read one member; DataError when the shard has gone or shrunk."""
-        member = self.members[index]
-        try:
-            with member.shard.open("rb") as file:
-                file.seek(member.offset)
-                data = file.read(member.size)
-        except OSError as error:
-            raise DataError(f"{member.shard}: cannot be read ({error.strerror}); restore it and resume") from error
-        if len(data) < member.size:
-            raise DataError(f"{self.name(index)}: the shard has become shorter; restore it and resume")
-        return data
+        return self._span(index, self.members[index].span)
 
     def label(self, index: int) -> int:
         """Give the number in the member's neighbour with the suffix .cls."""
         return self.members[index].label
+
+    def read_low(self, index: int) -> bytes | None:
+        """Read the member's neighbour with .lr. in its name."""
+        low = self.members[index].low
+        return None if low is None else self._span(index, low)
+
+    def _span(self, index: int, span: Span) -> bytes:
+        shard = self.members[index].shard
+        try:
+            with shard.open("rb") as file:
+                file.seek(span.offset)
+                data = file.read(span.size)
+        except OSError as error:
+            raise DataError(f"{shard}: cannot be read ({error.strerror}); restore it and resume") from error
+        if len(data) < span.size:
+            raise DataError(f"{self.name(index)}: the shard has become shorter; restore it and resume")
+        return data
+
+
+@dataclass(frozen=True)
+class HeldSource:
+    """Images in memory."""
+
+    images: Sequence[Encoded]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """Give the name."""
+        return self.images[index].name
+
+    def read(self, index: int) -> bytes:
+        """Give the bytes."""
+        return self.images[index].data
+
+    def label(self, index: int) -> int:
+        """Give the class."""
+        return self.images[index].label
+
+    def read_low(self, index: int) -> bytes | None:
+        """Give the bytes of the low-resolution version."""
+        return self.images[index].low
 
 
 @dataclass(frozen=True)
@@ -155,12 +220,17 @@ class SubsetSource:
         """Give the class in the other source."""
         return self.whole.label(self.indices[index])
 
+    def read_low(self, index: int) -> bytes | None:
+        """Read from the other source."""
+        return self.whole.read_low(self.indices[index])
+
 
 def narrowed(source: Source, indices: Sequence[int]) -> Source:
     """Take some images of a source and forget the others, so that another process can be handed just these."""
     match source:
-        case FolderSource(paths):
-            return replace(source, paths=[paths[index] for index in indices])
+        case FolderSource(paths, lows=lows):
+            kept_lows = [lows[index] for index in indices] if lows else ()
+            return replace(source, paths=[paths[index] for index in indices], lows=kept_lows)
         case ShardSource(members):
             return replace(source, members=[members[index] for index in indices])
         case _:
@@ -173,7 +243,7 @@ def stamp(source: Source, index: int) -> str:
         case FolderSource(paths):
             path, place = paths[index], 0
         case ShardSource(members):
-            path, place = members[index].shard, members[index].offset
+            path, place = members[index].shard, members[index].span.offset
         case _:
             return ""
     try:
@@ -183,67 +253,9 @@ def stamp(source: Source, index: int) -> str:
     return f"{state.st_size} {state.st_mtime_ns} {place}"
 
 
-def open_source(where: str) -> Source:
-    """Open a folder of pictures (searched below), a folder of .tar shards, one shard, or a glob of shards.
-
-    Raises DataError when nothing is there, or when a shard is damaged.
-    """
-    path = Path(where)
-    if path.is_dir():
-        shards = sorted(p for p in path.glob("*.tar") if _is_visible_file(p, path))
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and _is_visible_file(p, path))
-        if shards and files:
-            raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
-        if files:
-            below = {parts[0] for file in files if len(parts := file.relative_to(path).parts) > 1}
-            return FolderSource(files, path, sorted(below))
-    else:
-        shards = sorted(Path(match) for match in glob.glob(where))
-        if not shards:
-            raise DataError(f"{where}: there is no such file or folder")
-    if not shards:
-        raise DataError(f"{where}: no pictures ({', '.join(SUFFIXES)}) and no .tar shards in this folder")
-    members = [member for shard in shards for member in _index(shard)]
-    if not members:
-        raise DataError(f"{where}: the shards hold no pictures ({', '.join(SUFFIXES)})")
-    return ShardSource(members)
-
-
-def _is_visible_file(path: Path, below: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(below).parts)
-
-
 def fingerprint(source: Source) -> str:
     """Tell whether a source still holds the same images in the same order: a hash of their file names."""
     names = hashlib.sha256()
     for index in range(len(source)):
         names.update(Path(source.name(index)).name.encode("utf-8", "surrogateescape") + b"\n")
     return names.hexdigest()[:16]
-
-
-def _index(shard: Path) -> list[Member]:
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            entries = [entry for entry in tar if entry.isfile()]
-            labels = {_key(entry.name): _number(tar, entry) for entry in entries if entry.name.endswith(".cls")}
-        return [
-            Member(shard, entry.name, entry.offset_data, entry.size, labels.get(_key(entry.name), NO_LABEL))
-            for entry in entries
-            if Path(entry.name).suffix.lower() in SUFFIXES and LOW_RES not in entry.name.rpartition("/")[2]
-        ]
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{shard}: not a readable uncompressed tar shard ({error}); check it with `tar tf`") from error
-
-
-def _key(name: str) -> str:
-    """Name a sample as WebDataset does: the path up to the first dot of the file's name."""
-    folder, _, file = name.rpartition("/")
-    return f"{folder}/{file.partition('.')[0]}"
-
-
-def _number(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> int:
-    file = tar.extractfile(entry)
-    text = file.read(32).decode("ascii", "replace").strip() if file else ""
-    if not text.isdecimal():
-        raise DataError(f"{tar.name!s}:{entry.name}: holds {text!r}, not the number of a class; prepare the data again")
-    return int(text)

@@ -33,6 +33,11 @@ def before_training(config: Config) -> Iterator[str]:
             f"inputs spoilt by {config.data.degradation} should not be matched by the result: "
             "set sampling.correct to false"
         )
+    if config.data.degradation == "paired" and config.sampling.correct:
+        yield (
+            "the result is matched to the input as if that were made by bicubic; if your small pictures are not, set "
+            "sampling.correct to false"
+        )
     if config.training.steps < optimizer.warmup:
         yield (
             f"training ends after {config.training.steps} steps, before the {optimizer.warmup} of warm-up; "

@@ -14,9 +14,8 @@ from threading import Event as Flag
 import torch
 
 from sr3.config import Config
-from sr3.data.loader import batches
 from sr3.data.sources import Source
-from sr3.diffusion.noise import mix_seed
+from sr3.data.streams import Stream
 from sr3.errors import DataError
 from sr3.training.advice import before_training, of_validation
 from sr3.training.events import Event, Noted, Saved, Validated
@@ -25,8 +24,6 @@ from sr3.training.run_dir import RunDir
 from sr3.training.session import Session, open_session
 
 __all__ = ["Limits", "train"]
-
-_DATA_STREAM = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Limits:
 
 
 def train(
-    config: Config, source: Source, run: RunDir, *, device: torch.device, limits: Limits | None = None
+    config: Config, supply: Source | Stream, run: RunDir, *, device: torch.device, limits: Limits | None = None
 ) -> Generator[Event]:
     """Train until config.training.steps or the limits; resumes what the run holds.
 
@@ -51,23 +48,18 @@ def train(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
-    session = open_session(config, source, run, processes)
-    seed = mix_seed(training.seed, _DATA_STREAM)
-    feed = batches(
-        session.learning,
-        batch=training.batch,
-        parts=session.learner.parts,
-        seed=seed,
-        first_step=session.state.step,
-    )
+    session = open_session(config, supply, run, processes)
+    feed = session.feed()
     try:
         yield from (Noted(session.state.step, text) for text in before_training(config))
+        yield from _left_out(session)
         if session.owes_validation():
             yield from _validated(session)
         while session.state.step < training.steps:
             if processes.any(limits.stop.is_set() or time.monotonic() - began >= limits.max_seconds):
                 break
             yield session.step(feed)
+            yield from _left_out(session)
             step, ended = session.state.step, session.state.step == training.steps
             validates = ended or step % training.validate_every == 0
             if validates or step % training.save_every == 0:
@@ -85,6 +77,10 @@ def train(
     finally:
         feed.close()
         processes.accelerator.end_training()
+
+
+def _left_out(session: Session) -> Iterator[Event]:
+    yield from (Noted(session.state.step, f"left out: {text}") for text in session.images.tally.untold())
 
 
 def _validated(session: Session) -> Iterator[Event]:

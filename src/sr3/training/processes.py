@@ -52,6 +52,14 @@ class Processes:
         kind = torch.float32 if self.device.type == "mps" else torch.float64
         return self.accelerator.reduce(values.to(self.device, kind), reduction="sum").cpu().double()
 
+    def join(self, here: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Join what each process knows; every one gets all of it."""
+        if self.count == 1:
+            return here
+        from accelerate.utils import gather_object
+
+        return dict(gather_object(list(here.items())))
+
     def any(self, here: bool) -> bool:
         """Tell whether it holds in any process."""
         return here if self.count == 1 else bool(self.total(torch.tensor(float(here))) > 0)

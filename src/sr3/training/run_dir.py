@@ -125,6 +125,6 @@ def _must_stay(config: Config) -> dict[str, object]:
         for part in ("network", "schedule", "denoiser", "data")
         for name, value in tree[part].items()
     }
-    for harmless in ("network.checkpointing", "data.cache_gib"):
+    for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):
         del kept[harmless]
     return kept | {f"training.{name}": tree["training"][name] for name in ("seed", "batch", "validation_images")}

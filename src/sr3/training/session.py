@@ -11,18 +11,20 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from sr3.build import build_denoiser, build_gammas, build_grid, build_network, build_recipe, give_meaning
+from sr3.build import build_denoiser, build_gammas, build_grid, build_network, give_meaning
 from sr3.checkpoint import ModelInfo, read_model, write_model
 from sr3.config import Config
-from sr3.data.dataset import PairDataset, check_headers
-from sr3.data.loader import Batch
-from sr3.data.sources import Source, SubsetSource, fingerprint
-from sr3.errors import ConfigError, DataError, TrainingError
+from sr3.data.loader import Batch, batches
+from sr3.data.pairs import Pairs
+from sr3.data.sources import Source
+from sr3.data.streams import Stream
+from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.training.ema import copy_weights, update_all
 from sr3.training.events import Stepped
+from sr3.training.images import Images, count_workers, find_images
 from sr3.training.optimizer import build_optimizer, learning_rate_at
 from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
@@ -31,26 +33,11 @@ from sr3.training.state import TrainState, gather, last_whole, read_state, whole
 from sr3.training.step import Learner, take_step
 from sr3.training.validation import validate, validate_generator
 
-__all__ = ["Session", "open_session", "split"]
+__all__ = ["Session", "open_session"]
 
 _LOG_EVERY = 100
 _WINDOW = 100
 """Steps over which the loss is averaged for people."""
-
-
-def split(source: Source, config: Config) -> tuple[PairDataset, PairDataset]:
-    """Part a source into training images and held-out images, evenly spread over it."""
-    count = config.training.validation_images
-    if len(source) < 2 * count:
-        raise DataError(
-            f"{len(source)} images are too few to hold out {count} for validation; "
-            "add images or lower training.validation_images"
-        )
-    held = [round((k + 0.5) * len(source) / count) for k in range(count)]
-    kept = sorted(set(range(len(source))).difference(held))
-    recipe = build_recipe(config.data, classes=config.network.classes)
-    unkept = recipe._replace(cache_gib=0.0)
-    return PairDataset(SubsetSource(source, kept), recipe), PairDataset(SubsetSource(source, held), unkept)
 
 
 @dataclass
@@ -61,8 +48,8 @@ class Session:
     run: RunDir
     learner: Learner
     state: TrainState
-    learning: PairDataset
-    held_out: PairDataset
+    images: Images
+    learning: Pairs
     figures: dict[str, float]
     saved: int
     speed: Speed
@@ -73,6 +60,17 @@ class Session:
     def processes(self) -> Processes:
         """This process among the others."""
         return self.learner.processes
+
+    def feed(self) -> Generator[list[Batch]]:
+        """Make the batches from here on."""
+        return batches(
+            self.learning,
+            batch=self.config.training.batch,
+            parts=self.learner.parts,
+            seed=self.images.seed,
+            first_step=self.state.step,
+            workers=count_workers(self.config, self.processes.device),
+        )
 
     def step(self, feed: Generator[list[Batch]]) -> Stepped:
         """Take a step on the next batch and keep its figures for the log."""
@@ -100,7 +98,9 @@ class Session:
         loss, speed = sum(s.loss for s in self.recent) / count, sum(s.images_per_second for s in self.recent) / count
         figures = {"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed}
         bands = {f"loss_band_{band}": value for band, value in enumerate(last.smooth[1:]) if not math.isnan(value)}
-        self._note({**figures, **bands, "share_of_peak": last.share_of_peak, "memory": last.memory})
+        left_out = self.processes.total(torch.tensor(float(len(self.images.tally))))
+        more = {"share_of_peak": last.share_of_peak, "memory": last.memory, "left_out": int(left_out)}
+        self._note({**figures, **bands, **more})
         self.recent.clear()
 
     def _note(self, figures: dict[str, float]) -> None:
@@ -150,10 +150,10 @@ class Session:
         if self.config.network.condition == "none":
             generator = PictureGenerator(self.info(), denoiser, device, dtype)
             gammas = self.learner.gammas
-            return validate_generator(generator, self.held_out, self.config, gammas=gammas, sheet=sheet)
+            return validate_generator(generator, self.images.held_out, self.config, gammas=gammas, sheet=sheet)
         upscaler = Upscaler(self.info(), denoiser, device, dtype)
         samples = 2 if self.config.training.ema_others else 1
-        return validate(upscaler, self.held_out, self.config.sampling, sheet=sheet, samples=samples)
+        return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples)
 
     def info(self) -> ModelInfo:
         """Describe the model so far."""
@@ -163,7 +163,7 @@ class Session:
             step=self.state.step,
             config=self.config,
             results=self.figures,
-            data=f"{len(self.learning)} images, {len(self.held_out)} more held out",
+            data=f"{self.images.described}, {len(self.images.held_out)} images held out",
         )
 
     def save(self) -> None:
@@ -177,6 +177,7 @@ class Session:
                 f"step {self.state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume "
                 f"from the last checkpoint in {self.run.checkpoints}"
             )
+        self.state.cursors = self.processes.join(self.learning.cursors(self.state.step))
         written = gather(self.state, keep=self.processes.is_first)
         if self.processes.is_first:
             write_state(self.run.checkpoints, written, keep=self.config.training.keep_checkpoints)
@@ -210,15 +211,15 @@ def _smooth(window: Iterable[Stepped]) -> tuple[float, ...]:
     return (sum(totals) / sum(counts), *bands)
 
 
-def open_session(config: Config, source: Source, run: RunDir, processes: Processes) -> Session:
-    """Split the images, build or read the state; refuses settings that could not be sampled from."""
+def open_session(config: Config, supply: Source | Stream, run: RunDir, processes: Processes) -> Session:
+    """Part the images, build or read the state; refuses settings that could not be sampled from."""
     build_grid(config.sampling)
     _check_precision(config.training.precision, processes.device)
-    check_headers(source, build_recipe(config.data, classes=config.network.classes))
-    learning, held_out = split(source, config)
+    images = find_images(supply, config)
+    channels = images.held_out.image_channels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        denoiser = build_denoiser(config, image_channels=learning.image_channels).to(processes.device).train()
+        denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
     network = denoiser.network
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
@@ -227,7 +228,7 @@ def open_session(config: Config, source: Source, run: RunDir, processes: Process
     decays = (config.training.ema_decay, *config.training.ema_others)
     scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
     averages = {decay: copy_weights(bare) for decay in decays}
-    state = TrainState(0, fingerprint(source), bare, averages, optimizer.optimizer, scaler)
+    state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
     figures: dict[str, float] = {}
     found = _last_state(run)
     if found is not None:
@@ -240,8 +241,9 @@ def open_session(config: Config, source: Source, run: RunDir, processes: Process
     learner = Learner(config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler)
     if config.training.track != "none":
         processes.accelerator.init_trackers(run.path.name)
-    speed = open_speed(config, processes, learning)
-    return Session(config, run, learner, state, learning, held_out, figures, saved=state.step, speed=speed)
+    speed = open_speed(config, processes, images.held_out)
+    learning = images.open(range(learner.parts[0].start, learner.parts[-1].stop), state.cursors)
+    return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
 
 
 def _last_state(run: RunDir) -> Path | None:

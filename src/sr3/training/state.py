@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _CHECKSUM = ".sha256"
 
 @dataclass
 class TrainState:
-    """Steps taken, fingerprint of the images, network, moving averages, optimiser, scale of the loss.
+    """Steps taken, fingerprint of the images, network, moving averages, optimiser, loss scale, place in a stream.
 
     The tensors may be sharded among processes. The first average is the one that is shown and kept as the model.
     """
@@ -36,6 +36,7 @@ class TrainState:
     averages: Averages
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    cursors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def gather(state: TrainState, *, keep: bool = True) -> Written:
         "updates": _updates(state),
         "images": state.images,
         "scaler": state.scaler.state_dict(),
+        "cursors": state.cursors,
     }
     return Written(tensors, description)
 
@@ -148,6 +150,7 @@ def read_state(path: Path, state: TrainState) -> None:
                 _fill(tensor, tensors[f"{source}.{name}"])
         state.step = int(description["step"])
         state.scaler.load_state_dict(description.get("scaler", {}))
+        state.cursors = description.get("cursors", {}) if description.get("images") == state.images else {}
         if updates := int(description.get("updates", state.step)):
             _fill_moments(state, tensors, updates)
     except (KeyError, RuntimeError) as error:

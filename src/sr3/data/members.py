@@ -1,0 +1,46 @@
+"""The names inside a shard, as WebDataset has them: what belongs together, and what each member is."""
+
+from pathlib import PurePosixPath
+
+from sr3.data.sources import NO_LABEL
+from sr3.errors import DataError
+from sr3.images.files import WRITABLE_SUFFIXES
+
+__all__ = ["LOW_RES", "SUFFIXES", "class_number", "is_class", "is_low", "is_picture", "key_of"]
+
+LOW_RES = ".lr."
+"""In the name of a shard's member: the low-resolution version of its neighbour, not an image of its own."""
+
+SUFFIXES = (*WRITABLE_SUFFIXES, ".npy")
+"""Files that are taken for training images."""
+
+
+def key_of(name: str) -> str:
+    """Name a sample: the path up to the first dot of the file's name."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{file.partition('.')[0]}"
+
+
+def is_low(name: str) -> bool:
+    """Tell whether a member is the low-resolution version of another."""
+    return LOW_RES in name.rpartition("/")[2] and is_picture(name)
+
+
+def is_picture(name: str) -> bool:
+    """Tell whether a member is a picture of either kind."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def is_class(name: str) -> bool:
+    """Tell whether a member holds the number of a class."""
+    return name.endswith(".cls")
+
+
+def class_number(data: bytes | None, name: str) -> int:
+    """Read the number of a class; no data, no label. Raises DataError when it is none."""
+    if data is None:
+        return NO_LABEL
+    text = data[:32].decode("ascii", "replace").strip()
+    if not text.isdecimal():
+        raise DataError(f"{name}: holds {text!r}, not the number of a class; prepare the data again")
+    return int(text)

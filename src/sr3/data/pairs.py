@@ -1,0 +1,287 @@
+"""Training pairs: a high-resolution picture y0 and its condition x, made on the fly.
+
+The low-resolution image is antialiased bicubic, rounded to 8 bits like the files people have, of the whole image;
+x is its bicubic enlargement. Crops are cut from both at the same place, away from border effects.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sr3.data.decoding import Pixels, decode_pixels
+from sr3.data.sources import NO_LABEL, Encoded
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import UnusableError
+from sr3.images.degrade import RANDOM, Degradation, blur_reach, degrade, gaussian_blur
+from sr3.images.resize import upsample
+
+__all__ = ["Augmentation", "Pair", "PairMaker", "PairRecipe", "Pairs", "Place", "Prepared", "augment", "misfit"]
+
+Augmentation = Literal["none", "flip", "dihedral"]
+
+_DEGRADATION_STREAM = 5
+
+_MARGIN = 4
+"""Low-resolution pixels kept around a crop while enlarging, more than bicubic reaches."""
+
+
+class PairRecipe(NamedTuple):
+    """How a pair is made: settings of `sr3.config.DataConfig`, in its units; of `paired`, the small image is given."""
+
+    scale: int
+    crop: int
+    augment: Augmentation
+    cache_gib: float
+    blur: float = 0.0
+    condition_gamma: float = 1.0
+    classes: int = 0
+    degradation: Degradation | Literal["paired"] = "bicubic"
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the low-resolution image is drawn anew for every pair."""
+        return self.degradation in RANDOM
+
+
+class Pair(NamedTuple):
+    """A picture and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image.
+
+    level: share of signal left in the condition, 1 when clean. label: class of the picture, if classes are asked for.
+    For a scale of 1 condition and low-resolution image have no channels.
+    """
+
+    y0: Tensor
+    x: Tensor
+    low_res: Tensor
+    level: float = 1.0
+    label: int = NO_LABEL
+
+
+class Prepared(NamedTuple):
+    """A decoded image and its low-resolution version, of the same levels, both cut to fit the scale; its class.
+
+    Of a low-resolution version that is drawn anew for every pair, only the size is used.
+    """
+
+    high: Pixels
+    low: Tensor
+    label: int = NO_LABEL
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it holds; a low-resolution image that is a view of the other holds none."""
+        high, low = self.high.values, self.low
+        own = low.untyped_storage().data_ptr() != high.untyped_storage().data_ptr()
+        return high.nbytes + (low.nbytes if own else 0)
+
+
+class Place(NamedTuple):
+    """A place in the whole batch of a step."""
+
+    step: int
+    number: int
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Draw what is random about the pair in this place."""
+        return torch.Generator().manual_seed(mix_seed(seed, self.step, self.number))
+
+
+class Pairs(Protocol):
+    """Where the pairs of a training come from."""
+
+    @property
+    def image_channels(self) -> int:
+        """Bands of every image."""
+        ...
+
+    @property
+    def described(self) -> str:
+        """Say how much there is."""
+        ...
+
+    def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:
+        """Make the pairs of some places, with names; a stream must be asked for one step after the other."""
+        ...
+
+    def cursors(self, step: int) -> dict[str, list[int]]:
+        """Tell where a stream is when a step begins."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class PairMaker:
+    """Makes pairs from encoded images of one kind.
+
+    image_channels: of every image.
+    """
+
+    def __init__(self, recipe: PairRecipe, image_channels: int) -> None:
+        """Keep the recipe."""
+        self.recipe, self.image_channels = recipe, image_channels
+
+    def prepare(self, image: Encoded) -> Prepared:
+        """Decode an image; UnusableError when it is damaged, of another kind than the first, or too small."""
+        (high, step), scale = self._decode(image), self.recipe.scale
+        high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
+        if self.recipe.degradation == "paired":
+            low = self._given(image, high)
+        else:
+            low = high[:, ::scale, ::scale] if self.recipe.drawn else self._reduced(Pixels(high, step))
+        return Prepared(Pixels(high, step), low, self._label(image))
+
+    def pair(self, image: Prepared, generator: torch.Generator) -> Pair:
+        """Make a pair of a random crop, turned or mirrored at random."""
+        (high, step), low, label = image
+        scale = self.recipe.scale
+        turn = int(torch.randint(0, 8, (), generator=generator))
+        top, left, height, width = self._place(low, generator)
+        y0 = _unit(high[:, top * scale : (top + height) * scale, left * scale : (left + width) * scale])
+        if scale == 1:
+            y0 = augment(y0, turn, self.recipe.augment).contiguous()
+            return Pair(y0, y0[:0], y0[:0], label=label)
+        margin = _MARGIN + blur_reach(self.recipe.blur)
+        up, back = max(0, top - margin), max(0, left - margin)
+        part = low[:, up : top + height + margin, back : left + width + margin]
+        if self.recipe.drawn:
+            rows = slice(up * scale, (top + height + margin) * scale)
+            columns = slice(back * scale, (left + width + margin) * scale)
+            part = self._reduced(Pixels(high[:, rows, columns], step), generator)
+        low_res = part[:, top - up : top - up + height, left - back : left - back + width]
+        seen, level = self._spoil(_unit(part), generator)
+        x = upsample(seen, scale)
+        row, column = (top - up) * scale, (left - back) * scale
+        x = x[:, row : row + height * scale, column : column + width * scale]
+        turned = (augment(image, turn, self.recipe.augment).contiguous() for image in (y0, x, _unit(low_res)))
+        return Pair(*turned, level=level, label=label)
+
+    def centre(self, image: Encoded, side: int, *, seed: int) -> Pair:
+        """Make the pair of the middle of an image, at most side pixels, as if it were all of it.
+
+        seed: of what is random about making the image small.
+        """
+        (high, step), scale, label = self._decode(image), self.recipe.scale, self._label(image)
+        height, width = (min(length, side) // scale * scale for length in high.shape[1:])
+        top, left = (high.shape[1] - height) // 2, (high.shape[2] - width) // 2
+        if self.recipe.degradation == "paired":
+            top, left = top // scale, left // scale
+            given = self._given(image, high)
+            low = _unit(given[:, top : top + height // scale, left : left + width // scale])
+            top, left = top * scale, left * scale
+            high = high[:, top : top + height, left : left + width]
+        else:
+            high = high[:, top : top + height, left : left + width]
+            low = _unit(self._reduced(Pixels(high, step), torch.Generator().manual_seed(seed)))
+        y0 = _unit(high)
+        if scale == 1:
+            return Pair(y0, y0[:0], y0[:0], label=label)
+        return Pair(y0, upsample(low, scale), low, label=label)
+
+    def _place(self, low: Tensor, generator: torch.Generator) -> tuple[int, int, int, int]:
+        """Choose top, left, height and width of the part that is used, in pixels of the low-resolution image."""
+        height, width = low.shape[1:]
+        if self.recipe.crop == 0:
+            return 0, 0, height, width
+        cells = self.recipe.crop // self.recipe.scale
+        top, left = (int(torch.randint(0, side - cells + 1, (), generator=generator)) for side in (height, width))
+        return top, left, cells, cells
+
+    def _spoil(self, low_res: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+        """Blur the condition and add noise to it, as much as chance says; return it with its level."""
+        level = 1.0
+        if self.recipe.blur > 0:
+            low_res = gaussian_blur(low_res, self.recipe.blur * float(torch.rand((), generator=generator)))
+        if self.recipe.condition_gamma < 1:
+            share = float(torch.rand((), generator=generator, dtype=torch.float64))
+            level = self.recipe.condition_gamma + share * (1 - self.recipe.condition_gamma)
+            noise = torch.randn(low_res.shape, generator=generator)
+            low_res = level**0.5 * low_res + (1 - level) ** 0.5 * noise
+        return low_res, level
+
+    def _label(self, image: Encoded) -> int:
+        """Ask for the class of an image; UnusableError when it has none or one that the model does not know."""
+        if not self.recipe.classes:
+            return NO_LABEL
+        if image.label == NO_LABEL:
+            raise UnusableError(f"{image.name}: has no class; give a folder a class, or shards with .cls members")
+        if not 0 <= image.label < self.recipe.classes:
+            raise UnusableError(
+                f"{image.name}: is of class {image.label}, but network.classes is {self.recipe.classes}; "
+                "set it to the number of classes of the data"
+            )
+        return image.label
+
+    def _reduced(self, image: Pixels, generator: torch.Generator | None = None) -> Tensor:
+        """Make the low-resolution image, of the same levels; what is random about it has a stream of its own."""
+        how = self.recipe.degradation
+        if self.recipe.scale == 1 or how == "paired":
+            return image.values
+        drawn = torch.Generator() if generator is None else generator
+        own = torch.Generator().manual_seed(mix_seed(drawn.initial_seed(), _DEGRADATION_STREAM))
+        low = degrade(image.values, self.recipe.scale, how, own)
+        low = ((low / image.step).round() * image.step if image.step else low).clamp(0, 255)
+        return low.byte() if image.step == 1 else low
+
+    def _given(self, image: Encoded, high: Tensor) -> Tensor:
+        """Decode the low-resolution image that comes with another; UnusableError when the two do not fit."""
+        if image.low is None:
+            raise UnusableError(
+                f"{image.name}: has no low-resolution version; give a folder of them by --low-res, or shards with "
+                ".lr. members, or choose another data.degradation"
+            )
+        low, scale = decode_pixels(image.low, f"the low-resolution version of {image.name}").values, self.recipe.scale
+        wanted = (high.shape[0], high.shape[1] // scale, high.shape[2] // scale)
+        if tuple(low.shape) != wanted:
+            raise UnusableError(
+                f"{image.name}: its low-resolution version is {low.shape[2]}x{low.shape[1]} with {low.shape[0]} "
+                f"channels, not {wanted[2]}x{wanted[1]} with {wanted[0]}; check data.scale, or remove both"
+            )
+        return low
+
+    def _decode(self, image: Encoded) -> Pixels:
+        found = decode_pixels(image.data, image.name)
+        if found.values.shape[0] != self.image_channels:
+            raise UnusableError(
+                f"{image.name}: has {found.values.shape[0]} channels, the first image {self.image_channels}; "
+                "use one kind of image"
+            )
+        complaint = misfit(found.values.shape[2], found.values.shape[1], self.recipe)
+        if complaint:
+            raise UnusableError(f"{image.name}: {complaint}")
+        return found
+
+
+def misfit(width: int, height: int, recipe: PairRecipe) -> str:
+    """Say why an image of a size cannot be used, or nothing."""
+    side = recipe.crop
+    if recipe.scale == 1 and (width, height) != (side, side):
+        return (
+            f"is {width}x{height}, but a generator of side {side} learns whole pictures of {side}x{side}; make them by "
+            f"sr3 prepare folder SRC OUT --size {side} --scale 1"
+        )
+    least = max(side, recipe.scale)
+    if min(width, height) < least:
+        return f"is {width}x{height}, but a side needs {least} pixels; remove it or set data.crop lower"
+    return ""
+
+
+def augment(image: Tensor, turn: int, kind: Augmentation) -> Tensor:
+    """Apply one of the eight symmetries of a square to (c, h, w): `flip` uses only left and right."""
+    if kind == "none":
+        return image
+    if turn & 1:
+        image = image.flip(-1)
+    if kind == "flip":
+        return image
+    if turn & 2:
+        image = image.flip(-2)
+    return image.transpose(-1, -2) if turn & 4 else image
+
+
+def _unit(image: Tensor) -> Tensor:
+    return image.float() / 127.5 - 1

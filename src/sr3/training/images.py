@@ -1,0 +1,97 @@
+"""The images of a training: which are learnt from, which are held out, and which are left out."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from sr3.build import build_recipe
+from sr3.config import Config
+from sr3.data.dataset import PairDataset, leave_out
+from sr3.data.pairs import PairMaker, Pairs
+from sr3.data.sources import Source, SubsetSource, fingerprint
+from sr3.data.stream_pairs import PairStream, hold_out
+from sr3.data.streams import Stream
+from sr3.data.tally import Tally
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import DataError
+
+__all__ = ["DATA_STREAM", "Images", "count_workers", "find_images"]
+
+DATA_STREAM = 2
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images held out, and those to learn from: a dataset, or a stream with how many of each shard are held out."""
+
+    config: Config
+    held_out: PairDataset
+    learning: PairDataset | Stream
+    tally: Tally
+    fingerprint: str
+    held: Sequence[int] = ()
+
+    @property
+    def seed(self) -> int:
+        """Seed of the order, the crops and the turns."""
+        return mix_seed(self.config.training.seed, DATA_STREAM)
+
+    @property
+    def described(self) -> str:
+        """Say how much there is to learn from."""
+        learning = self.learning
+        return learning.described if isinstance(learning, PairDataset) else f"{len(learning.shards)} shards"
+
+    def open(self, places: range, at: Mapping[str, Sequence[int]]) -> Pairs:
+        """Open what is learnt from, for the places of a process in the whole batch; at: where a stream goes on."""
+        if isinstance(self.learning, PairDataset):
+            return self.learning
+        return PairStream(
+            self.learning,
+            PairMaker(
+                build_recipe(self.config.data, classes=self.config.network.classes), self.held_out.image_channels
+            ),
+            self.tally,
+            batch=self.config.training.batch,
+            places=places,
+            seed=self.seed,
+            block=self.config.data.shuffle,
+            held=self.held,
+            at=at,
+        )
+
+
+def find_images(supply: Source | Stream, config: Config) -> Images:
+    """Part images into those to learn from and those held out: of a source evenly spread, of a stream the first.
+
+    Raises DataError when they are too few, or too many of them cannot be used.
+    """
+    count, recipe = config.training.validation_images, build_recipe(config.data, classes=config.network.classes)
+    tally, unkept = Tally(config.data.max_unusable), recipe._replace(cache_gib=0.0)
+    if isinstance(supply, Stream):
+        held_out, held = hold_out(supply, count, tally)
+        names = hashlib.sha256("\n".join(supply.shards).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return Images(config, PairDataset(held_out, unkept, tally), supply, tally, names, held)
+    source = leave_out(supply, recipe, tally)
+    if len(source) < 2 * count:
+        raise DataError(
+            f"{len(source)} images are too few to hold out {count} for validation; "
+            "add images or lower training.validation_images"
+        )
+    taken = [round((k + 0.5) * len(source) / count) for k in range(count)]
+    kept = sorted(set(range(len(source))).difference(taken))
+    held_out = PairDataset(SubsetSource(source, taken), unkept, tally)
+    learning = PairDataset(SubsetSource(source, kept), recipe, tally)
+    return Images(config, held_out, learning, tally, fingerprint(supply))
+
+
+def count_workers(config: Config, device: torch.device) -> int:
+    """Choose the number of threads that decode: on a processor that also trains one is enough."""
+    if config.data.workers:
+        return config.data.workers
+    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by the launchers of several processes
+    return 1 if device.type == "cpu" else max(1, min(_MOST_WORKERS, (os.cpu_count() or 1) // neighbours))
