@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pictures import GENERATOR, Pictures, smooth
+from shard_files import shards
 from sr3.build import build_denoiser
 from sr3.checkpoint import read_model
 from sr3.config import Config, SearchedGrid, apply_settings
@@ -90,6 +91,28 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_run_on_a_stream_is_resumed_in_the_middle_of_an_epoch(tmp_path):
+    stream = shards(tmp_path, [5, 4, 6], damaged=("1-2",), side=64)
+    config = tiny("training.validate_every=100", "data.stream=true", "data.shuffle=4")
+    run_to_end(tmp_path / "whole", config, stream)
+    with closing(train(config, stream, open_run(tmp_path / "parts", config), device=CPU)) as events:
+        for event in events:
+            if isinstance(event, Stepped) and event.step == 3:
+                break
+    run_to_end(tmp_path / "parts", config, stream)
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_unusable_images_are_named_and_counted_in_the_log(tmp_path):
+    stream = shards(tmp_path, [9, 9], damaged=("0-3", "1-2"), side=64)
+    config = tiny("training.steps=12", "training.validate_every=100", "data.shuffle=4")
+    noted = [event.text for event in run_to_end(tmp_path / "run", config, stream) if isinstance(event, Noted)]
+    assert sorted(text.split(":")[2] for text in noted if text.startswith("left out")) == ["0-3.png", "1-2.png"]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["left_out"] for line in lines if "loss" in line][-1] == 2
 
 
 def test_dropout_too_follows_from_seed_and_step(tmp_path):

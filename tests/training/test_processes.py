@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from pictures import smooth
+from shard_files import shards
 from sr3.training.state import checkpoints, last_whole
 
 TESTS = Path(__file__).parents[1]
@@ -33,10 +34,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
 
 
-def drive(out: Path, *settings: str, processes: int = 1) -> list[float]:
+def drive(out: Path, *settings: str, processes: int = 1, data: str = "pictures") -> list[float]:
     out.mkdir()
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), str(TESTS / "training" / "drive.py"), str(out)]
+    command = [
+        sys.executable,
+        *(launcher if processes > 1 else []),
+        str(TESTS / "training" / "drive.py"),
+        str(out),
+        data,
+    ]
     done = subprocess.run(
         [*command, *SETTINGS, *settings], env=environment(), capture_output=True, text=True, timeout=300
     )
@@ -62,6 +69,16 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
     one, two = tensors(tmp_path / "alone" / "run"), tensors(tmp_path / "together" / "run")
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_shards_of_a_stream(tmp_path):
+    data = shards(tmp_path, [5, 4, 6, 5], damaged=("2-3",), side=32)
+    settings = ["training.steps=12", "training.validation_images=2", "data.shuffle=6"]
+    alone = drive(tmp_path / "alone", *settings, data=str(tmp_path))
+    together = drive(tmp_path / "together", *settings, processes=2, data=str(tmp_path))
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
+    assert len(data.shards) == 4
 
 
 def photos(folder: Path) -> Path:

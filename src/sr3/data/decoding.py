@@ -89,7 +89,7 @@ def decode_image(data: bytes, name: str, *, upright: bool = False) -> Tensor:
         raise
     except Exception as error:
         # Pillow's plugins let damaged data surface as almost any exception.
-        detail = " ".join(str(error).split())
+        detail = " ".join(str(error).split()).partition(" <_io")[0]
         raise UnusableError(f"{name}: cannot be decoded ({detail}); remove or replace it") from error
 
 

@@ -87,7 +87,7 @@ def _samples(where: str) -> Iterator[Encoded | Broken]:
                 key, files = key_of(entry.name), {}
             content = tar.extractfile(entry)
             files[entry.name] = content.read() if content else b""
-    yield from _sample(where, files)
+        yield from _sample(where, files)
 
 
 def _sample(where: str, files: dict[str, bytes]) -> Iterator[Encoded | Broken]:
@@ -132,12 +132,15 @@ def _pipe(command: str) -> Generator[IO[bytes]]:
         output = cast(IO[bytes], process.stdout)
         try:
             yield output
-            read_to_end = not output.read(1)
+        except (tarfile.TarError, EOFError) as error:  # of a command that failed, its failure says more
+            output.close()
+            if process.wait() not in (0, -13, 141):  # not ended by our closing the pipe
+                raise OSError(f"the command ended with {process.returncode}") from error
+            raise
         except BaseException:
             process.kill()
             raise
-        if not read_to_end:  # only the zeros after the last member
-            while output.read(1 << 16):
-                pass
+        while output.read(1 << 16):  # the zeros after the last member
+            pass
     if process.returncode:
         raise OSError(f"the command ended with {process.returncode}")
