@@ -143,7 +143,7 @@ def _complaints(source: Source, recipe: PairRecipe, count: int) -> Iterator[tupl
             width, height, found = image_header(source.read(index), name)
             low = image_header(_low(source, index), name)[:2] if recipe.degradation == "paired" else None
         except Exception as error:  # as in decode_image
-            yield index, f"{name} cannot be read ({' '.join(str(error).split())})"
+            yield index, f"{name} cannot be read ({' '.join(str(error).split()).partition(' <_io')[0]})"
             continue
         channels = channels or found
         complaint = misfit(width, height, recipe)

@@ -35,7 +35,8 @@ class Tally:
             if self.limit == 0:
                 raise DataError(f"{error}; or leave it out: --set data.max_unusable=1 or more")
             raise DataError(
-                f"{count} images cannot be used, more than data.max_unusable ({self.limit}): {'; '.join(shown)}; …"
+                f"{count} images cannot be used, more than data.max_unusable ({self.limit}): {'; '.join(shown)}"
+                f"{'; …' if count > _SHOWN else ''}"
             )
 
     def untold(self) -> list[str]:

@@ -51,7 +51,8 @@ def train(
     session = open_session(config, supply, run, processes)
     feed = session.feed()
     try:
-        yield from (Noted(session.state.step, text) for text in before_training(config))
+        if processes.is_first:
+            yield from (Noted(session.state.step, text) for text in before_training(config))
         yield from _left_out(session)
         if session.owes_validation():
             yield from _validated(session)
@@ -70,6 +71,8 @@ def train(
         if session.saved < session.state.step:
             session.save()
             yield Saved(session.state.step)
+        if count := len(session.images.tally):
+            yield Noted(session.state.step, f"{count} images were left out; they are named above")
     except (GeneratorExit, DataError):  # the state is whole; after any other exception it may not be
         if processes.count == 1:
             session.save()
