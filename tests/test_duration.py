@@ -20,7 +20,8 @@ def test_anything_else_is_refused_with_an_example(text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(45, "45 s"), (720, "12 min"), (11_100, "3 h 05 min"), (3599, "1 h 00 min")]
+    ("seconds", "text"),
+    [(45, "45 s"), (720, "12 min"), (11_100, "3 h 05 min"), (3599, "1 h 00 min"), (1_061_000, "12.3 days")],
 )
 def test_a_length_is_written_as_people_say_it(seconds, text):
     assert format_duration(seconds) == text

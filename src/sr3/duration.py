@@ -17,8 +17,10 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds as 45 s, 12 min or 3 h 05 min."""
+    """Write seconds as 45 s, 12 min, 3 h 05 min or, from three days on, 12.3 days."""
     if seconds < 60:
         return f"{seconds:.0f} s"
+    if seconds >= 3 * _UNITS["d"]:
+        return f"{seconds / _UNITS['d']:,.1f} days"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

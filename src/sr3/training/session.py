@@ -241,7 +241,9 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     learner = Learner(config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler)
     if config.training.track != "none":
         own = {"wandb": {"dir": str(run.path), "name": run.path.name}}
-        processes.accelerator.init_trackers("sr3" if config.training.track == "wandb" else run.path.name, init_kwargs=own)
+        processes.accelerator.init_trackers(
+            "sr3" if config.training.track == "wandb" else run.path.name, init_kwargs=own
+        )
     speed = open_speed(config, processes, images.held_out)
     learning = images.open(range(learner.parts[0].start, learner.parts[-1].stop), state.cursors)
     return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
