@@ -126,6 +126,29 @@ def test_dropout_too_follows_from_seed_and_step(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_compiled_network_learns_the_same(tmp_path, monkeypatch):
+    compiled: list[torch.nn.Module] = []
+
+    class Compiled(torch.nn.Module):  # as torch.compile's: another module around the network
+        def __init__(self, network):
+            super().__init__()
+            self.inner = network
+            compiled.append(network)
+
+        def forward(self, *arguments):
+            return self.inner(*arguments)
+
+        def __getattr__(self, name):
+            return getattr(super().__getattr__("inner"), name) if name != "inner" else super().__getattr__(name)
+
+    run_to_end(tmp_path / "plain", tiny("training.steps=2"))
+    monkeypatch.setattr("torch.compile", Compiled)
+    run_to_end(tmp_path / "compiled", tiny("training.steps=2", "training.compile=true"))
+    assert len(compiled) == 1
+    plain, after = state_of(tmp_path / "plain"), state_of(tmp_path / "compiled")
+    assert all(torch.equal(plain[name], after[name]) for name in plain)
+
+
 def test_figures_survive_a_resume(tmp_path):
     run_to_end(tmp_path / "run", tiny("training.validate_every=3"))
     before = read_model(tmp_path / "run" / "model.safetensors").info.results

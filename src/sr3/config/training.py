@@ -82,6 +82,8 @@ class TrainingConfig(Settings):
     """Parts a batch is cut into in each process, one after the other: less memory, the same step."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of the network's arithmetic; weights and EMA stay float32. float16 is for cuda."""
+    compile: bool = False
+    """Compile the network (torch.compile): minutes at the start of every sitting, then somewhat faster."""
     keep: Literal["last", "best-psnr"] = "last"
     """Which model the run leaves: the last (SR3), or that of the highest held-out PSNR (the regression baseline)."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9999

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
+from sr3.networks.unet import UNet
 from sr3.training.ema import copy_weights, update_all
 from sr3.training.events import Stepped
 from sr3.training.images import Images, count_workers, find_images
@@ -76,7 +78,13 @@ class Session:
         """Take a step on the next batch and keep its figures for the log."""
         began, training = perf_counter(), self.config.training
         rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
-        figures = take_step(self.learner, next(feed), step=self.state.step, rate=rate)
+        try:
+            figures = take_step(self.learner, next(feed), step=self.state.step, rate=rate)
+        except Exception as error:
+            if training.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                detail = " ".join(str(error).split())[:200]
+                raise TrainingError(f"torch.compile failed ({detail}); set training.compile to false") from error
+            raise
         update_all(self.state.averages, dict(self.state.network.named_parameters()), self.state.step)
         self.state.step += 1
         speed = training.batch / (perf_counter() - began)
@@ -223,7 +231,7 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     network = denoiser.network
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
-    denoiser.network = shared
+    denoiser.network = cast(UNet, torch.compile(shared)) if config.training.compile else shared
     bare = processes.accelerator.unwrap_model(shared)
     decays = (config.training.ema_decay, *config.training.ema_others)
     scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
