@@ -6,7 +6,8 @@
     ├── CheckpointError    a weights file that is missing, damaged, foreign or too new
     ├── ImageError         a picture that cannot be read, written or held
     ├── DataError          training images that are missing or unusable
-    └── TrainingError      a run that cannot start or go on
+    ├── TrainingError      a run that cannot start or go on
+    └── StudyError         a human study that cannot be held or reported
 
 The file knows no other module and loads nothing.
 """
@@ -18,6 +19,7 @@ __all__ = [
     "GridError",
     "ImageError",
     "Sr3Error",
+    "StudyError",
     "TrainingError",
 ]
 
@@ -48,3 +50,7 @@ class DataError(Sr3Error):
 
 class TrainingError(Sr3Error):
     """A run that cannot start or go on."""
+
+
+class StudyError(Sr3Error):
+    """A human study that cannot be held or reported."""
