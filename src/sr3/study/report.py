@@ -148,7 +148,7 @@ def _summary(config: StudyConfig, found: Figures, tables: dict[str, list[dict[st
             "median": found.exposure_median if found.counted else None,
             "farthest": found.exposure_worst if found.counted else None,
         },
-        **{name.removesuffix(".csv"): rows for name, rows in tables.items() if name != "answers.csv"},
+        **{f"by_{name[:-5]}": rows for name, rows in tables.items() if name != "answers.csv"},
     }
 
 

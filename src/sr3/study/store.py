@@ -266,7 +266,8 @@ def _agree(connection: sqlite3.Connection, path: Path, settings: Mapping[str, An
         now = json.loads(text)
         if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
             raise StudyError(
-                f"{path}: holds answers to another {', '.join(changed)}; undo the change or name another database"
+                f"{path}: holds answers given under other settings ({', '.join(changed)}); undo the change, or name "
+                "another file in database"
             )
     connection.execute("INSERT OR REPLACE INTO study VALUES (1, ?)", (text,))
 

@@ -130,7 +130,7 @@ function prepare(state) {
   const { pair, done, total, question } = state;
   byId("question").textContent = question;
   byId("count").textContent = `${done + 1} of ${total}`;
-  Object.assign(byId("bar"), { max: total, value: done });
+  Object.assign(byId("bar"), { max: total, value: done + 1 });
   const plates = byId("plates");
   plates.className = pair.middle ? "three" : "";
   plates.style.setProperty("--w", pair.width);
