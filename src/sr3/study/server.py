@@ -72,7 +72,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM."""
-        config = uvicorn.Config(self.app, log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(self.app, log_level="warning", access_log=False, server_header=False, lifespan="off")
         uvicorn.Server(config).run(sockets=[self.listener])
 
 
