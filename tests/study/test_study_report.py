@@ -51,7 +51,7 @@ def test_the_report_agrees_with_the_answers_counted_one_by_one(held, capsys):
         assert (int(row["answers"]), int(row["fooled"])) == (len(own), fooled) == (6, fooled)
         expected = (fooled / 6, interval.low, interval.high)
         assert [float(row[key]) for key in ("fool_rate", "low_95", "high_95")] == pytest.approx(expected)
-        assert f"{fooled / 6:.1%}  95 % interval {interval.low:.1%} to {interval.high:.1%}" in shown
+        assert f"{fooled / 6:.1%}  95% interval {interval.low:.1%} to {interval.high:.1%}" in shown
     subjects = rows(held / "report" / "subjects.csv")
     assert [row["left_out"] for row in subjects] == ["", "", "", "not finished", "failed attention checks"]
     assert [row["median_response_s"] for row in subjects] == ["1.5", "2.5", "3.5", "", ""]

@@ -60,3 +60,16 @@ def test_the_question_that_shows_inputs_needs_their_folder(tmp_path):
 def test_a_missing_file_is_named():
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
         read_study(Path("nowhere.toml"))
+
+
+def test_the_example_of_the_docs_is_read_with_the_defaults_it_names(tmp_path):
+    docs = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    path = tmp_path / "study.toml"
+    path.write_text(docs.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
+    config = read_study(path)
+    assert list(config.methods) == ["sr3", "regression"]
+    for setting, default in (("zoom", 1), ("exposure_tolerance", 0.1), ("checks", 5), ("failures_allowed", 0)):
+        (row,) = [line for line in docs.splitlines() if line.startswith("| `") and f"{setting}` |" in line]
+        assert row.split("|")[2].strip() == str(default)
+        places = (config, config.pictures, config.attention)
+        assert next(getattr(place, setting) for place in places if hasattr(place, setting)) == default

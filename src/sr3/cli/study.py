@@ -54,7 +54,7 @@ def report(
     for group in found.methods:
         low, high = group.rate.interval
         share = f"{group.rate.share:.1%}" if group.rate.answers else "no answers"
-        interval = f"95 % interval {low:.1%} to {high:.1%}" if group.rate.answers else ""
+        interval = f"95% interval {low:.1%} to {high:.1%}" if group.rate.answers else ""
         typer.echo(f"{group.question:8} {group.method:16} {share:>10}  {interval}  {group.rate.answers} answers")
     out_count = sum(bool(subject.left_out) for subject in found.subjects)
     typer.echo(f"{folder / 'report.html'}: {len(found.subjects)} subjects, {out_count} of them left out by its rules")

@@ -5,7 +5,7 @@ section 4). Knows no files.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -95,16 +95,17 @@ def figures(config: StudyConfig, records: Sequence[Record]) -> Figures:
     Of these, answers whose measured exposure is off by more than the tolerance, and answers to pairs that were shown
     more than once, are left out.
     """
-    by_subject = _grouped(records, lambda record: record.subject)
+    by_subject = _by_subject(records)
     reasons = {number: _why_out(config, trials) for number, trials in by_subject.items()}
     valid = [record for record in records if not reasons[record.subject] and record.trial.method is not None]
     faults = [_fault(config, record) for record in valid]
     counted = [record for record, fault in zip(valid, faults, strict=True) if not fault]
+    own = _by_subject(counted)
     exposures = [record.answer.exposure for record in counted if record.answer]
     return Figures(
         methods=_groups(config, counted, by_image=False),
         images=_groups(config, counted, by_image=True),
-        subjects=[_subject(trials, reasons[number], counted) for number, trials in by_subject.items()],
+        subjects=[_subject(trials, reasons[number], own.get(number, [])) for number, trials in by_subject.items()],
         answers_left_out={fault: faults.count(fault) for fault in sorted(set(faults) - {""})},
         exposure_median=median(exposures) if exposures else math.nan,
         exposure_worst=max(exposures, key=lambda seconds: abs(seconds - config.exposure), default=math.nan),
@@ -113,10 +114,10 @@ def figures(config: StudyConfig, records: Sequence[Record]) -> Figures:
     )
 
 
-def _grouped(records: Iterable[Record], key: Callable[[Record], int]) -> dict[int, list[Record]]:
+def _by_subject(records: Iterable[Record]) -> dict[int, list[Record]]:
     groups: dict[int, list[Record]] = {}
     for record in records:
-        groups.setdefault(key(record), []).append(record)
+        groups.setdefault(record.subject, []).append(record)
     return groups
 
 
@@ -164,12 +165,11 @@ def _rate(records: Sequence[Record]) -> Rate:
     return Rate(sum(_fooled(record) for record in records), len(records))
 
 
-def _subject(trials: Sequence[Record], reason: str, counted: Sequence[Record]) -> SubjectFigures:
-    number = trials[0].subject
-    own = [record for record in counted if record.subject == number]
+def _subject(trials: Sequence[Record], reason: str, own: Sequence[Record]) -> SubjectFigures:
+    """Sum up a subject from all its trials, and from those of its own that count."""
     pairs = [record for record in trials if record.trial.method is not None]
     return SubjectFigures(
-        number=number,
+        number=trials[0].subject,
         question=trials[0].question,
         methods=tuple(sorted({record.trial.method for record in pairs if record.trial.method is not None})),
         answered=sum(record.answer is not None for record in trials),

@@ -191,10 +191,10 @@ def _html(config: StudyConfig, found: Figures, plots: dict[str, str]) -> str:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Report: {escape(config.page.title)}</title>",
         f"<style>{_STYLE}</style><h1>{escape(config.page.title)}</h1>",
         "<p>The fool rate is the share of pairs in which the method's picture was chosen over the camera's. Whoever "
-        "cannot tell them apart has 50 %. Intervals are Wilson's, 95 %.</p>",
+        "cannot tell them apart has 50%. Intervals are Wilson's, 95%.</p>",
         f"<p>{len(found.subjects)} subjects; left out: {out}. {len(found.counted)} answers count; left out of those "
         f"subjects' answers: {faults}.</p>",
-        "<table><tr><th>Question<th>Method<th>Subjects<th>Answers<th>Fool rate<th>95 % interval</tr>",
+        "<table><tr><th>Question<th>Method<th>Subjects<th>Answers<th>Fool rate<th>95% interval</tr>",
         f"{rows}</table>",
         *(f"<p><b>{question}</b>: {escape(QUESTIONS[question])}</p>" for question in config.questions),
     ]

@@ -62,6 +62,7 @@ function show(name) {
   for (const section of SECTIONS) byId(section).hidden = section !== name;
   document.body.classList.toggle("looking", name === "trial");
   byId("withdraw").hidden = name === "consent" || left;
+  scrollTo(0, 0);
   byId(name === "trial" ? "question" : `${name}-title`).focus({ preventScroll: true });
 }
 
@@ -264,8 +265,10 @@ async function judgeAll() {
     try {
       await judge(state);
     } catch (error) {
-      if (!(error instanceof Refused)) throw error; // another window was quicker: ask again what comes next
-      await pause(300);
+      // Refused: another window was quicker, so ask again what comes next. Else a picture did not arrive whole.
+      if (!(error instanceof Refused)) byId("status").textContent = "A picture could not be loaded. Trying again.";
+      await pause(1000);
+      byId("status").textContent = "";
     }
   }
 }
@@ -274,8 +277,11 @@ async function judgeAll() {
 
 byId("agree").onclick = async () => {
   byId("agree").disabled = true;
-  showReady(await (await post("api/consent")).json());
+  await post("api/consent");
+  const state = await read("api/state");
   byId("agree").disabled = false;
+  if (state.stage === "trial") showReady(state);
+  else byId("status").textContent = "Please allow a cookie for this page: it remembers where you are, and nothing else.";
 };
 byId("start").onclick = judgeAll;
 byId("withdraw").onclick = () => byId("sure").showModal();
