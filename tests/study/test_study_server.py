@@ -1,13 +1,16 @@
 """The study over HTTP: what a page may know, what becomes of an answer, and many subjects at once."""
 
 import asyncio
+import io
 import json
 import random
 import re
 from collections import Counter
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from sr3.errors import StudyError
 from sr3.study.figures import figures, wilson
@@ -29,6 +32,15 @@ def study(tmp_path):
 
 def client(app) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://study")
+
+
+async def _pixels(browser, url) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO((await browser.get(url)).content)))
+
+
+def _file(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 async def answer(browser, state, choice, **measured) -> httpx.Response:
@@ -59,6 +71,29 @@ def test_consent_given_twice_by_one_browser_is_one_subject(study):
 
     asyncio.run(sit())
     assert {record.subject for record in read_records(study.config.database)} == {1}
+
+
+def test_the_sides_that_are_stored_are_the_sides_that_are_shown(study):
+    async def sit():
+        got = []
+        async with client(build_app(study)) as browser:
+            state = (await browser.post("/api/consent")).json()
+            while state["stage"] == "trial":
+                url = f"/api/pairs/{state['pair']['id']}"
+                got.append([await _pixels(browser, f"{url}/{slot}") for slot in ("first", "second")])
+                state = (await answer(browser, state, "first")).json()
+        return got
+
+    shown = asyncio.run(sit())
+    folder, sides = study.config.database.parent, set()
+    for record, (first, second) in zip(read_records(study.config.database), shown, strict=True):
+        image, method, truth_first = record.trial
+        truth, other = (first, second) if truth_first else (second, first)
+        assert np.array_equal(truth, _file(folder / "truth" / f"{image}.png"))
+        if method is not None:
+            assert np.array_equal(other, _file(next((folder / method).glob(f"{image}.*"))))
+        sides.add(truth_first)
+    assert sides == {True, False}
 
 
 def test_an_answer_sent_again_changes_nothing_and_tells_what_comes_next(study):

@@ -13,7 +13,7 @@ from sr3.study.trials import Condition, Trial
 
 FIRST = Answer("first", 3.0, 0.0167, 0.8, "row", 256.0, 1.0)
 SECOND = FIRST._replace(choice="second")
-TRIALS = [Trial("cat", "m", True), Trial("dog", None, False), Trial("owl", "m", False)]
+TRIALS = [Trial("owl", "m", True), Trial("cat", None, False), Trial("dog", "m", False)]
 ONE = [Condition("camera", "m")]
 SETTINGS = {"exposure": 3.0}
 

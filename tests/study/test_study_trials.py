@@ -1,6 +1,7 @@
 """What a subject is shown: random, balanced, and the same again from the same seed."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,18 @@ def test_over_subjects_an_image_is_seen_half_the_time_and_half_of_that_on_the_fi
     ]
     assert abs(len(sides) - 1000) < 5 * 500**0.5  # five standard deviations of a binomial
     assert abs(sum(sides) - len(sides) / 2) < 5 * (len(sides) / 4) ** 0.5
+
+
+@pytest.mark.parametrize("kind", ["truth_first", "method"])
+def test_what_comes_next_cannot_be_told_from_what_was_there(kind):
+    same, neighbours = 0, 0
+    config = study(design="mixed", attention=AttentionConfig(checks=0))
+    for subject in range(200):
+        trials = draw_trials(config, IMAGES, Condition("camera", None), subject)
+        values = [getattr(trial, kind) for trial in trials]
+        same += sum(a == b for a, b in pairwise(values))
+        neighbours += len(values) - 1
+    # Of 50 shuffled values with k kinds, 25 and 25 or 17, 17 and 16, two neighbours agree with this probability.
+    counts = [25, 25] if kind == "truth_first" else [17, 17, 16]
+    expected = sum(count * (count - 1) for count in counts) / (50 * 49)
+    assert abs(same / neighbours - expected) < 5 * (0.25 / neighbours) ** 0.5
