@@ -7,7 +7,8 @@
     ├── ImageError         a picture that cannot be read, written or held
     ├── DataError          training images that are missing or unusable
     │   └── UnusableError  one of them, which may be left out
-    └── TrainingError      a run that cannot start or go on
+    ├── TrainingError      a run that cannot start or go on
+    └── StudyError         a human study that cannot be held or reported
 
 The file knows no other module and loads nothing.
 """
@@ -19,6 +20,7 @@ __all__ = [
     "GridError",
     "ImageError",
     "Sr3Error",
+    "StudyError",
     "TrainingError",
     "UnusableError",
 ]
@@ -54,3 +56,7 @@ class UnusableError(DataError):
 
 class TrainingError(Sr3Error):
     """A run that cannot start or go on."""
+
+
+class StudyError(Sr3Error):
+    """A human study that cannot be held or reported."""

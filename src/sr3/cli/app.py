@@ -13,6 +13,7 @@ from sr3.cli.inspect import inspect
 from sr3.cli.models import models
 from sr3.cli.prepare import prepare
 from sr3.cli.search_schedule import search_schedule
+from sr3.cli.study import study
 from sr3.cli.train import train
 from sr3.cli.upscale import upscale
 from sr3.errors import Sr3Error
@@ -48,6 +49,7 @@ app.command()(generate)
 app.command()(models)
 app.command()(inspect)
 app.command("search-schedule")(search_schedule)
+app.add_typer(study, name="study")
 
 
 def run(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ from sr3.config.strict import Settings
 from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
 from sr3.errors import ConfigError
 
-__all__ = ["Config", "apply_settings", "read_toml"]
+__all__ = ["Config", "apply_settings", "first_complaint", "read_toml"]
 
 
 class Config(Settings):
@@ -77,10 +77,11 @@ class Config(Settings):
         try:
             return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
         except ValidationError as error:
-            raise ConfigError(f"{where}: {_first_complaint(error)}") from error
+            raise ConfigError(f"{where}: {first_complaint(error)}") from error
 
 
-def _first_complaint(error: ValidationError) -> str:
+def first_complaint(error: ValidationError) -> str:
+    """Say in one line which setting is wrong first, and why."""
     details = error.errors(include_url=False)
     first = details[0]
     field = ".".join(str(part) for part in first["loc"])

@@ -1,0 +1,185 @@
+"""The pictures of a study: matched by name, checked before the first subject comes, and encoded so that nothing tells.
+
+Both pictures of a pair are RGB PNGs of the same size in pixels and in bytes, without metadata or names.
+Knows nothing of subjects.
+"""
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from PIL import Image, ImageCms
+
+from sr3.errors import StudyError
+from sr3.images.files import list_pictures, read_picture, to_pillow
+from sr3.study.settings import StudyConfig
+
+__all__ = ["PictureSet", "open_pictures"]
+
+_COARSE = 12
+"""Squares along the shorter side of what stands beside the camera's picture in an attention check."""
+_FILLER = b"fiLl"  # lower case first: of no importance to readers; last: may be copied
+_PNG_END = 12  # bytes of the last chunk
+_SHOWN = 5
+
+
+class Size(NamedTuple):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Files of a study by the name of the image, which is that of the file without its suffix."""
+
+    truth: Mapping[str, Path]
+    methods: Mapping[str, Mapping[str, Path]]
+    inputs: Mapping[str, Path]
+    sizes: Mapping[str, Size]
+    low_res: Literal["smooth", "pixels"]
+    sha256: str
+    """Of all names and files."""
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the images in order."""
+        return sorted(self.truth)
+
+    def pair(self, image: str, method: str | None) -> tuple[bytes, bytes]:
+        """Encode the camera's picture and what stands beside it, in equally many bytes; method None is a check."""
+        return _pair(self.truth[image], None if method is None else self.methods[method][image])
+
+    def middle(self, image: str) -> bytes:
+        """Encode the low-resolution picture, enlarged to the size of the others."""
+        return _enlarged(self.inputs[image], self.sizes[image], self.low_res)
+
+
+def open_pictures(config: StudyConfig) -> PictureSet:
+    """Find and read all pictures of a study once.
+
+    Raises StudyError when names or sizes do not match, and ImageError for a picture that cannot be read or shown.
+    """
+    truth = _by_name(config.pictures.truth)
+    methods = {name: _by_name(folder) for name, folder in config.methods.items()}
+    folder = config.pictures.inputs
+    inputs = {} if folder is None or "better" not in config.questions else _by_name(folder)
+    others = [(config.methods[name], files) for name, files in methods.items()]
+    if folder is not None and inputs:
+        others.append((folder, inputs))
+    for place, files in others:
+        _check_names(config.pictures.truth, truth, place, files)
+    sizes = {image: _size(path) for image, path in sorted(truth.items())}
+    for files in methods.values():
+        _check_sizes(truth, sizes, files)
+    for image, path in sorted(inputs.items()):
+        if max(_size(path)) >= max(sizes[image]):
+            raise StudyError(f"{path}: is not smaller than {truth[image]}; give the low-resolution pictures")
+    sha256 = _hash([truth, *(methods[name] for name in sorted(methods)), inputs])
+    return PictureSet(truth, methods, inputs, sizes, config.pictures.low_res, sha256)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in list_pictures(folder):
+        if path.stem in found:
+            raise StudyError(f"{path}: {found[path.stem].name} has the same name; keep one of them")
+        found[path.stem] = path
+    return found
+
+
+def _check_names(place: Path, truth: Mapping[str, Path], other: Path, files: Mapping[str, Path]) -> None:
+    complaints = [
+        f"{folder} lacks {_some(lacking)}"
+        for folder, lacking in ((other, truth.keys() - files.keys()), (place, files.keys() - truth.keys()))
+        if lacking
+    ]
+    if complaints:
+        raise StudyError(f"{', and '.join(complaints)}; give each picture the same name in all folders of the study")
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _check_sizes(truth: Mapping[str, Path], sizes: Mapping[str, Size], files: Mapping[str, Path]) -> None:
+    for image, path in sorted(files.items()):
+        if (size := _size(path)) != sizes[image]:
+            raise StudyError(f"{path}: is {_text(size)}, but {truth[image]} is {_text(sizes[image])}; make them equal")
+
+
+def _size(path: Path) -> Size:
+    return Size(*_shown(path).size)
+
+
+def _hash(folders: Sequence[Mapping[str, Path]]) -> str:
+    whole = hashlib.sha256()
+    for files in folders:
+        for image, path in sorted(files.items()):
+            for part in (image.encode("utf-8", "surrogateescape"), path.read_bytes()):
+                whole.update(hashlib.sha256(part).digest())
+    return whole.hexdigest()
+
+
+def _text(size: Size) -> str:
+    return f"{size.width}x{size.height}"
+
+
+def _shown(path: Path) -> Image.Image:
+    """Read a picture as a screen shows it: 8-bit sRGB."""
+    picture = read_picture(path)
+    if picture.alpha is not None and bool((picture.alpha < 1).any()):
+        raise StudyError(f"{path}: is transparent in places, and a page would shine through; flatten it")
+    image = to_pillow(picture.pixels)
+    if picture.metadata.icc is None:
+        return image.convert("RGB")
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(picture.metadata.icc))
+        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise StudyError(f"{path}: its colour profile cannot be used ({error}); convert it to sRGB") from error
+    assert converted is not None
+    return converted
+
+
+@lru_cache(maxsize=32)
+def _pair(truth: Path, other: Path | None) -> tuple[bytes, bytes]:
+    image = _shown(truth)
+    first, second = _png(image), _png(_coarse(image) if other is None else _shown(other))
+    length = max(len(first), len(second))
+    return _filled(first, length), _filled(second, length)
+
+
+@lru_cache(maxsize=32)
+def _enlarged(path: Path, size: Size, low_res: Literal["smooth", "pixels"]) -> bytes:
+    kind = Image.Resampling.BICUBIC if low_res == "smooth" else Image.Resampling.NEAREST
+    return _png(_shown(path).resize(size, kind))
+
+
+def _coarse(image: Image.Image) -> Image.Image:
+    share = _COARSE / min(image.size)
+    small = image.resize(
+        (max(2, round(image.width * share)), max(2, round(image.height * share))), Image.Resampling.BOX
+    )
+    return small.resize(image.size, Image.Resampling.NEAREST)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", image.size, image.tobytes()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _filled(png: bytes, length: int) -> bytes:
+    """Lengthen a PNG by a chunk that readers skip, so that the better compressed picture cannot be told."""
+    body = _FILLER + bytes(length - len(png))
+    chunk = struct.pack(">I", length - len(png)) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:-_PNG_END] + chunk + png[-_PNG_END:]

@@ -1,0 +1,176 @@
+"""The study over HTTP: one page, its pictures and its answers. Needs the extra `web`.
+
+The page is told nothing but what `State` holds. Every answer of the server may be asked for again and gives the same.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Annotated
+
+from pydantic import Field
+
+from sr3.config.strict import Settings
+from sr3.errors import ConfigError, StudyError
+from sr3.study.settings import StudyConfig
+from sr3.study.sitting import Slot, Study, open_study
+from sr3.study.store import Answer, Choice, Layout
+
+try:
+    import uvicorn
+    from fastapi import Cookie, FastAPI, HTTPException, Request, Response
+    from fastapi.responses import JSONResponse
+except ImportError as error:
+    raise ConfigError("a study needs fastapi and uvicorn: pip install 'sr3[web]'") from error
+
+__all__ = ["Server", "build_app", "open_server"]
+
+_COOKIE = "sr3_study"
+_COOKIE_AGE = 30 * 24 * 3600  # seconds
+_KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+Seconds = Annotated[float, Field(ge=0, le=1e6)]
+Subject = Annotated[str, Cookie(alias=_COOKIE)]
+
+
+class Answered(Settings):
+    """What the page sends for a choice; times in seconds."""
+
+    choice: Choice
+    exposure: Seconds
+    frame: Seconds
+    response: Seconds
+    layout: Layout
+    width: Annotated[float, Field(ge=0, le=1e5)]
+    density: Annotated[float, Field(gt=0, le=100)]
+
+    def answer(self) -> Answer:
+        """Give it as the store keeps it."""
+        return Answer(**self.model_dump())
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server whose address is taken and that waits for `run`."""
+
+    app: FastAPI
+    listener: socket.socket
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host, port = self.listener.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM."""
+        config = uvicorn.Config(self.app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        uvicorn.Server(config).run(sockets=[self.listener])
+
+
+def open_server(config: StudyConfig, *, host: str, port: int) -> Server:
+    """Check a study and take an address; port 0 is any that is free. Raises StudyError when the address is taken."""
+    study = open_study(config)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        study.store.close()
+        raise StudyError(f"{host}:{port}: cannot be listened on ({error.strerror}); give another --port") from error
+    return Server(build_app(study), listener)
+
+
+def build_app(study: Study) -> FastAPI:
+    """Make the application of a study."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_page(app)
+    _add_sitting(app, study)
+    _add_pair(app, study)
+
+    @app.middleware("http")
+    async def guard(  # pyright: ignore[reportUnusedFunction]
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = files("sr3.study") / "page"
+    for route, name in (("/", "index.html"), ("/page.css", "page.css"), ("/page.js", "page.js")):
+        text, kind = (folder / name).read_bytes(), _KINDS[name.rpartition(".")[2]]
+        app.add_api_route(route, _sender(text, kind), methods=["GET"])
+    app.add_api_route("/favicon.ico", _sender(b"", "image/x-icon"), methods=["GET"])
+
+
+def _sender(content: bytes, kind: str) -> Callable[[], Response]:
+    def send() -> Response:
+        return Response(content, media_type=kind)
+
+    return send
+
+
+def _add_sitting(app: FastAPI, study: Study) -> None:
+    page = study.config.page
+
+    def texts() -> Response:
+        paragraphs = [" ".join(part.split()) for part in page.consent.split("\n\n")]
+        return JSONResponse({**page.model_dump(), "consent": paragraphs})
+
+    def state(subject: Subject = "") -> Response:
+        return _state(study, subject)
+
+    def consent(request: Request, subject: Subject = "") -> Response:
+        token = study.consent(subject)
+        response = _state(study, token)
+        secure = request.url.scheme == "https"
+        response.set_cookie(_COOKIE, token, max_age=_COOKIE_AGE, httponly=True, samesite="strict", secure=secure)
+        return response
+
+    def withdraw(subject: Subject = "") -> Response:
+        study.withdraw(subject)
+        response = _state(study, "")
+        response.delete_cookie(_COOKIE)
+        return response
+
+    app.add_api_route("/api/page", texts, methods=["GET"])
+    app.add_api_route("/api/state", state, methods=["GET"])
+    app.add_api_route("/api/consent", consent, methods=["POST"])
+    app.add_api_route("/api/withdraw", withdraw, methods=["POST"])
+
+
+def _add_pair(app: FastAPI, study: Study) -> None:
+    def picture(pair: str, slot: Slot, subject: Subject = "") -> Response:
+        png = study.picture(subject, pair, slot)
+        if png is None:
+            raise HTTPException(404)
+        return Response(png, media_type="image/png")
+
+    def view(pair: str, subject: Subject = "") -> Response:
+        if not study.view(subject, pair):
+            raise HTTPException(409)
+        return Response(status_code=204)
+
+    def answer(pair: str, answered: Answered, subject: Subject = "") -> Response:
+        if not study.answer(subject, pair, answered.answer()):
+            raise HTTPException(409)
+        return _state(study, subject)
+
+    app.add_api_route("/api/pairs/{pair}/{slot}", picture, methods=["GET"])
+    app.add_api_route("/api/pairs/{pair}/view", view, methods=["POST"])
+    app.add_api_route("/api/pairs/{pair}/answer", answer, methods=["POST"])
+
+
+def _state(study: Study, subject: str) -> JSONResponse:
+    return JSONResponse(asdict(study.state(subject)))

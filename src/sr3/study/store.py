@@ -1,0 +1,296 @@
+"""The answers of a study in one SQLite file. What was acknowledged is on the disk, whatever happens to the process.
+
+Every change is one transaction, written through before it returns (WAL, synchronous=FULL). Identifiers that leave the
+server are random and say nothing about order, image or method. Knows no pictures and no HTTP.
+"""
+
+import json
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from sr3.errors import StudyError
+from sr3.study.settings import Question
+from sr3.study.trials import Condition, Trial
+
+__all__ = ["Answer", "Choice", "Layout", "Place", "Record", "Store", "open_store", "read_records"]
+
+Choice = Literal["first", "second"]
+Layout = Literal["row", "column"]
+
+_FORMAT = 1
+_SCHEMA = """
+CREATE TABLE study (id INTEGER PRIMARY KEY CHECK (id = 1), settings TEXT NOT NULL);
+CREATE TABLE subjects (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL UNIQUE,
+    question TEXT NOT NULL,
+    method TEXT,
+    consented TEXT NOT NULL,
+    withdrawn TEXT
+);
+CREATE TABLE trials (
+    token TEXT PRIMARY KEY,
+    subject INTEGER NOT NULL REFERENCES subjects,
+    place INTEGER NOT NULL,
+    image TEXT NOT NULL,
+    method TEXT,
+    truth_first INTEGER NOT NULL,
+    views INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (subject, place)
+) WITHOUT ROWID;
+CREATE TABLE answers (
+    trial TEXT PRIMARY KEY REFERENCES trials,
+    choice TEXT NOT NULL CHECK (choice IN ('first', 'second')),
+    exposure REAL NOT NULL,
+    frame REAL NOT NULL,
+    response REAL NOT NULL,
+    layout TEXT NOT NULL,
+    width REAL NOT NULL,
+    density REAL NOT NULL,
+    answered TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_LEAST = """
+SELECT COUNT(*) FROM subjects s
+WHERE s.question = ? AND s.method IS ? AND s.withdrawn IS NULL AND (
+    s.consented > datetime('now', '-1 hour')
+    OR NOT EXISTS (SELECT 1 FROM trials t LEFT JOIN answers a ON a.trial = t.token
+                   WHERE t.subject = s.number AND a.trial IS NULL)
+)
+"""
+_CURRENT = """
+SELECT t.token, t.image, t.method, t.truth_first FROM trials t LEFT JOIN answers a ON a.trial = t.token
+WHERE t.subject = ? AND a.trial IS NULL ORDER BY t.place LIMIT 1
+"""
+_RECORDS = """
+SELECT s.number, s.question, t.place, t.image, t.method, t.truth_first, t.views,
+       a.choice, a.exposure, a.frame, a.response, a.layout, a.width, a.density, a.answered
+FROM subjects s JOIN trials t ON t.subject = s.number LEFT JOIN answers a ON a.trial = t.token
+WHERE s.withdrawn IS NULL ORDER BY s.number, t.place
+"""
+
+
+class Answer(NamedTuple):
+    """A choice, and what the page measured: seconds, points of the page, pixels of the screen a point."""
+
+    choice: Choice
+    exposure: float
+    """Seconds from the first frame with the pair to the first without."""
+    frame: float
+    """Seconds between two frames of the screen."""
+    response: float
+    """Seconds from then to the choice."""
+    layout: Layout
+    width: float
+    density: float
+
+
+class Place(NamedTuple):
+    """Where a subject is: the trial at hand and its token, or None at the end."""
+
+    question: Question
+    done: int
+    total: int
+    token: str | None
+    trial: Trial | None
+
+
+class Record(NamedTuple):
+    """A trial as the report reads it; answer is None where there is none yet."""
+
+    subject: int
+    question: Question
+    place: int
+    trial: Trial
+    views: int
+    answer: Answer | None
+    answered: str
+
+
+class Store:
+    """The file of answers, opened for a server; its methods may be called from any thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take over a connection whose tables exist."""
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def enrol(self, choices: Sequence[Condition], draw: Callable[[Condition, int], Sequence[Trial]]) -> str:
+        """Add a subject under the condition with the fewest so far, with all its trials; return its token.
+
+        Subjects count that have answered everything, or began within the last hour and so may still do so.
+        """
+        token = secrets.token_urlsafe(18)
+        with self._transaction() as database:
+            counts = [database.execute(_LEAST, tuple(choice)).fetchone()[0] for choice in choices]
+            chosen = choices[counts.index(min(counts))]
+            added = database.execute(
+                "INSERT INTO subjects (token, question, method, consented) VALUES (?, ?, ?, datetime('now'))",
+                (token, *chosen),
+            )
+            number = added.lastrowid
+            assert number is not None
+            rows = [(secrets.token_urlsafe(18), number, k, *trial) for k, trial in enumerate(draw(chosen, number))]
+            database.executemany(
+                "INSERT INTO trials (token, subject, place, image, method, truth_first) VALUES (?, ?, ?, ?, ?, ?)", rows
+            )
+        return token
+
+    def place(self, subject: str) -> Place | None:
+        """Say where a subject is; None for a token that no subject has, or one that has withdrawn."""
+        with self._transaction() as database:
+            return _place(database, subject)
+
+    def view(self, subject: str, trial: str) -> bool:
+        """Count a viewing of the trial at hand; False when it is another."""
+        with self._transaction() as database:
+            place = _place(database, subject)
+            if place is None or place.token != trial:
+                return False
+            database.execute("UPDATE trials SET views = views + 1 WHERE token = ?", (trial,))
+        return True
+
+    def answer(self, subject: str, trial: str, answer: Answer) -> bool:
+        """Keep the answer to the trial at hand. An answer that is there stays as it is; False for any other trial."""
+        with self._transaction() as database:
+            place = _place(database, subject)
+            if place is None:
+                return False
+            if place.token == trial:
+                row = (trial, *answer, datetime.now(UTC).isoformat(timespec="milliseconds"))
+                database.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                return True
+            found = database.execute(
+                "SELECT 1 FROM answers a JOIN trials t ON t.token = a.trial JOIN subjects s ON s.number = t.subject "
+                "WHERE a.trial = ? AND s.token = ?",
+                (trial, subject),
+            ).fetchone()
+        return found is not None
+
+    def withdraw(self, subject: str) -> None:
+        """Delete what a subject has answered; that there was one is remembered, so that no number is used twice."""
+        with self._transaction() as database:
+            own = "(SELECT number FROM subjects WHERE token = ?)"
+            database.execute(
+                f"DELETE FROM answers WHERE trial IN (SELECT token FROM trials WHERE subject = {own})", (subject,)
+            )
+            database.execute(f"DELETE FROM trials WHERE subject = {own}", (subject,))
+            database.execute("UPDATE subjects SET withdrawn = datetime('now') WHERE token = ?", (subject,))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._lock, _transaction(self._connection):
+            yield self._connection
+
+
+def open_store(path: Path, settings: Mapping[str, Any]) -> Store:
+    """Open the file of answers, or make it.
+
+    settings: what answers depend on. Raises StudyError when the file is none of a study, cannot be written, or holds
+    answers to other settings.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        try:
+            _prepare(connection, path, settings)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StudyError(f"{path}: cannot be used as a file of answers ({error}); name another in database") from error
+    return Store(connection)
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read all trials of subjects that have not withdrawn, also while a server writes; StudyError without a file."""
+    if not path.is_file():
+        raise StudyError(f"{path}: there is no file of answers; hold the study first: sr3 study serve")
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
+        try:
+            if _format(connection, path) == 0:
+                raise StudyError(f"{path}: holds no study; hold it first: sr3 study serve")
+            return [_record(row) for row in connection.execute(_RECORDS)]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StudyError(f"{path}: cannot be read as a file of answers ({error}); check the path") from error
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any]) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    with _transaction(connection):
+        if _format(connection, path) == 0:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        _agree(connection, path, settings)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    if found > _FORMAT or (found == 0 and tables):
+        raise StudyError(f"{path}: is no file of answers that this version of sr3 reads; name another in database")
+    return found
+
+
+def _agree(connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any]) -> None:
+    text = json.dumps(dict(settings), sort_keys=True)
+    row = connection.execute("SELECT settings FROM study").fetchone()
+    if row is not None and connection.execute("SELECT COUNT(*) FROM subjects").fetchone()[0]:
+        before: dict[str, Any] = json.loads(row[0])
+        now = json.loads(text)
+        if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
+            raise StudyError(
+                f"{path}: holds answers given under other settings ({', '.join(changed)}); undo the change, or name "
+                "another file in database"
+            )
+    connection.execute("INSERT OR REPLACE INTO study VALUES (1, ?)", (text,))
+
+
+def _place(database: sqlite3.Connection, subject: str) -> Place | None:
+    row = database.execute(
+        "SELECT number, question FROM subjects WHERE token = ? AND withdrawn IS NULL", (subject,)
+    ).fetchone()
+    if row is None:
+        return None
+    number, question = row
+    total = database.execute("SELECT COUNT(*) FROM trials WHERE subject = ?", (number,)).fetchone()[0]
+    done = database.execute(
+        "SELECT COUNT(*) FROM answers a JOIN trials t ON t.token = a.trial WHERE t.subject = ?", (number,)
+    ).fetchone()[0]
+    current = database.execute(_CURRENT, (number,)).fetchone()
+    if current is None:
+        return Place(question, done, total, None, None)
+    token, image, method, truth_first = current
+    return Place(question, done, total, token, Trial(image, method, bool(truth_first)))
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    subject, question, place, image, method, truth_first, views, choice, *measured, answered = row
+    answer = None if choice is None else Answer(choice, *measured)
+    return Record(subject, question, place, Trial(image, method, bool(truth_first)), views, answer, answered or "")

@@ -1,0 +1,68 @@
+"""What a subject is shown: which pairs, in which order, on which side. All of it follows from (seed, subject).
+
+Knows no files and no answers.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from sr3.study.settings import Question, StudyConfig
+
+__all__ = ["Condition", "Trial", "conditions", "draw_trials"]
+
+T = TypeVar("T")
+
+
+class Condition(NamedTuple):
+    """What all trials of a subject have in common; method is None where methods are mixed."""
+
+    question: Question
+    method: str | None
+
+
+class Trial(NamedTuple):
+    """One pair: the picture from a camera, and a method's of the same name; method is None in an attention check."""
+
+    image: str
+    method: str | None
+    truth_first: bool
+
+
+def conditions(config: StudyConfig) -> list[Condition]:
+    """List the conditions among which subjects are shared out."""
+    methods: list[str | None] = [None] if config.design == "mixed" else list(config.methods)
+    return [Condition(question, method) for question in config.questions for method in methods]
+
+
+def draw_trials(config: StudyConfig, images: Sequence[str], condition: Condition, subject: int) -> list[Trial]:
+    """Draw a subject's trials in their order.
+
+    Images are drawn without repetition; attention checks take others as long as there are any. The picture from a
+    camera is first in half of the pairs, and in half of the checks. Each check lies in a stretch of its own.
+    """
+    source = random.Random(f"{config.seed} {subject}")
+    order = source.sample(images, len(images))
+    count = min(config.images_per_subject, len(images))
+    methods = list(config.methods) if condition.method is None else [condition.method]
+    turns = _turns(source, methods, count)
+    sides = _turns(source, [True, False], count)
+    trials = [Trial(*parts) for parts in zip(order, turns, sides, strict=False)]
+    for stretch, (image, side) in enumerate(_checks(source, config.attention.checks, order[count:] + order[:count])):
+        first = stretch * count // config.attention.checks
+        last = (stretch + 1) * count // config.attention.checks
+        trials.insert(stretch + source.randint(first, last), Trial(image, None, side))
+    return trials
+
+
+def _checks(source: random.Random, count: int, images: Sequence[str]) -> list[tuple[str, bool]]:
+    sides = _turns(source, [True, False], count)
+    return [(images[index % len(images)], side) for index, side in enumerate(sides)]
+
+
+def _turns(source: random.Random, values: Sequence[T], count: int) -> list[T]:
+    """Shuffle a list in which every value is as frequent as the others; which ones have one more is drawn too."""
+    order = source.sample(values, len(values))
+    turns = [order[index % len(order)] for index in range(count)]
+    source.shuffle(turns)
+    return turns

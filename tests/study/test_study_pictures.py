@@ -1,0 +1,126 @@
+"""Pictures of a study: matched by name, and sent so that nothing but the pixels tells them apart."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from sr3.errors import Sr3Error, StudyError
+from sr3.study.pictures import open_pictures
+from studies import make_study
+
+
+def chunks(png: bytes) -> list[tuple[bytes, int]]:
+    """Kinds and lengths of a PNG's parts, after the format's specification."""
+    found, at = [], 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        found.append((png[at + 4 : at + 8], length))
+        at += 12 + length
+    return found
+
+
+def pixels(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.mode == "RGB"
+        assert not image.info
+        return np.asarray(image)
+
+
+def test_the_pictures_of_a_pair_are_equally_long_and_carry_nothing_else(tmp_path):
+    pictures = open_pictures(make_study(tmp_path))
+    for image in pictures.images:
+        for method in ("blurred", "noisy", None):
+            truth, other = pictures.pair(image, method)
+            assert len(truth) == len(other)
+            for png in (truth, other):
+                assert {kind for kind, _ in chunks(png)} == {b"IHDR", b"IDAT", b"fiLl", b"IEND"}
+                assert pixels(png).shape == (48, 64, 3)
+
+
+def test_the_pixels_are_those_of_the_files(tmp_path):
+    pictures = open_pictures(make_study(tmp_path))
+    truth, other = pictures.pair("img3", "noisy")
+    assert np.array_equal(pixels(truth), np.asarray(Image.open(tmp_path / "truth" / "img3.png")))
+    assert np.array_equal(pixels(other), np.asarray(Image.open(tmp_path / "noisy" / "img3.png")))
+
+
+def test_a_check_is_the_camera_beside_itself_in_coarse_squares(tmp_path):
+    pictures = open_pictures(make_study(tmp_path))
+    truth, foil = (pixels(png).astype(float) for png in pictures.pair("img0", None))
+    squares = foil.reshape(12, 4, 16, 4, 3)
+    assert np.array_equal(squares, squares[:, :1, :, :1].repeat(4, 1).repeat(4, 3))
+    means = truth.reshape(12, 4, 16, 4, 3).mean((1, 3))
+    assert np.abs(squares[:, 0, :, 0] - means).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("low_res", "kind"), [("smooth", Image.Resampling.BICUBIC), ("pixels", Image.Resampling.NEAREST)]
+)
+def test_the_low_resolution_picture_is_enlarged_to_the_others(low_res, kind, tmp_path):
+    config = make_study(tmp_path)
+    shown = config.model_copy(update={"pictures": config.pictures.model_copy(update={"low_res": low_res})})
+    expected = Image.open(tmp_path / "inputs" / "img1.png").resize((64, 48), kind)
+    assert np.array_equal(pixels(open_pictures(shown).middle("img1")), np.asarray(expected))
+
+
+def test_a_colour_profile_is_applied_and_left_out(tmp_path):
+    config = make_study(tmp_path)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    swapped = Image.open(tmp_path / "truth" / "img0.png")
+    swapped.save(tmp_path / "truth" / "img0.png", icc_profile=profile.tobytes())
+    truth, _ = open_pictures(config).pair("img0", "noisy")
+    assert np.abs(pixels(truth).astype(int) - np.asarray(swapped).astype(int)).max() <= 1
+
+
+def spoil_name(folder):
+    (folder / "noisy" / "img2.png").rename(folder / "noisy" / "other.png")
+
+
+def spoil_size(folder):
+    Image.new("RGB", (64, 47)).save(folder / "noisy" / "img2.png")
+
+
+def spoil_twin(folder):
+    Image.new("RGB", (64, 48)).save(folder / "truth" / "img2.bmp")
+
+
+def spoil_input(folder):
+    Image.new("RGB", (64, 48)).save(folder / "inputs" / "img2.png")
+
+
+def spoil_alpha(folder):
+    Image.new("RGBA", (64, 48), (1, 2, 3, 128)).save(folder / "noisy" / "img2.png")
+
+
+def spoil_bytes(folder):
+    (folder / "noisy" / "img2.png").write_bytes(b"no picture")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (spoil_name, "noisy lacks img2, and .*truth lacks other; give each picture the same name"),
+        (spoil_size, "img2.png: is 64x47, but .*img2.png is 64x48"),
+        (spoil_twin, "img2.* has the same name; keep one"),
+        (spoil_input, "inputs.img2.png: is not smaller than .*truth.img2.png"),
+        (spoil_alpha, "img2.png: is transparent in places"),
+        (spoil_bytes, "img2.png: is not a picture"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused_before_the_first_subject(spoil, complaint, tmp_path):
+    config = make_study(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(Sr3Error, match=complaint) as raised:
+        open_pictures(config)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_long_list_of_missing_names_is_cut(tmp_path):
+    config = make_study(tmp_path)
+    for k in range(7):
+        (tmp_path / "noisy" / f"img{k}.png").unlink()
+    with pytest.raises(StudyError, match="lacks img0, img1, img2, img3, img4 and 2 more; give"):
+        open_pictures(config)
