@@ -1,0 +1,174 @@
+"""What the user names, made ready: truths, inputs, methods and networks, all looked at before the work begins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from sr3.data.sources import open_source
+from sr3.errors import ConfigError
+from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
+from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
+from sr3.evaluation.report import TRUTH
+from sr3.evaluation.settings import Networks, Settings, Task
+from sr3.images.resize import Filter
+from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.metrics.classifiers import RANGES, Range, load_classifier
+from sr3.metrics.features import load_features
+from sr3.metrics.perceptual import load_perceptual
+from sr3.metrics.registry import METRICS
+
+__all__ = ["Evaluation", "Wanted", "WantedNetworks", "open_evaluation", "parse_tolerances"]
+
+_FILTERS = ("bicubic", "lanczos")
+
+
+@dataclass(frozen=True)
+class WantedNetworks:
+    """Networks by name or file, empty for none."""
+
+    features: str = ""
+    classifier: str = ""
+    classifier_range: str = "imagenet"
+    perceptual: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured, as the user names it.
+
+    results, models: NAME=PLACE, or PLACE alone, which is then called by its last part. filters: names. most: truths
+    at most. steps and sampler: of all models that have steps; empty sampler and 0 for the model's own.
+    """
+
+    truth: str
+    inputs: str = ""
+    results: Sequence[str] = ()
+    models: Sequence[str] = ()
+    filters: Sequence[str] = ()
+    steps: int = 0
+    sampler: str = ""
+    most: int = 1_000_000
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that `evaluate` takes."""
+
+    cases: Cases
+    methods: Sequence[Method]
+    networks: Networks
+    inputs: Mapping[str, Any]
+
+
+def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Evaluation:
+    """Open everything; ConfigError, DataError or CheckpointError for what does not fit or is not there."""
+    results = [_named(text) for text in wanted.results]
+    models = [_named(text) for text in wanted.models]
+    _check_names([*wanted.filters, *(name for name, _ in (*results, *models))])
+    loaded = _load_networks(networks)
+    inputs = open_source(wanted.inputs) if wanted.inputs else None
+    upscalers = [(name, open_upscaler(where, device=wanted.device, dtype=wanted.dtype)) for name, where in models]
+    settings = _with_scale(settings, [upscaler for _, upscaler in upscalers])
+    cases = open_cases(
+        open_source(wanted.truth), wanted.truth, settings=settings, inputs=inputs, input_where=wanted.inputs
+    )
+    settings = cases.settings
+    _check_scale(settings, upscalers, wanted)
+    folders = [
+        open_folder(name, where, open_source(where), cases.names, samples=settings.samples) for name, where in results
+    ]
+    methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
+    methods += [*folders, *(_model(name, upscaler, wanted, settings) for name, upscaler in upscalers)]
+    about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
+    return Evaluation(cases.fewer(wanted.most), methods, loaded, about)
+
+
+def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
+    """Read KEY=NUMBER; ConfigError for unknown figures and for what is no number."""
+    known = [metric.key for metric in METRICS]
+    found: dict[str, float] = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise ConfigError(f"--tolerance {text}: write it as FIGURE=NUMBER, as psnr=0.01") from None
+        if key not in known or not found[key] >= 0:
+            raise ConfigError(f"--tolerance {text}: give one of {', '.join(known)} and a number from 0 on")
+    return found
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Split NAME=PLACE; a place that exists or has no name is called by its last part."""
+    name, equals, where = text.partition("=")
+    if not equals or Path(text).exists():
+        return Path(text).stem if Path(text).suffix in (".safetensors", ".tar") else Path(text).name or text, text
+    if not name or not where:
+        raise ConfigError(f"{text}: write it as NAME=PLACE, or PLACE alone")
+    return name, where
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise ConfigError("nothing to measure; give --pred DIR, --model NAME or --filter bicubic")
+    for name in names:
+        if names.count(name) > 1 or name == TRUTH:
+            text = "means the truths themselves" if name == TRUTH else "is the name of two methods"
+            raise ConfigError(f"{name}: {text}; call one differently by NAME=PLACE")
+
+
+def _load_networks(wanted: WantedNetworks) -> Networks:
+    if wanted.classifier_range not in RANGES:
+        raise ConfigError(f"--classifier-range {wanted.classifier_range}: give one of {', '.join(RANGES)}")
+    expects = cast("Range", wanted.classifier_range)
+    return Networks(
+        load_features(wanted.features) if wanted.features else None,
+        load_classifier(wanted.classifier, expects) if wanted.classifier else None,
+        load_perceptual(wanted.perceptual) if wanted.perceptual else None,
+    )
+
+
+def _with_scale(settings: Settings, upscalers: Sequence[Upscaler]) -> Settings:
+    """Take scale and degradation of the models where they are not given otherwise; ConfigError when they disagree."""
+    if settings.task not in get_args(Task):
+        raise ConfigError(f"--task {settings.task}: give one of {', '.join(get_args(Task))}")
+    kinds = {(upscaler.scale, upscaler.info.config.data.degradation) for upscaler in upscalers}
+    if len(kinds) > 1:
+        listed = ", ".join(f"x{scale} {degradation}" for scale, degradation in sorted(kinds))
+        raise ConfigError(f"the models are made for different inputs ({listed}); measure them apart")
+    if settings.task == "classification":
+        return replace(settings, scale=CLASSIFICATION_SCALE)
+    if not kinds:
+        return settings
+    scale, degradation = kinds.pop()
+    return replace(settings, scale=settings.scale or scale, degradation=degradation)
+
+
+def _check_scale(settings: Settings, upscalers: Sequence[tuple[str, Upscaler]], wanted: Wanted) -> None:
+    for name, upscaler in upscalers:
+        if upscaler.scale != settings.scale:
+            raise ConfigError(f"{name}: enlarges x{upscaler.scale}, but inputs are {settings.scale} times smaller")
+    for name in wanted.filters:
+        if name not in _FILTERS:
+            raise ConfigError(f"--filter {name}: give one of {', '.join(_FILTERS)}")
+        if settings.scale < 2:
+            raise ConfigError(f"--filter {name}: has nothing to enlarge; give --input or --scale")
+
+
+def _filter(name: str, settings: Settings) -> FilterMethod:
+    return FilterMethod(name, cast("Filter", name), settings.scale)
+
+
+def _model(name: str, upscaler: Upscaler, wanted: Wanted, settings: Settings) -> ModelMethod:
+    """Make a model a method; a regression answers in one call and always the same."""
+    if upscaler.info.config.sampling.sampler == "regression":
+        return ModelMethod(name, upscaler, sampling_for(upscaler.info), settings.seed, 1)
+    sampling = sampling_for(upscaler.info, steps=wanted.steps or None, sampler=wanted.sampler or None)
+    return ModelMethod(name, upscaler, sampling, settings.seed, settings.samples)
+
+
+def _made(settings: Settings) -> str:
+    return f"made from the truths, {settings.degradation}, {settings.scale} times smaller" if settings.scale else "none"
