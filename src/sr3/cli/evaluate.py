@@ -1,5 +1,6 @@
 """`sr3 evaluate`: results of any method, or a model, beside the truth."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from sr3.evaluation.report import Report
 
 __all__ = ["evaluate"]
+
+_WIDE = 4096
+"""Columns of a file or a pipe, where nothing is cut."""
 
 
 def evaluate(
@@ -23,24 +27,31 @@ def evaluate(
         list[str] | None, typer.Option("--filter", metavar="F", help="bicubic or lanczos; may be repeated.")
     ] = None,
     input_: Annotated[
-        str, typer.Option("--input", metavar="SRC", help="Small pictures.  [default: made from the truths]")
-    ] = "",
+        str | None, typer.Option("--input", metavar="SRC", help="Small pictures.  [default: made from the truths]")
+    ] = None,
     scale: Annotated[
         int, typer.Option(min=0, max=64, help="How much smaller inputs are.  [default: that of models or --input]")
     ] = 0,
-    steps: Annotated[int, typer.Option(min=0, help="Refinement steps of the models.  [default: the models']")] = 0,
-    sampler: Annotated[str, typer.Option(help="As for upscale.  [default: the models']")] = "",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Refinement steps of the models.  [default: the models']")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the models']")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Results of each input.")] = 1,
     seed: Annotated[int, typer.Option(help="Of samples and intervals.")] = 0,
     images: Annotated[int, typer.Option(min=1, help="Only so many truths, spread evenly.")] = 1_000_000,
     border: Annotated[int, typer.Option(min=0, help="Pixels left out at each edge.")] = 0,
     task: Annotated[str, typer.Option(help="plain, or classification as in the paper.")] = "plain",
-    perceptual: Annotated[str, typer.Option(metavar="NET", help="st-lpips, lpips-alex, lpips-vgg, a .pt file.")] = "",
-    features: Annotated[str, typer.Option(metavar="NET", help="inception, efficientnet-lite0, a .pt file.")] = "",
+    perceptual: Annotated[
+        str | None, typer.Option(metavar="NET", help="st-lpips, lpips-alex, lpips-vgg, a .pt file.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(metavar="NET", help="inception, efficientnet-lite0, a .pt file.")
+    ] = None,
     patch: Annotated[int, typer.Option(min=0, help="Side of the patches whose features are compared; 0: whole.")] = 0,
     classifier: Annotated[
-        str, typer.Option(metavar="NET", help="efficientnet-lite0, torchvision:NAME, timm:NAME, a .pt or .onnx file.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="NET", help="efficientnet-lite0, torchvision:NAME, timm:NAME, a .pt or .onnx file."),
+    ] = None,
     classifier_range: Annotated[str, typer.Option(help="What a file takes: imagenet, unit, symmetric.")] = "imagenet",
     resamples: Annotated[int, typer.Option(min=20, help="Draws for intervals.")] = 1000,
     output: Annotated[
@@ -64,7 +75,15 @@ def evaluate(
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
 
-    settings = Settings(task, scale, "bicubic", border, patch, samples, seed, resamples)  # pyright: ignore[reportArgumentType] (checked when opened)
+    settings = Settings(
+        task=opening.parse_task(task),
+        scale=scale,
+        border=border,
+        patch=patch,
+        samples=samples,
+        seed=seed,
+        resamples=resamples,
+    )
     networks = opening.WantedNetworks(features, classifier, classifier_range, perceptual)
     wanted = opening.Wanted(
         truth, input_, pred or [], model or [], filters or [], steps, sampler, images, device, dtype
@@ -115,10 +134,11 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    plain = not sys.stdout.isatty()
+    console = Console(highlight=False, width=_WIDE if plain else None)
     grid = Table(box=SIMPLE_HEAD)
     for place, text in enumerate(headings):
-        grid.add_column(Text(text), justify="left" if place == 0 else "right", no_wrap=True)
+        grid.add_column(Text(text), justify="left" if place == 0 else "right", no_wrap=plain)
     for row in rows:
         grid.add_row(*(Text(text) for text in row))
-    console.print(grid, width=None if console.is_terminal else 4096, soft_wrap=not console.is_terminal)
+    console.print(grid)

@@ -21,7 +21,7 @@ from sr3.images.files import read_picture
 from sr3.images.resize import resize
 from sr3.types import Image, LowRes
 
-__all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "open_cases", "read_image", "rounded"]
+__all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "read_image", "rounded"]
 
 CLASSIFICATION_SCALE = 4
 _SEEN, _LOW, _INPUT = 224, 56, 64
@@ -72,6 +72,10 @@ class Cases:
         kept = [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
         return replace(self, places={name: self.places[name] for name in kept})
 
+    def label(self, name: str) -> int:
+        """Look up the class of a truth, or NO_LABEL."""
+        return label_of(self.source, self.places[name])
+
     def case(self, name: str) -> Case:
         """Read a truth and read or make its input; ImageError or DataError when they do not fit each other."""
         index = self.places[name]
@@ -86,7 +90,7 @@ class Cases:
             low_res = low_res if low_res is not None else self._reduced(truth, top, index)
         truth_name = self.source.name(index)
         self._check(truth, low_res, truth_name)
-        return Case(name, truth[None], None if low_res is None else low_res[None], label_of(self.source, index), top)
+        return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top)
 
     def _reduced(self, truth: Tensor, top: int, index: int) -> Tensor:
         """Make an input as the pairs of training are made."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sr3.data.sources import NO_LABEL
 from sr3.errors import DataError
 from sr3.evaluation.cases import Case
 from sr3.evaluation.settings import Networks, Settings
@@ -104,7 +103,7 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
     if samples.shape[1] == 3:
         light, true_light = luminance(samples), luminance(truths)
         figures |= {"psnr_y": _mean(psnr(light, true_light)), "ssim_y": _mean(ssim(light, true_light))}
-    figures["sharpness"] = _mean(sharpness(samples)) / _mean(sharpness(truth))
+    figures["sharpness"] = float(sharpness(samples).mean() / sharpness(truth).mean())
     return figures
 
 
@@ -119,11 +118,6 @@ def _answers(samples: Image, settings: Settings, networks: Networks) -> Tensor |
 def _right(answers: Tensor | None, case: Case) -> dict[str, float]:
     if answers is None:
         return {}
-    if case.label == NO_LABEL:
-        raise DataError(
-            f"{case.name}: its class is not known; begin names with the class (281_cat.png), or give .cls files or "
-            "members"
-        )
     if case.label >= answers.shape[1]:
         raise DataError(
             f"{case.name}: is of class {case.label}, the classifier has {answers.shape[1]}; check the names"

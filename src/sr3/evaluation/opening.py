@@ -5,32 +5,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from sr3.data.sources import open_source
-from sr3.errors import ConfigError
+from sr3.data.sources import NO_LABEL, open_source
+from sr3.errors import ConfigError, DataError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
-from sr3.evaluation.report import TRUTH
+from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
 from sr3.images.resize import Filter
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.metrics.classifiers import RANGES, Range, load_classifier
 from sr3.metrics.features import load_features
+from sr3.metrics.manifold import NEIGHBOURS
 from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
 
-__all__ = ["Evaluation", "Wanted", "WantedNetworks", "open_evaluation", "parse_tolerances"]
+__all__ = ["Evaluation", "Wanted", "WantedNetworks", "open_evaluation", "parse_task", "parse_tolerances"]
 
 _FILTERS = ("bicubic", "lanczos")
 
 
 @dataclass(frozen=True)
 class WantedNetworks:
-    """Networks by name or file, empty for none."""
+    """Networks by name or file."""
 
-    features: str = ""
-    classifier: str = ""
+    features: str | None = None
+    classifier: str | None = None
     classifier_range: str = "imagenet"
-    perceptual: str = ""
+    perceptual: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,16 @@ class Wanted:
     """What is to be measured, as the user names it.
 
     results, models: NAME=PLACE, or PLACE alone, which is then called by its last part. filters: names. most: truths
-    at most. steps and sampler: of all models that have steps; empty sampler and 0 for the model's own.
+    at most. steps and sampler: of all models that have steps, the models' own where not given.
     """
 
     truth: str
-    inputs: str = ""
+    inputs: str | None = None
     results: Sequence[str] = ()
     models: Sequence[str] = ()
     filters: Sequence[str] = ()
-    steps: int = 0
-    sampler: str = ""
+    steps: int | None = None
+    sampler: str | None = None
     most: int = 1_000_000
     device: str = "auto"
     dtype: str = "auto"
@@ -73,7 +74,7 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     upscalers = [(name, open_upscaler(where, device=wanted.device, dtype=wanted.dtype)) for name, where in models]
     settings = _with_scale(settings, [upscaler for _, upscaler in upscalers])
     cases = open_cases(
-        open_source(wanted.truth), wanted.truth, settings=settings, inputs=inputs, input_where=wanted.inputs
+        open_source(wanted.truth), wanted.truth, settings=settings, inputs=inputs, input_where=wanted.inputs or ""
     )
     settings = cases.settings
     _check_scale(settings, upscalers, wanted)
@@ -83,7 +84,16 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
     methods += [*folders, *(_model(name, upscaler, wanted, settings) for name, upscaler in upscalers)]
     about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
-    return Evaluation(cases.fewer(wanted.most), methods, loaded, about)
+    cases = cases.fewer(wanted.most)
+    _check_enough(cases, loaded)
+    return Evaluation(cases, methods, loaded, about)
+
+
+def parse_task(text: str) -> Task:
+    """Read the name of a task; ConfigError when there is none."""
+    if text not in get_args(Task):
+        raise ConfigError(f"--task {text}: give one of {', '.join(get_args(Task))}")
+    return cast("Task", text)
 
 
 def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
@@ -115,9 +125,10 @@ def _check_names(names: Sequence[str]) -> None:
     if not names:
         raise ConfigError("nothing to measure; give --pred DIR, --model NAME or --filter bicubic")
     for name in names:
-        if names.count(name) > 1 or name == TRUTH:
-            text = "means the truths themselves" if name == TRUTH else "is the name of two methods"
-            raise ConfigError(f"{name}: {text}; call one differently by NAME=PLACE")
+        if names.count(name) > 1:
+            raise ConfigError(f"{name}: is the name of two methods; call one differently by NAME=PLACE")
+        if name in (TRUTH, INPUT):
+            raise ConfigError(f"{name}: stands for the {name} itself; call the method differently by NAME=PLACE")
 
 
 def _load_networks(wanted: WantedNetworks) -> Networks:
@@ -133,8 +144,6 @@ def _load_networks(wanted: WantedNetworks) -> Networks:
 
 def _with_scale(settings: Settings, upscalers: Sequence[Upscaler]) -> Settings:
     """Take scale and degradation of the models where they are not given otherwise; ConfigError when they disagree."""
-    if settings.task not in get_args(Task):
-        raise ConfigError(f"--task {settings.task}: give one of {', '.join(get_args(Task))}")
     kinds = {(upscaler.scale, upscaler.info.config.data.degradation) for upscaler in upscalers}
     if len(kinds) > 1:
         listed = ", ".join(f"x{scale} {degradation}" for scale, degradation in sorted(kinds))
@@ -158,6 +167,21 @@ def _check_scale(settings: Settings, upscalers: Sequence[tuple[str, Upscaler]], 
             raise ConfigError(f"--filter {name}: has nothing to enlarge; give --input or --scale")
 
 
+def _check_enough(cases: Cases, networks: Networks) -> None:
+    """Refuse before the work what networks could not do after it."""
+    if networks.features is not None and cases.settings.patch == 0 and len(cases) <= NEIGHBOURS:
+        raise DataError(
+            f"{len(cases)} pictures are too few to compare features; give at least {NEIGHBOURS + 1}, or --patch"
+        )
+    if networks.classifier is not None:
+        without = [name for name in cases.names if cases.label(name) == NO_LABEL]
+        if without:
+            raise DataError(
+                f"the class of {len(without)} pictures is not known ({', '.join(without[:5])}); begin their names with "
+                "it (281_cat.png), or give .cls files or members"
+            )
+
+
 def _filter(name: str, settings: Settings) -> FilterMethod:
     return FilterMethod(name, cast("Filter", name), settings.scale)
 
@@ -166,7 +190,7 @@ def _model(name: str, upscaler: Upscaler, wanted: Wanted, settings: Settings) ->
     """Make a model a method; a regression answers in one call and always the same."""
     if upscaler.info.config.sampling.sampler == "regression":
         return ModelMethod(name, upscaler, sampling_for(upscaler.info), settings.seed, 1)
-    sampling = sampling_for(upscaler.info, steps=wanted.steps or None, sampler=wanted.sampler or None)
+    sampling = sampling_for(upscaler.info, steps=wanted.steps, sampler=wanted.sampler)
     return ModelMethod(name, upscaler, sampling, settings.seed, settings.samples)
 
 

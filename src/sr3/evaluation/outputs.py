@@ -10,7 +10,7 @@ from sr3.evaluation.cases import Case
 from sr3.evaluation.methods import Method, fitted
 from sr3.evaluation.opening import Evaluation
 from sr3.evaluation.page import SHOWN, Shown, make_page, picks
-from sr3.evaluation.report import Report, write_report
+from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
 from sr3.types import Image
 
 __all__ = ["check_folder", "write_files"]
@@ -41,10 +41,10 @@ def _shown(evaluation: Evaluation, case: Case) -> Shown:
     shown: dict[str, Image] = {}
     if case.low_res is not None:
         side = SHOWN * case.low_res.shape[-1] // case.truth.shape[-1]
-        shown["input"] = _middle(case.low_res, max(1, side))
+        shown[INPUT] = _middle(case.low_res, max(1, side))
     for method in evaluation.methods:
         shown[method.name] = _middle(_result(evaluation, method, case), SHOWN)
-    shown["truth"] = _middle(case.truth, SHOWN)
+    shown[TRUTH] = _middle(case.truth, SHOWN)
     return shown
 
 

@@ -36,8 +36,8 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align
 th:first-child, td:first-child { text-align: left }
 td small { opacity: .7 } td.best { font-weight: 600; background: var(--soft) } td.clear { font-weight: 600 }
 .row { display: flex; gap: .6rem; overflow-x: auto; margin: .3rem 0 1.2rem }
-figure { margin: 0 } figure img { display: block; width: 12rem; height: auto; image-rendering: pixelated }
-figcaption { font-size: .8rem; max-width: 12rem; overflow-wrap: anywhere }
+figure { margin: 0 } figure img { display: block; width: 16rem; height: auto; image-rendering: pixelated }
+figcaption { font-size: .8rem; max-width: 16rem; overflow-wrap: anywhere }
 svg { width: 100%; max-width: 60rem; height: auto; font-size: 11px; fill: currentColor }
 .grid { stroke: var(--line); stroke-width: 1 } .level { stroke: currentColor; stroke-dasharray: 5 4 }
 .key i { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 1em; border-radius: 2px }
@@ -148,18 +148,19 @@ def _small_interval(text: str) -> str:
 def _pictures(report: Report, gallery: Gallery) -> str:
     key = ranked_by(report)
     parts = [f"<h2>Pictures</h2><p>By {escape(heading(report.metrics[key]))}; the middle {SHOWN} pixels at most.</p>"]
+    chosen: dict[str, list[str]] = {}
     for method, places in picks(report).items():
         for place, name in places.items():
-            if name not in gallery:
-                continue
-            value = cell_of_picture(report, method, name, key)
-            parts.append(f"<h3>{escape(method)}, {place}: {escape(name)}, {value}</h3><div class=row>")
-            for what, image in gallery[name].items():
-                parts.append(
-                    f'<figure><img src="{_inlined(image)}" alt="{escape(f"{what} of {name}")}"><figcaption>'
-                    f"{escape(what)}</figcaption></figure>"
-                )
-            parts.append("</div>")
+            chosen.setdefault(name, []).append(f"{place} of {method}")
+    for name, reasons in chosen.items():
+        parts.append(f"<h3>{escape(name)}: {escape(', '.join(reasons))}</h3><div class=row>")
+        for what, image in gallery[name].items():
+            value = f", {cell_of_picture(report, what, name, key)}" if what in picks(report) else ""
+            parts.append(
+                f'<figure><img src="{_inlined(image)}" alt="{escape(f"{what} of {name}")}"><figcaption>'
+                f"{escape(what)}{value}</figcaption></figure>"
+            )
+        parts.append("</div>")
     return "\n".join(parts)
 
 

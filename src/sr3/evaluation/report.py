@@ -18,6 +18,7 @@ from sr3.metrics.registry import METRICS
 
 __all__ = [
     "FORMAT",
+    "INPUT",
     "TRUTH",
     "Difference",
     "FigureEntry",
@@ -31,8 +32,8 @@ __all__ = [
 FORMAT = 1
 """Version of the file this code writes and reads."""
 
-TRUTH = "truth"
-"""The row of the truths themselves."""
+INPUT, TRUTH = "input", "truth"
+"""Names that no method may have: the second is the row of the truths themselves."""
 
 Number = float | str
 """A figure; infinite ones and NaN are the strings "inf", "-inf" and "nan", for JSON has none."""

@@ -41,9 +41,7 @@ def compare_sets(features: Tensor, truths: Tensor, settings: Settings) -> SetFig
     """
     count, per_picture = features.shape[:2]
     if count * per_picture <= NEIGHBOURS:
-        raise DataError(
-            f"{count} pictures are too few to compare features; give at least {NEIGHBOURS + 1}, or smaller --patch"
-        )
+        raise DataError(f"{count * per_picture} patches are too few to compare features; give a smaller --patch")
     sums = kernel_sums(features, truths)
 
     def distance(places: Tensor) -> float:

@@ -56,8 +56,8 @@ class Classifier:
         return logits
 
 
-def seen_by(image: Image, *, share: float) -> Image:
-    """Cut the middle square, of a share of the shorter side, and resize it to what a classifier sees."""
+def seen_by(image: Image, *, share: float) -> Tensor:
+    """Cut the middle square, of a share of the shorter side, and resize it to (b, 3, SIDE, SIDE)."""
     height, width = image.shape[-2:]
     side = max(1, round(share * min(height, width)))
     top, left = (height - side) // 2, (width - side) // 2

@@ -10,7 +10,7 @@ _WEIGHTS = (65.481, 128.553, 24.966)
 _BLACK = 16.0
 
 
-def luminance(image: Image) -> Image:
+def luminance(image: Image) -> Tensor:
     """Take Y of RGB in [-1, 1]: shape (b, 1, h, w), in [-1, 1] as if Y's range were 0 to 255.
 
     Source: ITU-R BT.601, Y = 16 + 65.481 R + 128.553 G + 24.966 B for R, G, B in [0, 1]; it ends at 235. So the peak of

@@ -61,7 +61,7 @@ METRICS: tuple[Metric, ...] = (
         "SSIM",
         "",
         "higher",
-        "mean over channels; Gaussian window of 11 pixels, deviation 1.5, K1 0.01, K2 0.03, no padding",
+        "mean over channels; Gaussian window of 11 pixels, deviation 1.5, K1 0.01, K2 0.03, only where the window fits",
         "Wang et al. 2004",
     ),
     Metric("ssim_y", "SSIM (Y)", "", "higher", "as SSIM, on luminance of BT.601 in 16 to 235", "Wang et al. 2004"),
