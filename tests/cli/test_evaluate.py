@@ -221,6 +221,29 @@ def test_the_share_of_right_answers_is_counted_by_hand(folders, network):
         assert row["top1"] == float(label == np.argmax(logits))
 
 
+def test_the_classification_of_the_paper_is_of_224_pixels(tmp_path, network):
+    for name in ("truth", "made"):
+        (tmp_path / name).mkdir()
+    for k in range(2):
+        truth = Image.fromarray(smooth(256, 256, seed=k))
+        truth.save(tmp_path / "truth" / f"{k}_a.png")
+        small = truth.crop((16, 16, 240, 240)).resize((56, 56), Image.Resampling.BICUBIC)
+        entry = small.resize((64, 64), Image.Resampling.BICUBIC)
+        entry.resize((256, 256), Image.Resampling.BICUBIC).save(tmp_path / "made" / f"{k}_a.png")
+    given = ["--task", "classification", "--classifier", network, "--filter", "bicubic"]
+    report = report_of(tmp_path, "--pred", tmp_path / "made", *given)
+    assert report["protocol"]["task"] == "classification"
+    assert "consistency" not in report["metrics"]
+    assert {"top1", "top5"} == set(report["methods"]["truth"]["figures"]) - {"inception"}
+    for k in range(2):
+        truth, made = (Image.open(tmp_path / name / f"{k}_a.png") for name in ("truth", "made"))
+        middle = np.asarray(truth.crop((16, 16, 240, 240))).astype(float)
+        seen = np.asarray(made.resize((224, 224), Image.Resampling.BICUBIC)).astype(float)
+        expected = metrics.peak_signal_noise_ratio(middle, seen, data_range=255)
+        for method in ("made", "bicubic"):
+            assert values(report, method, "psnr")[f"{k}_a"] == pytest.approx(expected, abs=0.1)
+
+
 def test_a_classifier_needs_classes(folders, network, capsys):
     (folders / "truth" / "1_picture.png").rename(folders / "truth" / "one.png")
     (folders / "bicubic" / "1_picture.bmp").rename(folders / "bicubic" / "one.bmp")
