@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stlpips import SMALLEST_SIDE, load_stlpips
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -33,6 +32,7 @@ from sr3.images.files import Picture, list_pictures, read_picture, write_picture
 from sr3.images.resize import Filter, downsample, resize
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.metrics.distortion import consistency, psnr, sharpness
+from sr3.metrics.stlpips import SMALLEST_SIDE, load_stlpips
 from sr3.types import Image
 from sr3.zoo import DEFAULT_MODEL
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage import metrics
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from sr3.metrics.distortion import consistency, mean_squared_error, psnr, sharpness, ssim
 
@@ -114,3 +115,13 @@ def test_ssim_equals_scikit_image(channels):
 def test_ssim_of_pictures_smaller_than_its_window_is_refused():
     with pytest.raises(ValueError, match="at least 11 pixels"):
         ssim(torch.zeros(1, 3, 10, 40), torch.zeros(1, 3, 10, 40))
+
+
+def test_psnr_and_ssim_equal_torchmetrics_within_the_edges_it_reflects():
+    image, noise = pictures(2, 3, 3, 24, 31)
+    truth = (image + 0.2 * noise).clamp(-1, 1)
+    for k in range(3):
+        pair = [(part[k : k + 1].double() + 1) / 2 for part in (image, truth)]
+        assert psnr(image, truth)[k].item() == pytest.approx(peak_signal_noise_ratio(*pair, data_range=1.0).item())
+        _, likeness = structural_similarity_index_measure(*pair, data_range=1.0, return_full_image=True)
+        assert ssim(image, truth)[k].item() == pytest.approx(likeness[..., 5:-5, 5:-5].mean().item(), rel=1e-6)

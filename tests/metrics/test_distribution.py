@@ -25,3 +25,14 @@ def test_a_set_is_at_no_distance_from_itself_even_when_smaller_than_its_dimensio
 def test_one_feature_is_no_distribution():
     with pytest.raises(ValueError, match="at least 2"):
         frechet_distance(torch.zeros(1, 3), torch.zeros(4, 3))
+
+
+def test_sets_smaller_than_their_dimension_are_measured_by_the_same_formula():
+    rng = np.random.default_rng(0)
+    some, other = rng.standard_normal((5, 9)), rng.standard_normal((7, 9)) + 0.5
+    covariances = np.cov(some, rowvar=False), np.cov(other, rowvar=False)
+    # The trace of a root is the sum of the roots of the eigenvalues.
+    root = np.sqrt(linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)).sum()
+    shift = some.mean(axis=0) - other.mean(axis=0)
+    expected = shift @ shift + np.trace(covariances[0] + covariances[1]) - 2 * root
+    assert frechet_distance(torch.from_numpy(some), torch.from_numpy(other)) == pytest.approx(expected, rel=1e-6)

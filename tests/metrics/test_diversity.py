@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import pdist
 
-from sr3.metrics.diversity import coverage, deviation
+from sr3.metrics.diversity import coverage, deviation, feature_spread
 
 
 def test_the_deviation_is_numpys_over_samples():
@@ -22,3 +23,10 @@ def test_a_truth_drawn_like_the_samples_falls_inside_as_often_as_it_should():
     samples, truth = (torch.randn(*shape, generator=generator) for shape in ((8, 3, 3, 64, 64), (3, 3, 64, 64)))
     assert coverage(samples, truth).tolist() == pytest.approx([7 / 9] * 3, abs=0.02)
     assert float(coverage(0.1 * samples, truth).mean()) < 0.2
+
+
+def test_the_spread_of_features_is_scipys_mean_distance():
+    features = torch.randn(5, 7)
+    assert feature_spread(features) == pytest.approx(pdist(features.double().numpy()).mean())
+    with pytest.raises(ValueError, match="at least 2"):
+        feature_spread(features[:1])

@@ -8,6 +8,7 @@ import warnings
 import typer
 import typer.main
 
+from sr3.cli.evaluate import evaluate
 from sr3.cli.generate import generate
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
@@ -46,6 +47,7 @@ app.command()(upscale)
 app.command()(train)
 app.command()(prepare)
 app.command()(generate)
+app.command()(evaluate)
 app.command()(models)
 app.command()(inspect)
 app.command("search-schedule")(search_schedule)

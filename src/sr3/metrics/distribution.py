@@ -16,13 +16,26 @@ def frechet_distance(some: Tensor, other: Tensor) -> float:
     """
     if min(len(some), len(other)) < 2:
         raise ValueError("a Frechet distance needs at least 2 features in each set")
-    (mean, covariance), (other_mean, other_covariance) = _moments(some), _moments(other)
-    values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
-    shared = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp(min=0).sqrt().sum()
-    return float((mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * shared)
+    (mean, centred), (other_mean, other_centred) = _centred(some), _centred(other)
+    few = max(len(some), len(other)) < some.shape[1]
+    shared = _shared_of_few(centred, other_centred) if few else _shared_of_many(centred, other_centred)
+    spread = centred.square().sum() + other_centred.square().sum()
+    return float((mean - other_mean).square().sum() + spread - 2 * shared)
 
 
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean, and what is left of each feature, so scaled that A^T A is the covariance."""
     features = features.double()
-    return features.mean(dim=0), torch.cov(features.mT)
+    mean = features.mean(dim=0)
+    return mean, (features - mean) / (len(features) - 1) ** 0.5
+
+
+def _shared_of_few(some: Tensor, other: Tensor) -> Tensor:
+    """Trace of (S1 S2)^(1/2) from A and B: S1 S2 = A^T A B^T B has the eigenvalues of (A B^T)(A B^T)^T and zeros."""
+    return torch.linalg.svdvals(some @ other.mT).sum()
+
+
+def _shared_of_many(some: Tensor, other: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(some.mT @ some)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
+    return torch.linalg.eigvalsh(root @ (other.mT @ other) @ root).clamp(min=0).sqrt().sum()

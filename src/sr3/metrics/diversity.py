@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["coverage", "deviation"]
+__all__ = ["coverage", "deviation", "feature_spread"]
 
 
 def deviation(samples: Tensor) -> Tensor:
@@ -24,3 +24,10 @@ def coverage(samples: Tensor, truth: Tensor) -> Tensor:
     """
     low, high = torch.aminmax(samples, dim=0)
     return ((truth >= low) & (truth <= high)).double().mean(dim=(1, 2, 3))
+
+
+def feature_spread(features: Tensor) -> float:
+    """Mean Euclidean distance between the features (k, d) of each two of k samples, k at least 2."""
+    if len(features) < 2:
+        raise ValueError(f"a spread needs at least 2 samples, got {len(features)}")
+    return float(torch.pdist(features.double()).mean())

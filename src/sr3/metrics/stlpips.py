@@ -17,7 +17,7 @@ from torch.nn.functional import conv2d, max_pool2d, pad, relu
 from sr3.errors import CheckpointError, ImageError
 from sr3.types import Image
 
-__all__ = ["SMALLEST_SIDE", "load_stlpips"]
+__all__ = ["SMALLEST_SIDE", "load_stlpips", "stlpips_weight_file"]
 
 SMALLEST_SIDE = 21
 """Sides of a picture below which the network has too few pixels to reflect at a border."""
@@ -36,7 +36,7 @@ def load_stlpips() -> Callable[[Image, Image], Tensor]:
 
     Raises CheckpointError when the weights are not installed; the distance raises ImageError for other shapes.
     """
-    weights = torch.load(_weight_file(), map_location="cpu", weights_only=True)
+    weights = torch.load(stlpips_weight_file(), map_location="cpu", weights_only=True)
 
     @torch.no_grad()
     def distance(image: Image, truth: Image) -> Tensor:
@@ -53,7 +53,8 @@ def load_stlpips() -> Callable[[Image, Image], Tensor]:
     return distance
 
 
-def _weight_file() -> Path:
+def stlpips_weight_file() -> Path:
+    """Find the weights in their package; CheckpointError when they are not installed."""
     spec = find_spec(_PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (Path(folder) / _FILE).is_file():

@@ -1,0 +1,144 @@
+"""`sr3 evaluate`: results of any method, or a model, beside the truth."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sr3.evaluation.report import Report
+
+__all__ = ["evaluate"]
+
+_WIDE = 4096
+"""Columns of a file or a pipe, where nothing is cut."""
+
+
+def evaluate(
+    truth: Annotated[str, typer.Option("--truth", "--data", metavar="SRC", help="True pictures: folder or shards.")],
+    pred: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Results named as their truths; may be repeated.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]MODEL", help="A model to sample; may be repeated.")
+    ] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="F", help="bicubic or lanczos; may be repeated.")
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="SRC", help="Small pictures.  [default: made from the truths]")
+    ] = None,
+    scale: Annotated[
+        int, typer.Option(min=0, max=64, help="How much smaller inputs are.  [default: that of models or --input]")
+    ] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Refinement steps of the models.  [default: the models']")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the models']")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Results of each input.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of samples and intervals.")] = 0,
+    images: Annotated[int, typer.Option(min=1, help="Only so many truths, spread evenly.")] = 1_000_000,
+    border: Annotated[int, typer.Option(min=0, help="Pixels left out at each edge.")] = 0,
+    task: Annotated[str, typer.Option(help="plain, or classification as in the paper.")] = "plain",
+    perceptual: Annotated[
+        str | None, typer.Option(metavar="NET", help="st-lpips, lpips-alex, lpips-vgg, a .pt file.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(metavar="NET", help="inception, efficientnet-lite0, a .pt file.")
+    ] = None,
+    patch: Annotated[int, typer.Option(min=0, help="Side of the patches whose features are compared; 0: whole.")] = 0,
+    classifier: Annotated[
+        str | None,
+        typer.Option(metavar="NET", help="efficientnet-lite0, torchvision:NAME, timm:NAME, a .pt or .onnx file."),
+    ] = None,
+    classifier_range: Annotated[str, typer.Option(help="What a file takes: imagenet, unit, symmetric.")] = "imagenet",
+    resamples: Annotated[int, typer.Option(min=20, help="Draws for intervals.")] = 1000,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for report.json and report.html.")
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An earlier report.json; fail if a figure moved.")
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None, typer.Option(metavar="FIGURE=X", help="For --check; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> int:
+    """Measure results or models beside the truth: a table, a report, and a page with pictures."""
+    from sr3.cli.progress import Display
+    from sr3.evaluation import opening, outputs
+    from sr3.evaluation import report as reports
+    from sr3.evaluation.run import Progress
+    from sr3.evaluation.run import evaluate as measured
+    from sr3.evaluation.settings import Settings
+
+    settings = Settings(
+        task=opening.parse_task(task),
+        scale=scale,
+        border=border,
+        patch=patch,
+        samples=samples,
+        seed=seed,
+        resamples=resamples,
+    )
+    networks = opening.WantedNetworks(features, classifier, classifier_range, perceptual)
+    wanted = opening.Wanted(
+        truth, input_, pred or [], model or [], filters or [], steps, sampler, images, device, dtype
+    )
+    tolerances = opening.parse_tolerances(tolerance or [])
+    expected = reports.read_report(check) if check is not None else None
+    evaluation = opening.open_evaluation(wanted, networks, settings)
+    if output is not None:
+        outputs.check_folder(output)
+    found: Report | None = None
+    with Display(len(evaluation.cases) * len(evaluation.methods), quiet=as_json) as display:
+        for event in measured(evaluation.cases, evaluation.methods, evaluation.networks, evaluation.inputs):
+            if isinstance(event, Progress):
+                display.advance(f"{event.picture}: {event.method}", event.done)
+            else:
+                found = event
+        assert found is not None
+        written = outputs.write_files(output, found, evaluation) if output is not None else ()
+    show(found, as_json=as_json)
+    if not as_json:
+        for path in written:
+            typer.echo(str(path))
+    moved = reports.check(found, expected, tolerances) if expected is not None else ()
+    for one in moved:
+        typer.echo(f"sr3: {one.text}", err=True)
+    return 1 if moved else 0
+
+
+def show(report: "Report", *, as_json: bool) -> None:
+    """Print a report as JSON or as tables."""
+    from sr3.evaluation import table
+    from sr3.evaluation.report import to_json
+
+    if as_json:
+        typer.echo(to_json(report).rstrip())
+        return
+    print_table(*table.report_rows(report))
+    if report.differences:
+        print_table(*table.difference_rows(report))
+    for note in report.notes:
+        typer.echo(note)
+
+
+def print_table(headings: list[str], rows: list[list[str]]) -> None:
+    """Print a table; where the output is no terminal, as wide as it is."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    plain = not sys.stdout.isatty()
+    console = Console(highlight=False, width=_WIDE if plain else None)
+    grid = Table(box=SIMPLE_HEAD)
+    for place, text in enumerate(headings):
+        grid.add_column(Text(text), justify="left" if place == 0 else "right", no_wrap=plain)
+    for row in rows:
+        grid.add_row(*(Text(text) for text in row))
+    console.print(grid)

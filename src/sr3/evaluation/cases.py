@@ -1,0 +1,183 @@
+"""What methods are asked and what is right: truths, their inputs and their classes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sr3.data.decoding import decode_pixels
+from sr3.data.sources import NO_LABEL, FolderSource, Source
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ConfigError, DataError, ImageError
+from sr3.evaluation.naming import match, names_of
+from sr3.evaluation.settings import Settings
+from sr3.images.bands import BAND_SUFFIXES
+from sr3.images.degrade import degrade
+from sr3.images.files import read_picture
+from sr3.images.resize import resize
+from sr3.types import Image, LowRes
+
+__all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "read_image", "rounded"]
+
+CLASSIFICATION_SCALE = 4
+_SEEN, _LOW, _INPUT = 224, 56, 64
+"""The paper's sides: of the truth's middle, of that made small, and of the input it is enlarged to."""
+
+_LEAST = 11
+"""Pixels a side that SSIM's window needs."""
+
+_DEGRADATION_STREAM = 5  # as for the pairs of training
+_CLASS = re.compile(r"(\d+)(?:_|$)")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A truth (1, c, h, w) in [-1, 1], its input if there is one, its class or NO_LABEL, and its levels less one."""
+
+    name: str
+    truth: Image
+    low_res: LowRes | None
+    label: int
+    top: int
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Truths in the order of their names, made one by one."""
+
+    source: Source
+    places: Mapping[str, int]
+    inputs: Source | None
+    input_places: Mapping[str, int]
+    settings: Settings
+
+    def __len__(self) -> int:
+        """Count the truths."""
+        return len(self.places)
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """Names of the truths, sorted."""
+        return list(self.places)
+
+    def fewer(self, most: int) -> "Cases":
+        """Take at most so many, spread evenly over the names."""
+        names = self.names
+        if most >= len(names):
+            return self
+        kept = [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
+        return replace(self, places={name: self.places[name] for name in kept})
+
+    def label(self, name: str) -> int:
+        """Look up the class of a truth, or NO_LABEL."""
+        return label_of(self.source, self.places[name])
+
+    def case(self, name: str) -> Case:
+        """Read a truth and read or make its input; ImageError or DataError when they do not fit each other."""
+        index = self.places[name]
+        truth, top = read_image(self.source, index)
+        low_res = None
+        if self.inputs is not None:
+            low_res, _ = read_image(self.inputs, self.input_places[name])
+        if self.settings.task == "classification":
+            truth, low_res = _for_classification(truth, low_res, self.source.name(index), top)
+        elif self.settings.scale:
+            truth = _whole_cells(truth, self.settings.scale)
+            low_res = low_res if low_res is not None else self._reduced(truth, top, index)
+        truth_name = self.source.name(index)
+        self._check(truth, low_res, truth_name)
+        return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top)
+
+    def _reduced(self, truth: Tensor, top: int, index: int) -> Tensor:
+        """Make an input as the pairs of training are made."""
+        generator = torch.Generator().manual_seed(mix_seed(index, _DEGRADATION_STREAM))
+        levels = (truth + 1) * 127.5
+        return rounded(degrade(levels, self.settings.scale, self.settings.degradation, generator) / 127.5 - 1, top)
+
+    def _check(self, truth: Tensor, low_res: Tensor | None, name: str) -> None:
+        height, width = truth.shape[-2:]
+        if min(height, width) < _LEAST + 2 * self.settings.border:
+            raise ImageError(
+                f"{name}: {width}x{height} is too small; a side needs {_LEAST} pixels within a border of "
+                f"{self.settings.border}"
+            )
+        scale = self.settings.scale
+        if low_res is None or self.settings.task == "classification":
+            return
+        if (low_res.shape[-2] * scale, low_res.shape[-1] * scale) != (height, width):
+            size = f"{low_res.shape[-1]}x{low_res.shape[-2]}"
+            raise ImageError(f"{name}: is {width}x{height}, its input {size}, which is not {scale} times smaller")
+
+
+def open_cases(source: Source, where: str, *, settings: Settings, inputs: Source | None, input_where: str) -> Cases:
+    """Match truths and inputs by name; DataError that lists what does not match.
+
+    A scale of 0 is taken from the first truth and its input, where there are inputs.
+    """
+    places = names_of(source, where)
+    found = {} if inputs is None else match(places, names_of(inputs, input_where), input_where)
+    if inputs is not None and settings.scale == 0:
+        first = next(iter(places))
+        truth, low_res = (read_image(of, at[first])[0] for of, at in ((source, places), (inputs, found)))
+        settings = replace(settings, scale=max(1, truth.shape[-1] // low_res.shape[-1]))
+    return Cases(source, places, inputs, found, settings)
+
+
+def read_image(source: Source, index: int) -> tuple[Tensor, int]:
+    """Read a picture, upright, to (c, h, w) in [-1, 1], and its levels less one, 0 for floats.
+
+    Colour profiles are not applied. ImageError or DataError when it cannot be read or has see-through parts.
+    """
+    name = source.name(index)
+    if isinstance(source, FolderSource) and Path(name).suffix.lower() not in BAND_SUFFIXES:
+        picture = read_picture(Path(name))
+        if picture.alpha is not None and bool((picture.alpha < 1).any()):
+            raise ImageError(f"{name}: is transparent in part, so it has no one colour there; flatten it")
+        return picture.pixels, 65535 if picture.depth == 16 else 255
+    pixels = decode_pixels(source.read(index), name)
+    return pixels.values.float() / 127.5 - 1, round(255 / pixels.step) if pixels.step else 0
+
+
+def rounded(image: Tensor, top: int) -> Tensor:
+    """Round to the levels of a file, 0 to top; 0 leaves floats as they are. Held in [-1, 1]."""
+    image = image.float().clamp(-1, 1)
+    return ((image + 1) * (top / 2)).round() / (top / 2) - 1 if top else image
+
+
+def label_of(source: Source, index: int) -> int:
+    """Take the class of a member's .cls neighbour, or of the number its file's name begins with, or NO_LABEL."""
+    if not isinstance(source, FolderSource) and (label := source.label(index)) != NO_LABEL:
+        return label
+    name = Path(source.name(index).rpartition(":")[2]).stem
+    beside = Path(source.name(index)).with_suffix(".cls")
+    if isinstance(source, FolderSource) and beside.is_file():
+        text = beside.read_text(encoding="ascii", errors="replace").strip()
+        if not text.isdecimal():
+            raise DataError(f"{beside}: holds {text[:20]!r}, not the number of a class; mend or remove it")
+        return int(text)
+    found = _CLASS.match(name)
+    return int(found[1]) if found else NO_LABEL
+
+
+def _whole_cells(image: Tensor, scale: int) -> Tensor:
+    """Cut the right and bottom to multiples of the scale, as the inputs of test sets are made."""
+    height, width = (side // scale * scale for side in image.shape[-2:])
+    if min(height, width) == 0:
+        raise ConfigError(f"a picture of {image.shape[-1]}x{image.shape[-2]} is smaller than the scale {scale}")
+    return image[:, :height, :width]
+
+
+def _for_classification(truth: Tensor, low_res: Tensor | None, name: str, top: int) -> tuple[Tensor, Tensor]:
+    """Take the middle of 224 pixels as truth; its quarter, enlarged from 56 to 64, is the input."""
+    height, width = truth.shape[-2:]
+    if min(height, width) < _SEEN:
+        raise ImageError(f"{name}: is {width}x{height}, but the classification needs {_SEEN} pixels a side")
+    top_row, left = (height - _SEEN) // 2, (width - _SEEN) // 2
+    truth = truth[:, top_row : top_row + _SEEN, left : left + _SEEN]
+    if low_res is None:
+        low_res = rounded(resize(rounded(resize(truth, _LOW, _LOW), top), _INPUT, _INPUT), top)
+    return truth, low_res

@@ -1,0 +1,151 @@
+"""All figures of one picture: what its samples give beside truth and input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sr3.errors import DataError
+from sr3.evaluation.cases import Case
+from sr3.evaluation.settings import Networks, Settings
+from sr3.metrics.calibration import rank_coverage, rank_histogram, spread_to_error
+from sr3.metrics.classification import top_hit
+from sr3.metrics.classifiers import CENTRE, seen_by
+from sr3.metrics.colour import luminance, without_border
+from sr3.metrics.crps import crps
+from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
+from sr3.metrics.diversity import deviation, feature_spread
+from sr3.metrics.energy import energy_score
+from sr3.types import Image
+
+__all__ = ["Measured", "in_one_colour", "measure", "measure_truth", "network_views"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one picture by key, its features and logits (p, d) of the first sample, and its ranks (k + 1,)."""
+
+    figures: Mapping[str, float]
+    features: Tensor | None
+    logits: Tensor | None
+    ranks: Tensor | None
+
+
+def in_one_colour(samples: Image, case: Case) -> tuple[Image, Image, bool]:
+    """Give samples and truth the same channels; grey is three equal ones. Tells whether anything had to be done.
+
+    DataError when they differ in another way.
+    """
+    found, true = samples.shape[1], case.truth.shape[1]
+    if found == true:
+        return samples, case.truth, False
+    if {found, true} != {1, 3}:
+        raise DataError(f"{case.name}: the result has {found} channels, its truth {true}; compare pictures of one kind")
+    return samples.expand(-1, 3, -1, -1), case.truth.expand(-1, 3, -1, -1), True
+
+
+def measure(samples: Image, case: Case, settings: Settings, networks: Networks) -> Measured:
+    """Take all figures of k samples (k, c, h, w) of a truth of the same size and channels."""
+    truth = case.truth.expand(-1, samples.shape[1], -1, -1)
+    inner, true = (without_border(image, settings.border) for image in (samples, truth))
+    figures = _distortion(inner, true)
+    if case.low_res is not None and settings.task == "plain":
+        low_res = case.low_res.expand(-1, samples.shape[1], -1, -1).expand(len(samples), -1, -1, -1)
+        figures["consistency"] = 1e5 * _mean(consistency(samples, low_res))
+    if networks.perceptual is not None and samples.shape[1] in (1, 3):
+        one_by_one = [networks.perceptual(_coloured(sample), _coloured(truth)) for sample in samples.split(1)]
+        figures["perceptual"] = _mean(torch.cat(one_by_one))
+    answers = _answers(samples, settings, networks)
+    figures.update(_right(answers, case))
+    features, logits = network_views(samples[:1], answers, settings, networks)
+    ranks = None
+    if len(samples) > 1:
+        figures.update(_spread(inner[:, None], true))
+        ranks = rank_histogram(inner[:, None], true)[0]
+        if features is not None:
+            others = [_features(sample, settings, networks) for sample in samples[1:].split(1)]
+            together = torch.stack([features, *(other for other in others if other is not None)], dim=1)
+            figures["feature_spread"] = sum(feature_spread(patch) for patch in together) / len(together)
+    return Measured(figures, features, logits, ranks)
+
+
+def measure_truth(case: Case, settings: Settings, networks: Networks) -> Measured:
+    """Take the figures that the truth has by itself."""
+    answers = _answers(case.truth, settings, networks)
+    features, logits = network_views(case.truth, answers, settings, networks)
+    return Measured(_right(answers, case), features, logits, None)
+
+
+def network_views(
+    image: Image, answers: Tensor | None, settings: Settings, networks: Networks
+) -> tuple[Tensor | None, Tensor | None]:
+    """Compute features of one picture, and logits for the inception score: the feature network's, or the classifier's.
+
+    answers: what the classifier made of this picture and perhaps of other samples after it.
+    """
+    features = _features(image, settings, networks)
+    if features is None or networks.features is None or networks.features.logits is None:
+        return features, None if answers is None else answers[:1]
+    return features, networks.features.classify([_patches(_coloured(image), settings.patch)])
+
+
+def _features(image: Image, settings: Settings, networks: Networks) -> Tensor | None:
+    """Compute features (p, d) of one picture or of its patches, which overlap by half."""
+    if networks.features is None or image.shape[1] not in (1, 3):
+        return None
+    return networks.features([_patches(_coloured(image), settings.patch)])
+
+
+def _distortion(samples: Image, truth: Image) -> dict[str, float]:
+    truths = truth.expand(len(samples), -1, -1, -1)
+    figures = {"psnr": _mean(psnr(samples, truths)), "ssim": _mean(ssim(samples, truths))}
+    if samples.shape[1] == 3:
+        light, true_light = luminance(samples), luminance(truths)
+        figures |= {"psnr_y": _mean(psnr(light, true_light)), "ssim_y": _mean(ssim(light, true_light))}
+    figures["sharpness"] = float(sharpness(samples).mean() / sharpness(truth).mean())
+    return figures
+
+
+def _answers(samples: Image, settings: Settings, networks: Networks) -> Tensor | None:
+    """Classify samples one by one: logits (k, classes)."""
+    if networks.classifier is None or samples.shape[1] not in (1, 3):
+        return None
+    share = 1.0 if settings.task == "classification" else CENTRE
+    return torch.cat([networks.classifier(seen_by(sample, share=share)) for sample in samples.split(1)])
+
+
+def _right(answers: Tensor | None, case: Case) -> dict[str, float]:
+    if answers is None:
+        return {}
+    if case.label >= answers.shape[1]:
+        raise DataError(
+            f"{case.name}: is of class {case.label}, the classifier has {answers.shape[1]}; check the names"
+        )
+    return {key: _mean(top_hit(answers, case.label, k)) for key, k in (("top1", 1), ("top5", 5))}
+
+
+def _spread(samples: Tensor, truth: Image) -> dict[str, float]:
+    return {
+        "deviation": 255 * _mean(deviation(samples)),
+        "crps": 255 * _mean(crps(samples, truth)),
+        "energy": 1e3 * _mean(energy_score(samples, truth)),
+        "coverage": _mean(rank_coverage(samples, truth)),
+        "spread_to_error": _mean(spread_to_error(samples, truth)),
+    }
+
+
+def _patches(image: Image, side: int) -> Image:
+    """Cut a picture into patches of a side that overlap by half; whole for side 0 or a smaller picture."""
+    if side == 0 or min(image.shape[-2:]) < side:
+        return image
+    cut = image.unfold(2, side, max(1, side // 2)).unfold(3, side, max(1, side // 2))
+    return cut.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+
+
+def _coloured(image: Image) -> Image:
+    return image.expand(-1, 3, -1, -1)
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

@@ -1,0 +1,64 @@
+"""Pictures of two places matched by name: the path below their folder without its suffix."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sr3.data.sources import FolderSource, ShardSource, Source
+from sr3.errors import DataError
+
+__all__ = ["match", "match_samples", "names_of"]
+
+_SHOWN = 5
+
+
+def names_of(source: Source, where: str) -> dict[str, int]:
+    """Map the names of a source's pictures to their places, in order; DataError when two have one name."""
+    places: dict[str, int] = {}
+    for index in range(len(source)):
+        name = _name(source, index)
+        if name in places:
+            raise DataError(
+                f"{where}: {Path(source.name(places[name])).name} and {Path(source.name(index)).name} have one name, "
+                f"{name}; keep one of them"
+            )
+        places[name] = index
+    return dict(sorted(places.items()))
+
+
+def _name(source: Source, index: int) -> str:
+    match source:
+        case FolderSource(paths, root):
+            return paths[index].relative_to(root).with_suffix("").as_posix()
+        case ShardSource(members):
+            return Path(members[index].name).with_suffix("").as_posix()
+        case _:
+            return Path(source.name(index)).with_suffix("").as_posix()
+
+
+def match(wanted: Iterable[str], found: Mapping[str, int], where: str) -> dict[str, int]:
+    """Give every wanted name its place; DataError that lists what is missing and what nobody asked for."""
+    wanted = list(wanted)
+    _complain(where, [name for name in wanted if name not in found], sorted(set(found).difference(wanted)))
+    return {name: found[name] for name in wanted}
+
+
+def match_samples(wanted: Sequence[str], found: Mapping[str, int], where: str, count: int) -> dict[str, list[int]]:
+    """Give every wanted name the places of its samples: one, or so many, numbered as `sr3 upscale --samples` does."""
+    numbered = {name: [f"{name}-{k + 1}" for k in range(count)] for name in wanted}
+    if count == 1 or not any(name in found for names in numbered.values() for name in names):
+        return {name: [place] for name, place in match(wanted, found, where).items()}
+    places = match([name for names in numbered.values() for name in names], found, where)
+    return {name: [places[one] for one in names] for name, names in numbered.items()}
+
+
+def _complain(where: str, missing: Sequence[str], surplus: Sequence[str]) -> None:
+    if not missing and not surplus:
+        return
+    parts = [f"no picture for {len(missing)} ({_listed(missing)})"] if missing else []
+    parts += [f"{len(surplus)} without a truth ({_listed(surplus)})"] if surplus else []
+    raise DataError(f"{where}: {'; '.join(parts)}; give each result the name of its truth, whatever the suffix")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

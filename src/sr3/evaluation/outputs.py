@@ -1,0 +1,58 @@
+"""The files of an evaluation: report.json, and report.html with the pictures it shows."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sr3.atomic import whole_file
+from sr3.errors import ConfigError
+from sr3.evaluation.cases import Case
+from sr3.evaluation.methods import Method, fitted
+from sr3.evaluation.opening import Evaluation
+from sr3.evaluation.page import SHOWN, Shown, make_page, picks
+from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
+from sr3.types import Image
+
+__all__ = ["check_folder", "write_files"]
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder for the files, before the work; ConfigError when it cannot be one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"-o {folder}: cannot be made a folder ({error.strerror}); choose another place") from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"-o {folder}: may not be written to by you; choose another place")
+
+
+def write_files(folder: Path, report: Report, evaluation: Evaluation) -> Sequence[Path]:
+    """Write both files, drawing once more what the page shows; returns their paths."""
+    write_report(folder / "report.json", report)
+    names = sorted({name for places in picks(report).values() for name in places.values()})
+    gallery = {name: _shown(evaluation, evaluation.cases.case(name)) for name in names}
+    with whole_file(folder / "report.html") as temporary:
+        temporary.write_text(make_page(report, gallery), encoding="utf-8")
+    return folder / "report.json", folder / "report.html"
+
+
+def _shown(evaluation: Evaluation, case: Case) -> Shown:
+    """Take the middle of everything there is of a truth."""
+    shown: dict[str, Image] = {}
+    if case.low_res is not None:
+        side = SHOWN * case.low_res.shape[-1] // case.truth.shape[-1]
+        shown[INPUT] = _middle(case.low_res, max(1, side))
+    for method in evaluation.methods:
+        shown[method.name] = _middle(_result(evaluation, method, case), SHOWN)
+    shown[TRUTH] = _middle(case.truth, SHOWN)
+    return shown
+
+
+def _result(evaluation: Evaluation, method: Method, case: Case) -> Image:
+    settings = evaluation.cases.settings
+    return fitted(method.first(case), case, scale=settings.scale, classification=settings.task == "classification")
+
+
+def _middle(image: Image, side: int) -> Image:
+    top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
+    return image[..., top : top + side, left : left + side]

@@ -1,0 +1,75 @@
+"""Learned perceptual distances between a picture and its truth, by a network that is given.
+
+`lpips-alex` and `lpips-vgg` are LPIPS (arXiv:1801.03924) by torchmetrics, which needs torchvision and fetches its
+backbone; `st-lpips` is ST-LPIPS, whose weights come with a package. A TorchScript file takes two batches (b, 3, h, w)
+in [-1, 1] and returns (b,); it runs code, so take it only from people you trust. Distances are of whole pictures.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sr3.errors import CheckpointError
+from sr3.metrics.features import hash_file, hash_weights, load_torchscript
+from sr3.metrics.stlpips import load_stlpips, stlpips_weight_file
+from sr3.types import Image
+
+__all__ = ["PerceptualDistance", "load_perceptual"]
+
+_LPIPS = {"lpips-alex": "alex", "lpips-vgg": "vgg"}
+
+
+@dataclass(frozen=True)
+class PerceptualDistance:
+    """A distance of pictures and what to call it."""
+
+    name: str
+    digest: str
+    """SHA-256 of its file or weights."""
+    compute: Callable[[Image, Image], Tensor]
+
+    @torch.no_grad()
+    def __call__(self, image: Image, truth: Image) -> Tensor:
+        """Measure pictures (b, 3, h, w) in [-1, 1], shape (b,); CheckpointError when the network cannot take them."""
+        try:
+            distance = self.compute(image.float(), truth.float()).double().cpu().flatten()
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[-160:]
+            raise CheckpointError(f"{self.name}: cannot compare these pictures: {detail}") from error
+        if len(distance) != len(image):
+            raise CheckpointError(f"{self.name}: returns {len(distance)} distances for {len(image)} pictures")
+        return distance
+
+
+def load_perceptual(where: str) -> PerceptualDistance:
+    """Load a distance by name or file; CheckpointError when there is none, or its package is missing."""
+    if where == "st-lpips":
+        return PerceptualDistance("ST-LPIPS (AlexNet)", hash_file(stlpips_weight_file()), load_stlpips())
+    if where in _LPIPS:
+        return _lpips(where)
+    path = Path(where)
+    if not path.is_file():
+        names = ", ".join(("st-lpips", *_LPIPS))
+        raise CheckpointError(f"{where}: no such perceptual distance; give {names} or a TorchScript file")
+    return PerceptualDistance(path.stem, hash_file(path), load_torchscript(path))
+
+
+def _lpips(where: str) -> PerceptualDistance:
+    try:
+        module = importlib.import_module("torchmetrics.image.lpip")
+        network = module.LearnedPerceptualImagePatchSimilarity(net_type=_LPIPS[where]).net.eval()
+    except ImportError as error:
+        raise CheckpointError(
+            f"{where}: torchmetrics or its torchvision is missing; pip install 'sr3[eval]'"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{where}: its backbone cannot be fetched ({detail}); see to the network") from error
+    name = f"LPIPS ({'AlexNet' if where == 'lpips-alex' else 'VGG16'})"
+    return PerceptualDistance(
+        name, hash_weights(network.state_dict()), lambda image, truth: network(image.clamp(-1, 1), truth)
+    )

@@ -1,0 +1,324 @@
+"""`sr3 evaluate`, as a person uses it, on real files."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+from skimage import color, metrics
+from torch import nn
+
+from pictures import smooth, write_random_model
+from sr3.cli.app import run
+
+ROOT = Path(__file__).parents[2]
+COUNT = 5
+
+
+def grainy(k):
+    """A picture with texture that no filter brings back."""
+    grain = np.random.default_rng(k).normal(0, 12, (48, 64, 3))
+    return (smooth(48, 64, seed=k) + grain).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Truths, inputs and two methods by Pillow, two suffixes, one folder deep."""
+    for name in ("truth", "input", "bicubic", "lanczos"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    for k in range(COUNT):
+        place = f"deep/{k}_picture" if k == 0 else f"{k}_picture"
+        truth = Image.fromarray(grainy(k))
+        low = truth.resize((16, 12), Image.Resampling.BICUBIC)
+        truth.save(tmp_path / "truth" / f"{place}.png")
+        low.save(tmp_path / "input" / f"{place}.png")
+        low.resize((64, 48), Image.Resampling.BICUBIC).save(tmp_path / "bicubic" / f"{place}.bmp")
+        low.resize((64, 48), Image.Resampling.LANCZOS).save(tmp_path / "lanczos" / f"{place}.png")
+    return tmp_path
+
+
+def evaluate(folder, *arguments):
+    given = ["--truth", folder / "truth", *arguments]
+    return run(["evaluate", *map(str, given)])
+
+
+def report_of(folder, *arguments, name="out"):
+    assert evaluate(folder, *arguments, "-o", folder / name) == 0
+    return json.loads((folder / name / "report.json").read_text())
+
+
+def pixels(path):
+    return np.asarray(Image.open(path)).astype(np.float64) / 255
+
+
+def values(report, method, key):
+    return {name: row[key] for name, row in report["methods"][method]["pictures"].items()}
+
+
+def test_figures_are_those_of_scikit_image(folders):
+    report = report_of(folders, "--pred", folders / "bicubic", "--input", folders / "input", "--border", 4)
+    found = report["methods"]["bicubic"]
+    assert set(found["figures"]) == {"psnr", "psnr_y", "ssim", "ssim_y", "consistency", "sharpness"}
+    for name, row in found["pictures"].items():
+        truth, result = (
+            pixels(folders / f"{kind}/{name}.{end}") for kind, end in (("truth", "png"), ("bicubic", "bmp"))
+        )
+        inner = [part[4:-4, 4:-4] for part in (truth, result)]
+        light = [color.rgb2ycbcr(part)[..., 0] for part in inner]
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        assert row["psnr"] == pytest.approx(metrics.peak_signal_noise_ratio(*inner, data_range=1), rel=1e-6)
+        assert row["psnr_y"] == pytest.approx(metrics.peak_signal_noise_ratio(*light, data_range=255), rel=1e-6)
+        expected = metrics.structural_similarity(*inner, data_range=1, channel_axis=2, **options)
+        assert row["ssim"] == pytest.approx(expected, rel=1e-6)
+        assert row["ssim_y"] == pytest.approx(
+            metrics.structural_similarity(*light, data_range=255, **options), rel=1e-6
+        )
+        planes = [Image.fromarray(plane.astype(np.float32)) for plane in result.transpose(2, 0, 1)]
+        shrunk = np.stack([np.asarray(plane.resize((16, 12), Image.Resampling.BICUBIC)) for plane in planes])
+        low = pixels(folders / f"input/{name}.png").transpose(2, 0, 1)
+        assert row["consistency"] == pytest.approx(1e5 * np.mean((shrunk - low) ** 2), rel=1e-4)
+        steps = [sum(np.abs(np.diff(part, axis=axis)).mean() for axis in (0, 1)) for part in inner[::-1]]
+        assert row["sharpness"] == pytest.approx(steps[0] / steps[1], rel=1e-6)
+    assert found["figures"]["psnr"]["value"] == pytest.approx(
+        np.mean([row["psnr"] for row in found["pictures"].values()])
+    )
+
+
+def test_differences_are_paired(folders):
+    report = report_of(folders, "--pred", f"a={folders / 'bicubic'}", "--pred", f"b={folders / 'lanczos'}")
+    (difference,) = report["differences"]
+    a, b = (np.array(list(values(report, name, "psnr").values())) for name in "ab")
+    figure = difference["figures"]["psnr"]
+    assert (difference["first"], difference["second"]) == ("a", "b")
+    assert figure["value"] == pytest.approx((a - b).mean())
+    other = stats.bootstrap((a - b,), np.mean, method="percentile", rng=0).confidence_interval
+    assert (figure["low"], figure["high"]) == pytest.approx((other.low, other.high), abs=0.03)
+    alone = report["methods"]["a"]["figures"]["psnr"]
+    assert figure["high"] - figure["low"] < alone["high"] - alone["low"]
+
+
+def test_the_same_command_writes_the_same_bytes(folders):
+    for name in ("one", "two"):
+        report_of(folders, "--pred", folders / "bicubic", "--filter", "lanczos", "--scale", 4, name=name)
+    for file in ("report.json", "report.html"):
+        assert (folders / "one" / file).read_bytes() == (folders / "two" / file).read_bytes()
+
+
+def test_a_picture_is_measured_by_itself(folders):
+    together = report_of(folders, "--pred", folders / "bicubic")
+    for kind, end in (("truth", "png"), ("bicubic", "bmp")):
+        for k in (1, 2, 3):
+            (folders / kind / f"{k}_picture.{end}").unlink()
+        # In another order than before.
+        (folders / kind / f"4_picture.{end}").rename(folders / kind / f"a.{end}")
+    fewer = values(report_of(folders, "--pred", folders / "bicubic", name="fewer"), "bicubic", "ssim")
+    before = values(together, "bicubic", "ssim")
+    assert list(fewer.values()) == [before["4_picture"], before["deep/0_picture"]]
+
+
+def test_a_table_is_printed_and_json_alone_if_asked_for(folders, capsys):
+    assert evaluate(folders, "--pred", folders / "bicubic", "--filter", "bicubic", "--scale", 4) == 2
+    assert "bicubic: is the name of two methods" in capsys.readouterr().err
+    assert evaluate(folders, "--pred", f"mine={folders / 'bicubic'}") == 0
+    table = capsys.readouterr().out
+    assert re.search(r"PSNR, dB ↑ +\d\d\.\d\d \[\d\d\.\d\d, \d\d\.\d\d\]", table)
+    assert "mine" in table
+    assert evaluate(folders, "--pred", folders / "bicubic", "--json") == 0
+    captured = capsys.readouterr()
+    assert set(json.loads(captured.out)["methods"]) == {"bicubic"}
+    assert captured.err == ""
+
+
+def test_the_page_holds_everything_it_shows(folders):
+    report_of(folders, "--pred", f"<mine>={folders / 'bicubic'}", "--input", folders / "input")
+    page = (folders / "out" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 * 3
+    assert not re.search(r"(src|href)=['\"]?(?!data:)[a-z./]", page)
+    assert "http" not in page
+    assert "&lt;mine&gt;" in page
+    assert "<mine>" not in page
+    for words in ("worst of", "median of", "best of", "Keys&#x27; kernel", "protocol: samples = 1"):
+        assert words in page
+
+
+def test_a_model_is_measured_as_its_upscaled_files_are(folders):
+    model = write_random_model(folders / "model.safetensors")
+    drawing = ["--samples", 2, "--seed", 3]
+    sampling = ["--model", model, "--steps", 2, "--device", "cpu", "--dtype", "float32", *drawing]
+    for source, target in (("input", "drawn"), ("input/deep", "drawn/deep")):
+        assert run(list(map(str, ["upscale", folders / source, "-o", folders / target, *sampling]))) == 0
+    drawn = report_of(folders, "--input", folders / "input", "--pred", folders / "drawn", *drawing, name="files")
+    asked = report_of(folders, "--input", folders / "input", *sampling, name="model")
+    assert drawn["methods"]["drawn"]["figures"] == asked["methods"]["model"]["figures"]
+    assert {"deviation", "crps", "energy", "coverage", "spread_to_error"} < set(asked["methods"]["model"]["figures"])
+    assert len(asked["methods"]["model"]["ranks"]) == 3
+    assert asked["metrics"]["coverage"]["target"] == pytest.approx(1 / 3)
+    assert asked["methods"]["model"]["settings"]["steps"] == 2
+
+
+def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
+    write_random_model(folders / "sr3.safetensors")
+    regression = ["denoiser.objective=regression", "denoiser.prediction=y0", "denoiser.loss=l2"]
+    settings = [*regression, "sampling.sampler=regression", "sampling.steps=1"]
+    write_random_model(folders / "plain.safetensors", settings=settings)
+    both = ["--model", folders / "sr3.safetensors", "--model", folders / "plain.safetensors"]
+    report = report_of(folders, *both, "--steps", 2, "--samples", 2, "--images", 2, "--device", "cpu")
+    assert "deviation" in report["methods"]["sr3"]["figures"]
+    assert "deviation" not in report["methods"]["plain"]["figures"]
+    assert report["inputs"]["pictures"] == 2
+
+
+class Means(nn.Module):
+    """Twelve logits: means of quarters of a picture."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Average."""
+        return nn.functional.adaptive_avg_pool2d(image, 2).flatten(1)
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "means.pt"
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.script(Means()).save(path)
+    return path
+
+
+def test_networks_give_figures_called_by_their_names(folders, network):
+    given = ["--features", network, "--patch", 24, "--classifier", network, "--classifier-range", "unit"]
+    report = report_of(folders, "--pred", folders / "bicubic", *given)
+    titles = {key: metric["title"] for key, metric in report["metrics"].items()}
+    assert titles["distance"] == "FD (means)"
+    assert titles["kernel"] == "KD (means)"
+    assert titles["inception"] == "IS (means)"
+    assert titles["top1"] == "top-1 (means)"
+    assert set(report["methods"]["truth"]["figures"]) == {"top1", "top5", "inception"}
+    assert {"precision", "recall"} < set(report["methods"]["bicubic"]["figures"])
+    told = report["protocol"]["feature network"]
+    assert (told["name"], len(told["sha256"])) == ("means", 64)
+
+
+def test_truths_as_results_have_no_distance_and_infinite_psnr(folders, network):
+    report = report_of(folders, "--pred", f"same={folders / 'truth'}", "--features", network, "--patch", 24)
+    figures = {key: entry["value"] for key, entry in report["methods"]["same"]["figures"].items()}
+    assert figures["psnr"] == "inf"
+    assert (figures["ssim"], figures["sharpness"]) == pytest.approx((1, 1))
+    assert (figures["precision"], figures["recall"]) == (1, 1)
+    assert figures["distance"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_share_of_right_answers_is_counted_by_hand(folders, network):
+    report = report_of(folders, "--pred", folders / "bicubic", "--classifier", network, "--classifier-range", "unit")
+    for name, row in report["methods"]["bicubic"]["pictures"].items():
+        middle = pixels(folders / f"bicubic/{name}.bmp")[3:45, 11:53]  # 42 = 7/8 of 48 pixels
+        logits = [middle[a : a + 21, b : b + 21, c].mean() for c in range(3) for a in (0, 21) for b in (0, 21)]
+        label = int(Path(name).name[0])
+        assert row["top5"] == float(label in np.argsort(logits)[-5:])
+        assert row["top1"] == float(label == np.argmax(logits))
+
+
+def test_the_classification_of_the_paper_is_of_224_pixels(tmp_path, network):
+    for name in ("truth", "made"):
+        (tmp_path / name).mkdir()
+    for k in range(2):
+        truth = Image.fromarray(smooth(256, 256, seed=k))
+        truth.save(tmp_path / "truth" / f"{k}_a.png")
+        small = truth.crop((16, 16, 240, 240)).resize((56, 56), Image.Resampling.BICUBIC)
+        entry = small.resize((64, 64), Image.Resampling.BICUBIC)
+        entry.resize((256, 256), Image.Resampling.BICUBIC).save(tmp_path / "made" / f"{k}_a.png")
+    given = ["--task", "classification", "--classifier", network, "--filter", "bicubic"]
+    report = report_of(tmp_path, "--pred", tmp_path / "made", *given)
+    assert report["protocol"]["task"] == "classification"
+    assert "consistency" not in report["metrics"]
+    assert {"top1", "top5"} == set(report["methods"]["truth"]["figures"]) - {"inception"}
+    for k in range(2):
+        truth, made = (Image.open(tmp_path / name / f"{k}_a.png") for name in ("truth", "made"))
+        middle = np.asarray(truth.crop((16, 16, 240, 240))).astype(float)
+        seen = np.asarray(made.resize((224, 224), Image.Resampling.BICUBIC)).astype(float)
+        expected = metrics.peak_signal_noise_ratio(middle, seen, data_range=255)
+        for method in ("made", "bicubic"):
+            assert values(report, method, "psnr")[f"{k}_a"] == pytest.approx(expected, abs=0.1)
+
+
+def test_a_classifier_needs_classes(folders, network, capsys):
+    (folders / "truth" / "1_picture.png").rename(folders / "truth" / "one.png")
+    (folders / "bicubic" / "1_picture.bmp").rename(folders / "bicubic" / "one.bmp")
+    assert evaluate(folders, "--pred", folders / "bicubic", "--classifier", network) == 2
+    assert "the class of 1 pictures is not known (one)" in capsys.readouterr().err
+
+
+def test_grey_beside_colour_is_noted(folders):
+    for path in (folders / "bicubic").glob("*.bmp"):
+        Image.open(path).convert("L").save(path)
+    report = report_of(folders, "--pred", folders / "bicubic")
+    assert report["notes"] == [
+        "bicubic: 4 results are grey where the truth is in colour, or the other way round; grey was taken as three "
+        "equal channels"
+    ]
+
+
+def test_a_check_passes_until_a_figure_moves(folders, capsys):
+    report_of(folders, "--pred", folders / "bicubic", name="before")
+    again = ["--pred", folders / "bicubic", "--check", folders / "before" / "report.json"]
+    assert evaluate(folders, *again) == 0
+    spoilt = folders / "bicubic" / "1_picture.bmp"
+    Image.fromarray(np.asarray(Image.open(spoilt)) // 2).save(spoilt)
+    capsys.readouterr()
+    assert evaluate(folders, *again) == 1
+    assert re.search(
+        r"^sr3: bicubic: psnr was [\d.]+, is [\d.]+, tolerance 0.01$", capsys.readouterr().err, re.MULTILINE
+    )
+    loose = [part for key in ("psnr", "psnr_y", "ssim", "ssim_y", "sharpness") for part in ("--tolerance", f"{key}=99")]
+    assert evaluate(folders, *again, *loose) == 0
+
+
+def test_the_examples_measure_as_they_did(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    filters = ["--filter", "bicubic", "--filter", "lanczos", "--scale", "4", "--border", "4"]
+    assert run(["evaluate", "--data", "examples", *filters, "--check", "tests/golden/evaluation.json"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "nothing to measure"),
+        (["--pred", "nowhere"], "no such file or folder"),
+        (["--pred", "truth=bicubic"], "stands for the truth itself"),
+        (["--pred", "=bicubic"], "NAME=PLACE"),
+        (["--pred", "part"], "no picture for 4 (1_picture, 2_picture, 3_picture, 4_picture); 1 without a truth (x)"),
+        (["--pred", "small=input"], "the result is 16x12, its truth 64x48"),
+        (["--filter", "bicubic"], "has nothing to enlarge"),
+        (["--filter", "nearest", "--scale", "4"], "--filter nearest"),
+        (["--pred", "bicubic", "--task", "guess"], "--task guess"),
+        (["--pred", "bicubic", "--features", "nothing"], "no such feature network"),
+        (["--pred", "bicubic", "--perceptual", "nothing"], "no such perceptual distance"),
+        (["--pred", "bicubic", "--classifier", "nothing"], "no such classifier"),
+        (["--pred", "bicubic", "--classifier", "a.pt", "--classifier-range", "bgr"], "--classifier-range bgr"),
+        (["--pred", "bicubic", "--border", "30"], "is too small"),
+        (["--pred", "bicubic", "--check", "none.json"], "none.json: cannot be read"),
+        (["--pred", "bicubic", "--tolerance", "psnr"], "--tolerance psnr"),
+        (["--pred", "bicubic", "--tolerance", "beauty=1"], "give one of psnr"),
+        (["--pred", "bicubic", "-o", "truth/1_picture.png"], "cannot be made a folder"),
+        (["--pred", "broken"], "cut short"),
+        (["--pred", "bicubic", "--features", "means.pt", "--images", "3"], "3 pictures are too few"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_code_2(arguments, complaint, folders, network, monkeypatch, capsys):
+    assert network.parent == folders
+    monkeypatch.chdir(folders)
+    for name in ("part", "broken"):
+        (folders / name / "deep").mkdir(parents=True)
+        for path in (folders / "bicubic").rglob("*.bmp"):
+            target = folders / name / path.relative_to(folders / "bicubic")
+            if name == "broken" or target.parent.name == "deep":
+                target.write_bytes(path.read_bytes()[:2000] if name == "broken" else path.read_bytes())
+    (folders / "part" / "x.bmp").write_bytes((folders / "bicubic" / "1_picture.bmp").read_bytes())
+    assert run(["evaluate", "--truth", "truth", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert error.startswith("sr3: ")

@@ -1,0 +1,43 @@
+"""Pictures matched by name."""
+
+from pathlib import Path
+
+import pytest
+
+from sr3.data.sources import FolderSource
+from sr3.errors import DataError
+from sr3.evaluation.naming import match, match_samples, names_of
+
+
+def folder(*names):
+    return FolderSource([Path("root") / name for name in names], Path("root"))
+
+
+def test_a_name_is_the_path_below_the_folder_without_its_suffix():
+    assert names_of(folder("b.png", "a/c.v2.jpg"), "root") == {"a/c.v2": 1, "b": 0}
+
+
+def test_two_files_of_one_name_are_refused():
+    with pytest.raises(DataError, match=r"root: a.png and a.jpg have one name, a; keep one"):
+        names_of(folder("a.png", "a.jpg"), "root")
+
+
+def test_what_does_not_match_is_listed():
+    with pytest.raises(DataError, match=r"out: no picture for 2 \(a, b\); 1 without a truth \(x\); give each result"):
+        match(["a", "b", "c"], {"c": 0, "x": 1}, "out")
+
+
+def test_long_lists_are_cut():
+    with pytest.raises(DataError, match=r"no picture for 9 \(0, 1, 2, 3, 4, …\);"):
+        match([str(k) for k in range(9)], {}, "out")
+
+
+def test_samples_are_numbered_as_upscale_numbers_them():
+    found = {"a-1": 0, "a-2": 1, "b-1": 2, "b-2": 3}
+    assert match_samples(["a", "b"], found, "out", 2) == {"a": [0, 1], "b": [2, 3]}
+    with pytest.raises(DataError, match=r"no picture for 2 \(a-3, b-3\)"):
+        match_samples(["a", "b"], found, "out", 3)
+
+
+def test_a_method_of_one_answer_may_stand_beside_samples_of_others():
+    assert match_samples(["a", "b"], {"a": 0, "b": 1}, "out", 4) == {"a": [0], "b": [1]}

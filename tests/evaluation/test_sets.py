@@ -1,0 +1,62 @@
+"""Figures of sets are those of all their features together."""
+
+import pytest
+import torch
+
+from sr3.errors import DataError
+from sr3.evaluation.sets import compare_sets, score_logits
+from sr3.evaluation.settings import Settings
+from sr3.metrics.classification import inception_score
+from sr3.metrics.distribution import frechet_distance
+from sr3.metrics.kernel import kernel_distance
+from sr3.metrics.manifold import inside_manifold
+
+SETTINGS = Settings(resamples=400)
+
+
+def features(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_patches_of_all_pictures_are_compared_together():
+    some, truths = features(12, 3, 4), features(12, 3, 4, seed=1) + 0.2
+    found = compare_sets(some, truths, SETTINGS)
+    flat = some.flatten(0, 1), truths.flatten(0, 1)
+    assert found.figures["distance"].value == pytest.approx(frechet_distance(*flat))
+    assert found.figures["kernel"].value == pytest.approx(1e3 * kernel_distance(*flat))
+    assert float(found.of_pictures["precision"].mean()) == pytest.approx(float(inside_manifold(*flat).double().mean()))
+    assert float(found.of_pictures["recall"].mean()) == pytest.approx(
+        float(inside_manifold(*flat[::-1]).double().mean())
+    )
+    assert found.of_pictures["recall"].shape == (12,)
+
+
+def test_the_order_of_pictures_does_not_matter():
+    some, truths, order = features(12, 3, 4), features(12, 3, 4, seed=1), torch.randperm(12)
+    found, turned = compare_sets(some, truths, SETTINGS), compare_sets(some[order], truths[order], SETTINGS)
+    for key, figure in found.figures.items():
+        assert turned.figures[key].value == pytest.approx(figure.value)
+    assert torch.equal(found.of_pictures["precision"][order], turned.of_pictures["precision"])
+
+
+def test_intervals_become_narrower_with_more_pictures():
+    widths = []
+    for count in (10, 160):
+        figure = compare_sets(features(count, 2, 3), features(count, 2, 3, seed=1) + 1, SETTINGS).figures["distance"]
+        assert figure.low is not None
+        assert figure.high is not None
+        assert figure.low < figure.value < figure.high
+        widths.append(figure.high - figure.low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_the_inception_score_is_of_all_views():
+    logits = features(6, 2, 5)
+    figure, drawn = score_logits(logits, SETTINGS)
+    assert figure.value == pytest.approx(inception_score(logits.flatten(0, 1)))
+    assert len(drawn) == 20
+
+
+def test_too_few_features_are_refused():
+    with pytest.raises(DataError, match="3 patches are too few"):
+        compare_sets(features(3, 1, 2), features(3, 1, 2), SETTINGS)

@@ -1,0 +1,32 @@
+"""Luminance as others compute it, and borders."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2ycbcr
+
+from sr3.metrics.colour import luminance, without_border
+
+
+def test_luminance_is_that_of_scikit_image():
+    image = torch.rand(2, 3, 6, 5) * 2 - 1
+    expected = rgb2ycbcr((image.double().numpy().transpose(0, 2, 3, 1) + 1) / 2)[..., 0]
+    np.testing.assert_allclose((luminance(image)[:, 0].numpy() + 1) * 127.5, expected, rtol=1e-7)
+
+
+def test_black_and_white_have_16_and_235():
+    ends = torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 3, 1, 1)
+    assert ((luminance(ends) + 1) * 127.5).flatten().tolist() == pytest.approx([16, 235])
+
+
+def test_grey_has_no_luminance_of_its_own():
+    with pytest.raises(ValueError, match="3 channels"):
+        luminance(torch.zeros(1, 1, 4, 4))
+
+
+def test_a_border_is_left_out_at_every_edge():
+    image = torch.arange(30.0).reshape(1, 1, 5, 6)
+    assert without_border(image, 2).tolist() == [[[[14.0, 15.0]]]]
+    assert torch.equal(without_border(image, 0), image)
+    with pytest.raises(ValueError, match="6x5 has nothing left"):
+        without_border(image, 3)

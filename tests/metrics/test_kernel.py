@@ -1,0 +1,63 @@
+"""The kernel distance beside torchmetrics and beside sums written out."""
+
+import pytest
+import torch
+from torchmetrics.image.kid import poly_mmd
+
+from sr3.metrics.kernel import kernel_distance, kernel_sums
+
+
+def features(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_distance_is_that_of_torchmetrics():
+    some, other = features(20, 7), features(20, 7, seed=1) + 0.3
+    assert kernel_distance(some, other) == pytest.approx(float(poly_mmd(some, other)), rel=1e-9)
+
+
+def test_sets_of_different_sizes_are_compared_by_the_formula():
+    some, other = features(6, 4), features(9, 4, seed=1)
+
+    def kernel(a, b):
+        return (float(a @ b) / 4 + 1) ** 3
+
+    def inside(those):
+        pairs = [kernel(a, b) for j, a in enumerate(those) for k, b in enumerate(those) if j != k]
+        return sum(pairs) / len(pairs)
+
+    across = sum(kernel(a, b) for a in some for b in other) / 54
+    assert kernel_distance(some, other) == pytest.approx(inside(some) + inside(other) - 2 * across)
+
+
+def test_groups_taken_once_are_the_plain_distance():
+    some, other = features(5, 3, 6), features(4, 3, 6, seed=1)
+    ours = kernel_sums(some, other).distance(torch.ones(5).double(), torch.ones(4).double())
+    assert ours == pytest.approx(kernel_distance(some.flatten(0, 1), other.flatten(0, 1)))
+
+
+def test_copies_of_a_group_are_not_compared_with_each_other():
+    some, other = features(3, 2, 5), features(3, 2, 5, seed=1)
+    places, weights = [0, 0, 1], torch.tensor([2.0, 1.0, 0.0]).double()
+
+    def kernel(a, b):
+        return (float(a @ b) / 5 + 1) ** 3
+
+    def inside(groups):
+        labelled = [(copy, place, row) for copy, place in enumerate(places) for row in groups[place]]
+        pairs = [
+            kernel(a, b)
+            for j, (copy, place, a) in enumerate(labelled)
+            for k, (another, elsewhere, b) in enumerate(labelled)
+            if j != k and (copy == another or place != elsewhere)
+        ]
+        return sum(pairs) / len(pairs)
+
+    rows = [(a, b) for p in places for q in places for a in some[p] for b in other[q]]
+    expected = inside(some) + inside(other) - 2 * sum(kernel(a, b) for a, b in rows) / len(rows)
+    assert kernel_sums(some, other).distance(weights, weights) == pytest.approx(expected)
+
+
+def test_one_feature_is_no_set():
+    with pytest.raises(ValueError, match="at least 2"):
+        kernel_distance(torch.zeros(1, 3), torch.zeros(4, 3))
