@@ -29,12 +29,14 @@ __all__ = [
 def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
     """Build the U-Net, freshly initialised."""
     shape = UNetShape(
+        family=config.family,
         image_channels=image_channels,
         width=config.width,
         multipliers=config.multipliers,
         blocks=config.blocks,
         attention=config.attention,
         head_width=config.head_width,
+        groups=config.groups,
         features=config.features,
         dropout=config.dropout,
         stem=config.stem,
@@ -104,6 +106,7 @@ def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
         config.condition_gamma,
         classes,
         config.degradation,
+        config.enlarged,
     )
 
 

@@ -8,6 +8,7 @@ import warnings
 import typer
 import typer.main
 
+from sr3.cli.convert import convert
 from sr3.cli.generate import generate
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
@@ -47,6 +48,7 @@ app.command()(prepare)
 app.command()(generate)
 app.command()(models)
 app.command()(inspect)
+app.command()(convert)
 app.command("search-schedule")(search_schedule)
 
 

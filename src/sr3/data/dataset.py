@@ -15,7 +15,7 @@ from sr3.data.sources import NO_LABEL, Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
 from sr3.images.degrade import RANDOM, Degradation, blur_reach, degrade, gaussian_blur
-from sr3.images.resize import upsample
+from sr3.images.enlarge import Precision, enlarge
 
 __all__ = ["Augmentation", "Pair", "PairDataset", "PairRecipe", "augment", "check_headers"]
 
@@ -38,6 +38,7 @@ class PairRecipe(NamedTuple):
     condition_gamma: float = 1.0
     classes: int = 0
     degradation: Degradation = "bicubic"
+    enlarged: Precision = "full"
 
 
 class Pair(NamedTuple):
@@ -101,7 +102,7 @@ class PairDataset:
             part = self._reduced(Pixels(high[:, rows, columns], step), generator)
         low_res = part[:, top - up : top - up + height, left - back : left - back + width]
         seen, level = self._spoil(_unit(part), generator)
-        x = upsample(seen, scale)
+        x = enlarge(seen, scale, self._recipe.enlarged)
         row, column = (top - up) * scale, (left - back) * scale
         x = x[:, row : row + height * scale, column : column + width * scale]
         turned = (augment(image, turn, self._recipe.augment).contiguous() for image in (y0, x, _unit(low_res)))
@@ -153,7 +154,7 @@ class PairDataset:
         y0, low = _unit(high), _unit(self._reduced(Pixels(high, step), torch.Generator().manual_seed(index)))
         if scale == 1:
             return Pair(y0, y0[:0], y0[:0], label=self._label(index))
-        return Pair(y0, upsample(low, scale), low, label=self._label(index))
+        return Pair(y0, enlarge(low, scale, self._recipe.enlarged), low, label=self._label(index))
 
     def _images(self, index: int) -> tuple[Pixels, Tensor]:
         """Return the image and its low-resolution version, cut to multiples of the scale."""
