@@ -1,15 +1,17 @@
-"""The enlarged input, in full precision or as a picture of 8 bits.
+"""The enlarged input: in full precision, or as the picture of 8 bits that Pillow makes of it.
 
-Pillow enlarges bytes along the rows first, rounds and limits to the range, then along the columns, and rounds again.
-A network that was trained on such pictures has never seen a value between two levels or beyond black and white.
+Pillow rounds to bytes, and limits them to the range, after each direction. A network that was trained on pictures
+made so has never seen a value between two levels, or beyond black and white.
 """
 
 from typing import Literal, assert_never
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from sr3.images.resize import resize, upsample
+from sr3.images.resize import upsample
 
 __all__ = ["Precision", "enlarge"]
 
@@ -17,24 +19,23 @@ Precision = Literal["full", "8-bit"]
 
 
 def enlarge(image: Tensor, scale: int, precision: Precision) -> Tensor:
-    """Enlarge (..., h, w) in [-1, 1] by bicubic interpolation; `8-bit` gives what Pillow makes of 8 bits."""
+    """Enlarge (..., h, w) in [-1, 1] by bicubic interpolation; `8-bit` rounds the input to bytes, and the result."""
     match precision:
         case "full":
             return upsample(image, scale)
         case "8-bit":
-            return _in_bytes(image, scale)
+            return _by_pillow(image, scale)
         case _:
             assert_never(precision)
 
 
-def _in_bytes(image: Tensor, scale: int) -> Tensor:
-    # float64, on the CPU, so that halves are rounded as Pillow's integers are
-    levels = _rounded((image.cpu().double() + 1) * 127.5)
-    height, width = levels.shape[-2:]
-    wide = _rounded(resize(levels, height, width * scale))
-    whole = _rounded(resize(wide, height * scale, width * scale))
-    return (whole / 127.5 - 1).to(image)
-
-
-def _rounded(levels: Tensor) -> Tensor:
-    return torch.floor(levels + 0.5).clamp(0, 255)
+def _by_pillow(image: Tensor, scale: int) -> Tensor:
+    height, width = image.shape[-2:]
+    levels = ((image.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    size = (width * scale, height * scale)
+    planes = [
+        np.array(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+        for plane in levels.reshape(-1, height, width).numpy()
+    ]
+    large = torch.from_numpy(np.stack(planes)).reshape(*image.shape[:-2], *reversed(size))
+    return (large.float() / 127.5 - 1).to(image)

@@ -5,6 +5,7 @@ is asked for. Every figure that was found or taken for granted is noted, so that
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def convert(
     """
     state = read_foreign(source)
     chosen, origin = _choose(state.network, source, task=task, scale=scale, groups=groups)
-    schedule, schedule_note = _schedule(state.betas)
+    schedule = _schedule(state.betas)
     config = apply_settings(_config(state.network, chosen, schedule, source), settings, where=str(source))
     weights = _fitting(state, config, source)
     info = ModelInfo(
@@ -88,8 +89,11 @@ def convert(
         data=f"Converted from {source.name}, a checkpoint of another program; what it was trained on is not known.",
     )
     write_model(target, info, weights, dtype=torch.float32)
+    if schedule.end > MAX_FIRST_GAMMA:
+        text = f"trained only up to gamma {schedule.end:.3g}, while sampling starts at {MAX_FIRST_GAMMA:g} or below"
+        warnings.warn(f"{source}: was {text}; expect noise", stacklevel=2)
     parameters = sum(weight.numel() for weight in weights.values())
-    return Conversion(info, parameters, (*_shape_notes(state.network), schedule_note, *_other_notes(config, origin)))
+    return Conversion(info, parameters, _notes(state.network, config, schedule, origin))
 
 
 def _choose(
@@ -112,19 +116,29 @@ def _choose(
     return chosen._replace(scale=scale or chosen.scale, groups=groups or chosen.groups), origin
 
 
-def _schedule(betas: Tensor) -> tuple[dict[str, Any], str]:
+class _Schedule(NamedTuple):
+    """Settings of a schedule, what is said of it, and the level at which it ends."""
+
+    settings: dict[str, Any]
+    note: str
+    end: float
+
+
+def _schedule(betas: Tensor) -> _Schedule:
     """Describe the betas of the file; those of no known kind are noted."""
     if len(betas) < 2 or not 0 < float(betas.min()) <= float(betas.max()) < 1:
-        return {}, "schedule: no usable betas in the file; 2000 levels, linear 1e-06 to 0.01, are assumed"
+        end = float(build_gammas(ScheduleConfig())[-1])
+        return _Schedule({}, "schedule: no usable betas in the file; the implementation's usual ones are assumed", end)
     first, final = (float(f"{float(beta):.6g}") for beta in (betas[0], betas[-1]))
     linear = {"kind": "linear", "num_levels": len(betas), "beta_first": first, "beta_last": final}
-    text = f"schedule: {len(betas)} levels, betas {first:g} to {final:g}"
+    text, end = f"schedule: {len(betas)} levels, betas {first:g} to {final:g}", float((1 - betas).prod())
     if _same(betas, linear):
-        return linear, f"{text}, linear"
+        return _Schedule(linear, f"{text}, linear", end)
     cosine = {"kind": "cosine", "num_levels": len(betas)}
     if _same(betas, cosine):
-        return cosine, f"{text}, cosine"
-    return linear, f"{text}, of a kind that sr3 has not; sampling does not need it, training on would take linear"
+        return _Schedule(cosine, f"{text}, cosine", end)
+    other = "of a kind that sr3 has not; sampling does not need it, training on would take linear"
+    return _Schedule(linear, f"{text}, {other}", end)
 
 
 def _same(betas: Tensor, settings: Mapping[str, Any]) -> bool:
@@ -132,21 +146,20 @@ def _same(betas: Tensor, settings: Mapping[str, Any]) -> bool:
     return torch.allclose((1 - betas).cumprod(0), gammas, rtol=1e-3, atol=1e-6)
 
 
-def _config(network: ForeignNetwork, task: Task, schedule: Mapping[str, Any], path: Path) -> Config:
+def _config(network: ForeignNetwork, task: Task, schedule: _Schedule, path: Path) -> Config:
     """Put the settings together; sampling is the implementation's, in fewer steps."""
     generates = network.condition == "none"
     shape = network._asdict()
     del shape["image_channels"]
-    start = float(build_gammas(ScheduleConfig.model_validate(schedule))[-1])
     tree: dict[str, Any] = {
         "network": {**shape, "family": "ddpm", "groups": task.groups, "dropout": task.dropout},
-        "schedule": {**schedule, "draw": "sqrt_gamma"},
+        "schedule": {**schedule.settings, "draw": "sqrt_gamma"},
         "denoiser": {"loss": "l1"},
         "data": {"scale": task.scale, "crop": _GENERATED_SIDE if generates else 0, "enlarged": "8-bit"},
         "sampling": {
             "sampler": "ancestral-posterior",
             "steps": _STEPS,
-            "gamma_first": min(max(float(f"{start:.3g}"), 4.4e-5), MAX_FIRST_GAMMA),
+            "gamma_first": min(max(float(f"{schedule.end:.3g}"), 4.4e-5), MAX_FIRST_GAMMA),
             "correct": False,
         },
     }
@@ -179,21 +192,14 @@ def _step(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def _shape_notes(network: ForeignNetwork) -> tuple[str, ...]:
+def _notes(network: ForeignNetwork, config: Config, schedule: _Schedule, origin: str) -> tuple[str, ...]:
     levels = ",".join(map(str, network.multipliers))
     attends = ", ".join(f"at level {level}" for level in network.attention) or "at the bottom only"
-    takes = "enlarges pictures" if network.condition == "picture" else "generates pictures"
+    takes = "enlarges" if network.condition == "picture" else "generates"
     return (
-        f"found: {takes} of {network.image_channels} channels; width {network.width}, multipliers {levels}, "
-        f"{network.blocks} blocks a level, attention {attends}",
+        f"found: {takes} pictures of {network.image_channels} channels; width {network.width}, multipliers {levels}, "
+        f"{network.blocks} block{'s' if network.blocks > 1 else ''} a level, attention {attends}",
+        schedule.note,
+        f"not in the file: scale {config.data.scale}, {config.network.groups} groups; {origin}",
+        "weights: those of the last step, for the file holds no moving average",
     )
-
-
-def _other_notes(config: Config, origin: str) -> tuple[str, ...]:
-    told = f"not in the file: scale {config.data.scale}, {config.network.groups} groups; {origin}"
-    weights = "weights: those of the last step, for the file holds no moving average"
-    start = float(build_gammas(config.schedule)[-1])
-    if start <= MAX_FIRST_GAMMA:
-        return told, weights
-    late = f"warning: it was trained up to gamma {start:.3g} only, while sampling starts at {MAX_FIRST_GAMMA:g}"
-    return told, weights, f"{late}; expect noise"

@@ -62,13 +62,15 @@ class ForeignState(NamedTuple):
 
 
 def read_foreign(path: Path) -> ForeignState:
-    """Read a checkpoint; CheckpointError when it is missing, damaged, holds more than tensors, or is of another kind."""
+    """Read a checkpoint; CheckpointError when it is missing, damaged, of another kind, or holds more than tensors."""
     state = _read_tensors(path)
     weights = {key.removeprefix(_NETWORK): value.float() for key, value in state.items() if key.startswith(_NETWORK)}
     if not weights:
         raise CheckpointError(f"{path}: holds no {_NETWORK}* tensors; give a *_gen.pth of that implementation")
     if any(key.startswith("time_mlp") or ".mlp." in key for key in weights):
-        raise CheckpointError(f"{path}: is of its kind ddpm, which is told steps, not noise levels; give one of kind sr3")
+        raise CheckpointError(
+            f"{path}: is of its kind ddpm, which is told steps, not noise levels; give one of kind sr3"
+        )
     try:
         network = _shape(weights)
     except (KeyError, IndexError, ValueError) as error:
@@ -94,7 +96,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     for key, value in cast(Mapping[object, object], loaded).items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise CheckpointError(f"{path}: {key} is a {kind}, not a tensor; give a *_gen.pth, which holds the network")
+            raise CheckpointError(
+                f"{path}: {key} is of type {kind}, not a tensor; give a *_gen.pth, which holds the network"
+            )
         if not bool(value.isfinite().all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; give an earlier checkpoint")
         state[key.removeprefix(_WRAPPER)] = value

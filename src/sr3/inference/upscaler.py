@@ -135,7 +135,10 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
     """Make a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
     if model.info.config.network.condition == "none":
         raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
-    return Upscaler(model.info, build_filled(model, device), device, dtype)
+    denoiser = build_filled(model, device)
+    if dtype != torch.float32:  # rounding is coarse anyway
+        denoiser = denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    return Upscaler(model.info, denoiser, device, dtype)
 
 
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[UNet]:
