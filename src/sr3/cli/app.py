@@ -9,6 +9,7 @@ import typer
 import typer.main
 
 from sr3.cli.convert import convert
+from sr3.cli.export import export
 from sr3.cli.generate import generate
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
@@ -49,6 +50,7 @@ app.command()(generate)
 app.command()(models)
 app.command()(inspect)
 app.command()(convert)
+app.command()(export)
 app.command("search-schedule")(search_schedule)
 
 
