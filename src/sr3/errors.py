@@ -6,12 +6,14 @@
     ├── CheckpointError    a weights file that is missing, damaged, foreign or too new
     ├── ImageError         a picture that cannot be read, written or held
     ├── DataError          training images that are missing or unusable
-    └── TrainingError      a run that cannot start or go on
+    ├── TrainingError      a run that cannot start or go on
+    └── Cancelled          work that was stopped by whoever asked for it
 
 The file knows no other module and loads nothing.
 """
 
 __all__ = [
+    "Cancelled",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -48,3 +50,7 @@ class DataError(Sr3Error):
 
 class TrainingError(Sr3Error):
     """A run that cannot start or go on."""
+
+
+class Cancelled(Sr3Error):
+    """Work that was stopped by whoever asked for it."""

@@ -14,6 +14,7 @@ from sr3.inference import export
 from sr3.inference.export import export_onnx
 from sr3.inference.upscaler import build_filled
 
+
 def exported(tmp_path, *settings):
     model = write_random_model(tmp_path / "m.safetensors", settings=settings)
     done = export_onnx(str(model), tmp_path / "m.onnx")
