@@ -212,6 +212,10 @@ def damaged(kind, path):
             state["denoise_fn.time_mlp.1.weight"] = torch.zeros(3, 3)
         case "NaN":
             state["denoise_fn.downs.0.bias"] = torch.full((8,), torch.nan)
+        case "sparse":
+            state["denoise_fn.downs.0.bias"] = torch.zeros(8).to_sparse()
+        case "a number":
+            state["denoise_fn.noise_level_mlp.1.weight"] = torch.zeros(())
         case "lacking":
             del state["denoise_fn.mid.1.res_block.block1.block.3.weight"]
         case "no head":
@@ -243,6 +247,8 @@ def damaged(kind, path):
         ("no network", r"holds no denoise_fn"),
         ("ddpm", "kind ddpm"),
         ("NaN", r"downs\.0\.bias holds NaN"),
+        ("sparse", r"downs\.0\.bias is no plain tensor"),
+        ("a number", "is not a network of that implementation"),
         ("lacking", r"lacks what sr3 calls middle\.1\.block\.conv_in\.weight"),
         ("no head", r"it lacks downs\.0\.weight"),
         ("strange", r"has extra\.weight, which is not known"),

@@ -8,6 +8,7 @@ import warnings
 import typer
 import typer.main
 
+from sr3.cli.bench import bench
 from sr3.cli.convert import convert
 from sr3.cli.export import export
 from sr3.cli.generate import generate
@@ -51,6 +52,7 @@ app.command()(models)
 app.command()(inspect)
 app.command()(convert)
 app.command()(export)
+app.command()(bench)
 app.command("search-schedule")(search_schedule)
 
 

@@ -23,7 +23,7 @@ from sr3.inference.upscaler import build_filled
 from sr3.networks.unet import NONE, UNet
 from sr3.zoo import find_model
 
-__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx"]
+__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx", "trace"]
 
 METADATA = "sr3"
 """Key of the description in the file's metadata, the same JSON as in a model file."""
@@ -75,8 +75,7 @@ def export_onnx(model: str, target: Path) -> Exported:
     file = read_model(find_model(model))
     if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
         raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
-    network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
-    call = _Call(network, _input_names(file)).eval()
+    call = _call_of(file)
     graph = _described(_traced(call), file)
     differences = {size: _difference(call, graph, size) for size in _TRIED}
     if (worst := max(differences.values())) > TOLERANCE:
@@ -87,6 +86,16 @@ def export_onnx(model: str, target: Path) -> Exported:
     except OSError as error:
         raise CheckpointError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
     return Exported(call.names, differences)
+
+
+def trace(file: ModelFile) -> bytes:
+    """Make the graph of a model alone, without settings and without a check."""
+    return _traced(_call_of(file))
+
+
+def _call_of(file: ModelFile) -> _Call:
+    network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    return _Call(network, _input_names(file)).eval()
 
 
 def _input_names(file: ModelFile) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def read_foreign(path: Path) -> ForeignState:
         )
     try:
         network = _shape(weights)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         detail = f"it lacks {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(f"{path}: is not a network of that implementation: {detail}") from error
     return ForeignState(network, weights, state.get("betas", torch.empty(0)).double().flatten())
@@ -99,6 +99,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{path}: {key} is of type {kind}, not a tensor; give a *_gen.pth, which holds the network"
             )
+        if value.layout is not torch.strided or value.is_complex() or value.is_quantized:
+            raise CheckpointError(f"{path}: {key} is no plain tensor of numbers; give a *_gen.pth as it was written")
         if not bool(value.isfinite().all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; give an earlier checkpoint")
         state[key.removeprefix(_WRAPPER)] = value
