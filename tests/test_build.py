@@ -47,7 +47,7 @@ def test_the_grid_is_that_of_its_family():
 
 def test_the_recipe_is_that_of_the_data():
     config = preset("photos-x4").data.model_copy(update={"blur": 1.5, "condition_gamma": 0.5})
-    assert build_recipe(config) == (4, 64, "dihedral", config.cache_gib, 1.5, 0.5, 0, "bicubic")
+    assert build_recipe(config) == (4, 64, "dihedral", config.cache_gib, 1.5, 0.5, 0, "bicubic", "full")
     assert build_recipe(config, classes=7).classes == 7
 
 

@@ -9,7 +9,8 @@ import sr3
 
 
 def test_the_public_names_are_these():
-    assert sorted(sr3.__all__) == ["Config", "Sr3Error", "Upscaler", "open_upscaler", "preset"]
+    classes = ["Cancelled", "Config", "Model", "Refinement", "Sr3Error", "Upscaler"]
+    assert sorted(sr3.__all__) == [*classes, "load", "open_upscaler", "preset"]
     for name in sr3.__all__:
         assert getattr(sr3, name).__name__ == name
 

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sr3.config import Config
-    from sr3.errors import Sr3Error
+    from sr3.errors import Cancelled, Sr3Error
+    from sr3.inference.library import Model, Refinement, load
     from sr3.inference.upscaler import Upscaler, open_upscaler
     from sr3.presets import preset
 
-__all__ = ["Config", "Sr3Error", "Upscaler", "open_upscaler", "preset"]
+__all__ = ["Cancelled", "Config", "Model", "Refinement", "Sr3Error", "Upscaler", "load", "open_upscaler", "preset"]
 
 _HOME = {
+    "Cancelled": "sr3.errors",
     "Config": "sr3.config",
+    "Model": "sr3.inference.library",
+    "Refinement": "sr3.inference.library",
     "Sr3Error": "sr3.errors",
     "Upscaler": "sr3.inference.upscaler",
+    "load": "sr3.inference.library",
     "open_upscaler": "sr3.inference.upscaler",
     "preset": "sr3.presets",
 }

@@ -8,12 +8,14 @@
     ├── DataError          training images that are missing or unusable
     │   └── UnusableError  one of them, which may be left out
     ├── TrainingError      a run that cannot start or go on
-    └── StudyError         a human study that cannot be held or reported
+    ├── StudyError         a human study that cannot be held or reported
+    └── Cancelled          work that was stopped by whoever asked for it
 
 The file knows no other module and loads nothing.
 """
 
 __all__ = [
+    "Cancelled",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -60,3 +62,7 @@ class TrainingError(Sr3Error):
 
 class StudyError(Sr3Error):
     """A human study that cannot be held or reported."""
+
+
+class Cancelled(Sr3Error):
+    """Work that was stopped by whoever asked for it."""

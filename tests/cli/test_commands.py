@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import unofficial
 from pictures import GENERATOR, smooth, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
@@ -340,3 +341,30 @@ def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     capsys.readouterr()
     assert run([*arguments, "-o", str(tmp_path / "three.png"), "--steps", "8"]) == 2
     assert "answers in 1 step, not 8" in capsys.readouterr().err
+
+
+def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, capsys):
+    layout = unofficial.Layout(8, (1, 2), 1, (16,), 32, 4)
+    unofficial.write_checkpoint(tmp_path / "I7_E1_gen.pth", layout)
+    model = tmp_path / "theirs.safetensors"
+    convert = ["convert", str(tmp_path / "I7_E1_gen.pth"), str(model), "--scale", "4", "--groups", "4"]
+    assert run(convert) == 0
+    assert "width 8, multipliers 1,2, 1 block a level" in capsys.readouterr().out
+    assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
+    with Image.open(tmp_path / "big.png") as image:
+        assert image.size == (96, 80)
+    assert run(convert) == 2
+    assert "theirs.safetensors: exists" in capsys.readouterr().err
+    assert run([*convert, "--overwrite", "--set", "sampling.steps=3"]) == 0
+    assert run(["convert", str(model), str(tmp_path / "a.pth")]) == 2
+    assert "ends in .safetensors" in capsys.readouterr().err
+
+
+def test_a_model_becomes_onnx(model, tmp_path, capsys):
+    assert run(["export", model, str(tmp_path / "m.onnx")]) == 0
+    out = capsys.readouterr().out
+    assert "differs from torch by at most" in out
+    assert "inputs x, y_t, gamma" in out
+    assert run(["export", model, str(tmp_path / "m.onnx")]) == 2
+    assert run(["export", model, str(tmp_path / "m.pb")]) == 2
+    assert "ends in .onnx" in capsys.readouterr().err

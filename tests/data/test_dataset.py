@@ -334,3 +334,14 @@ def test_the_area_mean_can_be_the_input():
     pair = PairDataset(Pictures(smooth(64, 64)), recipe()._replace(degradation="area")).centre(0, 64)
     mean = smooth(64, 64).reshape(16, 4, 16, 4, 3).astype(float).mean(axis=(1, 3))
     assert np.abs(((pair.low_res + 1) * 127.5).permute(1, 2, 0).numpy() - mean).max() <= 0.5 + 1e-3
+
+
+def test_the_condition_may_be_the_picture_of_8_bits_that_pillow_makes():
+    dataset = PairDataset(Pictures(smooth(64, 64)), recipe(crop=32)._replace(enlarged="8-bit"))
+    for pair in (dataset.centre(0, 1000), dataset.pair(0, torch.Generator().manual_seed(1))):
+        levels = (pair.x + 1) * 127.5
+        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+    pair = dataset.centre(0, 1000)
+    low = ((pair.low_res + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    large = np.array(Image.fromarray(low).resize((64, 64), Image.Resampling.BICUBIC))
+    assert np.array_equal(((pair.x + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(), large)

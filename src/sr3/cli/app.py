@@ -8,7 +8,10 @@ import warnings
 import typer
 import typer.main
 
+from sr3.cli.bench import bench
+from sr3.cli.convert import convert
 from sr3.cli.evaluate import evaluate
+from sr3.cli.export import export
 from sr3.cli.generate import generate
 from sr3.cli.inspect import inspect
 from sr3.cli.models import models
@@ -50,6 +53,9 @@ app.command()(generate)
 app.command()(evaluate)
 app.command()(models)
 app.command()(inspect)
+app.command()(convert)
+app.command()(export)
+app.command()(bench)
 app.command("search-schedule")(search_schedule)
 app.add_typer(study, name="study")
 

@@ -12,6 +12,8 @@ __all__ = ["DenoiserConfig", "NetworkConfig", "ScheduleConfig"]
 class NetworkConfig(Settings):
     """The U-Net (section 2.4, Table A.1)."""
 
+    family: Literal["biggan", "ddpm"] = "biggan"
+    """Blocks of BigGAN, the paper's, or of DDPM, those of the best-known unofficial implementation (`sr3 convert`)."""
     width: Annotated[int, Field(ge=8, multiple_of=4)] = 128
     """Channels of the finest level."""
     multipliers: tuple[Positive, ...] = (1, 2, 4, 8, 8)
@@ -21,7 +23,9 @@ class NetworkConfig(Settings):
     attention: tuple[NonNegative, ...] = ()
     """Levels that attend, 0 the finest. Open in the paper."""
     head_width: Positive = 64
-    """Channels of an attention head. Open in the paper."""
+    """Channels of an attention head. Open in the paper. In `ddpm` there is one head of all channels."""
+    groups: Positive = 32
+    """Groups of the normalisation in `ddpm`; they divide `width`. In `biggan` they follow from the widths."""
     features: Annotated[int, Field(ge=4)] = 512
     """Width of the noise-level embedding. Open in the paper; DDPM takes four times `width`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -44,6 +48,10 @@ class NetworkConfig(Settings):
         beyond = [level for level in self.attention if level >= len(self.multipliers)]
         if beyond:
             raise ValueError(f"attention names level {beyond[0]}, but the levels are 0 to {len(self.multipliers) - 1}")
+        if self.family == "ddpm":
+            if self.width % self.groups:
+                raise ValueError(f"groups {self.groups} does not divide width {self.width}, as family ddpm needs")
+            return self
         bottom = len(self.multipliers) - 1
         for level in {*self.attention, bottom} if self.attention else ():
             channels = self.width * self.multipliers[level]

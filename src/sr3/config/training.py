@@ -22,6 +22,9 @@ class DataConfig(Settings):
     degradation: Literal["bicubic", "area", "blur", "noise", "jpeg", "photo", "paired"] = "bicubic"
     """How the small image is made of the large one: the paper's is bicubic; photo is a random chain for pictures from
     the wild; paired takes the one that comes with it."""
+    enlarged: Literal["full", "8-bit"] = "full"
+    """Precision of the enlarged input, in training and after: full, or rounded to 8 bits and held in range, as by
+    programs that keep it as a picture."""
     blur: Annotated[float, Field(ge=0)] = 0.0
     """Blur of the input in training, as in the paper's cascades: largest deviation of the Gaussian, in pixels of the
     input; drawn uniformly for every image. Its range is open in the paper."""

@@ -16,7 +16,7 @@ from sr3.data.sources import NO_LABEL, Encoded
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import UnusableError
 from sr3.images.degrade import RANDOM, Degradation, blur_reach, degrade, gaussian_blur
-from sr3.images.resize import upsample
+from sr3.images.enlarge import Precision, enlarge
 
 __all__ = ["Augmentation", "Pair", "PairMaker", "PairRecipe", "Pairs", "Place", "Prepared", "augment", "misfit"]
 
@@ -39,6 +39,7 @@ class PairRecipe(NamedTuple):
     condition_gamma: float = 1.0
     classes: int = 0
     degradation: Degradation | Literal["paired"] = "bicubic"
+    enlarged: Precision = "full"
 
     @property
     def drawn(self) -> bool:
@@ -154,7 +155,7 @@ class PairMaker:
             part = self._reduced(Pixels(high[:, rows, columns], step), generator)
         low_res = part[:, top - up : top - up + height, left - back : left - back + width]
         seen, level = self._spoil(_unit(part), generator)
-        x = upsample(seen, scale)
+        x = enlarge(seen, scale, self.recipe.enlarged)
         row, column = (top - up) * scale, (left - back) * scale
         x = x[:, row : row + height * scale, column : column + width * scale]
         turned = (augment(image, turn, self.recipe.augment).contiguous() for image in (y0, x, _unit(low_res)))
@@ -180,7 +181,7 @@ class PairMaker:
         y0 = _unit(high)
         if scale == 1:
             return Pair(y0, y0[:0], y0[:0], label=label)
-        return Pair(y0, upsample(low, scale), low, label=label)
+        return Pair(y0, enlarge(low, scale, self.recipe.enlarged), low, label=label)
 
     def _place(self, low: Tensor, generator: torch.Generator) -> tuple[int, int, int, int]:
         """Choose top, left, height and width of the part that is used, in pixels of the low-resolution image."""

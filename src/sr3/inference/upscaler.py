@@ -16,7 +16,7 @@ from sr3.diffusion.denoiser import Denoise, Denoiser, Given
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
-from sr3.images.resize import upsample
+from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, in_type
 from sr3.inference.tiling import Window, tiled, windows
@@ -57,7 +57,7 @@ class Upscaler:
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
         seen, given = self._condition(low_res, sampling, noise)
-        x = upsample(seen, self.scale)
+        x = enlarge(seen, self.scale, self.info.config.data.enlarged)
         denoise = self._denoise(x, sampling, given)
         steps = run_sampler(sampling, denoise, noise.like(x), build_grid(sampling), noise)
         for number, step in enumerate(steps, start=1):
@@ -135,7 +135,10 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
     """Make a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
     if model.info.config.network.condition == "none":
         raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
-    return Upscaler(model.info, build_filled(model, device), device, dtype)
+    denoiser = build_filled(model, device)
+    if dtype != torch.float32:  # rounding is coarse anyway
+        denoiser = denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    return Upscaler(model.info, denoiser, device, dtype)
 
 
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[UNet]:

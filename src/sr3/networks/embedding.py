@@ -13,14 +13,14 @@ LEVEL_FACTOR = 5000.0
 """WaveGrad's factor on the level; without it levels near 1 cannot be told apart."""
 
 
-def sinusoids(gamma: Gamma, width: int) -> Tensor:
-    """Encode the level sqrt(gamma) by sin and cos of 5000 sqrt(gamma) 10^(-4 i / h), i < h = width / 2.
+def sinusoids(gamma: Gamma, width: int, *, factor: float = LEVEL_FACTOR) -> Tensor:
+    """Encode the level sqrt(gamma) by sin and cos of factor sqrt(gamma) 10^(-4 i / h), i < h = width / 2.
 
     Returns float32, shape (b, width): sines first. The phase is made in float64.
     """
     half = width // 2
     frequencies = torch.exp(-math.log(1e4) * torch.arange(half, dtype=torch.float64) / half)
-    phase = LEVEL_FACTOR * gamma.double().cpu().sqrt()[:, None] * frequencies
+    phase = factor * gamma.double().cpu().sqrt()[:, None] * frequencies
     return torch.cat([phase.sin(), phase.cos()], dim=1).float()
 
 

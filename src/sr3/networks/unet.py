@@ -1,13 +1,14 @@
 """The U-Net of SR3: the upsampled input x, y_t and the noise level in, an estimate of y_t's shape out.
 
 Source: SR3, arXiv:2104.07636, section 2.4 and appendix A: the U-Net of DDPM with BigGAN residual blocks, sums
-scaled by 1/sqrt(2), x concatenated with y_t. Beyond the paper: a patch stem (space to depth) for small machines.
+scaled by 1/sqrt(2), x concatenated with y_t. Beyond the paper: a patch stem (space to depth) for small machines, and
+DDPM's own blocks, so that weights of the best-known unofficial implementation can be used.
 It does not know what its output means, nor where gamma comes from.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, assert_never, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,13 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from sr3.networks.blocks import Attention, Resampling, ResidualBlock, group_norm, zero_init
+from sr3.networks.ddpm import OneHeadAttention, PlainLevelEmbedding, PlainResampling, ShiftedBlock
 from sr3.networks.embedding import ClassEmbedding, NoiseLevelEmbedding
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["NONE", "Stage", "UNet", "UNetShape"]
+__all__ = ["NONE", "Family", "Stage", "UNet", "UNetShape"]
+
+Family = Literal["biggan", "ddpm"]
 
 NONE = torch.empty(0, dtype=torch.float64)
 """Labels or levels that are not given."""
@@ -28,19 +32,22 @@ NONE = torch.empty(0, dtype=torch.float64)
 class UNetShape:
     """Sizes of the U-Net.
 
+    family: blocks of BigGAN (the paper), or of DDPM.
     image_channels: channels of the picture, any number.
     condition: what is seen beside y_t: the enlarged input (SR3), or nothing (a generator).
     condition_level: whether the noise added to the condition is told, as in cascades (arXiv:2106.15282).
     classes: number of classes a label may name; 0 for none.
     width, multipliers, blocks: width of the finest level, factors of the levels, residual blocks a level.
-    attention: levels (0 is the finest) whose blocks attend; the bottom attends if any level does.
-    head_width: channels of an attention head.
+    attention: levels (0 is the finest) whose blocks attend; the bottom attends if any level does, in `ddpm` always.
+    head_width: channels of an attention head; in `ddpm` there is one head of all channels.
+    groups: of the normalisation in `ddpm`; they divide width.
     features: width of the noise-level embedding.
     dropout: share of features dropped in training, before each block's second convolution.
     stem: side of the pixel blocks folded into channels at the start: 1 (the paper), 2 or 4.
     checkpointing: recompute activations in the backward pass: less memory, more time.
     """
 
+    family: Family = "biggan"
     image_channels: int
     condition: Literal["picture", "none"] = "picture"
     condition_level: bool = False
@@ -50,10 +57,16 @@ class UNetShape:
     blocks: int
     attention: tuple[int, ...] = ()
     head_width: int = 64
+    groups: int = 32
     features: int
     dropout: float = 0.0
     stem: Literal[1, 2, 4] = 1
     checkpointing: bool = False
+
+    @property
+    def embedded(self) -> int:
+        """Width of what blocks are told of the noise level."""
+        return self.features if self.family == "biggan" else self.width
 
     @property
     def size_multiple(self) -> int:
@@ -61,10 +74,13 @@ class UNetShape:
         return self.stem * 2 ** (len(self.multipliers) - 1)
 
 
+Block = ResidualBlock | ShiftedBlock | PlainResampling
+
+
 class Stage(nn.Module):
     """A residual block, with attention after it where the level asks for it."""
 
-    def __init__(self, block: ResidualBlock, attention: Attention | None = None) -> None:
+    def __init__(self, block: Block, attention: Attention | OneHeadAttention | None = None) -> None:
         """Put a block and its attention together."""
         super().__init__()
         self.block = block
@@ -84,11 +100,12 @@ class UNet(nn.Module):
         super().__init__()
         self.shape = shape
         pixels = shape.image_channels * shape.stem**2
-        self.embedding = NoiseLevelEmbedding(shape.width, shape.features)
+        embedding = NoiseLevelEmbedding if shape.family == "biggan" else PlainLevelEmbedding
+        self.embedding = embedding(shape.width, shape.features)
         if shape.classes:
-            self.class_embedding = ClassEmbedding(shape.classes, shape.features)
+            self.class_embedding = ClassEmbedding(shape.classes, shape.embedded)
         if shape.condition_level:
-            self.condition_embedding = NoiseLevelEmbedding(shape.width, shape.features)
+            self.condition_embedding = embedding(shape.width, shape.features)
         pictures = 2 if shape.condition == "picture" else 1
         self.head = nn.Conv2d(pictures * pixels, shape.width, 3, padding=1)
         skips = [shape.width]
@@ -96,20 +113,32 @@ class UNet(nn.Module):
         widest = skips[-1]
         self.middle = nn.ModuleList(
             [
-                self._stage(widest, widest, attends=bool(shape.attention)),
+                self._stage(widest, widest, attends=bool(shape.attention) or shape.family == "ddpm"),
                 self._stage(widest, widest, attends=False),
             ]
         )
         self.up = nn.ModuleList(self._up_stages(skips))
-        self.norm = group_norm(shape.width * shape.multipliers[0])
-        self.tail = zero_init(nn.Conv2d(shape.width * shape.multipliers[0], pixels, 3, padding=1))
+        finest = shape.width * shape.multipliers[0]
+        self.norm = group_norm(finest) if shape.family == "biggan" else nn.GroupNorm(shape.groups, finest)
+        self.tail = zero_init(nn.Conv2d(finest, pixels, 3, padding=1))
 
     def _stage(self, width_in: int, width_out: int, *, attends: bool, resampling: Resampling = "none") -> Stage:
         shape = self.shape
-        block = ResidualBlock(
-            width_in, width_out, features=shape.features, dropout=shape.dropout, resampling=resampling
-        )
-        return Stage(block, Attention(width_out, head_width=shape.head_width) if attends else None)
+        match shape.family:
+            case "biggan":
+                block = ResidualBlock(
+                    width_in, width_out, features=shape.features, dropout=shape.dropout, resampling=resampling
+                )
+                return Stage(block, Attention(width_out, head_width=shape.head_width) if attends else None)
+            case "ddpm":
+                if resampling != "none":
+                    return Stage(PlainResampling(width_out, resampling))
+                block = ShiftedBlock(
+                    width_in, width_out, features=shape.embedded, dropout=shape.dropout, groups=shape.groups
+                )
+                return Stage(block, OneHeadAttention(width_out, groups=shape.groups) if attends else None)
+            case _:
+                assert_never(shape.family)
 
     def _down_stages(self, skips: list[int]) -> list[Stage]:
         """Build the way down; every output's width is noted in skips."""

@@ -1,0 +1,57 @@
+"""`sr3 bench`: how fast a model is on this machine."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sr3.zoo import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from sr3.inference.bench import Row
+
+__all__ = ["bench"]
+
+_TITLES = {"call": "one network call", "picture": "one picture", "start": "until the first call"}
+
+
+def bench(
+    model: Annotated[str, typer.Option(help="A model's name, its file, or a run's folder.")] = DEFAULT_MODEL,
+    side: Annotated[int, typer.Option(min=8, help="Pixels a side of the result.")] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures in the row of several a call.")] = 4,
+    turns: Annotated[int, typer.Option(min=1, help="Times each way is run; the median counts.")] = 5,
+    steps: Annotated[int | None, typer.Option(help="Refinement steps of a picture.  [default: the model's]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    compiles: Annotated[bool, typer.Option("--compile", help="Also torch.compile, which takes minutes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time the model beside how such networks are usually run: a call, a picture, the start. Takes a few minutes."""
+    import dataclasses
+    import json
+
+    from sr3.inference.bench import Plan, describe_machine
+    from sr3.inference.bench import bench as measure
+
+    plan = Plan(model, side, batch, turns, steps, device=device, dtype=dtype, compiles=compiles)
+    machine = describe_machine(device)
+    if as_json:
+        rows = [dataclasses.asdict(row) for row in measure(plan)]
+        typer.echo(json.dumps({"machine": machine, "plan": dataclasses.asdict(plan), "rows": rows}))
+        return
+    typer.echo(f"{model}, {side}x{side}; " + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    section = ""
+    for row in measure(plan):
+        if row.section != section:
+            section = row.section
+            typer.echo(f"\n{_TITLES[section]:<56} {'median':>9}  {'least - most':>21} {'speed':>8}")
+        typer.echo(_line(row))
+
+
+def _line(row: "Row") -> str:
+    spread = f"{_shown(row.least)} - {_shown(row.most)}"
+    line = f"{row.name:<56} {_shown(row.seconds):>9}  {spread:>21} {row.speedup:>7.3g}x"
+    return f"{line}  {row.note}".rstrip()
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:.0f} s"

@@ -1,0 +1,27 @@
+"""`sr3 export`: a model for other runtimes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["export"]
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Write a model's network as ONNX, for any size of picture, checked under ONNX Runtime."""
+    from sr3.errors import CheckpointError
+    from sr3.inference.export import export_onnx
+
+    if target.suffix != ".onnx":
+        raise CheckpointError(f"{target}: an ONNX file's name ends in .onnx; give it that suffix")
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target}: exists; replace it with --overwrite or give another name")
+    done = export_onnx(model, target)
+    for (batch, height, width), difference in done.differences.items():
+        typer.echo(f"{target}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
+    typer.echo(f"{target}: inputs {', '.join(done.inputs)}; settings in its metadata")

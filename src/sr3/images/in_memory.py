@@ -1,0 +1,168 @@
+"""Pictures in memory: Pillow images, NumPy arrays and torch tensors, to pixels in [-1, 1] and back to the same kind.
+
+| kind | layout | range |
+|---|---|---|
+| Pillow | grey, RGB, palette, CMYK, with or without transparency, 16-bit grey | its own |
+| NumPy | (h, w) or (h, w, c) | uint8, uint16, floats 0 to 1 |
+| torch | (c, h, w) or (b, c, h, w) | floats -1 to 1 |
+
+Knows no file and no model.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from sr3.errors import ImageError
+from sr3.images.files import to_pillow, to_pixels
+from sr3.images.metadata import Metadata, read_metadata
+
+__all__ = ["Kind", "Unpacked", "unpack"]
+
+Kind = TypeVar("Kind", Image.Image, NDArray[Any], Tensor)
+
+_LOADING = threading.Lock()  # Pillow decodes a file on first use, which two threads must not do at once
+
+
+@dataclass(frozen=True)
+class Unpacked(Generic[Kind]):
+    """Pixels of one picture or of a batch, and the way back.
+
+    pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (1, h, w) in [0, 1], or None where there is none.
+    pack: makes the same kind of picture of other pixels (b, c, h', w') in [-1, 1], their alpha, and the magnification.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None
+    pack: Callable[[Tensor, Tensor | None, int], Kind]
+
+
+def unpack(image: Kind) -> Unpacked[Kind]:
+    """Lay a picture out as pixels; ImageError for a type, shape or range that is none of those above."""
+    if isinstance(image, Image.Image):
+        return cast(Unpacked[Kind], _from_pillow(image))
+    if isinstance(image, np.ndarray):
+        return cast(Unpacked[Kind], _from_array(image))
+    if isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] (callers without types)
+        return cast(Unpacked[Kind], _from_tensor(image))
+    raise ImageError(f"a {type(image).__name__} is no picture; give a Pillow image, a NumPy array or a torch tensor")
+
+
+def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
+    with _LOADING:
+        upright, metadata = _upright(image)
+    if 0 in upright.size:
+        raise ImageError(f"a Pillow image of {upright.width}x{upright.height} has no pixels; give a larger one")
+    if upright.mode.startswith("I;16"):
+        values = torch.from_numpy(np.asarray(upright).astype(np.int32))[None, None]
+        return Unpacked(values.float() / 32767.5 - 1, None, _to_grey16(metadata))
+    if upright.mode in ("I", "F"):
+        raise ImageError(f"a Pillow image of mode {upright.mode} has no known range; convert it to L, RGB or I;16")
+    mode = "L" if upright.mode in ("1", "L", "LA", "La") else "RGB"
+    alpha = None
+    if upright.has_transparency_data:
+        upright = upright.convert("LA" if mode == "L" else "RGBA")
+        alpha = torch.from_numpy(np.array(upright.getchannel("A"))[None]).float() / 255
+    return Unpacked(to_pixels(upright.convert(mode))[None], alpha, _to_pillow(metadata))
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, Metadata]:
+    """Turn a copy as EXIF says; its metadata without that tag."""
+    try:
+        image.load()
+    except Exception as error:
+        # Pillow's plugins let damaged data surface as almost any exception.
+        raise ImageError(f"a Pillow image cannot be loaded ({error}); open an undamaged file") from error
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:
+        # So does its EXIF parser.
+        warnings.warn(f"EXIF is damaged, so the picture is not turned ({error})", stacklevel=5)
+        upright = image.copy()
+        upright.info.pop("exif", None)
+    return upright, read_metadata(upright)
+
+
+def _to_pillow(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Image.Image]:
+    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Image.Image:
+        image = to_pillow(pixels[0])
+        if alpha is not None:
+            image.putalpha(to_pillow(alpha * 2 - 1))
+        return _described(image, metadata.scaled(scale))
+
+    return pack
+
+
+def _to_grey16(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Image.Image]:
+    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Image.Image:
+        del alpha
+        image = Image.fromarray(_levels(pixels[0, 0], 65535).astype(np.uint16))
+        return _described(image, metadata.scaled(scale))
+
+    return pack
+
+
+def _described(image: Image.Image, metadata: Metadata) -> Image.Image:
+    """Put metadata where Pillow's `save` looks for them, or users do."""
+    named = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp, "dpi": metadata.dpi}
+    image.info.update({name: value for name, value in named.items() if value is not None})
+    return image
+
+
+def _from_array(array: NDArray[Any]) -> Unpacked[NDArray[Any]]:
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise ImageError(f"an array of shape {array.shape} is no picture; give (h, w) or (h, w, channels)")
+    if array.dtype.kind == "f":
+        top = 1.0
+        _check_range(float(array.min()), float(array.max()), 0.0)
+    elif array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        top = float(np.iinfo(array.dtype).max)
+    else:
+        raise ImageError(f"an array of {array.dtype} has no known range; give uint8, uint16, or floats from 0 to 1")
+    is_grey, kind = array.ndim == 2, array.dtype
+    values = np.ascontiguousarray(array[..., None] if is_grey else array, dtype=np.float64) * (2 / top) - 1
+    pixels = torch.from_numpy(values.transpose(2, 0, 1)[None].astype(np.float32))
+
+    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> NDArray[Any]:
+        del alpha, scale
+        unit = (pixels[0].detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
+        large = unit if kind.kind == "f" else np.round(unit * top)
+        return np.ascontiguousarray(large[..., 0] if is_grey else large).astype(kind)
+
+    return Unpacked(pixels, None, pack)
+
+
+def _from_tensor(tensor: Tensor) -> Unpacked[Tensor]:
+    if tensor.ndim not in (3, 4) or tensor.numel() == 0:
+        raise ImageError(f"a tensor of shape {tuple(tensor.shape)} is no picture; give (c, h, w) or (b, c, h, w)")
+    if not tensor.is_floating_point():
+        raise ImageError(f"a tensor of {tensor.dtype} has no known range; give floats from -1 to 1")
+    pixels = tensor.detach().cpu().float()
+    _check_range(float(pixels.min()), float(pixels.max()), -1.0)
+    is_one = tensor.ndim == 3
+
+    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Tensor:
+        del alpha, scale
+        return (pixels[0] if is_one else pixels).detach().to(tensor)
+
+    return Unpacked(pixels[None] if is_one else pixels, None, pack)
+
+
+def _check_range(least: float, greatest: float, bottom: float) -> None:
+    if not bottom <= least <= greatest <= 1:  # NaN is in no range
+        found = f"{least:.4g} to {greatest:.4g}"
+        raise ImageError(
+            f"the picture holds values from {found}, but floats are from {bottom:g} to 1; scale or clamp them"
+        )
+
+
+def _levels(plane: Tensor, top: int) -> NDArray[Any]:
+    return ((plane.detach().cpu().double() + 1) * (top / 2)).round().clamp(0, top).numpy()

@@ -1,0 +1,166 @@
+"""A model as ONNX: one network call with any batch, height and width, the settings in the file's metadata.
+
+What is exported is f(x, y_t, gamma) as the network answers it; what the answer means is in the settings
+(`denoiser.prediction`, `denoiser.target`). gamma stays float64, as everywhere, for levels near 1. The graph is traced
+and then run by ONNX Runtime on other sizes than the traced one, beside torch; a file that differs is not kept.
+Needs the extra `export`.
+"""
+
+import importlib.util
+import json
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sr3.atomic import whole_file
+from sr3.checkpoint import FORMAT, ModelFile, read_model
+from sr3.errors import CheckpointError, ConfigError
+from sr3.inference.upscaler import build_filled
+from sr3.networks.unet import NONE, UNet
+from sr3.zoo import find_model
+
+__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx", "trace"]
+
+METADATA = "sr3"
+"""Key of the description in the file's metadata, the same JSON as in a model file."""
+TOLERANCE = 1e-4
+"""Largest difference to torch that is accepted, of answers whose spread is near 1."""
+
+_OPSET = 17
+_MOST_BYTES = 2**31 - 2**20  # of protobuf, less room for the graph
+_TRACED, _TRIED = (2, 16, 24), ((1, 37, 20), (3, 8, 51))
+
+
+class Exported(NamedTuple):
+    """What was written: the inputs by name, and the largest difference to torch, by (batch, height, width)."""
+
+    inputs: tuple[str, ...]
+    differences: dict[tuple[int, int, int], float]
+
+
+class _Call(nn.Module):
+    """The network with its inputs in a fixed order, sides padded by gathering, which a graph can do at any size."""
+
+    def __init__(self, network: UNet, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        given = dict(zip(self.names, inputs, strict=True))
+        y_t, multiple = given["y_t"], self.network.shape.size_multiple
+        height, width = y_t.shape[-2:]
+        rows = torch.arange((height + multiple - 1) // multiple * multiple).clamp(max=height - 1)
+        columns = torch.arange((width + multiple - 1) // multiple * multiple).clamp(max=width - 1)
+        y_t = y_t.index_select(-2, rows).index_select(-1, columns)
+        x = given["x"].index_select(-2, rows).index_select(-1, columns) if "x" in given else y_t[:, :0]
+        out = self.network(x, y_t, given["gamma"], given.get("labels", NONE), given.get("levels", NONE))
+        return out[..., :height, :width]
+
+
+def export_onnx(model: str, target: Path) -> Exported:
+    """Write a model, found by name, path or run folder, as ONNX.
+
+    Raises ConfigError without the extra `export`, CheckpointError when the model is too large for one file, when the
+    disk refuses, or when ONNX Runtime does not give what torch gives.
+    """
+    if missing := [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]:
+        raise ConfigError(
+            f"sr3 export needs {' and '.join(missing)}, which is not installed: pip install 'sr3[export]'"
+        )
+    file = read_model(find_model(model))
+    if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
+        raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
+    call = _call_of(file)
+    graph = _described(_traced(call), file)
+    differences = {size: _difference(call, graph, size) for size in _TRIED}
+    if (worst := max(differences.values())) > TOLERANCE:
+        raise CheckpointError(f"{file.info.name}: ONNX Runtime differs from torch by {worst:.2g}; upgrade onnxruntime")
+    try:
+        with whole_file(target) as temporary:
+            temporary.write_bytes(graph)
+    except OSError as error:
+        raise CheckpointError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
+    return Exported(call.names, differences)
+
+
+def trace(file: ModelFile) -> bytes:
+    """Make the graph of a model alone, without settings and without a check."""
+    return _traced(_call_of(file))
+
+
+def _call_of(file: ModelFile) -> _Call:
+    network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    return _Call(network, _input_names(file)).eval()
+
+
+def _input_names(file: ModelFile) -> tuple[str, ...]:
+    network = file.info.config.network
+    names = ["x"] if network.condition == "picture" else []
+    names += ["y_t", "gamma"]
+    names += ["labels"] if network.classes else []
+    return (*names, *(["levels"] if network.condition_level else []))
+
+
+def _inputs(call: _Call, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
+    """Draw inputs of (batch, height, width), always the same."""
+    generator, (batch, height, width) = torch.Generator().manual_seed(0), size
+    shape = call.network.shape
+    pictures = (batch, shape.image_channels, height, width)
+    drawn = {
+        "x": torch.rand(pictures, generator=generator) * 2 - 1,
+        "y_t": torch.randn(pictures, generator=generator),
+        "gamma": torch.rand(batch, generator=generator, dtype=torch.float64),
+        "labels": torch.randint(0, shape.classes + 1, (batch,), generator=generator),
+        "levels": torch.rand(batch, generator=generator, dtype=torch.float64),
+    }
+    return tuple(drawn[name] for name in call.names)
+
+
+def _traced(call: _Call) -> bytes:
+    """Trace a call into a graph whose batch, height and width are free."""
+    pictures, numbers = {0: "batch", 2: "height", 3: "width"}, {0: "batch"}
+    axes = {name: pictures if name in ("x", "y_t") else numbers for name in call.names}
+    buffer = BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter(
+            "ignore"
+        )  # of tracing, and that it is the older way: it is correct, and twenty times faster
+        torch.onnx.export(
+            call,
+            _inputs(call, _TRACED),
+            buffer,  # pyright: ignore[reportArgumentType] (the older way takes files)
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=list(call.names),
+            output_names=["output"],
+            dynamic_axes={**axes, "output": pictures},
+        )
+    return buffer.getvalue()
+
+
+def _described(graph: bytes, file: ModelFile) -> bytes:
+    """Put the settings into the graph's metadata, and check the whole."""
+    import onnx
+
+    model: Any = onnx.load_from_string(graph)
+    description = json.dumps({"format": FORMAT, **file.info.model_dump(mode="json")})
+    onnx.helper.set_model_props(model, {METADATA: description})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _difference(call: _Call, graph: bytes, size: tuple[int, int, int]) -> float:
+    """Compare ONNX Runtime with torch on a size that was not traced."""
+    import onnxruntime
+
+    session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    inputs = _inputs(call, size)
+    (answer,) = session.run(None, {name: value.numpy() for name, value in zip(call.names, inputs, strict=True)})
+    with torch.no_grad():
+        expected = call(*inputs)
+    return float((torch.from_numpy(answer) - expected).abs().max())

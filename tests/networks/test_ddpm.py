@@ -1,0 +1,84 @@
+"""DDPM's blocks, as a family of the network. tests/inference/test_conversion.py compares what they compute."""
+
+import pytest
+import torch
+from torch import nn
+
+from sr3.config import Config, apply_settings
+from sr3.errors import ConfigError
+from sr3.networks.embedding import sinusoids
+from sr3.networks.unet import UNet, UNetShape
+
+
+def build(**changes):
+    shape = UNetShape(
+        **{"family": "ddpm", "image_channels": 3, "width": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4}
+        | {"features": 32}
+        | changes
+    )
+    network = UNet(shape)
+    for parameter in network.parameters():
+        if bool((parameter == 0).all()):
+            nn.init.normal_(parameter, std=0.2)
+    return network.eval().requires_grad_(False)
+
+
+def inputs(batch=2, height=8, width=12):
+    x, y_t = torch.rand(2, batch, 3, height, width) * 2 - 1
+    return x, y_t, torch.tensor([0.9, 0.1][:batch], dtype=torch.float64)
+
+
+def test_the_unofficial_network_has_its_97_8_million_parameters():
+    shape = UNetShape(
+        family="ddpm", image_channels=3, width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256
+    )
+    with torch.device("meta"):
+        network = UNet(shape)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 97_807_491
+
+
+def test_a_new_network_gives_zero():
+    network = UNet(build().shape).requires_grad_(False)
+    assert float(network(*inputs()).abs().max()) == 0
+
+
+def test_sides_need_not_be_multiples_and_an_image_alone_is_the_same_as_in_a_batch():
+    network = build()
+    x, y_t, gamma = inputs(height=7, width=9)
+    together = network(x, y_t, gamma)
+    assert together.shape == y_t.shape
+    torch.testing.assert_close(network(x[1:], y_t[1:], gamma[1:]), together[1:], atol=1e-5, rtol=0)
+
+
+def test_the_level_is_encoded_without_a_factor():
+    gamma = torch.tensor([0.25], dtype=torch.float64)
+    encoded = sinusoids(gamma, 4, factor=1.0)[0]
+    expected = torch.tensor([0.5, 0.5e-2]).double()
+    torch.testing.assert_close(encoded.double(), torch.cat([expected.sin(), expected.cos()]), atol=1e-7, rtol=0)
+
+
+def test_classes_and_noise_on_the_condition_are_told():
+    network = build(classes=3, condition_level=True)
+    x, y_t, gamma = inputs()
+    plain = network(x, y_t, gamma)
+    assert not torch.allclose(network(x, y_t, gamma, levels=gamma), plain, atol=1e-3)
+    network.class_embedding.vectors.normal_()
+    one, other = (network(x, y_t, gamma, torch.tensor([label, label])) for label in (0, 1))
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_recomputing_activations_leaves_gradients():
+    x, y_t, gamma = inputs()
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(1)
+        network = build(checkpointing=checkpointing).requires_grad_(True)
+        network(x, y_t, gamma).square().mean().backward()
+        gradients.append(network.head.weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_groups_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ConfigError, match="groups 48 does not divide width 128"):
+        apply_settings(Config(), ["network.family=ddpm", "network.groups=48"])
+    assert apply_settings(Config(), ["network.family=ddpm", "network.attention=[1]", "network.head_width=48"])

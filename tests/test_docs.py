@@ -1,0 +1,67 @@
+"""The examples in the pages run as they stand, in one folder and one after the other, as a reader would."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pictures import smooth, write_random_model
+from sr3 import zoo
+from sr3.build import build_denoiser
+from sr3.checkpoint import read_model
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.samplers import ddim, last
+from sr3.inference.export import export_onnx
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run(page: str, expected: int) -> dict[str, object]:
+    names, found = dict[str, object](), blocks(page)
+    assert len(found) == expected
+    for number, block in enumerate(found, start=1):
+        exec(compile(block, f"{page}, example {number}", "exec"), names)
+    return names
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a photo, in which photos-x4 is a small network of that kind."""
+    model = write_random_model(tmp_path / "photos-x4.safetensors")
+    monkeypatch.setattr(zoo, "packaged_models", lambda: {"photos-x4": model})
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(smooth(8, 12)).save("photo.png")
+    return tmp_path
+
+
+def test_the_examples_of_the_library_run(folder, capsys):
+    run("library.md", 7)
+    with Image.open(folder / "large.png") as large:
+        assert large.size == (48, 32)
+    out = capsys.readouterr().out
+    assert "4 of 4: (32, 48, 3)" in out
+    assert re.search(r"stopped after step \d+ of 500", out)
+    assert "int64 has no known range" in out
+
+
+def test_the_example_of_onnx_samples_as_ddim_does(folder):
+    export_onnx("photos-x4", folder / "photos-x4.onnx")
+    names = run("exchange.md", 1)
+    with Image.open(folder / "large.png") as large:
+        assert large.size == (48, 32)
+    file = read_model(folder / "photos-x4.safetensors")
+    denoiser = build_denoiser(file.info.config, image_channels=3)
+    denoiser.network.load_state_dict(file.weights)
+    x = torch.from_numpy(names["x"])
+    start = torch.from_numpy(np.random.default_rng(0).standard_normal(x.shape, np.float32))
+    y = last(ddim(denoiser.eval().bind(x, clip=False), start, torch.from_numpy(names["gammas"]), NoiseSource([])))
+    expected = denoiser.decode(y, x)[0].permute(1, 2, 0)
+    found = torch.from_numpy(np.asarray(names["picture"])) / 127.5 - 1
+    torch.testing.assert_close(found.float(), expected, atol=1e-3, rtol=0)
