@@ -133,7 +133,7 @@ def deep_tiff(levels: NDArray[np.unsignedinteger], mode: str, options: dict[str,
     file = io.BytesIO()
     Image.frombytes(mode, (2 * width, height), twice.tobytes()).save(file, "TIFF", **options)
     file.seek(0)
-    with tifffile.TiffFile(file, mode="r+b") as tiff:
+    with tifffile.TiffFile(file, mode="r+") as tiff:
         tags = tiff.pages.first.tags
         tags["ImageWidth"].overwrite(width)
         tags["BitsPerSample"].overwrite((16,) * count)
