@@ -31,6 +31,7 @@ __all__ = [
     "Picture",
     "check_can_hold",
     "list_pictures",
+    "picture_size",
     "read_picture",
     "to_pillow",
     "to_pixels",
@@ -94,6 +95,12 @@ def read_picture(path: Path) -> Picture:
         return _read(path)
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
+    with warnings.catch_warnings(action="ignore"), _opened(path) as image:
+        return image.size
+
+
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     """Write a picture in the format that the suffix names; path is whole and new, or as it was before.
 
@@ -120,17 +127,24 @@ def _refusal(path: Path, text: str) -> ImageError:
 
 
 def _read(path: Path) -> Picture:
+    with _opened(path) as image:
+        scale_colour_key(image)
+        warn_of_losses(image)
+        deep = is_deep(image)
+        if not deep and _has_deep_colour(image):
+            raise _refusal(path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
+        image.load()
+        return _deep_picture_from(path, image) if deep else _picture_from(path, image)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Image.Image]:
+    """Open a picture, its size checked and its pixels not yet decoded; what goes wrong inside becomes an ImageError."""
     try:
         _check_is_file(path)
         with path.open("rb") as file, Image.open(file, formats=_READABLE) as image:
             _check_size(path, image.size)
-            scale_colour_key(image)
-            warn_of_losses(image)
-            deep = is_deep(image)
-            if not deep and _has_deep_colour(image):
-                raise _refusal(path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
-            image.load()
-            return _deep_picture_from(path, image) if deep else _picture_from(path, image)
+            yield image
     except ImageError:
         raise
     except Image.DecompressionBombError as error:

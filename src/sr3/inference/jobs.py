@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, read_bands
-from sr3.images.files import Picture, check_can_hold, read_picture
+from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
 from sr3.inference.channels import blank_result
 from sr3.inference.drawing import Request, Written, draw
 from sr3.inference.memory import (
@@ -137,4 +137,7 @@ def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Pictu
 def _read(path: Path, upscaler: Upscaler) -> Picture:
     """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
     of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
-    return read_bands(path) if of_bands or path.suffix.lower() == ARRAY_SUFFIX else read_picture(path)
+    if of_bands or path.suffix.lower() == ARRAY_SUFFIX:
+        return read_bands(path)
+    check_fits(path, *picture_size(path), upscaler.scale)  # before the pixels, which may be many, are decoded
+    return read_picture(path)
