@@ -49,7 +49,9 @@ def upscale(
     save_process: Annotated[
         bool, typer.Option("--save-process", help="Write the way from noise to result, as strip and as animation.")
     ] = False,
-    max_time: Annotated[str, typer.Option(help="Refuse pictures expected to take longer: 90s, 25m, 12h.")] = "10000h",
+    max_time: Annotated[
+        str | None, typer.Option(help="Refuse pictures expected to take longer: 90s, 25m, 12h.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> int:
     """Upscale pictures by sampling from the model. Results keep their names; existing ones are skipped."""
@@ -70,7 +72,7 @@ def upscale(
     naming = Naming(name, form, upscaler.scale, upscaler.info.name)
     jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
-    seconds = parse_duration(max_time)
+    seconds = parse_duration(max_time) if max_time else float("inf")
     request = Request(sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds)
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:

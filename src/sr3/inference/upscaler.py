@@ -21,6 +21,7 @@ from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import upsample
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type
+from sr3.inference.norms import SharedNorms
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.unet import NONE, UNet
 from sr3.types import Condition, Grid, Image, LowRes
@@ -130,10 +131,12 @@ class Upscaler:
             return self._window_denoise(x, sampling, given)
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
-        def of_window(window: Window) -> Denoise:
-            return self._window_denoise(window.of(x), sampling, given)
+        norms = SharedNorms()
 
-        return tiled(of_window, cover, overlap=OVERLAP)
+        def of_window(window: Window) -> Denoise:
+            return norms.inside(window, self._window_denoise(window.of(x), sampling, given))
+
+        return norms.over(tiled(of_window, cover, overlap=OVERLAP))
 
     def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)
