@@ -135,7 +135,7 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
         return width * height
     multiple = upscaler.denoiser.network.shape.size_multiple
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
-    return sum(window.height * window.width for window in cover)
+    return sum(2 * window.height * window.width for window in cover)  # every window is seen twice
 
 
 def _device_free(device: torch.device) -> float:
