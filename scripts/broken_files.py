@@ -1,6 +1,7 @@
 """Upscale every file of a folder, each in a process of its own with little time and memory, and count how it ends.
 
 A file ends well as a picture of the right size or as one clear line. Prints a table in Markdown, then what ended badly.
+Time is the processor's, so that other work on the machine does not count, but a file that hangs is given up too.
 Uses a network of the tiny preset with weights at random and one step, since the files are the question and not the
 pictures. Needs a system with fork (Linux, macOS).
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 SECONDS, MEMORY = 10, 2 * 2**30
+PATIENCE = 9
+"""Times as long a file may take by the clock."""
 ENDS = ("picture", "one line", "other output", "traceback", "too slow", "too much memory", "killed")
 GOOD = ENDS[:2]
 
@@ -53,14 +56,12 @@ def try_file(path: Path, model: Path, *, seconds: float = SECONDS, memory: int =
     """Upscale a file in a child that is killed when it takes too long; memory is what it may add to this process's."""
     with tempfile.TemporaryDirectory() as folder:
         out, said = Path(folder) / "out", Path(folder) / "said"
-        began = time.monotonic()
         child = os.fork()
         if child == 0:
             _child(path, model, out, said, memory)
-        code = _wait(child, began + seconds)
-        took = time.monotonic() - began
+        code, took = _wait(child, time.monotonic() + PATIENCE * seconds)
         text = said.read_text(errors="replace") if said.exists() else ""
-        return End(path, _judge(code, text, out), text.strip()[-300:], took)
+        return End(path, "too slow" if took > seconds else _judge(code, text, out), text.strip()[-300:], took)
 
 
 def _child(path: Path, model: Path, out: Path, said: Path, memory: int) -> None:
@@ -70,6 +71,7 @@ def _child(path: Path, model: Path, out: Path, said: Path, memory: int) -> None:
         sys.stdout.flush()
         for stream, name in ((1, os.devnull), (2, said)):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), stream)
+        sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
         if sys.platform == "linux":
             held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (held + memory, held + memory))
@@ -84,16 +86,16 @@ def _child(path: Path, model: Path, out: Path, said: Path, memory: int) -> None:
         os._exit(code)
 
 
-def _wait(child: int, until: float) -> int:
-    """Wait for a child and give its exit code; above 1000 if it had to be killed, negative for a signal."""
+def _wait(child: int, until: float) -> tuple[int, float]:
+    """Wait for a child; give its exit code, negative for a signal, and its seconds, endless if it had to be killed."""
     while True:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         if time.monotonic() > until:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            return 1000
+            return -signal.SIGKILL, float("inf")
         time.sleep(0.02)
 
 
@@ -101,8 +103,6 @@ def _judge(code: int, text: str, out: Path) -> str:
     from PIL import Image
 
     lines = [line for line in text.splitlines() if not line.startswith("sr3: warning: ")]
-    if code == 1000:
-        return "too slow"
     if "MemoryError" in text or "memory ran out" in text:
         return "too much memory"
     if "Traceback" in text:
@@ -140,6 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--list", type=Path, help="write how each file ended to this file")
     options = parser.parse_args()
     import torch
 
@@ -154,6 +155,9 @@ def main() -> int:
             ends = list(pool.map(partial(try_file, model=model), files))
     print(table(ends))
     print(f"\nslowest: {max(end.seconds for end in ends):.1f} s")
+    if options.list:
+        lines = [f"{end.kind}\t{end.path}\t{end.seconds:.1f}\t{' '.join(end.said.split())}" for end in ends]
+        options.list.write_text("\n".join(lines) + "\n")
     bad = [end for end in ends if end.kind not in GOOD]
     for end in bad:
         print(f"{end.path}: {end.kind} after {end.seconds:.1f} s: {end.said}")

@@ -50,7 +50,7 @@ def test_windows_that_share_are_normalised_nearly_as_the_whole_picture(network):
     assert shared < alone / 5
 
 
-def test_what_the_call_before_showed_serves_the_next(network):
+def test_every_call_learns_anew(network):
     alone, shared = errors(network, picture(), picture(0.1), picture(0.2))
     assert shared < alone / 5
 

@@ -1,10 +1,8 @@
 """Normalisation of a whole picture that the network sees in windows.
 
 Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
-its picture, and a tiled result differs from an untiled one. Here every call sees the windows twice. The first time the
-statistics of all windows are learned and pooled, the second time every window is normalised by them. While they are
-learned, each window's own are moved by as much as the pooled ones differed from them at the call before, so that deeper
-layers see nearly what they will see.
+its picture, and a tiled result differs from an untiled one. Here every call sees the windows twice: the first time the
+statistics of all windows are learned and pooled, the second time every window is normalised by them.
 
 It works on whatever network calls `torch.nn.functional.group_norm`, for the calls are watched from outside
 (`torch.overrides.TorchFunctionMode`), in this thread alone.
@@ -33,19 +31,18 @@ class _Moments(NamedTuple):
 
 
 class SharedNorms:
-    """Statistics of one picture's windows, kept from call to call."""
+    """Statistics of one picture's windows."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self._own: dict[Window, list[_Moments]] = {}
-        self._before: dict[Window, list[_Moments]] = {}
         self._pooled: list[_Moments] = []
 
     def inside(self, window: Window, denoise: Denoise) -> Denoise:
-        """Let a window's denoiser normalise as the whole picture would."""
+        """Let a window's denoiser normalise as the whole picture would, once that is known."""
 
         def shared(z: Image, gamma: Gamma) -> Prediction:
-            with _Watch(self._before.get(window, []), self._pooled) as watch:
+            with _Watch(self._pooled) as watch:
                 prediction = denoise(z, gamma)
             self._own[window] = watch.seen
             return prediction
@@ -56,13 +53,10 @@ class SharedNorms:
         """Make every call of the denoiser that joins the windows twice: to learn the statistics, and with them."""
 
         def denoise(z: Image, gamma: Gamma) -> Prediction:
+            self._pooled = []
             joined(z, gamma)
             self._pool()
-            self._before = {}
-            prediction = joined(z, gamma)
-            self._pool()
-            self._before = dict(self._own)
-            return prediction
+            return joined(z, gamma)
 
         return denoise
 
@@ -81,13 +75,13 @@ def _pooled(parts: Sequence[_Moments], shares: Sequence[float]) -> _Moments:
 
 
 class _Watch(TorchFunctionMode):
-    """Notes the statistics of each normalisation in the order of the calls, and moves them to the picture's."""
+    """Notes the statistics of each normalisation in the order of the calls, and puts the picture's in their place."""
 
-    def __init__(self, before: Sequence[_Moments], pooled: Sequence[_Moments]) -> None:
-        """Take the window's moments at the call before, or none where the pooled ones are of this very state."""
+    def __init__(self, pooled: Sequence[_Moments]) -> None:
+        """Take the picture's statistics, or none while they are learned."""
         super().__init__()
         self.seen: list[_Moments] = []
-        self._before, self._pooled = before, pooled
+        self._pooled = pooled
 
     def __torch_function__(
         self,
@@ -103,16 +97,12 @@ class _Watch(TorchFunctionMode):
     def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
         b, c, h, w = image.shape
         out, mean, rsigma = torch.native_group_norm(image, weight, bias, b, c, h * w, groups, eps)
-        variance = (rsigma**-2 - eps).float()
         number = len(self.seen)
-        self.seen.append(_Moments(mean.float(), variance))
+        self.seen.append(_Moments(mean.float(), (rsigma**-2 - eps).float()))
         if number >= len(self._pooled):
             return out
-        pooled, before = self._pooled[number], self._before[number] if self._before else self.seen[-1]
-        wanted_mean = mean + pooled.mean - before.mean
-        wanted = (variance * pooled.variance / before.variance.clamp(min=eps) + eps).rsqrt()
-        wide = c // groups
-        ratio, shift = (part.repeat_interleave(wide, 1) for part in (wanted / rsigma, (mean - wanted_mean) * wanted))
+        wanted = (self._pooled[number].variance + eps).rsqrt()
+        moved = (mean - self._pooled[number].mean) * wanted
+        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (wanted / rsigma, moved))
         offset = bias * (1 - ratio) + shift * weight
-        moved = torch.addcmul(offset[..., None, None].float(), out.float(), ratio[..., None, None].float())
-        return moved.to(out.dtype)
+        return torch.addcmul(offset[..., None, None].float(), out.float(), ratio[..., None, None].float()).to(out.dtype)
