@@ -75,10 +75,11 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
         batch = low_res.repeat(len(chosen), 1, 1, 1)
         seeds = [mix_seed(request.seed, k) for k in chosen for _ in low_res]
         guess: Image | None = None
-        for step, look in enumerate(upscaler.looks(batch, sampling=request.sampling, seeds=seeds), start=1):
-            guess = look.guess
+        for step, look in enumerate(upscaler.looks(batch, sampling=request.sampling, seeds=seeds)):
             if chosen[0] == 0:
                 writer.watch(look, step)
+            guess = look.guess if step == steps else None
+            del look  # it holds a whole state, and the next step needs the memory
             yield Taken(first * steps + step * len(chosen), len(numbers) * steps)
         assert guess is not None
         for k, image in zip(chosen, guess.split(len(low_res)), strict=True):
@@ -109,8 +110,6 @@ class _Writer:
         """Keep a frame of the first sample: the middle of its state, and of the result at the end."""
         if not self._request.outputs.process:
             return
-        if step == 1:
-            self._frames.append(self._frame(look.start(), self._levels[0]))
         is_last = step == self._request.sampling.steps
         self._frames.append(self._frame(look.guess if is_last else look.state(), self._levels[step]))
 

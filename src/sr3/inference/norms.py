@@ -8,7 +8,8 @@ It works on whatever network calls `torch.nn.functional.group_norm`, for the cal
 (`torch.overrides.TorchFunctionMode`), in this thread alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,21 +32,26 @@ class _Moments(NamedTuple):
 
 
 class SharedNorms:
-    """Statistics of one picture's windows."""
+    """Statistics of one picture's windows: of every normalisation the sums of the means and of the mean squares.
+
+    The sums are added to in place: small tensors that stayed behind each window would keep the memory between them from
+    being used again.
+    """
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._own: dict[Window, list[_Moments]] = {}
-        self._pooled: list[_Moments] = []
+        self._sums: list[_Moments] = []
+        self._pixels = 0
+        self._is_learning = True
 
     def inside(self, window: Window, denoise: Denoise) -> Denoise:
         """Let a window's denoiser normalise as the whole picture would, once that is known."""
 
         def shared(z: Image, gamma: Gamma) -> Prediction:
-            with _Watch(self._pooled) as watch:
-                prediction = denoise(z, gamma)
-            self._own[window] = watch.seen
-            return prediction
+            pixels = window.height * window.width
+            self._pixels += pixels if self._is_learning else 0
+            with _Watch(partial(self._learn, pixels) if self._is_learning else self._pooled):
+                return denoise(z, gamma)
 
         return shared
 
@@ -53,35 +59,33 @@ class SharedNorms:
         """Make every call of the denoiser that joins the windows twice: to learn the statistics, and with them."""
 
         def denoise(z: Image, gamma: Gamma) -> Prediction:
-            self._pooled = []
+            self._sums, self._pixels, self._is_learning = [], 0, True
             joined(z, gamma)
-            self._pool()
+            self._is_learning = False
             return joined(z, gamma)
 
         return denoise
 
-    def _pool(self) -> None:
-        sizes = [window.height * window.width for window in self._own]
-        total = sum(sizes)
-        shares = [size / total for size in sizes]
-        self._pooled = [_pooled(layers, shares) for layers in zip(*self._own.values(), strict=True)]
+    def _learn(self, pixels: int, number: int, own: _Moments) -> _Moments:
+        """Add a window's statistics of a normalisation to the picture's, and leave them as they are."""
+        if number == len(self._sums):
+            self._sums.append(_Moments(torch.zeros_like(own.mean), torch.zeros_like(own.variance)))
+        self._sums[number].mean.add_(own.mean, alpha=pixels)
+        self._sums[number].variance.add_(own.variance + own.mean**2, alpha=pixels)
+        return own
 
-
-def _pooled(parts: Sequence[_Moments], shares: Sequence[float]) -> _Moments:
-    """Join the moments of parts of a picture."""
-    mean = sum((part.mean * share for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
-    spread = [part.variance + (part.mean - mean) ** 2 for part in parts]
-    return _Moments(mean, sum((s * share for s, share in zip(spread, shares, strict=True)), torch.zeros(())))
+    def _pooled(self, number: int, _own: _Moments) -> _Moments:
+        mean = self._sums[number].mean / self._pixels
+        return _Moments(mean, (self._sums[number].variance / self._pixels - mean**2).clamp(min=0))
 
 
 class _Watch(TorchFunctionMode):
-    """Notes the statistics of each normalisation in the order of the calls, and puts the picture's in their place."""
+    """Counts the normalisations of a network's call, and puts other statistics in the place of each one's own."""
 
-    def __init__(self, pooled: Sequence[_Moments]) -> None:
-        """Take the picture's statistics, or none while they are learned."""
+    def __init__(self, replace: Callable[[int, _Moments], _Moments]) -> None:
+        """Take what gives the statistics for a normalisation's number and its own."""
         super().__init__()
-        self.seen: list[_Moments] = []
-        self._pooled = pooled
+        self._replace, self._number = replace, 0
 
     def __torch_function__(
         self,
@@ -97,12 +101,12 @@ class _Watch(TorchFunctionMode):
     def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
         b, c, h, w = image.shape
         out, mean, rsigma = torch.native_group_norm(image, weight, bias, b, c, h * w, groups, eps)
-        number = len(self.seen)
-        self.seen.append(_Moments(mean.float(), (rsigma**-2 - eps).float()))
-        if number >= len(self._pooled):
+        own = _Moments(mean.float(), (rsigma**-2 - eps).float())
+        wanted, self._number = self._replace(self._number, own), self._number + 1
+        if wanted is own:
             return out
-        wanted = (self._pooled[number].variance + eps).rsqrt()
-        moved = (mean - self._pooled[number].mean) * wanted
-        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (wanted / rsigma, moved))
+        inverse = (wanted.variance + eps).rsqrt()
+        moved = (own.mean - wanted.mean) * inverse
+        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (inverse / rsigma, moved))
         offset = bias * (1 - ratio) + shift * weight
         return torch.addcmul(offset[..., None, None].float(), out.float(), ratio[..., None, None].float()).to(out.dtype)

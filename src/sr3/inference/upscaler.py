@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -37,11 +38,10 @@ _LEAST_DETAIL = 0.125
 
 
 class Look(NamedTuple):
-    """What is seen after a step: the guess of the picture; on demand, as pictures, the noisy state and the first."""
+    """What is seen after a step: the guess of the picture, and on demand the noisy state as a picture."""
 
     guess: Image
     state: Callable[[], Image]
-    start: Callable[[], Image]
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ class Upscaler:
         low_res: (b, c, h, w) in [-1, 1]; seeds: one an image. Yields (b, c, s h, s w) in [-1, 1], float32.
         The low frequencies of the last one are matched to the input unless sampling.correct is off.
         """
-        for look in self.looks(low_res, sampling=sampling, seeds=seeds):
+        for look in islice(self.looks(low_res, sampling=sampling, seeds=seeds), 1, None):
             yield look.guess
+            del look  # it holds a whole state, and the next step needs the memory
 
     def looks(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Look]:
-        """Refine as `samples` does, and show the noisy state beside each guess."""
+        """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
         seen, given = self._condition(low_res, sampling, noise)
@@ -80,7 +81,10 @@ class Upscaler:
         denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(x)
         other = self._other_mean(denoise, start, grid) if sampling.detail < 1 else None
         mean: Image | None = None
-        for number, step in enumerate(run_sampler(sampling, denoise, start, grid, noise), start=1):
+        yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
+        steps = run_sampler(sampling, denoise, start, grid, noise)
+        del start  # only the sampler still needs it, for one step
+        for number, step in enumerate(steps, start=1):
             if other is not None and mean is None:
                 mean, other = (step.y0 + other) / 2, None
             final = number == sampling.steps
@@ -89,7 +93,8 @@ class Upscaler:
                 state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * sampling.detail)
             image = self.denoiser.decode(state, x).clamp(-1, 1)
             image = self.correct(image, low_res) if final and sampling.correct else image
-            yield Look(image, partial(self._seen_state, step.y, x), partial(self._seen_state, start, x))
+            yield Look(image, partial(self._seen_state, step.y, x))
+            del image, state, step
 
     def _other_mean(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
         """Predict the clean state from the mirrored noise: with the first prediction it averages to E[y0 | x]."""
