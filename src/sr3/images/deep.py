@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sr3.images.metadata import turn_upright
 
-__all__ = ["deep_png", "deep_tiff", "is_deep", "join_bytes", "lower_bytes"]
+__all__ = ["deep_png", "deep_tiff", "has_deep_colour", "is_deep", "join_bytes", "lower_bytes"]
 
 _LOWER = {
     ";16B": ";16L",
@@ -30,7 +30,7 @@ _LOWER = {
 _MODES = ("RGB", "RGBA", "RGBX", "CMYK")
 _PNG_GREY_ALPHA = "LA;16B"
 _PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
-_PLANAR_TAG = 284  # of TIFF
+_BITS_TAG, _PLANAR_TAG = 258, 284  # of TIFF
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,6 +39,12 @@ def is_deep(image: Image.Image) -> bool:
     rawmodes = [_rawmode(tile) for tile in getattr(image, "tile", ())]
     planar = getattr(image, "tag_v2", {}).get(_PLANAR_TAG, 1) != 1
     return bool(rawmodes) and not planar and all(_lower(rawmode) for rawmode in rawmodes)
+
+
+def has_deep_colour(image: Image.Image) -> bool:
+    """Tell whether a TIFF that Pillow would read as 8 bits a channel has more."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_TAG, (8,))
+    return image.mode in ("RGB", "RGBA", "CMYK") and max(bits) > 8
 
 
 def _rawmode(tile: tuple[object, ...]) -> str:

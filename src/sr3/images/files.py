@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
-from sr3.images.deep import deep_png, deep_tiff, is_deep, join_bytes, lower_bytes
+from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
 from sr3.images.inks import ink_image, to_light
 from sr3.images.metadata import Metadata, read_metadata, saving_options, scale_colour_key, turn_upright, warn_of_losses
 from sr3.images.picture import Picture, to_levels, to_pillow, to_pixels
@@ -131,7 +131,7 @@ def _read(path: Path) -> Picture:
         scale_colour_key(image)
         warn_of_losses(image)
         deep = is_deep(image)
-        if not deep and _has_deep_colour(image):
+        if not deep and has_deep_colour(image):
             raise _refusal(path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
         image.load()
         return _deep_picture_from(path, image) if deep else _picture_from(path, image)
@@ -209,11 +209,6 @@ def _picture_from(path: Path, image: Image.Image) -> Picture:
     image = image.convert("LA" if is_grey else "RGBA")
     alpha = torch.from_numpy(np.array(image.getchannel("A"))[None]).float().div_(255)
     return Picture(to_pixels(image.convert("L" if is_grey else "RGB")), alpha, metadata=metadata)
-
-
-def _has_deep_colour(image: Image.Image) -> bool:
-    bits = getattr(image, "tag_v2", {}).get(_BITS_TAG, (8,))
-    return image.mode in ("RGB", "RGBA", "CMYK") and max(bits) > 8
 
 
 def _deep_picture_from(path: Path, upper: Image.Image) -> Picture:
