@@ -249,14 +249,14 @@ def test_only_missing_samples_are_drawn(model, photos, tmp_path):
 def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
     from sr3.inference.upscaler import Upscaler
 
-    samples = Upscaler.samples
+    looks = Upscaler.looks
 
     def starved(self, low_res, **options):
         if low_res.shape[-1] == 24:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return samples(self, low_res, **options)
+        return looks(self, low_res, **options)
 
-    monkeypatch.setattr(Upscaler, "samples", starved)
+    monkeypatch.setattr(Upscaler, "looks", starved)
     assert upscale(model, photos, "-o", tmp_path / "out") == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "grey.jpg"]
     assert "colour.png: the memory ran out" in capsys.readouterr().err

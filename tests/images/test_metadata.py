@@ -131,10 +131,9 @@ def test_a_turn_named_only_by_xmp_is_made_and_taken_out(tmp_path):
     assert b"Orientation" not in read.metadata.xmp
 
 
-def test_a_cmyk_profile_is_left_out_with_a_warning(tmp_path):
+def test_a_cmyk_profile_stays_with_its_inks(tmp_path):
     Image.new("CMYK", (4, 4)).save(tmp_path / "a.jpg", icc_profile=b"a profile of four inks")
-    with pytest.warns(UserWarning, match=r"a\.jpg: the profile is for CMYK"):
-        assert read_picture(tmp_path / "a.jpg").metadata.icc is None
+    assert read_picture(tmp_path / "a.jpg").metadata.icc == b"a profile of four inks"
 
 
 def test_damaged_exif_is_left_out_with_a_warning_and_the_pixels_are_read(tmp_path):

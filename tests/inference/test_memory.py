@@ -1,12 +1,15 @@
 """Whether a picture can be held."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pictures import write_random_model
 from sr3.errors import ImageError
 from sr3.inference import memory
+from sr3.inference.upscaler import open_upscaler, sampling_for
 
 
 def test_a_side_that_is_too_long_is_refused():
@@ -18,7 +21,7 @@ def test_a_side_that_is_too_long_is_refused():
 def test_a_result_larger_than_the_free_memory_is_refused_with_both_numbers(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 2.0**30)
     memory.check_fits(Path("a.png"), 640, 640, 4)
-    with pytest.raises(ImageError, match=r"a\.png: a result of 4000x4000 needs about 2\.4 GiB .* 1\.0 GiB is free"):
+    with pytest.raises(ImageError, match=r"a\.png: a result of 4000x4000 needs about 2\.2 GiB .* 1\.0 GiB is free"):
         memory.check_fits(Path("a.png"), 1000, 1000, 4)
 
 
@@ -37,3 +40,37 @@ def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "_system_free", lambda: math.inf)
     monkeypatch.setattr(memory, "_container_free", lambda: math.inf)
     memory.check_fits(Path("a.png"), 8000, 8000, 4)
+
+
+@pytest.fixture
+def upscaler(tmp_path):
+    return open_upscaler(str(write_random_model(tmp_path / "m.safetensors")), device="cpu", dtype="float32")
+
+
+def test_windows_are_as_large_as_the_memory_that_is_left_allows(upscaler, monkeypatch):
+    canvas, window = 1000 * 1000 * memory.BYTES_PER_PIXEL, memory.window_bytes(upscaler)
+    for tile, less in zip(memory.TILES, memory.TILES[1:], strict=False):
+        needed = canvas + 2 * window * tile**2
+        monkeypatch.setattr(memory, "free_memory", lambda needed=needed: needed)
+        assert memory.choose_tile(upscaler, 1000, 1000) == tile
+        monkeypatch.setattr(memory, "free_memory", lambda needed=needed: needed - 1)
+        assert memory.choose_tile(upscaler, 1000, 1000) == less
+    monkeypatch.setattr(memory, "free_memory", lambda: 0.0)
+    assert memory.choose_tile(upscaler, 1000, 1000) == memory.TILES[-1]
+
+
+def test_windows_are_halved_until_they_could_not_overlap(upscaler):
+    assert memory.smaller_tile(replace(upscaler, tile=512), 2000, 900) == 256
+    assert memory.smaller_tile(replace(upscaler, tile=512), 200, 150) == 100
+    assert memory.smaller_tile(replace(upscaler, tile=128), 2000, 900) == 0
+
+
+def test_a_larger_picture_and_more_calls_are_expected_to_take_longer(upscaler, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(memory.time, "monotonic", lambda: float(next(clock)))
+    sampling = sampling_for(upscaler.info, steps=4, sampler="ddim")
+    small = memory.predict_seconds(upscaler, 128, 128, sampling)
+    assert small == 4  # four calls on as much as is tried, each a tick of this clock
+    assert memory.predict_seconds(upscaler, 256, 256, sampling) == 4 * small
+    assert memory.predict_seconds(upscaler, 128, 128, sampling_for(upscaler.info, steps=4, sampler="heun")) == 2 * small
+    assert memory.predict_seconds(replace(upscaler, tile=192), 256, 256, sampling) > 8 * small

@@ -100,8 +100,13 @@ def test_the_weights_of_two_neighbours_sum_to_1():
 
 def pointwise(z, gamma):
     """Denoise every pixel for itself."""
-    gamma = gamma.float().reshape(-1, 1, 1, 1)
-    return Prediction(torch.tanh(gamma * z), z.square() - gamma)
+    return predicted(torch.tanh(gamma.float().reshape(-1, 1, 1, 1) * z), z, gamma)
+
+
+def predicted(y0, z, gamma):
+    """Give both readings of a clean state, by Eq. 5."""
+    level = gamma.float().reshape(-1, 1, 1, 1)
+    return Prediction(y0, (z - level.sqrt() * y0) / (1 - level).sqrt())
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([(24, 8, 8), (40, 16, 4), (33, 7, 1)]))
@@ -115,11 +120,11 @@ def test_a_pointwise_denoiser_does_not_see_the_tiles(height, width, cut):
 
 
 def test_a_network_that_sees_less_than_a_quarter_of_the_overlap_does_not_see_the_tiles():
-    layers = [nn.Conv2d(3, 8, 5, padding=2), nn.SiLU(), nn.Conv2d(8, 6, 3, padding=1)]
+    layers = [nn.Conv2d(3, 8, 5, padding=2), nn.SiLU(), nn.Conv2d(8, 3, 3, padding=1)]
     network = nn.Sequential(*layers).requires_grad_(False)  # sees 3 pixels to each side
 
     def denoise(z, gamma):
-        return Prediction(*(network(z) * gamma.float().reshape(-1, 1, 1, 1)).chunk(2, dim=1))
+        return predicted(network(z) * gamma.float().reshape(-1, 1, 1, 1), z, gamma)
 
     z = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 3, 75, 100))).float()
     cover = windows(75, 100, tile=48, overlap=16, multiple=4)
@@ -130,6 +135,18 @@ def test_a_network_that_sees_less_than_a_quarter_of_the_overlap_does_not_see_the
     # The windows themselves do see their cuts.
     cut = denoise(cover[0].of(z), GAMMA).y0 - cover[0].of(denoise(z, GAMMA).y0)
     assert cut.abs().max() > 1e-2
+
+
+def test_the_order_in_which_windows_are_named_changes_no_bit():
+    z = torch.from_numpy(np.random.default_rng(3).standard_normal((1, 3, 90, 90))).float()
+    cover = windows(90, 90, tile=40, overlap=16, multiple=4)
+
+    def of_window(window):  # every window sees its own, so the order of the sums would show
+        return lambda part, gamma: predicted(part * (1 + window.top / 7 + window.left / 11), part, gamma)
+
+    one, other = (tiled(of_window, order, overlap=16)(z, GAMMA[:1]) for order in (cover, cover[::-1]))
+    assert torch.equal(one.y0, other.y0)
+    assert torch.equal(one.eps, other.eps)
 
 
 def test_each_window_is_denoised_once_with_its_own_part():

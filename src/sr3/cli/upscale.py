@@ -9,7 +9,8 @@ from sr3.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sr3.cli.progress import Display
-    from sr3.inference.jobs import FileEvent, Job
+    from sr3.inference.jobs import FileEvent
+    from sr3.inference.naming import Job
 
 __all__ = ["upscale"]
 
@@ -25,32 +26,65 @@ def upscale(
         str | None, typer.Option(help="ancestral, ddim, dpmpp-2m, heun, ...; docs/samplers.md.  [default: the model's]")
     ] = None,
     grid: Annotated[str | None, typer.Option(help="linear, cosine, log_snr, karras.  [default: the model's]")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Different results for each picture.")] = 1,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Different results for each picture.  [default: 1; 8 for --uncertainty]")
+    ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Write the samples' mean, deviation and two most different, too.")
+    ] = False,
+    detail: Annotated[
+        float, typer.Option(min=0, max=1, help="0: smooth and near to the truth; 1: a whole sample.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    tile: Annotated[int, typer.Option(min=1, help="Largest window, pixels of the result.")] = 1024,
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="Largest window, pixels of the result.  [default: by free memory]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    form: Annotated[
+        str, typer.Option("--format", help="png, jpg, webp, tif, bmp, npy, or same: the input's.")
+    ] = "same",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    name: Annotated[str, typer.Option(help="Names of results: {stem}, {scale}, {model}, {suffix}.")] = "{stem}",
+    save_process: Annotated[
+        bool, typer.Option("--save-process", help="Write the way from noise to result, as strip and as animation.")
+    ] = False,
+    max_time: Annotated[
+        str | None, typer.Option(help="Refuse pictures expected to take longer: 90s, 25m, 12h.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> int:
     """Upscale pictures by sampling from the model. Results keep their names; existing ones are skipped."""
     from sr3.cli.progress import Display
-    from sr3.inference.jobs import Request, plan_jobs, upscale_files
+    from sr3.duration import parse_duration
+    from sr3.errors import ConfigError
+    from sr3.inference.drawing import Request
+    from sr3.inference.jobs import upscale_files
+    from sr3.inference.naming import Naming, Outputs, plan_jobs
+    from sr3.inference.shares import open_share, wait_for_all
     from sr3.inference.upscaler import open_upscaler, sampling_for
 
-    jobs = plan_jobs(inputs, output, samples=samples)
-    upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile)
-    sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid)
-    request = Request(sampling, seed=seed, samples=samples, overwrite=overwrite)
+    samples = samples or (8 if uncertainty else 1)
+    if uncertainty and samples < 2:
+        raise ConfigError("--uncertainty: one sample shows none; give --samples 2 or more")
+    share, outputs = open_share(), Outputs(samples, uncertainty, save_process)
+    upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)
+    naming = Naming(name, form, upscaler.scale, upscaler.info.name)
+    jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
+    sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
+    seconds = parse_duration(max_time) if max_time else float("inf")
+    request = Request(sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds)
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
-    with Display(len(jobs)) as display:
+    with Display(len(jobs), quiet=share.rank > 0) as display:
         for event in upscale_files(upscaler, jobs, request):
             failed += show(display, event, numbers)
-    return 0 if failed == 0 else 2 if failed == len(jobs) else 1
+    failed, total = wait_for_all(share, failed, len(jobs))
+    return 0 if failed == 0 else 2 if failed == total else 1
 
 
 def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> int:
     """Put an event on the screen and return how many pictures failed by it."""
-    from sr3.inference.jobs import Done, Failed, Refined, Skipped
+    from sr3.inference.jobs import Done, Failed, Refined, Retried, Skipped
 
     match event:
         case Refined(job, step, steps):
@@ -58,6 +92,8 @@ def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> i
         case Done(job, written, size_in, size_out, seconds):
             sizes = f"{size_in[0]}x{size_in[1]} -> {size_out[0]}x{size_out[1]}"
             display.say(f"{job.source}: {sizes} in {seconds:.1f} s: {', '.join(map(str, written))}")
+        case Retried(job, tile):
+            display.complain(f"{job.source}: the memory ran out; trying windows of {tile} pixels")
         case Skipped(job):
             display.say(f"{job.source}: {job.target} exists, skipped; replace it with --overwrite")
         case Failed(_, reason):

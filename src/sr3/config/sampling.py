@@ -62,6 +62,8 @@ class SamplingConfig(Settings):
     """Match the low frequencies of the result to the input, so that colours do not shift. Not in the paper."""
     guidance: Annotated[float, Field(ge=0)] = 0.0
     """Weight w of classifier-free guidance: (1 + w) times the estimate with the class, less w times that without."""
+    detail: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """From the posterior mean, 0, which is smooth and near to the truth, to a whole sample, 1. Not in the paper."""
     condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Level to which the input is noised before sampling, for networks that were trained so; 1 leaves it clean."""
     searched: tuple[SearchedGrid, ...] = ()
@@ -71,4 +73,6 @@ class SamplingConfig(Settings):
     def _regression_is_one_call(self) -> "SamplingConfig":
         if self.sampler == "regression" and self.steps != 1:
             raise ValueError(f"a regression model answers in 1 step, not {self.steps}, and always the same")
+        if self.sampler == "regression" and self.detail < 1:
+            raise ValueError("a regression model has no samples to take detail from; leave detail at 1")
         return self

@@ -14,7 +14,7 @@ from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, read_image, rounded
 from sr3.evaluation.naming import match_samples, names_of
 from sr3.images.files import Picture
 from sr3.images.resize import Filter, resize
-from sr3.inference.jobs import to_condition, to_picture
+from sr3.inference.channels import to_condition, to_picture
 from sr3.inference.upscaler import Upscaler
 from sr3.types import Image, LowRes
 

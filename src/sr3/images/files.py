@@ -9,19 +9,19 @@ import stat
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
+from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
+from sr3.images.inks import ink_image, to_light
 from sr3.images.metadata import Metadata, read_metadata, saving_options, scale_colour_key, turn_upright, warn_of_losses
+from sr3.images.picture import Picture, to_levels, to_pillow, to_pixels
 
 __all__ = [
     "MAX_INPUT_PIXELS",
@@ -31,6 +31,7 @@ __all__ = [
     "Picture",
     "check_can_hold",
     "list_pictures",
+    "picture_size",
     "read_picture",
     "to_pillow",
     "to_pixels",
@@ -58,32 +59,9 @@ PICTURE_SUFFIXES = (*WRITABLE_SUFFIXES, ".gif", ".npy")
 
 _MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}  # of libjpeg and libwebp
 _OPAQUE_FORMATS = ("JPEG", "BMP")
+_DEEP_FORMATS = ("PNG", "TIFF")
+_INK_FORMATS = ("JPEG", "TIFF")
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """One upright picture.
-
-    `pixels` is (c, h, w) float32 in [-1, 1], grey (c = 1) or RGB (c = 3), in the colour space that
-    `metadata.icc` names; `alpha` is (1, h, w) float32 in [0, 1], or None where the file has none;
-    `depth` is the number of bits a channel that the file holds.
-    """
-
-    pixels: Tensor
-    alpha: Tensor | None = None
-    depth: Literal[8, 16, 32] = 8
-    metadata: Metadata = field(default_factory=Metadata)
-
-    @property
-    def height(self) -> int:
-        """Number of rows."""
-        return self.pixels.shape[-2]
-
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        return self.pixels.shape[-1]
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -108,8 +86,8 @@ def list_pictures(folder: Path) -> list[Path]:
 def read_picture(path: Path) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF, BMP or GIF file (its first frame), whatever its suffix.
 
-    16-bit grey keeps its 16 bits; 16-bit RGB arrives as 8 (Pillow holds no more), with a warning. A turn named by EXIF
-    or XMP is applied and its tag taken out. CMYK becomes RGB without its ICC profile; other pixels keep theirs.
+    16 bits are kept, in grey and in colour. A turn named by EXIF or XMP is applied and its tag taken out. CMYK stays
+    CMYK; the ICC profile is kept.
     What Pillow finds odd but readable becomes a warning that names the file.
     Raises ImageError when the file is missing, damaged, cut short, too large or of another kind.
     """
@@ -117,11 +95,17 @@ def read_picture(path: Path) -> Picture:
         return _read(path)
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
+    with warnings.catch_warnings(action="ignore"), _opened(path) as image:
+        return image.size
+
+
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     """Write a picture in the format that the suffix names; path is whole and new, or as it was before.
 
-    Values are rounded and limited to the range. 16-bit grey without alpha stays 16-bit in PNG and TIFF; all
-    else is written with 8 bits. `quality`, 1 to 100, is for JPEG and WebP.
+    Values are rounded and limited to the range. 16 bits are kept in PNG and TIFF, CMYK in JPEG and TIFF; elsewhere
+    they become 8 bits and sRGB, with a warning. `quality`, 1 to 100, is for JPEG and WebP.
     Metadata go where the format has a place for them (a TIFF takes the descriptive part of EXIF; WebP
     has no dots an inch; BMP has nothing else). A TIFF is not compressed.
     Raises ImageError when the format cannot hold the picture or the file cannot be written.
@@ -134,33 +118,6 @@ def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     _replace(path, data)
 
 
-def to_pixels(image: Image.Image) -> Tensor:
-    """Turn an 8-bit RGB or L image into pixels (c, h, w), float32 in [-1, 1]; ImageError for other modes."""
-    if image.mode not in ("L", "RGB"):
-        raise ImageError(f"a Pillow image of mode {image.mode} is not 8-bit; convert it to L or RGB")
-    array = np.array(image, ndmin=3) if image.mode == "RGB" else np.array(image)[..., None]
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
-
-
-def to_pillow(pixels: Tensor) -> Image.Image:
-    """Turn pixels (c, h, w) in [-1, 1], c = 1 or 3, into an 8-bit L or RGB image, to the nearest level.
-
-    Raises ImageError for another number of channels and for values that are not numbers.
-    """
-    array = _quantise(pixels, 255).astype(np.uint8)
-    return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
-
-
-def _quantise(pixels: Tensor, top: int) -> NDArray[np.int32]:
-    """Round [-1, 1] to the integers 0 to top."""
-    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-        raise ImageError(f"pixels of shape {tuple(pixels.shape)} are no picture; give (1, h, w) or (3, h, w)")
-    levels = ((pixels.detach().cpu().float() + 1) * (top / 2)).round().clamp(0, top)
-    if levels.isnan().any():
-        raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
-    return levels.to(torch.int32).numpy()
-
-
 def _one_line(path: Path, text: object) -> str:
     return " ".join(f"{path}: {text}".split())
 
@@ -170,14 +127,24 @@ def _refusal(path: Path, text: str) -> ImageError:
 
 
 def _read(path: Path) -> Picture:
+    with _opened(path) as image:
+        scale_colour_key(image)
+        warn_of_losses(image)
+        deep = is_deep(image)
+        if not deep and has_deep_colour(image):
+            raise _refusal(path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
+        image.load()
+        return _deep_picture_from(path, image) if deep else _picture_from(path, image)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Image.Image]:
+    """Open a picture, its size checked and its pixels not yet decoded; what goes wrong inside becomes an ImageError."""
     try:
         _check_is_file(path)
         with path.open("rb") as file, Image.open(file, formats=_READABLE) as image:
             _check_size(path, image.size)
-            scale_colour_key(image)
-            warn_of_losses(image)
-            image.load()
-            return _picture_from(path, image)
+            yield image
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -229,6 +196,11 @@ def _picture_from(path: Path, image: Image.Image) -> Picture:
     metadata = read_metadata(image)
     if image.mode.startswith("I;16"):
         return _grey16(path, image, metadata)
+    if image.mode == "CMYK":
+        inks = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return Picture(inks.float().div(-127.5).add_(1), metadata=metadata, space="cmyk")
+    if image.mode in ("LAB", "HSV"):
+        raise _refusal(path, f"has {image.mode} colours; convert it to RGB")
     if image.mode in ("I", "F"):
         raise _refusal(path, "has 32-bit pixels of unknown range; convert it to 8 or 16 bits a channel")
     is_grey = image.mode in ("1", "L", "LA", "La")
@@ -237,6 +209,14 @@ def _picture_from(path: Path, image: Image.Image) -> Picture:
     image = image.convert("LA" if is_grey else "RGBA")
     alpha = torch.from_numpy(np.array(image.getchannel("A"))[None]).float().div_(255)
     return Picture(to_pixels(image.convert("L" if is_grey else "RGB")), alpha, metadata=metadata)
+
+
+def _deep_picture_from(path: Path, upper: Image.Image) -> Picture:
+    turn_upright(upper)
+    metadata = read_metadata(upper)
+    with path.open("rb") as file, lower_bytes(file, _READABLE) as lower:
+        pixels, alpha = join_bytes(upper, lower)
+    return Picture(pixels, alpha, 16, metadata, "cmyk" if upper.mode == "CMYK" else "light")
 
 
 def _grey16(path: Path, image: Image.Image, metadata: Metadata) -> Picture:
@@ -264,29 +244,49 @@ def check_can_hold(path: Path, picture: Picture) -> str:
 
 
 def _encode(path: Path, kind: str, picture: Picture, quality: int) -> bytes:
-    options = saving_options(picture.metadata, kind)
-    if kind in ("JPEG", "WEBP"):
-        options["quality"] = quality
-    if kind == "JPEG":
-        options["subsampling"] = "4:4:4"
-    buffer = io.BytesIO()
     try:
-        _to_written(picture, kind).save(buffer, format=kind, **options)
+        if picture.space == "cmyk" and kind not in _INK_FORMATS:
+            picture = to_light(picture)
+        options = saving_options(picture.metadata, kind)
+        if picture.depth == 16 and kind in _DEEP_FORMATS:
+            return _encode_deep(picture, kind, options)
+        if picture.depth == 16:
+            warnings.warn(
+                f"{kind} holds 8 bits a channel, so the 16 are rounded; .png and .tif keep them", stacklevel=2
+            )
+        return _encode_8_bit(picture, kind, options, quality)
     except ImageError as error:
         raise _refusal(path, str(error)) from error
     except Exception as error:
         raise _refusal(path, f"cannot be encoded as {kind} ({error}); try .png") from error
+
+
+def _encode_8_bit(picture: Picture, kind: str, options: dict[str, Any], quality: int) -> bytes:
+    if kind in ("JPEG", "WEBP"):
+        options["quality"] = quality
+    if kind == "JPEG":
+        options["subsampling"] = "4:4:4"
+    image = ink_image(picture) if picture.space == "cmyk" else to_pillow(picture.pixels)
+    if picture.alpha is not None and kind not in _OPAQUE_FORMATS:
+        image.putalpha(to_pillow(picture.alpha * 2 - 1))
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
-def _to_written(picture: Picture, kind: str) -> Image.Image:
-    is_plain_grey = len(picture.pixels) == 1 and picture.alpha is None
-    if picture.depth == 16 and is_plain_grey and kind in ("PNG", "TIFF"):
-        return Image.fromarray(_quantise(picture.pixels, 65535)[0].astype(np.uint16))
-    image = to_pillow(picture.pixels)
-    if picture.alpha is not None and kind not in _OPAQUE_FORMATS:
-        image.putalpha(to_pillow(picture.alpha * 2 - 1))
-    return image
+def _encode_deep(picture: Picture, kind: str, options: dict[str, Any]) -> bytes:
+    levels = to_levels(picture.pixels, 65535)
+    if picture.space == "cmyk":
+        return deep_tiff(65535 - levels, "CMYK", options)
+    if picture.alpha is not None:
+        levels = np.concatenate([levels, to_levels(picture.alpha * 2 - 1, 65535)], axis=2)
+    if kind == "PNG":
+        return deep_png(levels, options)
+    if levels.shape[2] == 1:
+        buffer = io.BytesIO()
+        Image.fromarray(levels[..., 0]).save(buffer, "TIFF", **options)
+        return buffer.getvalue()
+    return deep_tiff(levels, {2: "LA", 3: "RGB", 4: "RGBA"}[levels.shape[2]], options)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -4,7 +4,6 @@ Knows where each of Pillow's formats keeps them, and mends what Pillow leaves un
 Knows nothing of tensors. What cannot be kept is left out with a warning.
 """
 
-import re
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +21,7 @@ _MAX_DPI = 65535
 # Pillow widens a PNG's grey of 2 or 4 bits to 8 by these factors, but not its transparent grey.
 _GREY_FACTORS = {"L;2": 85, "L;4": 17}
 # In these modes the profile describes other channels than the grey or RGB that the pixels become.
-_FOREIGN_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+_FOREIGN_MODES = ("YCbCr", "LAB", "HSV")
 # A TIFF keeps its layout (strips, compression, bits) and its EXIF in one directory: only these are EXIF.
 _DESCRIPTIVE_TAGS = (
     ExifTags.Base.ImageDescription,
@@ -75,10 +74,6 @@ def warn_of_losses(image: Image.Image) -> None:
     """Say what of the file Pillow will not deliver; call it before `load`."""
     if getattr(image, "n_frames", 1) > 1:
         warnings.warn("holds several pictures, only the first is read", stacklevel=2)
-    if image.mode in ("RGB", "RGBA") and any(
-        re.search(";16[BLN]", str(tile[3])) for tile in getattr(image, "tile", ())
-    ):
-        warnings.warn("has 16 bits a channel, read as 8", stacklevel=2)
 
 
 def turn_upright(image: Image.Image) -> None:

@@ -1,5 +1,7 @@
 """Where the network runs, and in which type."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +11,7 @@ from sr3.diffusion.denoiser import Denoise, Prediction
 from sr3.errors import ConfigError
 from sr3.types import Gamma, Image
 
-__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "in_type"]
+__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type"]
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -18,11 +20,11 @@ def choose_device(name: str) -> torch.device:
     """Take cpu, cuda or mps, or the fastest there is for auto; ConfigError when it is not there."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     there = [device for device, usable in available.items() if usable]
-    if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
+    if name != "auto" and name not in there:
         raise ConfigError(f"--device {name}: not on this machine with this torch; there is {', '.join(there)}")
-    return torch.device(name)
+    name = there[0] if name == "auto" else name
+    place = os.environ.get("LOCAL_RANK", "")  # set by the launchers of several processes
+    return torch.device(name, int(place)) if name == "cuda" and place.isdigit() else torch.device(name)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -42,6 +44,16 @@ def in_type(denoise: Denoise, *, device: torch.device, dtype: torch.dtype) -> De
             return denoise(z, gamma)
 
     return cast
+
+
+def each_alone(denoisers: Sequence[Denoise]) -> Denoise:
+    """Join denoisers of one image each into one of their batch."""
+
+    def denoise(z: Image, gamma: Gamma) -> Prediction:
+        parts = [one(z[k : k + 1], gamma[k : k + 1]) for k, one in enumerate(denoisers)]
+        return Prediction(*(torch.cat(readings) for readings in zip(*parts, strict=True)))
+
+    return denoise
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -1,57 +1,33 @@
-"""Files in, files out: what is to be upscaled and where it goes, one picture after the other.
+"""Files in, files out: one picture after the other, with all that was asked for about each.
 
 `upscale_files` is a generator of what happens, so that progress is shown, and work stopped, by whoever reads it.
 A picture that cannot be done is reported and the others go on.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from sr3.config import SamplingConfig
-from sr3.diffusion.noise import mix_seed
 from sr3.errors import ImageError
-from sr3.images.alpha import fill_transparent
-from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, read_bands, write_bands
-from sr3.images.files import WRITABLE_SUFFIXES, Picture, check_can_hold, list_pictures, read_picture, write_picture
-from sr3.images.resize import upsample
-from sr3.inference.memory import check_fits
+from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, read_bands
+from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
+from sr3.inference.channels import blank_result
+from sr3.inference.drawing import Request, Written, draw
+from sr3.inference.memory import (
+    BYTES_PER_PIXEL,
+    check_disk,
+    check_fits,
+    check_time,
+    choose_tile,
+    predict_seconds,
+    smaller_tile,
+)
+from sr3.inference.naming import Job
+from sr3.inference.results import holds_bands, make_folder
 from sr3.inference.upscaler import Upscaler
 
-__all__ = [
-    "Done",
-    "Failed",
-    "FileEvent",
-    "Job",
-    "Refined",
-    "Request",
-    "Skipped",
-    "plan_jobs",
-    "upscale_files",
-]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A picture file and the file its result goes to."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True)
-class Request:
-    """How to sample every picture."""
-
-    sampling: SamplingConfig
-    seed: int = 0
-    samples: int = 1
-    overwrite: bool = False
+__all__ = ["Done", "Failed", "FileEvent", "Refined", "Retried", "Skipped", "upscale_files"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +37,14 @@ class Refined:
     job: Job
     step: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Retried:
+    """The memory ran out; the picture is begun again in smaller windows."""
+
+    job: Job
+    tile: int
 
 
 @dataclass(frozen=True)
@@ -89,149 +73,71 @@ class Failed:
     reason: str
 
 
-FileEvent = Refined | Done | Skipped | Failed
-
-
-def plan_jobs(inputs: Sequence[Path], output: Path, *, samples: int = 1) -> list[Job]:
-    """Pair every input file, and every picture in input folders, with its output file.
-
-    output is a folder, or a picture's path when there is one input file. Results keep their names; formats that
-    are only read become PNG. Raises ImageError when two results would have one name, or one would replace an input.
-    """
-    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
-        if output.suffix.lower() not in (*WRITABLE_SUFFIXES, ARRAY_SUFFIX):
-            raise ImageError(
-                f"{output}: {output.suffix} is not a format sr3 writes ({', '.join(WRITABLE_SUFFIXES)}); "
-                "if it is to be a folder, create it first"
-            )
-        jobs = [Job(inputs[0], output)]
-    else:
-        sources = [p for path in inputs for p in (list_pictures(path) if path.is_dir() else [path])]
-        jobs = [Job(source, output / _result_name(source)) for source in sources]
-    _check_distinct(jobs, samples)
-    return jobs
-
-
-def _result_name(source: Path) -> str:
-    keeps = source.suffix.lower() in (*WRITABLE_SUFFIXES, ARRAY_SUFFIX)
-    return source.name if keeps else f"{source.name}.png"
-
-
-def _check_distinct(jobs: Sequence[Job], samples: int) -> None:
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        target = job.target.absolute()
-        if target in seen:
-            raise ImageError(f"{seen[target]} and {job.source} would both become {job.target}; run them apart")
-        seen[target] = job.source
-    inputs = {identity for job in jobs if (identity := _identity(job.source))}
-    for job in jobs:
-        if any(_identity(_numbered(job.target, k, samples)) in inputs for k in range(samples)):
-            raise ImageError(f"{job.target}: the result would replace an input; give another folder with -o")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell a file from all others, whatever path leads to it; None when there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+FileEvent = Refined | Retried | Done | Skipped | Failed
 
 
 def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> Iterator[FileEvent]:
     """Do the jobs in order and yield what happens; a job that fails is yielded as `Failed`."""
     for job in jobs:
         try:
-            yield from _upscale_file(upscaler, job, request)
+            if not request.overwrite and all(path.exists() for path in request.outputs.all_of(job.target)):
+                yield Skipped(job)
+            else:
+                yield from _upscale_file(upscaler, job, request)
         except ImageError as error:
             yield Failed(job, str(error))
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "alloc" not in str(error):  # torch's own kind of MemoryError
-                raise
-            yield Failed(job, f"{job.source}: the memory ran out; use a smaller --tile or a smaller picture")
+        except OSError as error:
+            yield Failed(job, f"{job.source}: {error.strerror or error}; check place and permissions")
 
 
 def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
+    """Prepare, then draw and write; as long as the memory runs out, again in windows half as large."""
     began = time.monotonic()
-    targets = [_numbered(job.target, k, request.samples) for k in range(request.samples)]
-    wanted = [k for k, target in enumerate(targets) if request.overwrite or not target.exists()]
-    if not wanted:
-        yield Skipped(job)
-        return
-    picture, steps = _read(job.source, upscaler), request.sampling.steps
-    check_fits(job.source, picture.width, picture.height, upscaler.scale)
-    low_res = to_condition(picture, upscaler)
-    _check_target(job.target, picture, upscaler.scale)
-    for done, k in enumerate(wanted):
-        seeds, image = [mix_seed(request.seed, k)] * len(low_res), low_res
-        for step, guess in enumerate(upscaler.samples(low_res, sampling=request.sampling, seeds=seeds), start=1):
-            image = guess
-            yield Refined(job, done * steps + step, len(wanted) * steps)
-        _write(targets[k], to_picture(image, picture, upscaler.scale))
-    size = (picture.width, picture.height)
-    size_out = (size[0] * upscaler.scale, size[1] * upscaler.scale)
-    yield Done(job, tuple(targets[k] for k in wanted), size, size_out, time.monotonic() - began)
+    picture = _read(job.source, upscaler)
+    size_in = (picture.width, picture.height)
+    size_out = (size_in[0] * upscaler.scale, size_in[1] * upscaler.scale)
+    _check_before(upscaler, job, request, picture)
+    tile = choose_tile(upscaler, *size_out) if request.tile == "auto" else request.tile
+    if request.max_seconds < float("inf"):
+        each = predict_seconds(replace(upscaler, tile=tile), *size_out, request.sampling)
+        check_time(job.source, each * request.outputs.samples, request.max_seconds)
+    while True:
+        try:
+            for state in draw(replace(upscaler, tile=tile), job, request, picture):
+                if isinstance(state, Written):
+                    yield Done(job, state.paths, size_in, size_out, time.monotonic() - began)
+                else:
+                    yield Refined(job, state.done, state.total)
+            return
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "alloc" not in str(error):  # torch's own kind of MemoryError
+                raise
+        tile = smaller_tile(replace(upscaler, tile=tile), *size_out)
+        if not tile:
+            raise ImageError(f"{job.source}: the memory ran out; crop it or use a larger machine")
+        yield Retried(job, tile)
+
+
+def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> None:
+    """Raise ImageError before the work when the result could not be held, written or stored; create its folder."""
+    outputs, scale = request.outputs, upscaler.scale
+    kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
+    others = max(len(picture.pixels) - 3, 0) * BYTES_PER_PIXEL // 3
+    check_fits(job.source, picture.width, picture.height, scale, extra=kept + others)
+    blank = blank_result(picture, scale)
+    if not holds_bands(job.target, blank):
+        check_can_hold(job.target, blank)
+    files = [path for path in outputs.all_of(job.target) if request.overwrite or not path.exists()]
+    size = blank.height * blank.width * (len(blank.pixels) + (blank.alpha is not None)) * (picture.depth / 8)
+    share = 0.5 if job.target.suffix.lower() in (".jpg", ".jpeg", ".webp") else 1.0
+    check_disk(job.source, job.target.parent, share * size * len(files))
+    make_folder(job.target.parent)
 
 
 def _read(path: Path, upscaler: Upscaler) -> Picture:
     """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
     of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
-    return read_bands(path) if of_bands or path.suffix.lower() == ARRAY_SUFFIX else read_picture(path)
-
-
-def _write(path: Path, picture: Picture) -> None:
-    (write_bands if _holds_bands(path, picture) else write_picture)(path, picture)
-
-
-def _holds_bands(path: Path, picture: Picture) -> bool:
-    """Tell whether a result goes to a file of bands; ImageError for bands in a file that holds none."""
-    suffix, count = path.suffix.lower(), len(picture.pixels)
-    if count not in (1, 3) and suffix not in BAND_SUFFIXES:
-        raise ImageError(f"{path}: cannot hold {count} bands; use one of {', '.join(BAND_SUFFIXES)}")
-    return suffix == ARRAY_SUFFIX or (suffix in BAND_SUFFIXES and (count not in (1, 3) or picture.depth == 32))
-
-
-def _check_target(target: Path, picture: Picture, scale: int) -> None:
-    """Raise ImageError before the work when the result could not be written after it; create its folder."""
-    height, width = picture.height * scale, picture.width * scale
-    blank = torch.zeros(1, 1, 1, 1).expand(1, len(picture.pixels), height, width)
-    if not _holds_bands(target, picture):
-        check_can_hold(target, to_picture(blank, picture, scale))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{target.parent}: cannot be made a folder ({error.strerror}); give another -o") from error
-    if not os.access(target.parent, os.W_OK):
-        raise ImageError(f"{target.parent}: may not be written to by you; give another -o")
-
-
-def _numbered(target: Path, k: int, samples: int) -> Path:
-    return target if samples == 1 else target.with_name(f"{target.stem}-{k + 1}{target.suffix}")
-
-
-def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
-    """Lay a picture out in the model's channels, shape (b, c, h, w).
-
-    Grey pictures are repeated for a colour model; the colours of a colour picture are a batch for a grey model.
-    Colours under full transparency are filled from their neighbours first.
-    """
-    pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
-    wanted, found = upscaler.info.image_channels, len(pixels)
-    if found == wanted:
-        return pixels[None]
-    if found == 1:
-        return pixels.expand(wanted, -1, -1)[None]
-    if wanted == 1:
-        return pixels[:, None]
-    raise ImageError(f"the model {upscaler.info.name} has {wanted} channels, the picture {found}; use another model")
-
-
-def to_picture(image: Tensor, picture: Picture, scale: int) -> Picture:
-    """Bring a sample back to the input's channels, with its alpha enlarged and its metadata."""
-    image = image.cpu()
-    pixels = image[:, 0] if len(image) > 1 else image[0]
-    if len(picture.pixels) == 1 and len(pixels) > 1:
-        pixels = pixels.mean(0, keepdim=True)
-    alpha = None if picture.alpha is None else upsample(picture.alpha, scale).clamp(0, 1)
-    return replace(picture, pixels=pixels, alpha=alpha, metadata=picture.metadata.scaled(scale))
+    if of_bands or path.suffix.lower() == ARRAY_SUFFIX:
+        return read_bands(path)
+    check_fits(path, *picture_size(path), upscaler.scale)  # before the pixels, which may be many, are decoded
+    return read_picture(path)

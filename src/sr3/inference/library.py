@@ -75,6 +75,7 @@ class Model:
         *,
         steps: int | None = None,
         sampler: str | None = None,
+        detail: float | None = None,
         samples: None = None,
         seed: int = 0,
         stop: threading.Event | None = None,
@@ -87,6 +88,7 @@ class Model:
         *,
         steps: int | None = None,
         sampler: str | None = None,
+        detail: float | None = None,
         samples: int,
         seed: int = 0,
         stop: threading.Event | None = None,
@@ -98,17 +100,19 @@ class Model:
         *,
         steps: int | None = None,
         sampler: str | None = None,
+        detail: float | None = None,
         samples: int | None = None,
         seed: int = 0,
         stop: threading.Event | None = None,
     ) -> Kind | list[Kind]:
         """Draw a large picture; with `samples` a list of that many different ones.
 
-        steps, sampler: None for the model's own. seed: the same gives the same, and what `sr3 upscale --seed` gives.
+        steps, sampler, detail: None for the model's own; detail goes from 0, near the mean of all pictures that fit, to
+        1, a sample. seed: the same gives the same, and what `sr3 upscale --seed` gives.
         stop: once set, by any thread, the call ends with Cancelled after the step under way.
         Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit.
         """
-        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler)
+        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
         work = _Work(self.upscaler, unpack(image), sampling)
@@ -121,6 +125,7 @@ class Model:
         *,
         steps: int | None = None,
         sampler: str | None = None,
+        detail: float | None = None,
         seed: int = 0,
         stop: threading.Event | None = None,
     ) -> Iterator[Refinement[Kind]]:
@@ -129,7 +134,7 @@ class Model:
         Leaving the loop, or closing the iterator, ends the work. Arguments and errors as for `upscale`; what is wrong
         with them is raised at once, not at the first step.
         """
-        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler)
+        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
         return _Work(self.upscaler, unpack(image), sampling).refinements(mix_seed(seed, 0), stop)
 
 

@@ -1,34 +1,147 @@
-"""Whether a picture can be held, asked before any work starts."""
+"""Whether a picture can be held and its result stored, how large its windows may be, and how long it will take.
+
+All is asked before any work starts.
+"""
 
 import math
 import os
+import shutil
+import time
+from itertools import pairwise
 from pathlib import Path
 
-from sr3.errors import ImageError
+import torch
 
-__all__ = ["BYTES_PER_PIXEL", "MAX_SIDE", "check_fits", "free_memory"]
+from sr3.config import SamplingConfig
+from sr3.duration import format_duration
+from sr3.errors import ImageError
+from sr3.inference.tiling import windows
+from sr3.inference.upscaler import OVERLAP, Upscaler
+
+__all__ = [
+    "BYTES_PER_PIXEL",
+    "MAX_SIDE",
+    "TILES",
+    "check_disk",
+    "check_fits",
+    "check_time",
+    "choose_tile",
+    "free_memory",
+    "predict_seconds",
+    "samples_at_once",
+    "smaller_tile",
+    "window_bytes",
+]
 
 MAX_SIDE = 32_768
 """Longest side of a result in pixels."""
 
-BYTES_PER_PIXEL = 160
-"""Memory per pixel of the result: about thirteen float32 pictures of three channels are alive at once."""
+BYTES_PER_PIXEL = 150
+"""Memory per pixel of the result: about twelve float32 pictures of three channels are alive at once."""
+
+TILES = (512, 384, 256, 192, 128)
+"""Sides of windows that are tried, largest first, when none is asked for."""
+
+_RESERVE = 1.5
+_TRIAL_SIDE = 128
+_CALLS = {"heun": 2, "predictor-corrector": 2, "probability-flow": 4}
 
 
-def check_fits(path: Path, width: int, height: int, scale: int) -> None:
-    """Raise ImageError when the result of a picture of width x height would be too long, or too big for the memory."""
+def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 0) -> None:
+    """Raise ImageError when the result of a picture of width x height would be too long, or too big for the memory.
+
+    extra: bytes a pixel of the result beyond `BYTES_PER_PIXEL`.
+    """
     wide, high = width * scale, height * scale
     if max(wide, high) > MAX_SIDE:
         raise ImageError(
             f"{path}: {width}x{height} would become {wide}x{high}, but results have at most {MAX_SIDE} pixels a side; "
             "crop it or shrink it first"
         )
-    needed, free = wide * high * BYTES_PER_PIXEL, free_memory()
+    needed, free = wide * high * (BYTES_PER_PIXEL + extra), free_memory()
     if needed > free:
         raise ImageError(
             f"{path}: a result of {wide}x{high} needs about {needed / 2**30:.1f} GiB of memory, but "
             f"{free / 2**30:.1f} GiB is free; crop it or use a larger machine"
         )
+
+
+def check_disk(path: Path, folder: Path, needed: float) -> None:
+    """Raise ImageError when the files of a picture, at their largest, would not fit where they go."""
+    place = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), Path())
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:
+        return
+    if needed > free:
+        raise ImageError(
+            f"{path}: its results may need {needed / 2**30:.2f} GiB, but {place} has {free / 2**30:.2f} GiB left; "
+            "free space, or give another -o"
+        )
+
+
+def window_bytes(upscaler: Upscaler) -> float:
+    """Estimate what the network needs while it works, in bytes a pixel of its window: features of the finest level."""
+    shape = upscaler.denoiser.network.shape
+    finest = (shape.blocks + 8) * shape.width * shape.multipliers[0] / shape.stem**2
+    return 4 * _RESERVE * finest
+
+
+def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:
+    """Take the largest of `TILES` whose window fits half the memory that a result of width x height leaves."""
+    left = (_device_free(upscaler.device) - width * height * BYTES_PER_PIXEL) / 2
+    usable = [tile for tile in TILES if tile >= upscaler.least_tile] or [upscaler.least_tile]
+    fitting = [tile for tile in usable if tile**2 * window_bytes(upscaler) <= left]
+    return fitting[0] if fitting else usable[-1]
+
+
+def smaller_tile(upscaler: Upscaler, width: int, height: int) -> int:
+    """Halve the windows that a result of width x height is worked on in; 0 when they can be no smaller."""
+    half = min(upscaler.tile, max(width, height)) // 2
+    return half if half >= upscaler.least_tile else 0
+
+
+def samples_at_once(upscaler: Upscaler, width: int, height: int, samples: int) -> int:
+    """Say how many samples of a result fit on the device together; 1 on a processor, where a batch gains nothing."""
+    if upscaler.device.type == "cpu":
+        return 1
+    window = min(upscaler.tile, width) * min(upscaler.tile, height) * window_bytes(upscaler)
+    return max(1, min(samples, int(_device_free(upscaler.device) / 2 / (width * height * BYTES_PER_PIXEL + window))))
+
+
+def check_time(path: Path, seconds: float, most: float) -> None:
+    """Raise ImageError when a picture is expected to take longer than most seconds."""
+    if seconds > most:
+        raise ImageError(
+            f"{path}: would take about {format_duration(seconds)} here, more than the --max-time of "
+            f"{format_duration(most)}; take fewer --steps or --samples, or crop it"
+        )
+
+
+def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: SamplingConfig) -> float:
+    """Estimate the time of a sample of width x height from a trial of the network on a small window."""
+    side = max(_TRIAL_SIDE, upscaler.denoiser.network.shape.size_multiple)
+    low_res = torch.zeros(1, upscaler.info.image_channels, -(-side // upscaler.scale), -(-side // upscaler.scale))
+    trial = sampling.model_copy(update={"sampler": "ddim", "steps": 3, "searched": (), "detail": 1.0})
+    trial = trial if sampling.sampler != "regression" else sampling
+    times = [time.monotonic()]
+    times += [time.monotonic() for _ in upscaler.samples(low_res, sampling=trial, seeds=[0])]
+    fastest = min(after - before for before, after in pairwise(times))  # the first call prepares the others
+    each = fastest / (low_res.shape[-1] * upscaler.scale) ** 2
+    calls = sampling.steps * _CALLS.get(sampling.sampler, 1) + (sampling.detail < 1)
+    return each * calls * _worked_pixels(upscaler, width, height)
+
+
+def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
+    if max(width, height) <= upscaler.tile:
+        return width * height
+    multiple = upscaler.denoiser.network.shape.size_multiple
+    cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
+    return sum(2 * window.height * window.width for window in cover)  # every window is seen twice
+
+
+def _device_free(device: torch.device) -> float:
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
 
 
 def free_memory() -> float:

@@ -5,7 +5,7 @@ There is one noise field for the whole picture, and the state is always whole, s
 The file knows no network and no condition: it is given a function of the window.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sr3.diffusion.denoiser import Denoise, Prediction
+from sr3.diffusion.process import eps_from_y0
 from sr3.types import Gamma, Image
 
 __all__ = ["Window", "tiled", "window_weight", "windows"]
@@ -73,22 +74,22 @@ def _ramp(start: int, length: int, side: int, overlap: int) -> Tensor:
     return before * after
 
 
-def tiled(denoise_window: Callable[[Window], Denoise], cover: list[Window], *, overlap: int) -> Denoise:
-    """Join denoisers of windows into one of the whole picture, by a weighted mean of their predictions."""
+def tiled(denoise_window: Callable[[Window], Denoise], cover: Sequence[Window], *, overlap: int) -> Denoise:
+    """Join denoisers of windows into one of the whole picture, by a weighted mean of their predicted clean states.
+
+    The noise follows from the mean, for both readings of a prediction are linear in each other. Windows are taken from
+    the top left on, whatever the order they are given in, so that the sums are always rounded alike.
+    """
+    cover = sorted(cover)
 
     def denoise(z: Image, gamma: Gamma) -> Prediction:
         height, width = z.shape[-2:]
-        y0, eps = torch.zeros_like(z), torch.zeros_like(z)
+        y0 = torch.zeros_like(z)
         total = torch.zeros(height, width, device=z.device, dtype=z.dtype)
-        for window, prediction in _predictions(z, gamma):
-            weight = window_weight(window, height, width, overlap=overlap).to(z)
-            window.of(y0).add_(prediction.y0 * weight)
-            window.of(eps).add_(prediction.eps * weight)
-            window.of(total).add_(weight)
-        return Prediction(y0.div_(total), eps.div_(total))
-
-    def _predictions(z: Image, gamma: Gamma) -> Iterator[tuple[Window, Prediction]]:
         for window in cover:
-            yield window, denoise_window(window)(window.of(z), gamma)
+            weight = window_weight(window, height, width, overlap=overlap).to(z)
+            window.of(y0).add_(denoise_window(window)(window.of(z), gamma).y0 * weight)
+            window.of(total).add_(weight)
+        return Prediction(y0.div_(total), eps_from_y0(z, y0, gamma))
 
     return denoise

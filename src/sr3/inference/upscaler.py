@@ -4,8 +4,11 @@ Pictures are tensors in [-1, 1]; files are not known here.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 
@@ -18,16 +21,27 @@ from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
-from sr3.inference.device import choose_device, choose_dtype, in_type
+from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type
+from sr3.inference.norms import SharedNorms
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.unet import NONE, UNet
-from sr3.types import Condition, Image, LowRes
+from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Upscaler", "build_filled", "load_upscaler", "open_upscaler", "sampling_for"]
+__all__ = ["Look", "Upscaler", "build_filled", "load_upscaler", "open_upscaler", "sampling_for"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
+
+_LEAST_DETAIL = 0.125
+"""Share of the sample at detail 0; with less the PSNR falls again (docs/uncertainty.md has the measurement)."""
+
+
+class Look(NamedTuple):
+    """What is seen after a step: the guess of the picture, and on demand the noisy state as a picture."""
+
+    guess: Image
+    state: Callable[[], Image]
 
 
 @dataclass(frozen=True)
@@ -54,20 +68,51 @@ class Upscaler:
         low_res: (b, c, h, w) in [-1, 1]; seeds: one an image. Yields (b, c, s h, s w) in [-1, 1], float32.
         The low frequencies of the last one are matched to the input unless sampling.correct is off.
         """
+        for look in islice(self.looks(low_res, sampling=sampling, seeds=seeds), 1, None):
+            yield look.guess
+            del look  # it holds a whole state, and the next step needs the memory
+
+    def looks(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Look]:
+        """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
         seen, given = self._condition(low_res, sampling, noise)
         x = enlarge(seen, self.scale, self.info.config.data.enlarged)
-        denoise = self._denoise(x, sampling, given)
-        steps = run_sampler(sampling, denoise, noise.like(x), build_grid(sampling), noise)
+        denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(x)
+        other = self._other_mean(denoise, start, grid) if sampling.detail < 1 else None
+        mean: Image | None = None
+        yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
+        steps = run_sampler(sampling, denoise, start, grid, noise)
+        del start  # only the sampler still needs it, for one step
         for number, step in enumerate(steps, start=1):
+            if other is not None and mean is None:
+                mean, other = (step.y0 + other) / 2, None
             final = number == sampling.steps
-            image = self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
-            yield self.correct(image, low_res) if final and sampling.correct else image
+            state = step.y if final else step.y0
+            if mean is not None:
+                state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * sampling.detail)
+            image = self.denoiser.decode(state, x).clamp(-1, 1)
+            image = self.correct(image, low_res) if final and sampling.correct else image
+            yield Look(image, partial(self._seen_state, step.y, x))
+            del image, state, step
+
+    def _other_mean(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
+        """Predict the clean state from the mirrored noise: with the first prediction it averages to E[y0 | x]."""
+        with torch.no_grad():
+            return denoise(-start, grid[:1].expand(len(start))).y0
+
+    def _seen_state(self, y: Image, x: Condition) -> Image:
+        return self.denoiser.decode(y, x).clamp(-1, 1)
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of a picture to the input."""
         return match_low_frequencies(image, low_res.to(image))
+
+    @property
+    def least_tile(self) -> int:
+        """Smallest side of a window that can overlap its neighbours and still advance."""
+        multiple = self.denoiser.network.shape.size_multiple
+        return (-(-OVERLAP // multiple) + 1) * multiple
 
     def upscale(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Image:
         """Draw one sample an image; arguments as for `samples`."""
@@ -91,24 +136,32 @@ class Upscaler:
             return self._window_denoise(x, sampling, given)
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
-        def of_window(window: Window) -> Denoise:
-            return self._window_denoise(window.of(x), sampling, given)
+        norms = SharedNorms()
 
-        return tiled(of_window, cover, overlap=OVERLAP)
+        def of_window(window: Window) -> Denoise:
+            return norms.inside(window, self._window_denoise(window.of(x), sampling, given))
+
+        return norms.over(tiled(of_window, cover, overlap=OVERLAP))
 
     def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
-        bound = self.denoiser.bind(x, clip=sampling.clip, given=given)
-        return in_type(bound, device=self.device, dtype=self.dtype)
+        bind = partial(self.denoiser.bind, clip=sampling.clip)
+        if self.device.type != "cpu" or len(x) == 1:
+            return in_type(bind(x, given=given), device=self.device, dtype=self.dtype)
+        # A processor gains little by batches, and alone an image has the same bits whatever else is drawn.
+        pairs = [(x[k : k + 1], _only(given, k)) for k in range(len(x))]
+        return each_alone([in_type(bind(a, given=b), device=self.device, dtype=self.dtype) for a, b in pairs])
+
+
+def _only(given: Given | tuple[()], k: int) -> Given | tuple[()]:
+    return Given(given.labels[k : k + 1], given.levels[k : k + 1]) if isinstance(given, Given) else given
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
     """Find a model by name, path or run folder and make it ready on a device."""
     place = choose_device(device)
     upscaler = load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place))
-    multiple = upscaler.denoiser.network.shape.size_multiple
-    least = (-(-OVERLAP // multiple) + 1) * multiple
-    if tile < least:
-        raise ConfigError(f"--tile {tile}: {upscaler.info.name} needs windows of at least {least} pixels")
+    if tile < upscaler.least_tile:
+        raise ConfigError(f"--tile {tile}: {upscaler.info.name} needs windows of at least {upscaler.least_tile} pixels")
     return replace(upscaler, tile=tile)
 
 
@@ -119,12 +172,13 @@ def sampling_for(
     sampler: str | None = None,
     grid: str | None = None,
     guidance: float | None = None,
+    detail: float | None = None,
 ) -> SamplingConfig:
     """Take the model's own way of sampling with what the user asks for in its place; ConfigError as for settings.
 
     Levels found by a search are used unless a grid is asked for.
     """
-    asked = {"steps": steps, "sampler": sampler, "grid": grid, "guidance": guidance}
+    asked = {"steps": steps, "sampler": sampler, "grid": grid, "guidance": guidance, "detail": detail}
     changes = [f"sampling.{name}={value}" for name, value in asked.items() if value is not None]
     if grid is not None:
         changes.append("sampling.searched=[]")

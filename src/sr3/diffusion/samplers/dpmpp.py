@@ -28,7 +28,7 @@ def dpmpp_2m(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta:
     before: Image | None = None
     width_before = 1.0
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
-        y0, _ = denoise(y, gamma)
+        y0 = denoise(y, gamma).y0
         width = float(log_snr(gamma_next[:1]) - log_snr(gamma[:1]))
         is_last = float(gamma_next[0]) == 1
         ahead = y0 if before is None or is_last else y0 + width / (2 * width_before) * (y0 - before)

@@ -1,0 +1,77 @@
+"""One picture in memory: pixels in [-1, 1] with what belongs to them, and the way to whole levels and back.
+
+Knows no file and no format beside Pillow's images.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from sr3.errors import ImageError
+from sr3.images.metadata import Metadata
+
+__all__ = ["Picture", "to_levels", "to_pillow", "to_pixels"]
+
+_DEPTHS = {255: np.uint8, 65535: np.uint16}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One upright picture.
+
+    `pixels` is (c, h, w) float32 in [-1, 1], grey (c = 1) or RGB (c = 3), in the colour space that
+    `metadata.icc` names; `alpha` is (1, h, w) float32 in [0, 1], or None where the file has none;
+    `depth` is the number of bits a channel that the file holds. Where `space` is "cmyk", the four channels are
+    cyan, magenta, yellow and black, 1 for no ink and -1 for all of it.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    depth: Literal[8, 16, 32] = 8
+    metadata: Metadata = field(default_factory=Metadata)
+    space: Literal["light", "cmyk"] = "light"
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.pixels.shape[-2]
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.pixels.shape[-1]
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """Turn an 8-bit RGB or L image into pixels (c, h, w), float32 in [-1, 1]; ImageError for other modes."""
+    if image.mode not in ("L", "RGB"):
+        raise ImageError(f"a Pillow image of mode {image.mode} is not 8-bit; convert it to L or RGB")
+    array = np.array(image, ndmin=3) if image.mode == "RGB" else np.array(image)[..., None]
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
+
+
+def to_pillow(pixels: Tensor) -> Image.Image:
+    """Turn pixels (c, h, w) in [-1, 1], c = 1 or 3, into an 8-bit L or RGB image, to the nearest level.
+
+    Raises ImageError for another number of channels and for values that are not numbers.
+    """
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
+        raise ImageError(f"pixels of shape {tuple(pixels.shape)} are no picture; give (1, h, w) or (3, h, w)")
+    array = to_levels(pixels, 255)
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def to_levels(pixels: Tensor, top: Literal[255, 65535]) -> NDArray[np.unsignedinteger]:
+    """Round pixels (c, h, w) of [-1, 1] to the levels 0 to top, (h, w, c); ImageError when they are not numbers."""
+    array = np.empty((pixels.shape[1], pixels.shape[2], pixels.shape[0]), _DEPTHS[top])
+    for channel, plane in enumerate(pixels.detach()):  # one by one, so that a large picture needs little more memory
+        levels = plane.cpu().float().add(1).mul_(top / 2).round_().clamp_(0, top)
+        if levels.isnan().any():
+            raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
+        array[..., channel] = levels.numpy()
+    return array

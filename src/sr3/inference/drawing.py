@@ -1,0 +1,153 @@
+"""One picture's samples, drawn and written, and what is asked for beside them: mean, deviation, process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sr3.build import build_grid
+from sr3.config import SamplingConfig
+from sr3.diffusion.noise import mix_seed
+from sr3.images.colours import map_picture
+from sr3.images.files import Picture, to_pillow
+from sr3.images.inks import to_light
+from sr3.images.strip import SIDE, Frame, animation, strip
+from sr3.inference.channels import to_condition, to_picture
+from sr3.inference.ensemble import Ensemble
+from sr3.inference.memory import samples_at_once
+from sr3.inference.naming import ONE_SAMPLE, Job, Outputs
+from sr3.inference.results import copy_result, write_bytes, write_drawing, write_result
+from sr3.inference.upscaler import Look, Upscaler
+from sr3.types import Image
+
+__all__ = ["Request", "Taken", "Written", "draw"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to sample every picture, and what to write.
+
+    tile: largest side of a window. at_once: samples drawn together. quality: of JPEG and WebP. max_seconds: the longest
+    that a picture may be expected to take.
+    """
+
+    sampling: SamplingConfig
+    seed: int = 0
+    outputs: Outputs = ONE_SAMPLE
+    overwrite: bool = False
+    quality: int = 95
+    tile: int | Literal["auto"] = "auto"
+    at_once: int | Literal["auto"] = "auto"
+    max_seconds: float = float("inf")
+
+    def wants(self, path: Path) -> bool:
+        """Tell whether a file is to be written."""
+        return self.overwrite or not path.exists()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Steps taken of all that a picture needs."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """All of a picture is drawn, and these files were written."""
+
+    paths: tuple[Path, ...]
+
+
+def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> Iterator[Taken | Written]:
+    """Draw and write; yields every step, and last the files that were written.
+
+    A sample depends on its own number alone, whatever is drawn with it.
+    """
+    low_res, steps = to_condition(picture, upscaler), request.sampling.steps
+    writer = _Writer(job, request, picture, upscaler)
+    numbers = writer.numbers()
+    size = (picture.width * upscaler.scale, picture.height * upscaler.scale)
+    group = samples_at_once(upscaler, *size, len(numbers)) if request.at_once == "auto" else request.at_once
+    for first in range(0, len(numbers), group):
+        chosen = numbers[first : first + group]
+        batch = low_res.repeat(len(chosen), 1, 1, 1)
+        seeds = [mix_seed(request.seed, k) for k in chosen for _ in low_res]
+        guess: Image | None = None
+        for step, look in enumerate(upscaler.looks(batch, sampling=request.sampling, seeds=seeds)):
+            if chosen[0] == 0:
+                writer.watch(look, step)
+            guess = look.guess if step == steps else None
+            del look  # it holds a whole state, and the next step needs the memory
+            yield Taken(first * steps + step * len(chosen), len(numbers) * steps)
+        assert guess is not None
+        for k, image in zip(chosen, guess.split(len(low_res)), strict=True):
+            writer.take(k, image)
+    yield Written(tuple(writer.finish()))
+
+
+class _Writer:
+    """Writes each sample as it comes, and gathers what is written of all of them."""
+
+    def __init__(self, job: Job, request: Request, picture: Picture, upscaler: Upscaler) -> None:
+        self._job, self._request, self._picture, self._scale = job, request, picture, upscaler.scale
+        self._paths = request.outputs.samples_of(job.target)
+        self._wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
+        self._levels = build_grid(request.sampling).tolist()
+        self._result, self._ensemble = picture, Ensemble()
+        self._frames: list[Frame] = []
+
+    def numbers(self) -> list[int]:
+        """Name the samples to be drawn: those that are missing; all for a summary, and the first for its process."""
+        outputs = self._request.outputs
+        if any(path in self._wanted for path in outputs.summaries_of(self._job.target)):
+            return list(range(outputs.samples))
+        first = {0} if any(path in self._wanted for path in outputs.processes_of(self._job.target)) else set[int]()
+        return sorted(first | {k for k, path in enumerate(self._paths) if path in self._wanted})
+
+    def watch(self, look: Look, step: int) -> None:
+        """Keep a frame of the first sample: the middle of its state, and of the result at the end."""
+        if not self._request.outputs.process:
+            return
+        is_last = step == self._request.sampling.steps
+        self._frames.append(self._frame(look.guess if is_last else look.state(), self._levels[step]))
+
+    def _frame(self, image: Image, level: float) -> Frame:
+        top, left = (max(0, (side - SIDE) // 2) for side in image.shape[-2:])
+        middle = image[..., top : top + SIDE, left : left + SIDE].cpu()
+        seen = to_picture(middle, replace(self._picture, alpha=None), self._scale)
+        light = to_light(seen) if seen.space == "cmyk" else seen
+        pixels = light.pixels if len(light.pixels) in (1, 3) else light.pixels[:1]
+        return Frame(to_pillow(pixels), f"{1 - level:.0%} noise" if level < 1 else "result")
+
+    def take(self, k: int, image: Image) -> None:
+        """Write sample number k, if it is wanted."""
+        self._result = to_picture(image, self._picture, self._scale)
+        if self._request.outputs.uncertainty:
+            self._ensemble.add(self._result.pixels)
+        if self._paths[k] in self._wanted:
+            write_result(self._paths[k], self._result, quality=self._request.quality)
+
+    def finish(self) -> list[Path]:
+        """Write what is asked for beside the samples, and name all that was written."""
+        target, outputs = self._job.target, self._request.outputs
+        for path in outputs.processes_of(target):
+            if path in self._wanted and path.suffix == ".png":
+                write_drawing(path, strip(self._frames))
+            elif path in self._wanted:
+                write_bytes(path, animation(self._frames))
+        if any(path in self._wanted for path in outputs.summaries_of(target)):
+            self._summarise(*outputs.summaries_of(target))
+        return self._wanted
+
+    def _summarise(self, mean: Path, deviation: Path, *apart: Path) -> None:
+        if mean in self._wanted:
+            write_result(mean, replace(self._result, pixels=self._ensemble.mean()), quality=self._request.quality)
+        if deviation in self._wanted:
+            title = f"Standard deviation of {len(self._ensemble)} samples"
+            unit = "levels of 255; what all samples share may be wrong too"
+            write_drawing(deviation, map_picture(self._ensemble.deviation(), title=title, unit=unit))
+        for path, k in zip(apart, self._ensemble.most_different(), strict=True):
+            if path in self._wanted:
+                copy_result(self._paths[k], path)

@@ -1,0 +1,144 @@
+"""What is upscaled and how the results are called: inputs to jobs, and to every file a job writes."""
+
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sr3.errors import ConfigError, ImageError
+from sr3.images.bands import ARRAY_SUFFIX
+from sr3.images.files import WRITABLE_SUFFIXES, list_pictures
+
+__all__ = ["ONE_SAMPLE", "Job", "Naming", "Outputs", "plan_jobs"]
+
+_SUFFIXES = (*WRITABLE_SUFFIXES, ARRAY_SUFFIX)
+_FIELDS = ("stem", "suffix", "scale", "model")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture file and the file its result goes to."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written for each picture: its samples, what they say together, and the way from noise to the first."""
+
+    samples: int = 1
+    uncertainty: bool = False
+    process: bool = False
+
+    def samples_of(self, target: Path) -> list[Path]:
+        """Name the samples: the target itself, or numbered from 1."""
+        if self.samples == 1 and not self.uncertainty:
+            return [target]
+        return [_beside(target, str(k + 1)) for k in range(self.samples)]
+
+    def summaries_of(self, target: Path) -> list[Path]:
+        """Name the mean, the map of the deviation and the two samples that differ most; none if not asked for."""
+        if not self.uncertainty:
+            return []
+        first, second = (_beside(target, f"apart-{k}") for k in (1, 2))
+        return [_beside(target, "mean"), _beside(target, "deviation", ".png"), first, second]
+
+    def processes_of(self, target: Path) -> list[Path]:
+        """Name the strip and the animation of the refinement; none if not asked for."""
+        return [_beside(target, "process", suffix) for suffix in (".png", ".webp")] if self.process else []
+
+    def all_of(self, target: Path) -> list[Path]:
+        """Name every file of a result."""
+        return [*self.samples_of(target), *self.summaries_of(target), *self.processes_of(target)]
+
+
+ONE_SAMPLE = Outputs()
+"""One sample of each picture, and nothing beside it."""
+
+
+def _beside(target: Path, word: str, suffix: str = "same") -> Path:
+    return target.with_name(f"{target.stem}-{word}{target.suffix if suffix == 'same' else suffix}")
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How results in a folder are called.
+
+    pattern: with {stem}, {scale}, {model} and {suffix}; the suffix is added where the pattern has none.
+    format: a suffix without its dot, or "same" for the input's.
+    """
+
+    pattern: str = "{stem}"
+    format: str = "same"
+    scale: int = 1
+    model: str = ""
+
+    def check(self) -> None:
+        """Raise ConfigError for a format that is not written and a pattern that gives no name."""
+        if self.format != "same" and f".{self.format.lower()}" not in _SUFFIXES:
+            known = ", ".join(suffix[1:] for suffix in _SUFFIXES)
+            raise ConfigError(f"--format {self.format}: is not a format sr3 writes; there is {known}")
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(self.pattern) if field is not None}
+        except ValueError as error:
+            raise ConfigError(f"--name {self.pattern}: {error}; write it like {{stem}}-x{{scale}}") from error
+        if unknown := fields.difference(_FIELDS):
+            known = ", ".join(f"{{{field}}}" for field in _FIELDS)
+            raise ConfigError(f"--name {self.pattern}: there is no {{{sorted(unknown)[0]}}}; there is {known}")
+        if not self.pattern or "/" in self.pattern or "\\" in self.pattern:
+            raise ConfigError(f"--name {self.pattern}: is no name of a file; write it like {{stem}}-x{{scale}}")
+
+    def name(self, source: Path) -> str:
+        """Call the result of a picture."""
+        keeps = source.suffix.lower() in _SUFFIXES
+        suffix = f".{self.format.lower()}" if self.format != "same" else source.suffix if keeps else ".png"
+        stem = source.stem if keeps or self.format != "same" else source.name
+        name = self.pattern.format(stem=stem, suffix=suffix, scale=self.scale, model=self.model)
+        return name if "{suffix}" in self.pattern else name + suffix
+
+
+def plan_jobs(inputs: Sequence[Path], output: Path, *, outputs: Outputs, naming: Naming) -> list[Job]:
+    """Pair every input file, and every picture in input folders, with its output file.
+
+    output is a folder, or a picture's path when there is one input file. Raises ImageError when two results would have
+    one name, or one would replace an input; ConfigError as `Naming.check` does, and for names where output is a file.
+    """
+    naming.check()
+    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
+        if output.suffix.lower() not in _SUFFIXES:
+            raise ImageError(
+                f"{output}: {output.suffix} is not a format sr3 writes ({', '.join(WRITABLE_SUFFIXES)}); "
+                "if it is to be a folder, create it first"
+            )
+        if naming.pattern != Naming.pattern or naming.format not in ("same", output.suffix[1:].lower()):
+            raise ConfigError(f"{output}: is a file, so it is the name and the format; leave out --name and --format")
+        jobs = [Job(inputs[0], output)]
+    else:
+        sources = [p for path in inputs for p in (list_pictures(path) if path.is_dir() else [path])]
+        jobs = [Job(source, output / naming.name(source)) for source in sources]
+    _check_distinct(jobs, outputs)
+    return jobs
+
+
+def _check_distinct(jobs: Iterable[Job], outputs: Outputs) -> None:
+    seen: dict[Path, Path] = {}
+    jobs = list(jobs)
+    for job in jobs:
+        for target in outputs.all_of(job.target.absolute()):
+            if target in seen:
+                raise ImageError(f"{seen[target]} and {job.source} would both become {target}; run them apart")
+            seen[target] = job.source
+    inputs = {identity for job in jobs if (identity := _identity(job.source))}
+    for job in jobs:
+        if any(_identity(target) in inputs for target in outputs.all_of(job.target)):
+            raise ImageError(f"{job.target}: the result would replace an input; give another folder with -o")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell a file from all others, whatever path leads to it; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

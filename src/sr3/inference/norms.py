@@ -1,0 +1,112 @@
+"""Normalisation of a whole picture that the network sees in windows.
+
+Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
+its picture, and a tiled result differs from an untiled one. Here every call sees the windows twice: the first time the
+statistics of all windows are learned and pooled, the second time every window is normalised by them.
+
+It works on whatever network calls `torch.nn.functional.group_norm`, for the calls are watched from outside
+(`torch.overrides.TorchFunctionMode`), in this thread alone.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from sr3.diffusion.denoiser import Denoise, Prediction
+from sr3.inference.tiling import Window
+from sr3.types import Gamma, Image
+
+__all__ = ["SharedNorms"]
+
+
+class _Moments(NamedTuple):
+    """Mean and variance of each group, shape (b, groups)."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class SharedNorms:
+    """Statistics of one picture's windows: of every normalisation the sums of the means and of the mean squares.
+
+    The sums are added to in place: small tensors that stayed behind each window would keep the memory between them from
+    being used again.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._sums: list[_Moments] = []
+        self._pixels = 0
+        self._is_learning = True
+
+    def inside(self, window: Window, denoise: Denoise) -> Denoise:
+        """Let a window's denoiser normalise as the whole picture would, once that is known."""
+
+        def shared(z: Image, gamma: Gamma) -> Prediction:
+            pixels = window.height * window.width
+            self._pixels += pixels if self._is_learning else 0
+            with _Watch(partial(self._learn, pixels) if self._is_learning else self._pooled):
+                return denoise(z, gamma)
+
+        return shared
+
+    def over(self, joined: Denoise) -> Denoise:
+        """Make every call of the denoiser that joins the windows twice: to learn the statistics, and with them."""
+
+        def denoise(z: Image, gamma: Gamma) -> Prediction:
+            self._sums, self._pixels, self._is_learning = [], 0, True
+            joined(z, gamma)
+            self._is_learning = False
+            return joined(z, gamma)
+
+        return denoise
+
+    def _learn(self, pixels: int, number: int, own: _Moments) -> _Moments:
+        """Add a window's statistics of a normalisation to the picture's, and leave them as they are."""
+        if number == len(self._sums):
+            self._sums.append(_Moments(torch.zeros_like(own.mean), torch.zeros_like(own.variance)))
+        self._sums[number].mean.add_(own.mean, alpha=pixels)
+        self._sums[number].variance.add_(own.variance + own.mean**2, alpha=pixels)
+        return own
+
+    def _pooled(self, number: int, _own: _Moments) -> _Moments:
+        mean = self._sums[number].mean / self._pixels
+        return _Moments(mean, (self._sums[number].variance / self._pixels - mean**2).clamp(min=0))
+
+
+class _Watch(TorchFunctionMode):
+    """Counts the normalisations of a network's call, and puts other statistics in the place of each one's own."""
+
+    def __init__(self, replace: Callable[[int, _Moments], _Moments]) -> None:
+        """Take what gives the statistics for a normalisation's number and its own."""
+        super().__init__()
+        self._replace, self._number = replace, 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401 (torch's own signature)
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        if func is not functional.group_norm:
+            return func(*args, **(kwargs or {}))
+        return self._normalise(*args, **(kwargs or {}))
+
+    def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+        b, c, h, w = image.shape
+        out, mean, rsigma = torch.native_group_norm(image, weight, bias, b, c, h * w, groups, eps)
+        own = _Moments(mean.float(), (rsigma**-2 - eps).float())
+        wanted, self._number = self._replace(self._number, own), self._number + 1
+        if wanted is own:
+            return out
+        inverse = (wanted.variance + eps).rsqrt()
+        moved = (own.mean - wanted.mean) * inverse
+        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (inverse / rsigma, moved))
+        offset = bias * (1 - ratio) + shift * weight
+        return torch.addcmul(offset[..., None, None].float(), out.float(), ratio[..., None, None].float()).to(out.dtype)

@@ -1,0 +1,51 @@
+"""The share of one process among several that were started together, by accelerate, torchrun or by hand.
+
+Launchers say by RANK and WORLD_SIZE which process this is. Shares are fixed by the order of the jobs, so they never
+overlap, and nothing need be said between processes but, at the end, how many failed: a launcher ends all processes as
+soon as one ends with an error, so all end together.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from sr3.errors import ConfigError
+
+__all__ = ["Share", "open_share", "wait_for_all"]
+
+T = TypeVar("T")
+_LONGEST = timedelta(days=30)
+
+
+class Share(NamedTuple):
+    """Process `rank` of `processes`, counted from 0."""
+
+    rank: int = 0
+    processes: int = 1
+
+    def of(self, jobs: Sequence[T]) -> Sequence[T]:
+        """Take the jobs whose turn is this process's."""
+        return jobs[self.rank :: self.processes]
+
+
+def open_share() -> Share:
+    """Read which process this is; ConfigError when the numbers make no sense."""
+    rank, count = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not (rank.isdigit() and count.isdigit() and int(rank) < int(count)):
+        raise ConfigError(f"RANK={rank} of WORLD_SIZE={count}: no process has this number; start all by one launcher")
+    return Share(int(rank), int(count))
+
+
+def wait_for_all(share: Share, failed: int, total: int) -> tuple[int, int]:
+    """Wait until all processes are done and give the sums over all; one's own numbers without a meeting place."""
+    if share.processes == 1 or "MASTER_ADDR" not in os.environ:
+        return failed, total
+    numbers = torch.tensor([failed, total])
+    dist.init_process_group("gloo", timeout=_LONGEST)
+    dist.all_reduce(numbers)
+    dist.destroy_process_group()
+    return int(numbers[0]), int(numbers[1])

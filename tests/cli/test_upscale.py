@@ -1,0 +1,174 @@
+"""`sr3 upscale` as a product: kinds of pictures, names, samples, what they say together, and many processes."""
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from pictures import smooth, write_random_model
+from sr3.cli.app import run
+from sr3.images.resize import downsample
+from sr3.inference import memory
+from sr3.inference.drawing import Request
+from sr3.inference.jobs import Done, upscale_files
+from sr3.inference.naming import Job, Outputs
+from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(write_random_model(tmp_path / "model.safetensors"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray((smooth(20, 24) * 0.8 + 20).astype(np.uint8)).save(tmp_path / "in" / "photo.png")
+    return tmp_path / "in" / "photo.png"
+
+
+def upscale(model, *arguments) -> int:
+    options = ["--model", model, "--steps", "2", "--device", "cpu", "--dtype", "float32"]
+    return run(["upscale", *map(str, arguments), *options])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def bits(path):
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def test_uncertainty_is_written_beside_the_samples(model, photo, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert upscale(model, photo, "-o", out, "--samples", 3, "--uncertainty") == 0
+    extras = ["photo-apart-1.png", "photo-apart-2.png", "photo-deviation.png", "photo-mean.png"]
+    assert names(out) == sorted([*extras, *(f"photo-{k}.png" for k in (1, 2, 3))])
+    samples = np.stack([bits(out / f"photo-{k}.png") for k in (1, 2, 3)])
+    assert np.abs(bits(out / "photo-mean.png") - samples.mean(0)).max() <= 1
+    differences = {(a, b): ((samples[a] - samples[b]) ** 2).mean() for a in range(3) for b in range(a + 1, 3)}
+    first, second = max(differences, key=differences.__getitem__)
+    for place, k in (("1", first), ("2", second)):
+        assert (out / f"photo-apart-{place}.png").read_bytes() == (out / f"photo-{k + 1}.png").read_bytes()
+    assert "photo-deviation.png" in capsys.readouterr().out
+    assert upscale(model, photo, "-o", out, "--samples", 3, "--uncertainty") == 0
+    assert "skipped" in capsys.readouterr().out
+
+
+def test_one_sample_has_no_uncertainty(model, photo, tmp_path, capsys):
+    assert upscale(model, photo, "-o", tmp_path / "out", "--samples", 1, "--uncertainty") == 2
+    assert "--samples 2 or more" in capsys.readouterr().err
+
+
+def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp_path):
+    upscaler = open_upscaler(model, device="cpu", dtype="float32")
+    sampling, results = sampling_for(upscaler.info, steps=2, sampler="ancestral"), []
+    for at_once in (1, 2, 5):
+        target = tmp_path / str(at_once) / "a.png"
+        request = Request(sampling, outputs=Outputs(samples=5, uncertainty=True), at_once=at_once)
+        assert any(isinstance(event, Done) for event in upscale_files(upscaler, [Job(photo, target)], request))
+        results.append([path.read_bytes() for path in sorted(target.parent.iterdir())])
+    assert len(results[0]) == 9
+    assert results[0] == results[1] == results[2]
+
+
+def test_the_process_is_written_as_a_strip_and_an_animation(model, photo, tmp_path):
+    assert upscale(model, photo, "-o", tmp_path / "out", "--save-process") == 0
+    assert names(tmp_path / "out") == ["photo-process.png", "photo-process.webp", "photo.png"]
+    with Image.open(tmp_path / "out" / "photo-process.webp") as image:
+        assert (image.n_frames, image.size) == (3, (96, 80))
+    strip, result = bits(tmp_path / "out" / "photo-process.png"), bits(tmp_path / "out" / "photo.png")
+    assert np.array_equal(strip[:80, -96:], result)
+    assert np.diff(strip[:80, :96], axis=1).std() > 1.4 * np.diff(result, axis=1).std()  # it begins with noise
+
+
+def test_format_name_and_quality_are_as_asked(model, photo, tmp_path):
+    for quality in (30, 95):
+        options = ["--format", "jpg", "--name", "{stem}-x{scale}", "--quality", quality]
+        assert upscale(model, photo, "-o", tmp_path / str(quality), *options) == 0
+        assert names(tmp_path / str(quality)) == ["photo-x4.jpg"]
+    small, large = ((tmp_path / quality / "photo-x4.jpg").stat().st_size for quality in ("30", "95"))
+    assert small < large / 1.5
+
+
+def test_16_bit_colour_goes_through_with_more_than_8_bits(model, tmp_path):
+    ramp = np.linspace(20000, 22000, 24).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", np.broadcast_to(ramp[None, :, None], (20, 24, 3)).copy(), photometric="rgb")
+    for suffix in ("tif", "png"):
+        assert upscale(model, tmp_path / "a.tif", "-o", tmp_path / "out", "--format", suffix) == 0
+    result = tifffile.imread(tmp_path / "out" / "a.tif")
+    assert (result.dtype, result.shape) == (np.uint16, (80, 96, 3))
+    assert len(np.unique(result % 257)) > 200
+    small = downsample(torch.from_numpy(result.astype(np.float64)).permute(2, 0, 1), 4)
+    assert float((small - torch.from_numpy(ramp.astype(np.float64))).abs().max()) < 257
+    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
+
+
+def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
+    inks = np.dstack([smooth(20, 24), smooth(20, 24, seed=1)[..., :1]]) * 0.6 + 50
+    Image.fromarray(inks.astype(np.uint8), "CMYK").save(tmp_path / "a.tif")
+    assert upscale(model, tmp_path / "a.tif", "-o", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out" / "a.tif") as image:
+        assert (image.mode, image.size) == ("CMYK", (96, 80))
+        large = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).double()
+    difference = downsample(large, 4) - torch.from_numpy(inks.astype(np.uint8)).permute(2, 0, 1)
+    assert float(difference.abs().max()) < 2
+
+
+def test_what_would_take_too_long_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sr3.inference.jobs.predict_seconds", lambda *_: 7200.0)
+    assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "1h") == 2
+    assert "would take about 2 h 00 min here, more than the --max-time of 1 h 00 min" in capsys.readouterr().err
+    assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "3h") == 0
+
+
+def test_what_the_disk_cannot_hold_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
+    usage = type("Usage", (), {"free": 20_000})
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda _: usage)
+    assert upscale(model, photo, "-o", tmp_path / "out") == 2
+    assert "its results may need" in capsys.readouterr().err
+    monkeypatch.setattr(usage, "free", 24_000)  # 96 x 80 x 3 bytes are 23,040
+    assert upscale(model, photo, "-o", tmp_path / "out") == 0
+
+
+def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path, monkeypatch, capsys):
+    looks, tried = Upscaler.looks, []
+
+    def starved(self, low_res, **options):
+        tried.append(self.tile)
+        if self.tile > 100:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return looks(self, low_res, **options)
+
+    monkeypatch.setattr(Upscaler, "looks", starved)
+    Image.fromarray(smooth(48, 48)).save(photo)
+    assert upscale(model, photo, "-o", tmp_path / "out", "--tile", 160) == 0
+    assert tried == [160, 80]
+    assert "the memory ran out; trying windows of 80 pixels" in capsys.readouterr().err
+
+
+def test_processes_share_a_folder_and_a_killed_ones_share_is_picked_up(model, photo, tmp_path, monkeypatch):
+    for k in range(4):
+        Image.fromarray(smooth(8, 8, seed=k)).save(photo.parent / f"{k}.png")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    assert upscale(model, photo.parent, "-o", tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["0.png", "2.png", "photo.png"]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert upscale(model, photo.parent, "-o", tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["0.png", "1.png", "2.png", "3.png", "photo.png"]
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo, tmp_path, capsys):
+    assert upscale(model, photo, "-o", tmp_path / "out", "--detail", 1.5) == 2
+    assert "--detail" in capsys.readouterr().err
+    for detail in (0, 0.5, 1):
+        assert upscale(model, photo, "-o", tmp_path / f"{detail}.png", "--detail", detail) == 0
+    assert upscale(model, photo, "-o", tmp_path / "plain.png") == 0
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+    assert len({(tmp_path / f"{detail}.png").read_bytes() for detail in (0, 0.5, 1)}) == 3

@@ -1,0 +1,76 @@
+"""Statistics of normalisation shared by windows."""
+
+import pytest
+import torch
+from torch import nn
+
+from sr3.diffusion.denoiser import Prediction
+from sr3.inference.norms import SharedNorms
+from sr3.inference.tiling import tiled, windows
+
+GAMMA = torch.tensor([0.5], dtype=torch.float64)
+
+
+@pytest.fixture
+def network():
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.SiLU(), nn.Conv2d(8, 8, 3, padding=1)]
+    network = nn.Sequential(*layers, nn.GroupNorm(4, 8), nn.SiLU(), nn.Conv2d(8, 3, 3, padding=1))
+    for layer in network:
+        if isinstance(layer, nn.GroupNorm):
+            nn.init.normal_(layer.weight, 1, 0.3)
+            nn.init.normal_(layer.bias, 0, 0.3)
+    return network.requires_grad_(False)
+
+
+def picture(change=0.0):
+    """A picture whose left is dark and flat and whose right is lively."""
+    noise = torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    place = torch.linspace(-1, 1, 160)
+    return place + noise * (0.2 + change + (place > 0))
+
+
+def predictor(network):
+    return lambda z, _: Prediction(network(z), z)
+
+
+def errors(network, *pictures):
+    """Give the largest errors of windows by themselves and of windows that share, on the last of some pictures."""
+    denoise = predictor(network)
+    cover = windows(96, 160, tile=64, overlap=32, multiple=4)
+    norms = SharedNorms()
+    alone = tiled(lambda _: denoise, cover, overlap=32)
+    shared = norms.over(tiled(lambda window: norms.inside(window, denoise), cover, overlap=32))
+    for z in pictures:
+        whole, ours, theirs = (one(z, GAMMA).y0 for one in (denoise, shared, alone))
+    return float((theirs - whole).abs().max()), float((ours - whole).abs().max())
+
+
+def test_windows_that_share_are_normalised_nearly_as_the_whole_picture(network):
+    alone, shared = errors(network, picture())
+    assert shared < alone / 5
+
+
+def test_every_call_learns_anew(network):
+    alone, shared = errors(network, picture(), picture(0.1), picture(0.2))
+    assert shared < alone / 5
+
+
+def test_every_call_is_made_twice(network):
+    calls = []
+    norms, cover = SharedNorms(), windows(96, 160, tile=64, overlap=32, multiple=4)
+
+    def counted(z, gamma):
+        calls.append(1)
+        return predictor(network)(z, gamma)
+
+    shared = norms.over(tiled(lambda window: norms.inside(window, counted), cover, overlap=32))
+    for expected in (2, 4, 6):
+        shared(picture(), GAMMA)
+        assert len(calls) == expected * len(cover)
+
+
+def test_outside_the_windows_a_network_is_what_it_was(network):
+    z = picture()
+    before = network(z)
+    errors(network, z)
+    assert torch.equal(network(z), before)
