@@ -59,6 +59,12 @@ def test_windows_are_as_large_as_the_memory_that_is_left_allows(upscaler, monkey
     assert memory.choose_tile(upscaler, 1000, 1000) == memory.TILES[-1]
 
 
+def test_windows_of_large_results_are_smaller(upscaler, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: math.inf)
+    assert memory.choose_tile(upscaler, 2048, 2048) == 1024
+    assert memory.choose_tile(upscaler, 2048, 2049) == 512
+
+
 def test_windows_are_halved_until_they_could_not_overlap(upscaler):
     assert memory.smaller_tile(replace(upscaler, tile=512), 2000, 900) == 256
     assert memory.smaller_tile(replace(upscaler, tile=512), 200, 150) == 100

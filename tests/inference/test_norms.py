@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sr3.diffusion.denoiser import Prediction
-from sr3.inference.norms import SharedNorms
+from sr3.inference.norms import SharedNorms, teachers
 from sr3.inference.tiling import tiled, windows
 
 GAMMA = torch.tensor([0.5], dtype=torch.float64)
@@ -37,9 +37,8 @@ def errors(network, *pictures):
     """Give the largest errors of windows by themselves and of windows that share, on the last of some pictures."""
     denoise = predictor(network)
     cover = windows(96, 160, tile=64, overlap=32, multiple=4)
-    norms = SharedNorms()
     alone = tiled(lambda _: denoise, cover, overlap=32)
-    shared = norms.over(tiled(lambda window: norms.inside(window, denoise), cover, overlap=32))
+    shared = SharedNorms().joined(lambda _: denoise, cover, overlap=32)
     for z in pictures:
         whole, ours, theirs = (one(z, GAMMA).y0 for one in (denoise, shared, alone))
     return float((theirs - whole).abs().max()), float((ours - whole).abs().max())
@@ -55,18 +54,28 @@ def test_every_call_learns_anew(network):
     assert shared < alone / 5
 
 
-def test_every_call_is_made_twice(network):
+def test_every_call_learns_from_some_windows_first(network):
     calls = []
-    norms, cover = SharedNorms(), windows(96, 160, tile=64, overlap=32, multiple=4)
+    cover = windows(96, 160, tile=64, overlap=32, multiple=4)
 
     def counted(z, gamma):
         calls.append(1)
         return predictor(network)(z, gamma)
 
-    shared = norms.over(tiled(lambda window: norms.inside(window, counted), cover, overlap=32))
-    for expected in (2, 4, 6):
+    shared = SharedNorms().joined(lambda _: counted, cover, overlap=32)
+    for call in (1, 2, 3):
         shared(picture(), GAMMA)
-        assert len(calls) == expected * len(cover)
+        assert len(calls) == call * (len(cover) + min(9, len(cover)))
+
+
+def test_the_windows_learned_from_are_scattered():
+    for side, count in ((96, 4), (160, 9), (352, 25), (672, 100)):
+        cover = windows(side, side, tile=64, overlap=32, multiple=4)
+        chosen = teachers(cover)
+        assert len(chosen) == count
+        if len(cover) >= 16:
+            assert len({window.left for window in chosen}) > 2
+            assert len({window.top for window in chosen}) > 2
 
 
 def test_outside_the_windows_a_network_is_what_it_was(network):

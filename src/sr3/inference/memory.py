@@ -15,6 +15,7 @@ import torch
 from sr3.config import SamplingConfig
 from sr3.duration import format_duration
 from sr3.errors import ImageError
+from sr3.inference.norms import teachers
 from sr3.inference.tiling import windows
 from sr3.inference.upscaler import OVERLAP, Upscaler
 
@@ -39,8 +40,11 @@ MAX_SIDE = 32_768
 BYTES_PER_PIXEL = 150
 """Memory per pixel of the result: about twelve float32 pictures of three channels are alive at once."""
 
-TILES = (512, 384, 256, 192, 128)
+TILES = (1024, 768, 512, 384, 256, 192, 128)
 """Sides of windows that are tried, largest first, when none is asked for."""
+
+_SMALL_RESULT = 2048**2
+"""Pixels of a result above which windows are at most 512 pixels a side, for its canvas already fills the memory."""
 
 _RESERVE = 1.5
 _TRIAL_SIDE = 128
@@ -90,7 +94,8 @@ def window_bytes(upscaler: Upscaler) -> float:
 def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:
     """Take the largest of `TILES` whose window fits half the memory that a result of width x height leaves."""
     left = (_device_free(upscaler.device) - width * height * BYTES_PER_PIXEL) / 2
-    usable = [tile for tile in TILES if tile >= upscaler.least_tile] or [upscaler.least_tile]
+    most = TILES[0] if width * height <= _SMALL_RESULT else 512
+    usable = [tile for tile in TILES if upscaler.least_tile <= tile <= most] or [upscaler.least_tile]
     fitting = [tile for tile in usable if tile**2 * window_bytes(upscaler) <= left]
     return fitting[0] if fitting else usable[-1]
 
@@ -137,7 +142,7 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
         return width * height
     multiple = upscaler.denoiser.network.shape.size_multiple
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
-    return sum(2 * window.height * window.width for window in cover)  # every window is seen twice
+    return sum(window.height * window.width for window in (*cover, *teachers(cover)))
 
 
 def _device_free(device: torch.device) -> float:

@@ -1,14 +1,14 @@
 """Normalisation of a whole picture that the network sees in windows.
 
 Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
-its picture, and a tiled result differs from an untiled one. Here every call sees the windows twice: the first time the
-statistics of all windows are learned and pooled, the second time every window is normalised by them.
+its picture, and a tiled result differs from an untiled one. Here the statistics are first learned from some windows,
+a quarter of them and at least nine, and pooled; then every window is normalised by them.
 
 It works on whatever network calls `torch.nn.functional.group_norm`, for the calls are watched from outside
 (`torch.overrides.TorchFunctionMode`), in this thread alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,10 +18,13 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from sr3.diffusion.denoiser import Denoise, Prediction
-from sr3.inference.tiling import Window
+from sr3.inference.tiling import Window, tiled
 from sr3.types import Gamma, Image
 
-__all__ = ["SharedNorms"]
+__all__ = ["SharedNorms", "teachers"]
+
+_LEAST = 9
+_SHARE = 4
 
 
 class _Moments(NamedTuple):
@@ -31,8 +34,15 @@ class _Moments(NamedTuple):
     variance: Tensor
 
 
+def teachers(cover: Sequence[Window]) -> list[Window]:
+    """Choose the windows that statistics are learned from: a quarter of them, at least nine, scattered by chance."""
+    count = max(_LEAST, -(-len(cover) // _SHARE))
+    scattered = torch.randperm(len(cover), generator=torch.Generator().manual_seed(0)).tolist()
+    return [cover[index] for index in sorted(scattered[:count])]
+
+
 class SharedNorms:
-    """Statistics of one picture's windows: of every normalisation the sums of the means and of the mean squares.
+    """Statistics of one picture: of every normalisation the sums over windows of the means and of the mean squares.
 
     The sums are added to in place: small tensors that stayed behind each window would keep the memory between them from
     being used again.
@@ -42,29 +52,31 @@ class SharedNorms:
         """Know nothing yet."""
         self._sums: list[_Moments] = []
         self._pixels = 0
-        self._is_learning = True
 
-    def inside(self, window: Window, denoise: Denoise) -> Denoise:
-        """Let a window's denoiser normalise as the whole picture would, once that is known."""
+    def joined(self, of_window: Callable[[Window], Denoise], cover: list[Window], *, overlap: int) -> Denoise:
+        """Join the denoisers of windows as `tiled` does, each normalising as the whole picture would."""
 
-        def shared(z: Image, gamma: Gamma) -> Prediction:
-            pixels = window.height * window.width
-            self._pixels += pixels if self._is_learning else 0
-            with _Watch(partial(self._learn, pixels) if self._is_learning else self._pooled):
-                return denoise(z, gamma)
+        def pooled(window: Window) -> Denoise:
+            return self._watched(of_window(window), self._pooled)
 
-        return shared
-
-    def over(self, joined: Denoise) -> Denoise:
-        """Make every call of the denoiser that joins the windows twice: to learn the statistics, and with them."""
+        fused, chosen = tiled(pooled, cover, overlap=overlap), teachers(cover)
 
         def denoise(z: Image, gamma: Gamma) -> Prediction:
-            self._sums, self._pixels, self._is_learning = [], 0, True
-            joined(z, gamma)
-            self._is_learning = False
-            return joined(z, gamma)
+            self._sums, self._pixels = [], 0
+            for window in chosen:
+                pixels = window.height * window.width
+                self._pixels += pixels
+                self._watched(of_window(window), partial(self._learn, pixels))(window.of(z), gamma)
+            return fused(z, gamma)
 
         return denoise
+
+    def _watched(self, denoise: Denoise, replace: Callable[[int, _Moments], _Moments]) -> Denoise:
+        def watched(z: Image, gamma: Gamma) -> Prediction:
+            with _Watch(replace):
+                return denoise(z, gamma)
+
+        return watched
 
     def _learn(self, pixels: int, number: int, own: _Moments) -> _Moments:
         """Add a window's statistics of a normalisation to the picture's, and leave them as they are."""

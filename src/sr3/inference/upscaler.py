@@ -23,7 +23,7 @@ from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type
 from sr3.inference.norms import SharedNorms
-from sr3.inference.tiling import Window, tiled, windows
+from sr3.inference.tiling import Window, windows
 from sr3.networks.unet import NONE, UNet
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
@@ -136,12 +136,10 @@ class Upscaler:
             return self._window_denoise(x, sampling, given)
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
-        norms = SharedNorms()
-
         def of_window(window: Window) -> Denoise:
-            return norms.inside(window, self._window_denoise(window.of(x), sampling, given))
+            return self._window_denoise(window.of(x), sampling, given)
 
-        return norms.over(tiled(of_window, cover, overlap=OVERLAP))
+        return SharedNorms().joined(of_window, cover, overlap=OVERLAP)
 
     def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)
