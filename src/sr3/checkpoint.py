@@ -4,7 +4,7 @@ A model file holds the weights that sample (the moving average) and `ModelInfo`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,21 @@ def describe_anew(path: Path, target: Path, info: ModelInfo) -> None:
     write_tensors(target, tensors, {"format": FORMAT, **info.model_dump(mode="json")})
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON description atomically; CheckpointError when the disk refuses."""
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    *,
+    written: Callable[[Path], None] = lambda _: None,
+) -> None:
+    """Write tensors and a JSON description atomically; CheckpointError when the disk refuses.
+
+    written: called with the file before it gets its name.
+    """
     try:
         with whole_file(path) as temporary:
             save_file(dict(tensors), temporary, metadata={_KEY: json.dumps(description)})
+            written(temporary)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
 

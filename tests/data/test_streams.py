@@ -2,7 +2,9 @@
 
 import functools
 import http.server
+import tarfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -63,6 +65,95 @@ def test_a_shard_that_breaks_off_gives_what_it_holds_and_is_counted(tmp_path):
     assert names(images) == ["0", "1", "2"]
     assert isinstance(rest, Broken)
     assert "all after" in rest.name
+
+
+@pytest.mark.parametrize("end", ["cut at a member", "header overwritten", "huge member"])
+def test_a_damaged_shard_does_not_look_like_a_short_one(tmp_path, end):
+    size = 3584  # of a member of 3000 bytes with its header
+    data = bytearray(tar({f"{k}.png": bytes(3000) for k in range(5)}))
+    if end == "cut at a member":
+        del data[3 * size :]
+    elif end == "header overwritten":
+        data[3 * size + 148 : 3 * size + 151] = b"xyz"
+    else:
+        data[3 * size : 3 * size + 512] = tarfile.TarInfo("a.png").tobuf(tarfile.GNU_FORMAT)
+        header = tarfile.TarInfo("a.png")
+        header.size = 2**50
+        data[3 * size : 3 * size + 512] = header.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "s.tar").write_bytes(data)
+    *images, rest = TarStream([str(tmp_path / "s.tar")]).read(0)
+    assert names(images) == ["0", "1"]  # of the third it is not known whether more belonged to it
+    assert isinstance(rest, Broken)
+    with pytest.raises(DataError, match="not a readable uncompressed tar shard"):
+        open_supply(str(tmp_path / "s.tar"))
+
+
+def test_one_empty_shard_among_others_is_counted(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"")
+    (tmp_path / "b.tar").write_bytes(tar({"1.png": b"one"}))
+    [broken] = TarStream([str(tmp_path / "a.tar"), str(tmp_path / "b.tar")]).read(0)
+    assert isinstance(broken, Broken)
+
+
+class FailingHandler(http.server.BaseHTTPRequestHandler):
+    asked = 0
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "20000")
+        self.end_headers()
+
+    def do_GET(self):
+        type(self).asked += 1
+        if "broken" in self.path:
+            self.send_response(500)
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "20000")
+        self.end_headers()
+        self.wfile.write(tar({"1.png": bytes(3000), "2.png": bytes(3000)})[:5000])
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_connection_that_breaks_is_tried_again_and_then_counted(monkeypatch):
+    monkeypatch.setattr("sr3.data.streams._WAIT", 0.01)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FailingHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"http://127.0.0.1:{server.server_port}"
+        *_, last = TarStream([f"{where}/s.tar", "other"]).read(0)
+        assert isinstance(last, Broken)
+        assert FailingHandler.asked >= 3
+        [broken] = TarStream([f"{where}/broken.tar", "other"]).read(0)
+        assert isinstance(broken, Broken)
+        server.shutdown()
+    with pytest.raises(DataError, match="cannot be read as a tar shard"):
+        list(TarStream([f"{where}/gone.tar"]).read(0))
+
+
+def test_a_stalled_pipe_is_ended_by_closing():
+    stream = TarStream(["pipe:sleep 600"])
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(list, stream.read(0))
+        while not stream._running:
+            time.sleep(0.01)
+        stream.close()
+        with pytest.raises(DataError):
+            reading.result(timeout=10)
+
+
+def test_a_shard_that_is_all_held_out_does_not_end_the_run(tmp_path):
+    stream = shards(tmp_path, [2, 3])
+    seen = [name for number in range(2) for name in taken(lane(stream, number, 2, held=[2, 0]), 60)]
+    assert set(seen) == {"1-0", "1-1", "1-2"}
+
+
+def test_names_of_members_are_one_line(tmp_path):
+    (tmp_path / "s.tar").write_bytes(tar({"a\nb\x1b[31m.png": b"one"}))
+    [image] = TarStream([str(tmp_path / "s.tar")]).read(0)
+    assert image.name.endswith(r"a\nb\x1b[31m.png")
 
 
 def test_what_is_no_shard_is_one_clear_error(tmp_path):

@@ -48,20 +48,30 @@ def train(
     from sr3.cli.progress import Display
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
+    from sr3.errors import ConfigError
 
     given = ["data.degradation=paired"] if low_res else []
     config = apply_settings(_read_settings(settings), [*given, *(change or [])])
+    if low_res and config.data.degradation != "paired":
+        raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
     from sr3.training.loop import Limits
     from sr3.training.loop import train as training
     from sr3.training.run_dir import RunDir, open_run
+    from sr3.training.step import share
 
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     if dry_run:
         return _estimate(config, source, choose_device(device))
     rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
+    share(
+        config.training.batch,
+        rank=0,
+        count=int(os.environ.get("WORLD_SIZE", "1")),
+        accumulate=config.training.accumulate,
+    )
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
     limits = Limits(seconds)
@@ -87,9 +97,7 @@ def train(
         verb = "sr3 generate" if config.network.condition == "none" else "sr3 upscale --model"
         typer.echo(f"{run.model}: usable with {verb} {out}")
     if 0 < step < config.training.steps:
-        typer.echo(
-            f"the time given ended at step {step} of {config.training.steps}; the same command goes on from here"
-        )
+        typer.echo(f"ended at step {step} of {config.training.steps}; the same command goes on from here")
     return 0
 
 
@@ -147,7 +155,8 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):
-            display.complain(f"step {step}: {text}")
+            process = os.environ.get("RANK", "0")
+            display.complain(f"{'' if process == '0' else f'process {process}: '}step {step}: {text}")
         case Validated(step, figures):
             display.say(
                 f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "step")

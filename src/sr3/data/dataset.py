@@ -129,7 +129,10 @@ def leave_out(source: Source, recipe: PairRecipe, tally: Tally, *, most: int = 2
     complaints = dict(_complaints(source, recipe, min(len(source), most)))
     if len(complaints) > tally.limit or 2 * len(complaints) > len(source):
         shown, more = "; ".join(list(complaints.values())[:5]), "; …" if len(complaints) > 5 else ""
-        raise DataError(f"{len(complaints)} of {len(source)} images cannot be used: {shown}{more}")
+        remedy = "mend or remove them, or set data.max_unusable higher"
+        if len(complaints) <= tally.limit:
+            remedy = "that is half of all: check that these are the images you meant"
+        raise DataError(f"{len(complaints)} of {len(source)} images cannot be used: {shown}{more}; {remedy}")
     for index, complaint in complaints.items():
         tally.note(source.name(index), UnusableError(complaint))
     return narrowed(source, [k for k in range(len(source)) if k not in complaints]) if complaints else source

@@ -79,6 +79,13 @@ class HubStream:
         except Exception as error:
             raise DataError(f"{self.shards[shard]}: cannot be read ({_said(error)}); check it and resume") from error
 
+    def reopened(self) -> "HubStream":
+        """Give itself: nothing of it is open."""
+        return self
+
+    def close(self) -> None:
+        """End nothing: the library reads by itself."""
+
 
 def open_hub(what: str) -> Source | Stream:
     """Open NAME?split=train&config=...&image=COLUMN&label=COLUMN&low=COLUMN&stream=true|false.

@@ -90,17 +90,20 @@ class Lane:
     def _read_on(self, at: Cursor) -> Generator[tuple[Encoded | Broken, Cursor]]:
         """Read the shards of this lane for ever, each image with the place after it; DataError when they hold none."""
         epoch, place, skip = at.epoch, at.place, at.skip
-        last_seen = epoch
+        empty: set[int] = set()
         while True:
             shards = self._shards(epoch)
             for number in range(place, len(shards)):
-                skip = max(skip, self._held[shards[number]])
-                for image in self._stream.read(shards[number], skip):
-                    skip, last_seen = skip + 1, epoch
+                shard, begin = shards[number], max(skip, self._held[shards[number]])
+                skip = begin
+                for image in () if shard in empty else self._stream.read(shard, begin):
+                    skip += 1
                     yield image, Cursor(epoch, number, skip)
+                if skip == self._held[shard]:
+                    empty.add(shard)
                 skip = 0
             epoch, place = epoch + 1, 0
-            if epoch - last_seen > len(self._stream.shards) + 1:
+            if len(empty) == len(self._stream.shards):
                 raise DataError(f"{self._stream.shards[0]}: the shards hold no images to learn from; check them")
 
     def _shards(self, epoch: int) -> list[int]:

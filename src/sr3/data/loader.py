@@ -4,7 +4,8 @@ Batches are made ahead by threads, so that the network never waits.
 """
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from threading import Event
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,9 @@ from sr3.errors import DataError
 from sr3.types import Gamma, Image
 
 __all__ = ["Batch", "batches", "make_batch"]
+
+_LOOK = 0.5
+"""Seconds between two looks at whether to stop."""
 
 
 class Batch(NamedTuple):
@@ -51,8 +55,12 @@ def batches(
     first_step: int,
     ahead: int = 3,
     workers: int = 1,
+    stop: Event | None = None,
 ) -> Generator[list[Batch]]:
-    """Yield the parts of the batches from first_step on, for ever, made ahead; workers: threads that make pairs."""
+    """Yield the parts of the batches from first_step on, for ever, made ahead; workers: threads that make pairs.
+
+    stop: once set, the generator ends instead of waiting for a batch.
+    """
     with (
         ThreadPoolExecutor(1, thread_name_prefix="sr3-data") as batcher,
         ThreadPoolExecutor(workers, thread_name_prefix="sr3-pairs") as pool,
@@ -68,6 +76,10 @@ def batches(
         step = first_step + ahead
         try:
             while True:
+                while not waiting[0].done() and not (stop is not None and stop.is_set()):
+                    wait(waiting[:1], timeout=_LOOK)
+                if not waiting[0].done():
+                    return
                 ready = waiting.pop(0).result()
                 waiting.append(submit(step))
                 step += 1
@@ -75,5 +87,4 @@ def batches(
         finally:
             for future in waiting:
                 future.cancel()
-            batcher.shutdown(wait=True)
             pairs.close()

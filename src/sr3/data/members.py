@@ -1,18 +1,57 @@
 """The names inside a shard, as WebDataset has them: what belongs together, and what each member is."""
 
+import tarfile
 from pathlib import PurePosixPath
+from typing import Self
 
 from sr3.data.sources import NO_LABEL
 from sr3.errors import DataError
 from sr3.images.files import WRITABLE_SUFFIXES
 
-__all__ = ["LOW_RES", "SUFFIXES", "class_number", "is_class", "is_low", "is_picture", "key_of"]
+__all__ = [
+    "LOW_RES",
+    "SUFFIXES",
+    "CheckedHeader",
+    "class_number",
+    "is_class",
+    "is_low",
+    "is_picture",
+    "key_of",
+    "printable",
+]
 
 LOW_RES = ".lr."
 """In the name of a shard's member: the low-resolution version of its neighbour, not an image of its own."""
 
 SUFFIXES = (*WRITABLE_SUFFIXES, ".npy")
 """Files that are taken for training images."""
+
+
+_LARGEST = 2**36
+"""Bytes of a member above which its header must be damaged."""
+
+
+class CheckedHeader(tarfile.TarInfo):
+    """A header that must be whole: tarfile by itself takes a damaged one for the end of the shard."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header, or the zeros that end a shard; ReadError for anything else."""
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue] (missing in its types)
+            raise
+        except (tarfile.HeaderError, ValueError, OverflowError) as error:
+            raise tarfile.ReadError(f"broken off or damaged: {error}") from error
+        if not 0 <= header.size <= _LARGEST:
+            raise tarfile.ReadError(f"damaged: a member of {header.size} bytes")
+        return header
+
+
+def printable(name: str) -> str:
+    """Write a name in one line of plain text, whatever it holds."""
+    plain = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in plain)
 
 
 def key_of(name: str) -> str:

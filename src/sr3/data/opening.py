@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sr3.data.members import SUFFIXES, class_number, is_class, is_low, is_picture, key_of
+from sr3.data.members import SUFFIXES, CheckedHeader, class_number, is_class, is_low, is_picture, key_of
 from sr3.data.sources import NO_LABEL, FolderSource, Member, ShardSource, Source, Span
 from sr3.data.streams import Stream, TarStream
 from sr3.errors import DataError
@@ -145,10 +145,10 @@ def _listed(names: Sequence[str], what: str) -> str:
 
 def _index(shard: Path) -> list[Member]:
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with tarfile.open(shard, "r:", tarinfo=CheckedHeader) as tar:
             entries = [entry for entry in tar if entry.isfile()]
             labels = {key_of(entry.name): _class_of(tar, entry) for entry in entries if is_class(entry.name)}
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise DataError(f"{shard}: not a readable uncompressed tar shard ({error}); check it with `tar tf`") from error
     pictures = [entry for entry in entries if is_picture(entry.name)]
     lows = {key_of(entry.name): Span(entry.offset_data, entry.size) for entry in pictures if is_low(entry.name)}

@@ -62,6 +62,7 @@ class PairStream:
         at: Mapping[str, Sequence[int]],
     ) -> None:
         """Deal the shards; DataError when the processes cannot share the lanes."""
+        stream = stream.reopened()
         count = count_lanes(len(stream.shards), batch)
         width = batch // count
         if places.start % width or places.stop % width:
@@ -82,7 +83,7 @@ class PairStream:
             )
             for number in range(places.start // width, places.stop // width)
         }
-        self._width, self._maker, self._tally, self._shards = width, maker, tally, len(stream.shards)
+        self._width, self._maker, self._tally, self._stream = width, maker, tally, stream
         self._remembered: list[tuple[int, dict[str, list[int]]]] = []
         self._begin = self._now()
         self._readers = ThreadPoolExecutor(min(len(self._lanes), _READERS), thread_name_prefix="sr3-shards")
@@ -95,7 +96,7 @@ class PairStream:
     @property
     def described(self) -> str:
         """Say how many shards there are."""
-        return f"{self._shards} shards"
+        return f"{len(self._stream.shards)} shards"
 
     def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:  # noqa: ARG002 (the batch is known)
         """Make the pairs of some places, each from its lane; the lane's next image replaces one that is unusable."""
@@ -124,6 +125,7 @@ class PairStream:
 
     def close(self) -> None:
         """Stop reading and close the shards."""
+        self._stream.close()
         self._readers.shutdown(wait=True, cancel_futures=True)
         for lane in self._lanes.values():
             lane.close()

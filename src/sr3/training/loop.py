@@ -16,7 +16,7 @@ import torch
 from sr3.config import Config
 from sr3.data.sources import Source
 from sr3.data.streams import Stream
-from sr3.errors import DataError
+from sr3.errors import DataError, TrainingError
 from sr3.training.advice import before_training, of_validation
 from sr3.training.events import Event, Noted, Saved, Validated
 from sr3.training.processes import open_processes
@@ -49,17 +49,21 @@ def train(
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
     session = open_session(config, supply, run, processes)
-    feed = session.feed()
+    feed = session.feed(limits.stop)
     try:
         if processes.is_first:
             yield from (Noted(session.state.step, text) for text in before_training(config))
-        yield from _left_out(session)
+        beginning = list(_left_out(session))  # the same in all processes
+        yield from beginning if processes.is_first else ()
         if session.owes_validation():
             yield from _validated(session)
         while session.state.step < training.steps:
             if processes.any(limits.stop.is_set() or time.monotonic() - began >= limits.max_seconds):
                 break
-            yield session.step(feed)
+            batch = next(feed, None)
+            if batch is None:
+                break
+            yield session.step(batch)
             yield from _left_out(session)
             step, ended = session.state.step, session.state.step == training.steps
             validates = ended or step % training.validate_every == 0
@@ -76,6 +80,10 @@ def train(
     except (GeneratorExit, DataError):  # the state is whole; after any other exception it may not be
         if processes.count == 1:
             session.save()
+        raise
+    except RuntimeError as error:
+        if processes.count > 1 and any(name in str(error) for name in ("gloo", "NCCL", "Connection closed")):
+            raise TrainingError("another process has ended; its own message says why") from error
         raise
     finally:
         feed.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli_w
 
-from sr3.atomic import whole_file
+from sr3.atomic import remove_leftovers, whole_file
 from sr3.config import Config, read_toml
 from sr3.errors import TrainingError
 from sr3.training.state import checkpoints
@@ -22,6 +22,7 @@ metrics.jsonl      one JSON object a line: mean loss and speed of every 100 step
 samples/           validation pictures: input enlarged by bicubic, sample, truth; of a generator, samples
 model.safetensors  the model (moving average of the weights): sr3 upscale IN -o OUT --model THIS_FOLDER, or sr3 generate
 averages/          with training.ema_others: a model of every moving average; model.safetensors is the best of them
+RUN_NAME/, wandb/  with training.track: what a tracker keeps
 checkpoints/       what resuming needs, with checksums: run the same command again
 """
 
@@ -86,8 +87,13 @@ class RunDir:
 
     def log(self, figures: Mapping[str, float]) -> None:
         """Append a line of figures."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(figures)) + "\n")
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(figures)) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self.metrics}: cannot be written ({error.strerror}); free space and resume"
+            ) from error
 
 
 def open_run(path: Path, config: Config) -> RunDir:
@@ -109,6 +115,8 @@ def open_run(path: Path, config: Config) -> RunDir:
     try:
         run.samples.mkdir(parents=True, exist_ok=True)
         run.checkpoints.mkdir(exist_ok=True)
+        for folder in (run.path, run.samples, run.checkpoints, run.averages):
+            remove_leftovers(folder)
         (path / "README.txt").write_text(_README, encoding="utf-8")
         with whole_file(run.config) as temporary:
             temporary.write_bytes(tomli_w.dumps(config.model_dump(mode="json")).encode())

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event as Flag
 from time import perf_counter
 from typing import cast
 
@@ -63,8 +64,8 @@ class Session:
         """This process among the others."""
         return self.learner.processes
 
-    def feed(self) -> Generator[list[Batch]]:
-        """Make the batches from here on."""
+    def feed(self, stop: Flag) -> Generator[list[Batch]]:
+        """Make the batches from here on; alone, this process ends them when it is told to stop."""
         return batches(
             self.learning,
             batch=self.config.training.batch,
@@ -72,14 +73,15 @@ class Session:
             seed=self.images.seed,
             first_step=self.state.step,
             workers=count_workers(self.config, self.processes.device),
+            stop=stop if self.processes.count == 1 else None,
         )
 
-    def step(self, feed: Generator[list[Batch]]) -> Stepped:
-        """Take a step on the next batch and keep its figures for the log."""
+    def step(self, batch: list[Batch]) -> Stepped:
+        """Take a step on a batch and keep its figures for the log."""
         began, training = perf_counter(), self.config.training
         rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
         try:
-            figures = take_step(self.learner, next(feed), step=self.state.step, rate=rate)
+            figures = take_step(self.learner, batch, step=self.state.step, rate=rate)
         except Exception as error:
             if training.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 detail = " ".join(str(error).split())[:200]
@@ -121,30 +123,36 @@ class Session:
         """Tell whether the last sitting saved a step that was to be measured, and ended before it was."""
         step, training = self.state.step, self.config.training
         due = step > 0 and (step % training.validate_every == 0 or step == training.steps)
-        return due and step not in self.run.validated_steps()
+        return self.processes.any(self.processes.is_first and due and step not in self.run.validated_steps())
 
     def validate(self) -> dict[str, float]:
         """Measure the moving average on the held-out images and write the figures to log and model."""
         candidates = self._averages(all_of_them=self.state.step == self.config.training.steps)
-        figures = {"step": float(self.state.step)}
+        figures, measured = {"step": float(self.state.step)}, dict[float, dict[str, float]]()
         if self.processes.is_first:
-            measured = {decay: self._measured(decay, weights) for decay, weights in candidates.items()}
+            try:
+                measured = {decay: self._measured(decay, weights) for decay, weights in candidates.items()}
+            except OSError as error:
+                raise TrainingError(
+                    f"{self.run.path}: cannot be written ({error.strerror}); free space and resume"
+                ) from error
             decay, figures = min(measured.items(), key=lambda found: badness(found[1]))
             if self.config.training.keep == "last" or figures["psnr"] > self.figures.get("psnr", -math.inf):
                 self.figures = figures
                 self._write_model(candidates[decay])
+        for noted in measured.values():  # the log comes last: what is in it is done
+            self._note(noted)
         self.processes.wait()
         return figures
 
     def _measured(self, decay: float, weights: dict[str, Tensor]) -> dict[str, float]:
-        """Measure an average and note its figures; where there are several, keep each as a model of its own."""
+        """Measure an average; where there are several, keep each as a model of its own."""
         figures = {"step": float(self.state.step), **self._measure(weights)}
         if self.config.training.ema_others:
             figures["ema_decay"] = decay
             info = self.info().model_copy(update={"results": figures})
             self.run.averages.mkdir(exist_ok=True)
-            write_model(self.run.averages / f"{decay:g}.safetensors", info, weights, dtype=torch.float16)
-        self._note(figures)
+            write_model(self.run.averages / f"{decay!r}.safetensors", info, weights, dtype=torch.float16)
         return figures
 
     def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:

@@ -94,15 +94,17 @@ def write_state(folder: Path, written: Written, *, keep: int) -> Path:
     Raises CheckpointError when the disk refuses; those that were there stay.
     """
     path = folder / f"{written.description['step']:08d}.safetensors"
-    write_tensors(path, dict(written.tensors), written.description)
-    try:
+
+    def note_checksum(file: Path) -> None:
         with whole_file(path.with_suffix(_CHECKSUM)) as temporary:
-            temporary.write_text(_digest(path), encoding="ascii")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
-    for old in checkpoints(folder)[keep:]:
-        old.with_suffix(_CHECKSUM).unlink(missing_ok=True)
+            temporary.write_text(_digest(file), encoding="ascii")
+
+    write_tensors(path, dict(written.tensors), written.description, written=note_checksum)
+    earlier = [old for old in checkpoints(folder) if old.name < path.name]
+    later = [old for old in checkpoints(folder) if old.name > path.name]  # not whole, or the run would be there
+    for old in (*earlier[keep - 1 :], *later):
         old.unlink()
+        old.with_suffix(_CHECKSUM).unlink(missing_ok=True)
     return path
 
 
@@ -120,7 +122,9 @@ def last_whole(folder: Path) -> Path | None:
     for path in found:
         if _is_whole(path):
             return path
-        warnings.warn(f"{path}: is damaged or was not written to its end; going on from the one before", stacklevel=2)
+        if path != found[-1]:
+            text = f"{path}: is damaged or was not written to its end; going on from the one before"
+            warnings.warn(text, stacklevel=2)
     if found:
         raise CheckpointError(f"{folder}: no checkpoint is whole; restore one, or begin anew with another --out")
     return None
@@ -185,4 +189,4 @@ def _fill(target: Tensor, source: Tensor) -> None:
 def _named_averages(state: TrainState) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Name the averages as a checkpoint does: the first `ema`, the others by their decay."""
     for number, (decay, average) in enumerate(state.averages.items()):
-        yield ("ema" if number == 0 else f"ema-{decay:g}"), average
+        yield ("ema" if number == 0 else f"ema-{decay!r}"), average
