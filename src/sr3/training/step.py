@@ -171,7 +171,7 @@ def _taught_losses(
     """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at."""
     config, teaching = learner.config, learner.teaching
     assert teaching is not None
-    levels = teaching.jumps[(draw.place * len(teaching.jumps)).long()].T
+    levels = teaching.jumps[(draw.place * len(teaching.jumps)).long()].T.contiguous()
     y_t = diffuse(learner.denoiser.encode(y0, x), draw.eps.to(y0.device), levels[0])
     teacher = teaching.teacher.bind(x, clip=config.sampling.clip, given=given)
     target = jump_target(teacher, y_t, levels)

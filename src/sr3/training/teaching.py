@@ -23,6 +23,15 @@ from sr3.zoo import find_model
 __all__ = ["Teacher", "Teaching", "check_same", "check_student", "open_teaching", "read_teacher", "student_config"]
 
 _STEPS = 3_000
+_TRAINING = {
+    "steps": _STEPS,
+    "seed": 0,
+    "keep": "last",
+    "ema_decay": 0.995,
+    "ema_others": (),
+    "validate_every": 500,
+    "save_every": 250,
+}
 _LEAST_CALLS = 16
 """Calls of the teacher from noise to picture; with fewer its own walk would be coarse."""
 
@@ -76,27 +85,13 @@ def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ())
         steps=steps,
         teacher_steps=max(4, ceil(_LEAST_CALLS / steps)),
     )
-    kept = {"clip": base.sampling.clip, "correct": base.sampling.correct}
-    noised = {"condition_gamma": base.sampling.condition_gamma}
     config = base.model_copy(
         update={
             "network": base.network.model_copy(update={"dropout": 0.0}),
             "denoiser": base.denoiser.model_copy(update={"objective": "distillation"}),
             "optimizer": OptimizerConfig(learning_rate=1e-4, warmup=100, cooldown=_STEPS // 2),
-            "training": base.training.model_copy(
-                update={
-                    "steps": _STEPS,
-                    "seed": 0,
-                    "keep": "last",
-                    "ema_decay": 0.995,
-                    "ema_others": (),
-                    "validate_every": 500,
-                    "save_every": 250,
-                }
-            ),
-            "sampling": SamplingConfig(
-                sampler="distilled", **{name: getattr(taught, name) for name in SHARED}, **kept, **noised
-            ),
+            "training": base.training.model_copy(update=_TRAINING),
+            "sampling": _sampling(base.sampling, taught),
             "distillation": taught,
         }
     )
@@ -107,6 +102,19 @@ def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ())
         if change.strip().startswith(tuple(shared))
     ]
     return apply_settings(config, [*changes, *followed])
+
+
+def _sampling(base: SamplingConfig, taught: DistillationConfig) -> SamplingConfig:
+    return SamplingConfig(
+        sampler="distilled",
+        steps=taught.steps,
+        eta=taught.eta,
+        grid=taught.grid,
+        gamma_first=taught.gamma_first,
+        clip=base.clip,
+        correct=base.correct,
+        condition_gamma=base.condition_gamma,
+    )
 
 
 def check_same(run: RunDir, teacher: Teacher) -> None:
