@@ -57,10 +57,10 @@ def test_a_student_begins_as_its_teacher(model, tmp_path):
 @pytest.mark.parametrize("eta", [0, 1])
 def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     teacher = read_teacher(str(model))
-    settings = ("training.steps=60", "training.batch=4", "optimizer.learning_rate=1e-3", f"distillation.eta={eta}")
+    settings = ("training.steps=30", "training.batch=4", "optimizer.learning_rate=2e-3", f"distillation.eta={eta}")
     events = distilled(tmp_path / "run", teacher, student(teacher, *settings))
     losses = [event.loss for event in events if isinstance(event, Stepped)]
-    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+    assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     [figures] = [event.figures for event in events if isinstance(event, Validated)]
     assert figures["energy"] > 0
 
@@ -136,6 +136,13 @@ def test_what_training_and_sampling_share_is_set_once(model):
     assert config.distillation is not None
     assert (config.sampling.eta, config.sampling.grid, config.sampling.steps) == (0.5, "log_snr", 3)
     assert (config.distillation.eta, config.distillation.grid, config.distillation.steps) == (0.5, "log_snr", 3)
+
+
+def test_the_rate_falls_over_the_second_half_unless_told_otherwise(model):
+    teacher = read_teacher(str(model))
+    assert student_config(teacher, steps=4).optimizer.cooldown == 1500
+    assert student_config(teacher, steps=4, changes=["training.steps=40"]).optimizer.cooldown == 20
+    assert student_config(teacher, steps=4, changes=["optimizer.cooldown=7"]).optimizer.cooldown == 7
 
 
 def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):

@@ -76,7 +76,8 @@ def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ())
     """Give the settings of a student of so many steps, with `a.b=value` changes over them.
 
     The network, what its output means and the pairs are the teacher's; the rate is low and falls to 0 over the second
-    half. What `distillation` and `sampling` share need be changed only in the first. ConfigError for what cannot be.
+    half, however long the run, unless that is changed. What `distillation` and `sampling` share need be changed only in
+    the first. ConfigError for what cannot be.
     """
     base = teacher.file.info.config
     taught = DistillationConfig(
@@ -89,7 +90,7 @@ def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ())
         update={
             "network": base.network.model_copy(update={"dropout": 0.0}),
             "denoiser": base.denoiser.model_copy(update={"objective": "distillation"}),
-            "optimizer": OptimizerConfig(learning_rate=1e-4, warmup=100, cooldown=_STEPS // 2),
+            "optimizer": OptimizerConfig(learning_rate=1e-4, warmup=100),
             "training": base.training.model_copy(update=_TRAINING),
             "sampling": _sampling(base.sampling, taught),
             "distillation": taught,
@@ -101,7 +102,10 @@ def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ())
         for change in changes
         if change.strip().startswith(tuple(shared))
     ]
-    return apply_settings(config, [*changes, *followed])
+    changed = apply_settings(config, [*changes, *followed])
+    if any(change.strip().startswith("optimizer.cooldown=") for change in changes):
+        return changed
+    return apply_settings(changed, [f"optimizer.cooldown={changed.training.steps // 2}"])
 
 
 def _sampling(base: SamplingConfig, taught: DistillationConfig) -> SamplingConfig:
