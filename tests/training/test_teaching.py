@@ -57,10 +57,14 @@ def test_a_student_begins_as_its_teacher(model, tmp_path):
 @pytest.mark.parametrize("eta", [0, 1])
 def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     teacher = read_teacher(str(model))
-    settings = ("training.steps=30", "training.batch=4", "optimizer.learning_rate=2e-3", f"distillation.eta={eta}")
-    events = distilled(tmp_path / "run", teacher, student(teacher, *settings))
-    losses = [event.loss for event in events if isinstance(event, Stepped)]
-    assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
+    settings = ("training.steps=50", "training.batch=4", f"distillation.eta={eta}")
+    losses: list[list[float]] = []
+    for number, rate in enumerate(("1e-30", "1e-3")):  # the same draws, without and with learning
+        config = student(teacher, *settings, f"optimizer.learning_rate={rate}")
+        events = distilled(tmp_path / str(number), teacher, config)
+        losses.append([event.loss for event in events if isinstance(event, Stepped)])
+    assert losses[0][0] == losses[1][0]
+    assert sum(losses[1][-20:]) < 0.85 * sum(losses[0][-20:])
     [figures] = [event.figures for event in events if isinstance(event, Validated)]
     assert figures["energy"] > 0
 
