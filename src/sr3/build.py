@@ -129,7 +129,7 @@ def run_sampler(
             return samplers.ancestral(denoise, y, grid, noise)
         case "ancestral-posterior":
             return samplers.ancestral(denoise, y, grid, noise, variance="posterior")
-        case "ddim":
+        case "ddim" | "distilled":
             return samplers.ddim(denoise, y, grid, noise, eta=config.eta)
         case "dpmpp-2m":
             return samplers.dpmpp_2m(denoise, y, grid, noise, eta=config.eta)

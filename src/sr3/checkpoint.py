@@ -62,7 +62,7 @@ class ModelFile:
 
 def write_model(path: Path, info: ModelInfo, weights: Mapping[str, Tensor], *, dtype: torch.dtype) -> None:
     """Write a model file atomically, its weights in a floating type."""
-    description = {"format": FORMAT, **info.model_dump(mode="json")}
+    description = {"format": FORMAT, **info.model_dump(mode="json", exclude_none=True)}
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
     write_tensors(path, tensors, description)
 
@@ -83,7 +83,7 @@ def read_model(path: Path) -> ModelFile:
 def describe_anew(path: Path, target: Path, info: ModelInfo) -> None:
     """Write the weights of a model file, as they are, with another description; target may be the same file."""
     tensors, _ = read_tensors(path)
-    write_tensors(target, tensors, {"format": FORMAT, **info.model_dump(mode="json")})
+    write_tensors(target, tensors, {"format": FORMAT, **info.model_dump(mode="json", exclude_none=True)})
 
 
 def write_tensors(

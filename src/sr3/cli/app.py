@@ -10,6 +10,7 @@ import typer.main
 
 from sr3.cli.bench import bench
 from sr3.cli.convert import convert
+from sr3.cli.distill import distill
 from sr3.cli.evaluate import evaluate
 from sr3.cli.export import export
 from sr3.cli.generate import generate
@@ -48,6 +49,7 @@ def _options(
 
 app.command()(upscale)
 app.command()(train)
+app.command()(distill)
 app.command()(prepare)
 app.command()(generate)
 app.command()(evaluate)

@@ -36,7 +36,7 @@ def _of_model(name: str) -> dict[str, Any]:
 
     file = read_model(find_model(name))
     parameters = sum(weight.numel() for weight in file.weights.values())
-    return {"parameters": parameters, **file.info.model_dump(mode="json")}
+    return {"parameters": parameters, **file.info.model_dump(mode="json", exclude_none=True)}
 
 
 def _of_preset(name: str) -> dict[str, Any]:
@@ -45,4 +45,4 @@ def _of_preset(name: str) -> dict[str, Any]:
 
     config = preset(name)
     parameters = count_parameters(config.network, image_channels=3)
-    return {"preset": name, "parameters": parameters, "config": config.model_dump(mode="json")}
+    return {"preset": name, "parameters": parameters, "config": config.model_dump(mode="json", exclude_none=True)}

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from sr3.data.sources import Source
     from sr3.data.streams import Stream
     from sr3.training.events import Event
+    from sr3.training.teaching import Teacher
 
-__all__ = ["train"]
+__all__ = ["hold", "train"]
 
 
 def train(
@@ -45,7 +46,6 @@ def train(
     ] = False,
 ) -> int:
     """Train a model on one's own images, or go on with a run that was stopped."""
-    from sr3.cli.progress import Display
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
     from sr3.errors import ConfigError
@@ -57,14 +57,29 @@ def train(
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
+
+    source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
+    if dry_run:
+        return _estimate(config, source, choose_device(device))
+    return hold(config, source, out, device=choose_device(device), max_seconds=seconds)
+
+
+def hold(
+    config: "Config",
+    source: "Source | Stream",
+    out: Path,
+    *,
+    device: "torch.device",
+    max_seconds: float,
+    teacher: "Teacher | None" = None,
+) -> int:
+    """Hold a sitting of a run and show it; returns the exit code."""
+    from sr3.cli.progress import Display
     from sr3.training.loop import Limits
     from sr3.training.loop import train as training
     from sr3.training.run_dir import RunDir, open_run
     from sr3.training.step import share
 
-    source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
-    if dry_run:
-        return _estimate(config, source, choose_device(device))
     rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
     share(
         config.training.batch,
@@ -74,8 +89,8 @@ def train(
     )
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
-    limits = Limits(seconds)
-    events = training(config, source, run, device=choose_device(device), limits=limits)
+    limits = Limits(max_seconds)
+    events = training(config, source, run, device=device, limits=limits, teacher=teacher)
     with (
         Display(config.training.steps, quiet=rank > 0) as display,
         _stop_signal(limits.stop) as received,

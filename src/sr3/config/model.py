@@ -88,5 +88,6 @@ class DenoiserConfig(Settings):
     """Factor on the target, so that its spread is near 1."""
     loss: Literal["l1", "l2"] = "l2"
     """p of Eq. 6. L1 gives less diverse samples (arXiv:2111.05826)."""
-    objective: Literal["denoising", "regression"] = "denoising"
-    """What is learnt: to denoise (SR3), or the best single answer to the input (the paper's baseline)."""
+    objective: Literal["denoising", "regression", "distillation"] = "denoising"
+    """What is learnt: to denoise (SR3), the best single answer to the input (the paper's baseline), or the walk of
+    another model in fewer steps (`sr3 distill`)."""

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from sr3.config.strict import Positive, Settings
 
-__all__ = ["SamplerKind", "SamplingConfig", "SearchedGrid"]
+__all__ = ["GridKind", "SamplerKind", "SamplingConfig", "SearchedGrid"]
 
 SamplerKind = Literal[
     "ancestral",
@@ -17,7 +17,10 @@ SamplerKind = Literal[
     "probability-flow",
     "predictor-corrector",
     "regression",
+    "distilled",
 ]
+
+GridKind = Literal["linear", "cosine", "log_snr", "karras"]
 
 
 class SearchedGrid(Settings):
@@ -47,12 +50,13 @@ class SamplingConfig(Settings):
 
     sampler: SamplerKind = "ancestral"
     """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise of `eta`; heun and
-    probability-flow: 2 and 4 calls a step, no noise; predictor-corrector: 2 calls; regression: the baseline's one."""
+    probability-flow: 2 and 4 calls a step, no noise; predictor-corrector: 2 calls; regression: the baseline's one;
+    distilled: ddim in the steps that a distilled model was taught."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Noise that ddim and dpmpp-2m add, as a share of the posterior's deviation; 0 is deterministic."""
+    """Noise that ddim, dpmpp-2m and distilled add, as a share of the posterior's deviation; 0 is deterministic."""
     steps: Annotated[int, Field(ge=1, le=4000)] = 100
     """Refinement steps: one network call each, two for heun and predictor-corrector, four for probability-flow."""
-    grid: Literal["linear", "cosine", "log_snr", "karras"] = "linear"
+    grid: GridKind = "linear"
     """Family of the levels, where `searched` has none for the sampler and the steps."""
     gamma_first: Annotated[float, Field(gt=0, le=0.01)] = 4.4e-5
     """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends."""
@@ -75,4 +79,12 @@ class SamplingConfig(Settings):
             raise ValueError(f"a regression model answers in 1 step, not {self.steps}, and always the same")
         if self.sampler == "regression" and self.detail < 1:
             raise ValueError("a regression model has no samples to take detail from; leave detail at 1")
+        return self
+
+    @model_validator(mode="after")
+    def _distilled_gives_samples_only(self) -> "SamplingConfig":
+        if self.sampler == "distilled" and self.detail < 1:
+            raise ValueError(
+                "a distilled model gives whole samples, not their mean; leave detail at 1, or use its teacher"
+            )
         return self

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError, model_validator
 
+from sr3.config.distillation import SHARED, DistillationConfig
 from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
 from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
@@ -14,6 +15,10 @@ from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
 from sr3.errors import ConfigError
 
 __all__ = ["Config", "apply_settings", "first_complaint", "read_toml"]
+
+
+_OWN_SAMPLER = {"regression": "regression", "distillation": "distilled"}
+"""Objectives whose models are sampled in one way only."""
 
 
 class Config(Settings):
@@ -26,16 +31,37 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+    distillation: DistillationConfig | None = None
+    """Only of a model that was distilled."""
 
     @model_validator(mode="after")
     def _sampler_fits_objective(self) -> "Config":
-        regresses = self.denoiser.objective == "regression"
-        if regresses != (self.sampling.sampler == "regression"):
-            raise ValueError(
-                f"a model whose objective is {self.denoiser.objective} cannot be sampled by {self.sampling.sampler}"
-            )
-        if regresses and self.denoiser.prediction != "y0":
+        objective, sampler = self.denoiser.objective, self.sampling.sampler
+        own = _OWN_SAMPLER.get(objective)
+        if (own is not None and sampler != own) or (own is None and sampler in _OWN_SAMPLER.values()):
+            raise ValueError(f"a model whose objective is {objective} cannot be sampled by {sampler}")
+        if objective == "regression" and self.denoiser.prediction != "y0":
             raise ValueError("a regression model predicts y0: set denoiser.prediction to y0")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_those_learnt(self) -> "Config":
+        taught, sampling = self.distillation, self.sampling
+        if (taught is not None) != (self.denoiser.objective == "distillation"):
+            raise ValueError("the section distillation and denoiser.objective distillation go together: sr3 distill")
+        if taught is None:
+            return self
+        if self.denoiser.prediction == "eps":
+            raise ValueError("noise predicted at the first level does not tell the picture: distil a model of v or y0")
+        for name in SHARED:
+            asked, learnt = getattr(sampling, name), getattr(taught, name)
+            if asked != learnt:
+                raise ValueError(
+                    f"a distilled model is sampled as it was taught, with {name} {learnt} and not {asked}; use its "
+                    f"teacher, {taught.teacher}, or distil again"
+                )
+        if sampling.searched:
+            raise ValueError("a distilled model has learnt its levels, and no others can be searched for it")
         return self
 
     @model_validator(mode="after")
@@ -106,7 +132,7 @@ def read_toml(text: str, *, where: str) -> Config:
 
 def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--set") -> Config:
     """Apply `a.b=value` settings over a tree; a value is TOML, or a bare word. where: what an error begins with."""
-    tree = config.model_dump(mode="json")
+    tree = config.model_dump(mode="json", exclude_none=True)
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals:

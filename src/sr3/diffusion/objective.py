@@ -12,7 +12,7 @@ from sr3.diffusion.denoiser import Denoiser, Given
 from sr3.diffusion.process import diffuse
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["LossKind", "denoising_loss", "regression_loss"]
+__all__ = ["LossKind", "denoising_loss", "power_mean", "regression_loss"]
 
 LossKind = Literal["l1", "l2"]
 
@@ -34,7 +34,7 @@ def denoising_loss(
     """
     clean = denoiser.encode(y0, x)
     output = denoiser(diffuse(clean, eps, gamma), x, gamma, given).float()
-    return _power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
+    return power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
 
 
 def regression_loss(
@@ -48,10 +48,11 @@ def regression_loss(
     clean = denoiser.encode(y0, x)
     level = torch.zeros(len(y0), dtype=torch.float64)
     answer = denoiser.predict(torch.zeros_like(clean), x, level, given).y0
-    return _power_mean(answer - clean, kind)
+    return power_mean(answer - clean, kind)
 
 
-def _power_mean(error: Tensor, kind: LossKind) -> Tensor:
+def power_mean(error: Tensor, kind: LossKind) -> Tensor:
+    """Take |error|^p, mean over pixels, shape (b,)."""
     match kind:
         case "l1":
             return error.abs().mean(dim=(1, 2, 3))

@@ -25,6 +25,7 @@ __all__ = [
     "sigma",
     "v_from_y0_eps",
     "y0_from_eps",
+    "y0_from_step",
     "y0_from_v",
 ]
 
@@ -64,6 +65,16 @@ def posterior_mean(y0: Image, y_t: Image, gamma_t: Gamma, gamma_s: Gamma) -> Ima
 def y0_from_eps(y_t: Image, eps: Image, gamma: Gamma) -> Image:
     """Solve Eq. 5 for y0; unbounded as gamma goes to 0."""
     return per_image(gamma.rsqrt(), y_t) * y_t - per_image(((1 - gamma) / gamma).sqrt(), y_t) * eps
+
+
+def y0_from_step(y_t: Image, y_s: Image, gamma_t: Gamma, gamma_s: Gamma) -> Image:
+    """Find the y0 whose step of DDIM without noise leads from y_t to y_s (arXiv:2202.00512, appendix G).
+
+    Both are written by y0 and one eps (Eq. 5), and eps is eliminated; gamma_s lies above gamma_t.
+    """
+    kept = ((1 - gamma_s) / (1 - gamma_t)).sqrt()
+    of_y0 = gamma_s.sqrt() - kept * gamma_t.sqrt()
+    return per_image(1 / of_y0, y_s) * y_s - per_image(kept / of_y0, y_t) * y_t
 
 
 def eps_from_y0(y_t: Image, y0: Image, gamma: Gamma) -> Image:

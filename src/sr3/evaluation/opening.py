@@ -188,9 +188,11 @@ def _filter(name: str, settings: Settings) -> FilterMethod:
 
 
 def _model(name: str, upscaler: Upscaler, wanted: Wanted, settings: Settings) -> ModelMethod:
-    """Make a model a method; a regression answers in one call and always the same."""
+    """Make a model a method; a regression answers in one call and always the same, a distilled one in its own steps."""
     if upscaler.info.config.sampling.sampler == "regression":
         return ModelMethod(name, upscaler, sampling_for(upscaler.info), settings.seed, 1)
+    if upscaler.info.config.distillation is not None:
+        return ModelMethod(name, upscaler, sampling_for(upscaler.info), settings.seed, settings.samples)
     sampling = sampling_for(upscaler.info, steps=wanted.steps, sampler=wanted.sampler)
     return ModelMethod(name, upscaler, sampling, settings.seed, settings.samples)
 

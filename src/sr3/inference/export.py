@@ -148,7 +148,7 @@ def _described(graph: bytes, file: ModelFile) -> bytes:
     import onnx
 
     model: Any = onnx.load_from_string(graph)
-    description = json.dumps({"format": FORMAT, **file.info.model_dump(mode="json")})
+    description = json.dumps({"format": FORMAT, **file.info.model_dump(mode="json", exclude_none=True)})
     onnx.helper.set_model_props(model, {METADATA: description})
     onnx.checker.check_model(model)
     return model.SerializeToString()

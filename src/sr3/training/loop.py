@@ -22,6 +22,7 @@ from sr3.training.events import Event, Noted, Saved, Validated
 from sr3.training.processes import open_processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session, open_session
+from sr3.training.teaching import Teacher
 
 __all__ = ["Limits", "train"]
 
@@ -35,9 +36,17 @@ class Limits:
 
 
 def train(
-    config: Config, supply: Source | Stream, run: RunDir, *, device: torch.device, limits: Limits | None = None
+    config: Config,
+    supply: Source | Stream,
+    run: RunDir,
+    *,
+    device: torch.device,
+    limits: Limits | None = None,
+    teacher: Teacher | None = None,
 ) -> Generator[Event]:
     """Train until config.training.steps or the limits; resumes what the run holds.
+
+    teacher: the model that a student is taught by; None for other objectives.
 
     Closing the iterator saves, where there is one process; several must be stopped by the flag. Raises TrainingError
     when the loss or the weights are not finite (the last state stays), DataError when images cannot be used,
@@ -48,7 +57,7 @@ def train(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
-    session = open_session(config, supply, run, processes)
+    session = open_session(config, supply, run, processes, teacher=teacher)
     feed = session.feed(limits.stop)
     try:
         if processes.is_first:

@@ -105,7 +105,7 @@ def open_run(path: Path, config: Config) -> RunDir:
     run = RunDir(path.resolve())
     if run.config.is_file() and run.has_begun:
         before = _must_stay(read_toml(run.config.read_text(encoding="utf-8", errors="replace"), where=str(run.config)))
-        changed = [name for name, value in _must_stay(config).items() if before[name] != value]
+        changed = [name for name, value in _must_stay(config).items() if before.get(name) != value]
         if changed:
             raise TrainingError(
                 f"{path}: holds a run with another {', '.join(changed)}; give another --out, or the same settings"
@@ -119,7 +119,7 @@ def open_run(path: Path, config: Config) -> RunDir:
             remove_leftovers(folder)
         (path / "README.txt").write_text(_README, encoding="utf-8")
         with whole_file(run.config) as temporary:
-            temporary.write_bytes(tomli_w.dumps(config.model_dump(mode="json")).encode())
+            temporary.write_bytes(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     return run
@@ -127,11 +127,11 @@ def open_run(path: Path, config: Config) -> RunDir:
 
 def _must_stay(config: Config) -> dict[str, object]:
     """Flatten the settings that a run's weights, data order and held-out images depend on."""
-    tree = config.model_dump(mode="json")
+    tree = config.model_dump(mode="json", exclude_none=True)
     kept = {
         f"{part}.{name}": value
-        for part in ("network", "schedule", "denoiser", "data")
-        for name, value in tree[part].items()
+        for part in ("network", "schedule", "denoiser", "data", "distillation")
+        for name, value in tree.get(part, {}).items()
     }
     for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):
         del kept[harmless]

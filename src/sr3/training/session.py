@@ -34,6 +34,7 @@ from sr3.training.run_dir import RunDir
 from sr3.training.speed import Speed, memory_held, open_speed
 from sr3.training.state import TrainState, gather, last_whole, read_state, whole, write_state
 from sr3.training.step import Learner, take_step
+from sr3.training.teaching import Teacher, Teaching, open_teaching
 from sr3.training.validation import validate, validate_generator
 
 __all__ = ["Session", "open_session"]
@@ -168,7 +169,7 @@ class Session:
             gammas = self.learner.gammas
             return validate_generator(generator, self.images.held_out, self.config, gammas=gammas, sheet=sheet)
         upscaler = Upscaler(self.info(), denoiser, device, dtype)
-        samples = 2 if self.config.training.ema_others else 1
+        samples = 2 if self.config.training.ema_others or self.learner.teaching else 1
         return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples)
 
     def info(self) -> ModelInfo:
@@ -227,8 +228,13 @@ def _smooth(window: Iterable[Stepped]) -> tuple[float, ...]:
     return (sum(totals) / sum(counts), *bands)
 
 
-def open_session(config: Config, supply: Source | Stream, run: RunDir, processes: Processes) -> Session:
-    """Part the images, build or read the state; refuses settings that could not be sampled from."""
+def open_session(
+    config: Config, supply: Source | Stream, run: RunDir, processes: Processes, *, teacher: Teacher | None = None
+) -> Session:
+    """Part the images, build or read the state; refuses settings that could not be sampled from or taught.
+
+    A student begins with the weights of its teacher.
+    """
     build_grid(config.sampling)
     _check_precision(config.training.precision, processes.device)
     images = find_images(supply, config)
@@ -236,7 +242,9 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
-    network = denoiser.network
+    network, teaching = denoiser.network, _teaching(config, teacher, channels, processes.device)
+    if teacher is not None:
+        network.load_state_dict(teacher.file.weights)
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = cast(UNet, torch.compile(shared)) if config.training.compile else shared
@@ -254,7 +262,9 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
             figures = dict(before.results)
             kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
             config = config.model_copy(update={"sampling": kept})
-    learner = Learner(config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler)
+    learner = Learner(
+        config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler, teaching
+    )
     if config.training.track != "none":
         own = {"wandb": {"dir": str(run.path), "name": run.path.name}}
         processes.accelerator.init_trackers(
@@ -263,6 +273,15 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     speed = open_speed(config, processes, images.held_out)
     learning = images.open(range(learner.parts[0].start, learner.parts[-1].stop), state.cursors)
     return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
+
+
+def _teaching(config: Config, teacher: Teacher | None, channels: int, device: torch.device) -> Teaching | None:
+    """Open the teacher of a distillation; TrainingError when there is none, or one that no objective asks for."""
+    if teacher is not None:
+        return open_teaching(config, teacher, image_channels=channels, device=device)
+    if config.denoiser.objective == "distillation":
+        raise TrainingError("denoiser.objective distillation needs a teacher: use sr3 distill MODEL")
+    return None
 
 
 def _last_state(run: RunDir) -> Path | None:

@@ -27,7 +27,10 @@ class Speed:
 
 def open_speed(config: Config, processes: Processes, images: PairDataset) -> Speed:
     """Count the FLOPs of an image of these data and measure the peak of this process."""
-    flops = BACKWARD * forward_flops(config, image_channels=images.image_channels, side=side_of(config, images))
+    taught = config.distillation.teacher_steps if config.distillation else 0
+    flops = (BACKWARD + taught) * forward_flops(
+        config, image_channels=images.image_channels, side=side_of(config, images)
+    )
     half = config.training.precision != "float32"
     peak = peak_rate(processes.device, torch.bfloat16 if half else torch.float32, seconds=0.4) * processes.count
     return Speed(flops, peak)

@@ -16,13 +16,16 @@ from torch import Tensor
 from sr3.config import Config
 from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.distillation import jump_loss, jump_target
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.objective import denoising_loss, regression_loss
+from sr3.diffusion.process import diffuse
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
 from sr3.networks.unet import UNet
 from sr3.training.processes import Processes
-from sr3.types import Gamma, Image
+from sr3.training.teaching import Teaching
+from sr3.types import Condition, Gamma, Image
 
 __all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
 
@@ -35,11 +38,15 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 class Draw(NamedTuple):
-    """Everything random about the images of a part: levels, noise, and whether each one's class is hidden."""
+    """Everything random about the images of a part: levels, noise, and whether each one's class is hidden.
+
+    place: where in the schedule each level lies, in [0, 1), float64; a distillation chooses its jumps by it.
+    """
 
     gamma: Gamma
     eps: Image
     chance: Tensor
+    place: Tensor
 
 
 class StepFigures(NamedTuple):
@@ -60,6 +67,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     gammas: Tensor
     scaler: torch.amp.GradScaler
+    teaching: Teaching | None = None
 
     @property
     def parts(self) -> list[range]:
@@ -92,8 +100,9 @@ def draw_for(config: Config, gammas: Tensor, step: int, places: range, shape: Se
         levels.append(torch.rand(2, generator=generator, dtype=torch.float64))
         noises.append(draw_noise(shape, generator))
         chances.append(torch.rand((), generator=generator))
-    gamma = draw_gamma(gammas, torch.stack(levels), space=config.schedule.draw)
-    return Draw(gamma, torch.stack(noises), torch.stack(chances))
+    uniform = torch.stack(levels)
+    gamma = draw_gamma(gammas, uniform, space=config.schedule.draw)
+    return Draw(gamma, torch.stack(noises), torch.stack(chances), uniform[:, 0])
 
 
 def tell(config: Config, batch: Batch, chance: Tensor) -> Given | tuple[()]:
@@ -141,8 +150,9 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     """Compute the loss of each image of a part."""
     config, device, training = learner.config, learner.processes.device, learner.config.training
     y0, x = (image.to(device).contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
-    gamma, eps, chance = draw_for(config, learner.gammas, step, places, y0.shape[1:])
-    given, eps, kind = tell(config, batch, chance), eps.to(device), config.denoiser.loss
+    draw = draw_for(config, learner.gammas, step, places, y0.shape[1:])
+    gamma, eps = draw.gamma, draw.eps.to(device)
+    given, kind = tell(config, batch, draw.chance), config.denoiser.loss
     autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))
@@ -151,3 +161,19 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
                 return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
             case "regression":
                 return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma
+            case "distillation":
+                return _taught_losses(learner, y0, x, draw, given)
+
+
+def _taught_losses(
+    learner: Learner, y0: Image, x: Condition, draw: Draw, given: Given | tuple[()]
+) -> tuple[Tensor, Gamma]:
+    """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at."""
+    config, teaching = learner.config, learner.teaching
+    assert teaching is not None
+    levels = teaching.jumps[(draw.place * len(teaching.jumps)).long()].T.contiguous()
+    y_t = diffuse(learner.denoiser.encode(y0, x), draw.eps.to(y0.device), levels[0])
+    teacher = teaching.teacher.bind(x, clip=config.sampling.clip, given=given)
+    target = jump_target(teacher, y_t, levels)
+    losses = jump_loss(learner.denoiser, y_t, x, target, gamma=levels[0], kind=config.denoiser.loss, given=given)
+    return losses, levels[0]

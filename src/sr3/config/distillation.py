@@ -1,0 +1,33 @@
+"""Settings of a distilled model: whose walk it learnt, and in which steps."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sr3.config.sampling import GridKind
+from sr3.config.strict import Positive, Settings
+
+__all__ = ["SHARED", "DistillationConfig"]
+
+SHARED = ("steps", "eta", "grid", "gamma_first")
+"""What sampling must have in common with the distillation: the student knows these steps and no others."""
+
+
+class DistillationConfig(Settings):
+    """How a student was taught (arXiv:2202.00512, with the noise of arXiv:2210.03142)."""
+
+    teacher: str
+    """Name of the teacher, for people."""
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the teacher's file."""
+    steps: Annotated[int, Field(ge=1, le=64)] = 4
+    """Steps of the student: one network call each."""
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Noise between its steps, as a share of the posterior's deviation. More noise means longer jumps to learn, and
+    mends more of what earlier jumps got wrong."""
+    grid: GridKind = "cosine"
+    """Family of the student's levels."""
+    gamma_first: Annotated[float, Field(gt=0, le=0.01)] = 4.4e-5
+    """Level at which the student starts."""
+    teacher_steps: Positive = 4
+    """Steps of the teacher within each of the student's, even in angle: one network call each."""

@@ -1,0 +1,82 @@
+"""What a student learns from a teacher: to get in one step where the teacher gets in several.
+
+Source: progressive distillation (arXiv:2202.00512, Algorithm 2), here in one go: each jump of the student is compared
+with a walk of the teacher of some steps, not of two. A student that samples with noise jumps further than its next
+level and is noised back to it (arXiv:2210.03142, section 3.3). Such a pair of moves is one step of DDIM with noise:
+with tau^2 the variance added (arXiv:2010.02502, Eq. 16), the jump ends at the level gamma_s / (1 - tau^2).
+The file knows no network and no sampler's state; the teacher is a denoiser with its condition bound.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr3.diffusion.denoiser import Denoise, Denoiser, Given
+from sr3.diffusion.objective import LossKind, power_mean
+from sr3.diffusion.process import eps_from_y0, per_image, posterior_variance, y0_from_step
+from sr3.types import Condition, Gamma, Grid, Image
+
+__all__ = ["jump_levels", "jump_loss", "jump_target", "reached_level", "walk"]
+
+
+def reached_level(gamma_t: Gamma, gamma_s: Gamma, *, eta: float) -> Gamma:
+    """Level at which a jump ends whose result, noised back to gamma_s, is a step of DDIM with that eta."""
+    return gamma_s / (1 - eta**2 * posterior_variance(gamma_t, gamma_s))
+
+
+def jump_levels(grid: Grid, *, eta: float, teacher_steps: int) -> Tensor:
+    """List the teacher's levels within each jump of a grid, even in angle, shape (steps, teacher_steps + 1).
+
+    A row begins at a level of the grid and ends where the jump does; with eta 0 that is the next level.
+    """
+    starts, ends = grid[:-1], reached_level(grid[:-1], grid[1:], eta=eta)
+    first, last = (levels.clamp(max=1).sqrt().asin()[:, None] for levels in (starts, ends))
+    levels = torch.sin(torch.lerp(first, last, torch.linspace(0, 1, teacher_steps + 1, dtype=torch.float64))) ** 2
+    levels[:, 0], levels[:, -1] = starts, ends.clamp(max=1)
+    return levels
+
+
+@torch.no_grad()
+def walk(denoise: Denoise, y: Image, levels: Tensor) -> Image:
+    """Walk every image along its own levels without noise, one call a step. levels: (steps + 1, b), rising.
+
+    DDIM with the clean state extrapolated, from the last two predictions, to the middle of the step in angle: second
+    order in steps that are even in angle. The first step, and one that ends in the picture, are of first order.
+    """
+    before: Image | None = None
+    for gamma, gamma_next in pairwise(levels):
+        y0 = denoise(y, gamma).y0
+        ahead = y0
+        if before is not None:
+            ahead = y0 + per_image((gamma_next < 1) * torch.full_like(gamma, 0.5), y0) * (y0 - before)
+        before = y0
+        eps = eps_from_y0(y, ahead, gamma)
+        y = per_image(gamma_next.sqrt(), y) * ahead + per_image((1 - gamma_next).sqrt(), y) * eps
+    return y
+
+
+@torch.no_grad()
+def jump_target(teacher: Denoise, y_t: Image, levels: Tensor) -> Image:
+    """Find the clean state by which one step of DDIM ends where the teacher's walk does. levels: as for `walk`."""
+    return y0_from_step(y_t, walk(teacher, y_t, levels), levels[0], levels[-1])
+
+
+def jump_loss(
+    denoiser: Denoiser[Any],
+    y_t: Image,
+    x: Condition,
+    target: Image,
+    *,
+    gamma: Gamma,
+    kind: LossKind,
+    given: Given | tuple[()] = (),
+) -> Tensor:
+    """Compare a student's answer to y_t with a target, a clean state; mean over pixels, shape (b,).
+
+    In the units of the prediction: for v, squared errors of the clean state count 1 / (1 - gamma), the weight SNR + 1
+    of arXiv:2202.00512.
+    """
+    output = denoiser(y_t, x, gamma, given).float()
+    return power_mean(output - denoiser.wanted(target, eps_from_y0(y_t, target, gamma), gamma), kind)

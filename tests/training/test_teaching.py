@@ -1,0 +1,226 @@
+"""Distillation: a student begins as its teacher, learns, resumes, and is sampled in its own steps only."""
+
+from contextlib import closing
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from pictures import GENERATOR, Pictures, smooth, write_random_model
+from sr3.checkpoint import read_model
+from sr3.cli.app import run
+from sr3.config import Config, apply_settings
+from sr3.errors import CheckpointError, ConfigError, DataError, TrainingError
+from sr3.inference.scoring import start_of
+from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.training.events import Stepped, Validated
+from sr3.training.loop import train
+from sr3.training.run_dir import RunDir, open_run
+from sr3.training.state import last_whole
+from sr3.training.teaching import Teacher, check_same, check_student, read_teacher, student_config
+
+SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
+CPU = torch.device("cpu")
+SMALL = ("training.steps=4", "training.batch=2", "training.validate_every=100", "optimizer.warmup=1")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_random_model(tmp_path / "teacher.safetensors")
+
+
+def student(teacher: Teacher, *settings: str, steps: int = 2) -> Config:
+    return student_config(teacher, steps=steps, changes=[*SMALL, "distillation.teacher_steps=2", *settings])
+
+
+def distilled(path, teacher: Teacher, config: Config, source=SOURCE) -> list[object]:
+    return list(train(config, source, open_run(path, config), device=CPU, teacher=teacher))
+
+
+def state_of(path) -> dict[str, torch.Tensor]:
+    found = last_whole(path / "checkpoints")
+    assert found is not None
+    return {name: tensor.clone() for name, tensor in load_file(found).items()}
+
+
+def test_a_student_begins_as_its_teacher(model, tmp_path):
+    teacher = read_teacher(str(model))
+    config = student(teacher, "optimizer.learning_rate=1e-30", "training.steps=1")
+    distilled(tmp_path / "run", teacher, config)
+    state = state_of(tmp_path / "run")
+    for name, weight in teacher.file.weights.items():
+        assert torch.equal(state[f"network.{name}"], weight)
+        torch.testing.assert_close(state[f"ema.{name}"], weight)
+
+
+@pytest.mark.parametrize("eta", [0, 1])
+def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
+    teacher = read_teacher(str(model))
+    settings = ("training.steps=50", "training.batch=4", f"distillation.eta={eta}")
+    losses: list[list[float]] = []
+    for number, rate in enumerate(("1e-30", "1e-3")):  # the same draws, without and with learning
+        config = student(teacher, *settings, f"optimizer.learning_rate={rate}")
+        events = distilled(tmp_path / str(number), teacher, config)
+        losses.append([event.loss for event in events if isinstance(event, Stepped)])
+    assert losses[0][0] == losses[1][0]
+    assert sum(losses[1][-20:]) < 0.85 * sum(losses[0][-20:])
+    [figures] = [event.figures for event in events if isinstance(event, Validated)]
+    assert figures["energy"] > 0
+
+
+def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_path):
+    teacher = read_teacher(str(model))
+    config = student(teacher)
+    distilled(tmp_path / "whole", teacher, config)
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, teacher=teacher)) as events:
+        for event in events:
+            if isinstance(event, Stepped) and event.step == 2:
+                break
+    events = distilled(tmp_path / "parts", read_teacher(str(model)), config)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [3, 4]
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
+    teacher = read_teacher(str(model))
+    distilled(tmp_path / "run", teacher, student(teacher))
+    check_same(RunDir(tmp_path / "run"), teacher)
+    write_random_model(model, seed=1)
+    other = read_teacher(str(model))
+    with pytest.raises(TrainingError, match=r"was begun with another teacher \(teacher, SHA-256 [0-9a-f]{12}\)"):
+        check_same(RunDir(tmp_path / "run"), other)
+    with pytest.raises(ConfigError, match="is not that of the teacher"):
+        distilled(tmp_path / "other", other, student(teacher))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (GENERATOR, "generates pictures from nothing"),
+        ((*GENERATOR, "network.classes=3"), "generates pictures from nothing"),
+        (("denoiser.prediction=eps",), "predicts eps"),
+        (
+            (
+                "denoiser.objective=regression",
+                "denoiser.prediction=y0",
+                "sampling.sampler=regression",
+                "sampling.steps=1",
+            ),
+            "is a regression",
+        ),
+    ],
+)
+def test_models_that_cannot_be_distilled_are_refused_in_one_line(tmp_path, settings, complaint):
+    model = write_random_model(tmp_path / "model.safetensors", settings=settings)
+    with pytest.raises(CheckpointError, match=complaint) as caught:
+        read_teacher(str(model))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "setting", ["data.scale=8", "network.width=24", "denoiser.target_scale=2", "denoiser.prediction=y0"]
+)
+def test_a_student_unlike_its_teacher_is_refused(model, setting):
+    teacher = read_teacher(str(model))
+    with pytest.raises(ConfigError, match=rf"{setting.replace('=', ' = ')}(\.0)?: the teacher, teacher, has"):
+        check_student(student(teacher, setting), teacher)
+
+
+def test_pictures_of_other_channels_are_refused(tmp_path):
+    teacher = read_teacher(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)))
+    with pytest.raises(DataError, match="the pictures have 3 channels, but the teacher, grey, takes 1"):
+        distilled(tmp_path / "run", teacher, student(teacher))
+
+
+def test_what_training_and_sampling_share_is_set_once(model):
+    config = student(read_teacher(str(model)), "distillation.eta=0.5", "distillation.grid=log_snr", steps=3)
+    assert config.distillation is not None
+    assert (config.sampling.eta, config.sampling.grid, config.sampling.steps) == (0.5, "log_snr", 3)
+    assert (config.distillation.eta, config.distillation.grid, config.distillation.steps) == (0.5, "log_snr", 3)
+
+
+def test_the_rate_falls_over_the_second_half_unless_told_otherwise(model):
+    teacher = read_teacher(str(model))
+    assert student_config(teacher, steps=4).optimizer.cooldown == 1500
+    assert student_config(teacher, steps=4, changes=["training.steps=40"]).optimizer.cooldown == 20
+    assert student_config(teacher, steps=4, changes=["optimizer.cooldown=7"]).optimizer.cooldown == 7
+
+
+def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
+    for steps, expected in ((1, 16), (2, 8), (4, 4), (8, 4)):
+        config = student_config(read_teacher(str(model)), steps=steps)
+        assert config.distillation is not None
+        assert config.distillation.teacher_steps == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("sampling.steps=8", "sampled as it was taught, with steps 2 and not 8; use its teacher, teacher"),
+        ("sampling.eta=1", "with eta 0.0 and not 1.0"),
+        ("sampling.grid=karras", "with grid cosine and not karras"),
+        ("sampling.sampler=ddim", "objective is distillation cannot be sampled by ddim"),
+        ("sampling.detail=0.5", "gives whole samples, not their mean"),
+        ("denoiser.objective=denoising", "objective is denoising cannot be sampled by distilled"),
+        ("denoiser.prediction=eps", "distil a model of v or y0"),
+        ("distillation.digest=abc", "distillation.digest"),
+        ("distillation.teacher_step=3", "there is no setting distillation.teacher_step"),
+    ],
+)
+def test_a_distilled_model_has_its_own_steps_and_no_others(model, setting, complaint):
+    config = student(read_teacher(str(model)))
+    with pytest.raises(ConfigError) as caught:
+        apply_settings(config, [setting])
+    assert complaint in str(caught.value)
+
+
+def test_a_distillation_without_its_teacher_is_refused(model, tmp_path):
+    config = student(read_teacher(str(model)))
+    with pytest.raises(TrainingError, match="needs a teacher: use sr3 distill MODEL"):
+        list(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU))
+
+
+def test_a_model_that_was_not_distilled_says_nothing_of_it(model, tmp_path):
+    assert "distillation" not in read_model(model).info.model_dump(exclude_none=True)["config"]
+    config = read_model(model).info.config
+    assert "distillation" not in open_run(tmp_path / "run", config).config.read_text()
+
+
+def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
+    folder = tmp_path / "learn"
+    folder.mkdir()
+    for k in range(6):
+        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}.png")
+    out = tmp_path / "run"
+    arguments = ["distill", str(model), "--data", str(folder), "--out", str(out), "--steps", "3", "--device", "cpu"]
+    for setting in SMALL:
+        arguments += ["--set", setting]
+    assert run(arguments) == 0
+    assert "usable with sr3 upscale" in capsys.readouterr().out
+    info = open_upscaler(str(out), device="cpu").info
+    assert (sampling_for(info).sampler, sampling_for(info).steps) == ("distilled", 3)
+    assert (info.config.distillation.teacher, info.step) == ("teacher", 4)
+    with pytest.raises(ConfigError, match="has learnt its levels"):
+        start_of(info.config.sampling)
+
+    picture = folder / "0.png"
+    upscale = ["upscale", str(picture), "--model", str(out), "--device", "cpu"]
+    assert run([*upscale, "-o", str(tmp_path / "big"), "--samples", "2", "--save-process"]) == 0
+    with Image.open(tmp_path / "big" / "0-1.png") as first, Image.open(tmp_path / "big" / "0-2.png") as second:
+        assert first.size == (256, 192)
+        assert first.tobytes() != second.tobytes()
+    capsys.readouterr()
+    for wrong in (["--steps", "8"], ["--sampler", "ddim"], ["--grid", "karras"], ["--detail", "0.5"]):
+        assert run([*upscale, "-o", str(tmp_path / "other"), *wrong]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+    assert run(["inspect", str(out)]) == 0
+    assert 'teacher = "teacher"' in capsys.readouterr().out
+    write_random_model(model, seed=1)
+    assert run(arguments) == 2
+    assert "was begun with another teacher" in capsys.readouterr().err
+    assert run(["distill", str(out), "--data", str(folder), "--out", str(tmp_path / "again")]) == 2
+    assert "is distilled already" in capsys.readouterr().err
