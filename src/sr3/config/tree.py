@@ -39,6 +39,23 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _one_call_fits(self) -> "Config":
+        network = self.network
+        if network.answers_in_one_call and self.denoiser.objective != "regression":
+            raise ValueError(
+                f"family {network.family} answers in one call: set denoiser.objective and sampling.sampler to "
+                "regression, denoiser.prediction to y0 and sampling.steps to 1"
+            )
+        if network.sees_low_res and (self.data.blur or self.data.enlarged != "full"):
+            raise ValueError(
+                f"family {network.family} sees the input before it is enlarged, where data.blur and data.enlarged do "
+                "nothing; leave them out"
+            )
+        if self.denoiser.supervision and network.family != "drcn":
+            raise ValueError("denoiser.supervision is for network.family drcn, which answers after every recursion")
+        return self
+
+    @model_validator(mode="after")
     def _generator_is_whole(self) -> "Config":
         generates = self.network.condition == "none"
         if generates != (self.data.scale == 1):

@@ -8,11 +8,11 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.denoiser import Denoiser, Told
 from sr3.diffusion.process import diffuse
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["LossKind", "denoising_loss", "regression_loss"]
+__all__ = ["LossKind", "denoising_loss", "regression_loss", "supervised_loss"]
 
 LossKind = Literal["l1", "l2"]
 
@@ -25,7 +25,7 @@ def denoising_loss(
     eps: Image,
     gamma: Gamma,
     kind: LossKind,
-    given: Given | tuple[()] = (),
+    given: Told = (),
 ) -> Tensor:
     """Compare the network's answer at level gamma with the truth, mean over pixels, shape (b,) (Eq. 6).
 
@@ -37,9 +37,7 @@ def denoising_loss(
     return _power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
 
 
-def regression_loss(
-    denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, given: Given | tuple[()] = ()
-) -> Tensor:
+def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, given: Told = ()) -> Tensor:
     """Compare the network's one answer to x alone with the truth, mean over pixels, shape (b,) (appendix B).
 
     The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
@@ -49,6 +47,20 @@ def regression_loss(
     level = torch.zeros(len(y0), dtype=torch.float64)
     answer = denoiser.predict(torch.zeros_like(clean), x, level, given).y0
     return _power_mean(answer - clean, kind)
+
+
+def supervised_loss(
+    denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, share: float, given: Told = ()
+) -> Tensor:
+    """Compare also the answers after each recursion with the truth (DRCN, arXiv:1511.04491, Eq. 8 and 9), shape (b,).
+
+    share: of the mean over recursions, alpha in the paper; the rest is the loss of the last answer. The network gives
+    (d + 1, b, c, h, w) when asked for every answer. Else as for `regression_loss`.
+    """
+    clean, level = denoiser.encode(y0, x), torch.zeros(len(y0), dtype=torch.float64)
+    answers = denoiser.network(x, torch.zeros_like(clean), level, *given, every=True).float()
+    last, *others = (_power_mean(answer - clean, kind) for answer in answers)
+    return share * torch.stack(others).mean(dim=0) + (1 - share) * last
 
 
 def _power_mean(error: Tensor, kind: LossKind) -> Tensor:

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sr3.build import build_denoiser, build_gammas, build_grid, build_network, give_meaning
+from sr3.build import Network, build_denoiser, build_gammas, build_grid, build_network, give_meaning
 from sr3.checkpoint import ModelInfo, read_model, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
@@ -23,7 +23,6 @@ from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
-from sr3.networks.unet import UNet
 from sr3.training.ema import copy_weights, update_all
 from sr3.training.events import Stepped
 from sr3.training.images import Images, count_workers, find_images
@@ -149,7 +148,9 @@ class Session:
 
     def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:
         device, precision = self.processes.device, self.config.training.precision
-        network = build_network(self.config.network, image_channels=self.learning.image_channels)
+        network = build_network(
+            self.config.network, image_channels=self.learning.image_channels, scale=self.config.data.scale
+        )
         network.load_state_dict(weights)
         network = network.to(device).eval().requires_grad_(False)
         denoiser = give_meaning(network, self.config.denoiser)
@@ -231,7 +232,7 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     network = denoiser.network
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
-    denoiser.network = cast(UNet, torch.compile(shared)) if config.training.compile else shared
+    denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared
     bare = processes.accelerator.unwrap_model(shared)
     decays = (config.training.ema_decay, *config.training.ema_others)
     scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")

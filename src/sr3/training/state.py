@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sr3.atomic import whole_file
+from sr3.build import Network
 from sr3.checkpoint import read_tensors, write_tensors
 from sr3.errors import CheckpointError
-from sr3.networks.unet import UNet
 from sr3.training.ema import Averages
 
 __all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read_state", "write_state"]
@@ -32,7 +32,7 @@ class TrainState:
 
     step: int
     images: str
-    network: UNet
+    network: Network
     averages: Averages
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler

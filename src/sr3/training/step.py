@@ -13,14 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sr3.build import Network
 from sr3.config import Config
 from sr3.data.loader import Batch
-from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.denoiser import Denoiser, Given, GivenLowRes, Told
 from sr3.diffusion.noise import draw_noise, mix_seed
-from sr3.diffusion.objective import denoising_loss, regression_loss
+from sr3.diffusion.objective import denoising_loss, regression_loss, supervised_loss
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
-from sr3.networks.unet import UNet
 from sr3.training.processes import Processes
 from sr3.types import Gamma, Image
 
@@ -55,8 +55,8 @@ class Learner:
 
     config: Config
     processes: Processes
-    denoiser: Denoiser[UNet]
-    network: UNet
+    denoiser: Denoiser[Network]
+    network: Network
     optimizer: torch.optim.Optimizer
     gammas: Tensor
     scaler: torch.amp.GradScaler
@@ -96,8 +96,10 @@ def draw_for(config: Config, gammas: Tensor, step: int, places: range, shape: Se
     return Draw(gamma, torch.stack(noises), torch.stack(chances))
 
 
-def tell(config: Config, batch: Batch, chance: Tensor) -> Given | tuple[()]:
+def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
     """Say what the network is told beside the pictures; the class is hidden where chance, (b,) in [0, 1), falls low."""
+    if config.network.sees_low_res:
+        return GivenLowRes(batch.low_res)
     if not (config.network.classes or config.network.condition_level):
         return ()
     hidden = chance < config.data.hide_class
@@ -141,6 +143,7 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     """Compute the loss of each image of a part."""
     config, device, training = learner.config, learner.processes.device, learner.config.training
     y0, x = (image.to(device).contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
+    batch = batch._replace(low_res=batch.low_res.to(device))
     gamma, eps, chance = draw_for(config, learner.gammas, step, places, y0.shape[1:])
     given, eps, kind = tell(config, batch, chance), eps.to(device), config.denoiser.loss
     autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
@@ -150,4 +153,6 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
             case "denoising":
                 return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
             case "regression":
+                if share := config.denoiser.supervision * max(0.0, 1 - step / training.steps):
+                    return supervised_loss(learner.denoiser, y0, x, kind=kind, share=share, given=given), gamma
                 return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma
