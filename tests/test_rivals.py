@@ -13,6 +13,7 @@ from sr3.cli.app import run
 from sr3.config import apply_settings
 from sr3.diffusion.objective import regression_loss, supervised_loss
 from sr3.errors import ConfigError
+from sr3.images.files import picture_size
 from sr3.images.resize import downsample
 from sr3.inference.bench import Plan, bench
 from sr3.inference.export import export_onnx
@@ -67,7 +68,7 @@ def test_training_brings_a_rival_nearer_to_the_truth(tmp_path, name):
 def trained(tmp_path):
     def make(name):
         run_to_end(tmp_path / name, tiny(name))
-        upscaler = open_upscaler(str(tmp_path / name))
+        upscaler = open_upscaler(str(tmp_path / name), dtype="float32")
         for parameter in upscaler.denoiser.network.parameters():
             torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
         return upscaler
@@ -83,8 +84,9 @@ def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, na
     whole = upscaler.upscale(low_res, sampling=sampling, seeds=[0, 1])
     tiled = replace(upscaler, tile=128).upscale(low_res, sampling=sampling, seeds=[0, 1])
     assert whole.shape == (2, 3, 160, 208)
-    assert whole.std() > 0.01
-    torch.testing.assert_close(tiled, whole, atol=0.01 * float(whole.std()), rtol=0)
+    assert whole.std() > 0.001
+    share = 0.05 if upscaler.shares_statistics else 0.01
+    torch.testing.assert_close(tiled, whole, atol=share * float(whole.std()), rtol=0)
 
 
 def test_only_rcan_needs_windows_to_share_what_they_see(trained):
@@ -111,10 +113,11 @@ def test_a_rival_is_trained_used_and_measured_by_the_commands(tmp_path, capsys):
     model = str(tmp_path / "run")
     assert run(["train", "enet-x4-small", "--data", str(tmp_path / "learn"), "--out", model, *sets]) == 0
     assert run(["upscale", str(tmp_path / "held" / "0.png"), "-o", str(tmp_path / "out.png"), "--model", model]) == 0
-    assert Image.open(tmp_path / "out.png").size == (256, 256)
+    assert picture_size(tmp_path / "out.png") == (256, 256)
     assert run(["evaluate", "--model", model, "--data", str(tmp_path / "held"), "--resamples", "20"]) == 0
     assert "PSNR" in capsys.readouterr().out
     dry = ["train", "rcan-x4-small", "--data", str(tmp_path / "learn"), "--out", str(tmp_path / "none"), "--dry-run"]
+    dry += sets
     assert run(dry) == 0
 
 

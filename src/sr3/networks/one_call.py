@@ -32,7 +32,7 @@ class OneCallShape:
     @property
     def features_a_pixel(self) -> float:
         """About how many features a pixel of the output are alive at once."""
-        return 4 * self.width
+        return 4.0 * self.width
 
 
 def conv(width_in: int, width_out: int, side: int = 3) -> nn.Conv2d:
