@@ -98,10 +98,12 @@ PARAMETERS = {
     "drcn-x4": 1.78e6,
     "rcan-x4": 15.59e6,
     "enet-x4": 0.853e6,
+    "enet-pat-x4": 0.853e6,
     "fsrcnn-x4-small": 10_872,
     "drcn-x4-small": 29_515,
     "rcan-x4-small": 0.338e6,
     "enet-x4-small": 0.122e6,
+    "enet-pat-x4-small": 0.122e6,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError, model_validator
 
+from sr3.config.adversary import AdversaryConfig
 from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
 from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
@@ -26,6 +27,7 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+    adversary: AdversaryConfig = AdversaryConfig()
 
     @model_validator(mode="after")
     def _sampler_fits_objective(self) -> "Config":
@@ -53,6 +55,22 @@ class Config(Settings):
             )
         if self.denoiser.supervision and network.family != "drcn":
             raise ValueError("denoiser.supervision is for network.family drcn, which answers after every recursion")
+        return self
+
+    @model_validator(mode="after")
+    def _adversary_fits(self) -> "Config":
+        adversary, least = self.adversary, 2**self.adversary.halvings
+        if adversary.is_used and (self.denoiser.objective != "regression" or self.denoiser.supervision):
+            raise ValueError("adversary is for models that learn one answer: a regression without supervision")
+        if adversary.adversarial and (not self.data.crop or self.data.crop % least):
+            raise ValueError(
+                f"adversary.adversarial needs pictures of one size: set data.crop to a multiple of {least}, or "
+                "adversary.halvings lower"
+            )
+        if adversary.looks_at_features and adversary.features == "none":
+            raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
+        if not (adversary.is_used or adversary.pixel == 1):
+            raise ValueError("adversary.pixel is the weight beside other losses, and there are none; leave it at 1")
         return self
 
     @model_validator(mode="after")

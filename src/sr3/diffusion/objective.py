@@ -12,7 +12,7 @@ from sr3.diffusion.denoiser import Denoiser, Told
 from sr3.diffusion.process import diffuse
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["LossKind", "denoising_loss", "regression_loss", "supervised_loss"]
+__all__ = ["LossKind", "answer_loss", "denoising_loss", "one_answer", "regression_loss", "supervised_loss"]
 
 LossKind = Literal["l1", "l2"]
 
@@ -43,10 +43,18 @@ def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: L
     The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
     that the best answer under L2 is the mean of p(y | x). Arguments as for `denoising_loss`.
     """
-    clean = denoiser.encode(y0, x)
-    level = torch.zeros(len(y0), dtype=torch.float64)
-    answer = denoiser.predict(torch.zeros_like(clean), x, level, given).y0
-    return _power_mean(answer - clean, kind)
+    return answer_loss(denoiser, one_answer(denoiser, y0, x, given=given), y0, x, kind=kind)
+
+
+def one_answer(denoiser: Denoiser[Any], like: Image, x: Condition, *, given: Told = ()) -> Image:
+    """Ask the network for its one answer to x, a clean state of the shape of like."""
+    level = torch.zeros(len(like), dtype=torch.float64)
+    return denoiser.predict(torch.zeros_like(like), x, level, given).y0
+
+
+def answer_loss(denoiser: Denoiser[Any], answer: Image, y0: Image, x: Condition, *, kind: LossKind) -> Tensor:
+    """Compare an answer, a clean state, with the truth, mean over pixels, shape (b,)."""
+    return _power_mean(answer - denoiser.encode(y0, x), kind)
 
 
 def supervised_loss(

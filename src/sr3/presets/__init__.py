@@ -33,10 +33,12 @@ PRESETS: dict[str, Preset] = {
     "drcn-x4": rivals.drcn_x4,
     "rcan-x4": rivals.rcan_x4,
     "enet-x4": rivals.enet_x4,
+    "enet-pat-x4": rivals.enet_pat_x4,
     "fsrcnn-x4-small": rivals.fsrcnn_x4_small,
     "drcn-x4-small": rivals.drcn_x4_small,
     "rcan-x4-small": rivals.rcan_x4_small,
     "enet-x4-small": rivals.enet_x4_small,
+    "enet-pat-x4-small": rivals.enet_pat_x4_small,
 }
 
 REGRESSION = "-regression"

@@ -8,6 +8,7 @@ in place of luminance, and the length are ours. `data.scale` sets another magnif
 from typing import Literal
 
 from sr3.config import (
+    AdversaryConfig,
     Config,
     DataConfig,
     DenoiserConfig,
@@ -20,6 +21,8 @@ from sr3.config import (
 __all__ = [
     "drcn_x4",
     "drcn_x4_small",
+    "enet_pat_x4",
+    "enet_pat_x4_small",
     "enet_x4",
     "enet_x4_small",
     "fsrcnn_x4",
@@ -130,3 +133,23 @@ def enet_x4() -> Config:
 def enet_x4_small() -> Config:
     """Give ENet-E for two processor cores: 5 blocks, 32 channels."""
     return _for_two_cores(enet_x4(), NetworkConfig(family="enet", width=32, blocks=5), rate=3e-4)
+
+
+def enet_pat_x4() -> Config:
+    """Give ENet-PAT (EnhanceNet, arXiv:1612.07919): the network of ENet-E with its three other losses.
+
+    Its features are VGG's; here ST-LPIPS's AlexNet, which comes in a package, or the file that is named in
+    `adversary.features`. The weights are ours; the squared error, which it leaves out, has one, so that colours hold.
+    """
+    return _with_opponent(enet_x4())
+
+
+def enet_pat_x4_small() -> Config:
+    """Give ENet-PAT for two processor cores: 5 blocks, 32 channels, a discriminator of half the width."""
+    return _with_opponent(enet_x4_small(), width=16)
+
+
+def _with_opponent(config: Config, *, width: int = 32) -> Config:
+    adversary = AdversaryConfig(adversarial=0.005, perceptual=0.05, texture=0.05, features="st-lpips", width=width)
+    training = config.training.model_copy(update={"keep": "last"})
+    return config.model_copy(update={"adversary": adversary, "training": training})

@@ -122,7 +122,7 @@ def _must_stay(config: Config) -> dict[str, object]:
     tree = config.model_dump(mode="json")
     kept = {
         f"{part}.{name}": value
-        for part in ("network", "schedule", "denoiser", "data")
+        for part in ("network", "schedule", "denoiser", "data", "adversary")
         for name, value in tree[part].items()
     }
     for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):

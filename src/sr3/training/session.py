@@ -23,6 +23,7 @@ from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
+from sr3.training.adversary import open_adversary
 from sr3.training.ema import copy_weights, update_all
 from sr3.training.events import Stepped
 from sr3.training.images import Images, count_workers, find_images
@@ -229,6 +230,9 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
+        adversary = open_adversary(config, image_channels=channels, device=processes.device)
+    if adversary is not None and processes.count > 1:
+        raise TrainingError("adversary learns in one process only; launch one, or set the weights of adversary to 0")
     network = denoiser.network
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
@@ -238,6 +242,7 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
     scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
     averages = {decay: copy_weights(bare) for decay in decays}
     state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
+    state.opponent = adversary.opponent if adversary is not None else None
     figures: dict[str, float] = {}
     found = _last_state(run)
     if found is not None:
@@ -247,7 +252,9 @@ def open_session(config: Config, supply: Source | Stream, run: RunDir, processes
             figures = dict(before.results)
             kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
             config = config.model_copy(update={"sampling": kept})
-    learner = Learner(config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler)
+    learner = Learner(
+        config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler, adversary
+    )
     if config.training.track != "none":
         own = {"wandb": {"dir": str(run.path), "name": run.path.name}}
         processes.accelerator.init_trackers(

@@ -18,9 +18,10 @@ from sr3.config import Config
 from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser, Given, GivenLowRes, Told
 from sr3.diffusion.noise import draw_noise, mix_seed
-from sr3.diffusion.objective import denoising_loss, regression_loss, supervised_loss
+from sr3.diffusion.objective import answer_loss, denoising_loss, one_answer, regression_loss, supervised_loss
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
+from sr3.training.adversary import Adversary
 from sr3.training.processes import Processes
 from sr3.types import Gamma, Image
 
@@ -60,6 +61,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     gammas: Tensor
     scaler: torch.amp.GradScaler
+    adversary: Adversary | None = None
 
     @property
     def parts(self) -> list[range]:
@@ -112,6 +114,7 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     Raises TrainingError in every process when the loss of any is not finite; the weights are then unchanged.
     """
     config, processes = learner.config, learner.processes
+    opponent = learner.adversary.opponent if learner.adversary is not None else None
     sums = torch.zeros(len(BANDS) + 1, 2, dtype=torch.float64)
     for part, (places, batch) in enumerate(zip(learner.parts, batches, strict=True)):
         last = part + 1 == len(batches)
@@ -125,6 +128,8 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     loss = float(sums[:, 0].sum() / sums[:, 1].sum())
     if not math.isfinite(loss):
         learner.optimizer.zero_grad(set_to_none=True)
+        if opponent is not None:
+            opponent.optimizer.zero_grad(set_to_none=True)
         raise TrainingError(
             f"step {step}: the loss is {loss}; the last checkpoint is as it was: lower optimizer.learning_rate "
             "and run the same again"
@@ -136,6 +141,8 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
+    if opponent is not None:
+        opponent.move(rate, clip=config.optimizer.clip)
     return StepFigures(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
 
 
@@ -153,6 +160,21 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
             case "denoising":
                 return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
             case "regression":
+                if learner.adversary is not None:
+                    return _adversarial_losses(learner, learner.adversary, y0, x, given), gamma
                 if share := config.denoiser.supervision * max(0.0, 1 - step / training.steps):
                     return supervised_loss(learner.denoiser, y0, x, kind=kind, share=share, given=given), gamma
                 return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma
+
+
+def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told) -> Tensor:
+    """Weigh pixels and what else is looked at; the opponent's gradients of this part are added to its own."""
+    config = learner.config
+    state = one_answer(learner.denoiser, y0, x, given=given)
+    losses = config.adversary.pixel * answer_loss(learner.denoiser, state, y0, x, kind=config.denoiser.loss)
+    with torch.autocast(y0.device.type, enabled=False):
+        answer = learner.denoiser.decode(state.float(), x)
+        losses = losses + adversary.losses(answer, y0)
+        if adversary.opponent is not None:
+            adversary.opponent.learn(answer, y0, parts=config.training.accumulate)
+    return losses
