@@ -139,8 +139,8 @@ def enet_pat_x4() -> Config:
     """Give ENet-PAT (EnhanceNet, arXiv:1612.07919): the network of ENet-E with its three other losses.
 
     Its features are VGG's; here ST-LPIPS's AlexNet, which comes in a package, or the file that is named in
-    `adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features, textures and
-    the opponent to 0.004, 0.003 and 0.001, where the squared error, which is left out there and kept here, is 0.003.
+    `adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features, textures
+    and the opponent to 0.004, 0.003 and 0.001, where the squared error, left out there and kept here, is 0.003.
     """
     return _with_opponent(enet_x4())
 
