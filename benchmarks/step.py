@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
     seconds = list(timed([stepper(row, config, side, options.batch, device) for row in rows], options.turns))
     flops = BACKWARD * forward_flops(config, image_channels=3, side=side) * options.batch
     peak = peak_rate(device, torch.bfloat16)
-    count = count_parameters(config.network, image_channels=3)
+    count = count_parameters(config.network, image_channels=3, scale=config.data.scale)
     print(f"{options.network}: {count / 1e6:.1f}M parameters, {side}x{side}, batch {options.batch}, {device}, ", end="")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, peak bfloat16 {peak:.3g} FLOP/s\n")
     print("| | s a step | images/s | of the first row | share of peak |\n|---|---:|---:|---:|---:|")

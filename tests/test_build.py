@@ -19,7 +19,7 @@ def halve(z, gamma):
 
 
 def test_the_network_has_the_settings_shape():
-    shape = build_network(SMALL, image_channels=4).shape
+    shape = build_network(SMALL, image_channels=4, scale=4).shape
     assert (shape.image_channels, shape.width, shape.multipliers, shape.blocks) == (4, 8, (1, 2), 1)
     assert (shape.features, shape.attention, shape.dropout, shape.stem) == (8, (1,), 0.1, 2)
     assert (shape.head_width, shape.checkpointing) == (64, False)
@@ -94,6 +94,16 @@ PARAMETERS = {
     "faces-256-1024-small": 8.5e6,
     "faces-64-small": 10.1e6,
     "imagenet-64-small": 10.3e6,
+    "fsrcnn-x4": 24_683,
+    "drcn-x4": 1.78e6,
+    "rcan-x4": 15.59e6,
+    "enet-x4": 0.853e6,
+    "enet-pat-x4": 0.853e6,
+    "fsrcnn-x4-small": 10_872,
+    "drcn-x4-small": 29_515,
+    "rcan-x4-small": 0.338e6,
+    "enet-x4-small": 0.122e6,
+    "enet-pat-x4-small": 0.122e6,
 }
 
 
@@ -101,7 +111,7 @@ PARAMETERS = {
 def test_every_preset_has_its_parameters_and_a_grid(name):
     config = preset(name)
     with torch.device("meta"):
-        network = build_network(config.network, image_channels=3)
+        network = build_network(config.network, image_channels=3, scale=config.data.scale)
     assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(PARAMETERS[name], rel=0.04)
     assert len(build_grid(config.sampling)) == config.sampling.steps + 1
 

@@ -72,6 +72,13 @@ def test_an_unknown_preset_is_answered_with_the_list():
         preset("photo-x4")
 
 
+U_NETS = [
+    name
+    for name in PRESETS
+    if preset(name).network.condition == "picture" and not preset(name).network.answers_in_one_call
+]
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "complaint"),
     [
@@ -93,6 +100,21 @@ def test_an_unknown_preset_is_answered_with_the_list():
             ["network.condition_level=true", "data.condition_gamma=0.5", "sampling.condition_gamma=0.2"],
             "is more noise than data.condition_gamma 0.5",
         ),
+        ("tiny-x4-regression", ["network.family=rcan"], "multipliers is a setting of U-Nets and does nothing in"),
+        ("rcan-x4", ["network.dropout=0.1"], "dropout is a setting of U-Nets and does nothing in family rcan"),
+        (
+            "rcan-x4",
+            ["denoiser.objective=denoising", "sampling.sampler=ddim"],
+            "family rcan answers in one call: set denoiser.objective",
+        ),
+        ("enet-x4", ["data.blur=1"], "sees the input before it is enlarged"),
+        ("fsrcnn-x4", ["data.enlarged=8-bit"], "sees the input before it is enlarged"),
+        ("rcan-x4", ["denoiser.supervision=0.5"], "is for network.family drcn"),
+        ("tiny-x4", ["adversary.adversarial=1"], "adversary is for models that learn one answer"),
+        ("drcn-x4", ["adversary.adversarial=1"], "a regression without supervision"),
+        ("enet-x4", ["adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
+        ("enet-x4", ["adversary.texture=1"], "name a network in adversary.features"),
+        ("enet-x4", ["adversary.pixel=0"], "there are none; leave it at 1"),
         ("imagenet-64-small", ["data.hide_class=0", "sampling.guidance=1"], "trained with data.hide_class above 0"),
     ],
 )
@@ -101,7 +123,7 @@ def test_settings_that_contradict_each_other_are_refused(name, settings, complai
         apply_settings(preset(name), settings)
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if preset(name).network.condition == "picture"])
+@pytest.mark.parametrize("name", U_NETS)
 def test_the_regression_to_a_preset_has_its_network_and_the_papers_rate(name):
     config, base = preset(name + "-regression"), preset(name)
     assert (config.network, config.data, config.training.steps) == (base.network, base.data, base.training.steps)
@@ -114,6 +136,11 @@ def test_the_regression_to_a_preset_has_its_network_and_the_papers_rate(name):
 def test_a_generator_has_no_regression():
     with pytest.raises(ConfigError, match="faces-64 generates from nothing"):
         preset("faces-64-regression")
+
+
+def test_a_network_of_one_call_has_no_regression_beside_it():
+    with pytest.raises(ConfigError, match="rcan-x4 is a regression already"):
+        preset("rcan-x4-regression")
 
 
 def test_a_searched_grid_has_a_level_more_than_steps():

@@ -1,7 +1,7 @@
 """Settings into objects: the only file that reads both. `match` and `assert_never`, no registry."""
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import torch
 from torch import Tensor
@@ -11,10 +11,16 @@ from sr3.data.pairs import PairRecipe
 from sr3.diffusion import samplers, schedule
 from sr3.diffusion.denoiser import Denoise, Denoiser
 from sr3.diffusion.noise import NoiseSource
-from sr3.networks.unet import UNet, UNetShape
+from sr3.networks.drcn import DRCN
+from sr3.networks.enet import ENet
+from sr3.networks.fsrcnn import FSRCNN
+from sr3.networks.one_call import OneCallShape
+from sr3.networks.rcan import RCAN
+from sr3.networks.unet import Family, UNet, UNetShape
 from sr3.types import Grid, Image
 
 __all__ = [
+    "Network",
     "build_denoiser",
     "build_gammas",
     "build_grid",
@@ -26,10 +32,41 @@ __all__ = [
 ]
 
 
-def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
-    """Build the U-Net, freshly initialised."""
+Network: TypeAlias = UNet | FSRCNN | DRCN | RCAN | ENet
+"""Every network there is."""
+
+
+def build_network(config: NetworkConfig, *, image_channels: int, scale: int) -> Network:
+    """Build the network, freshly initialised. scale: magnification, which a U-Net does not ask for."""
+    match config.family:
+        case "biggan" | "ddpm":
+            return _build_unet(config, config.family, image_channels)
+        case "fsrcnn":
+            return FSRCNN(_one_call_shape(config, image_channels, scale))
+        case "drcn":
+            return DRCN(_one_call_shape(config, image_channels, scale))
+        case "rcan":
+            return RCAN(_one_call_shape(config, image_channels, scale))
+        case "enet":
+            return ENet(_one_call_shape(config, image_channels, scale))
+        case _:
+            assert_never(config.family)
+
+
+def _one_call_shape(config: NetworkConfig, image_channels: int, scale: int) -> OneCallShape:
+    return OneCallShape(
+        image_channels=image_channels,
+        scale=scale,
+        width=config.width,
+        blocks=config.blocks,
+        groups=config.groups,
+        inner=config.inner,
+    )
+
+
+def _build_unet(config: NetworkConfig, family: Family, image_channels: int) -> UNet:
     shape = UNetShape(
-        family=config.family,
+        family=family,
         image_channels=image_channels,
         width=config.width,
         multipliers=config.multipliers,
@@ -48,16 +85,16 @@ def build_network(config: NetworkConfig, *, image_channels: int) -> UNet:
     return UNet(shape)
 
 
-def count_parameters(config: NetworkConfig, *, image_channels: int) -> int:
+def count_parameters(config: NetworkConfig, *, image_channels: int, scale: int) -> int:
     """Count the parameters of a network without making them."""
     with torch.device("meta"):
-        network = build_network(config, image_channels=image_channels)
+        network = build_network(config, image_channels=image_channels, scale=scale)
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[UNet]:
+def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[Network]:
     """Build the network, laid out for speed or as its family asks, and the meaning of its output."""
-    network = build_network(config.network, image_channels=image_channels)
+    network = build_network(config.network, image_channels=image_channels, scale=config.data.scale)
     return give_meaning(network, config.denoiser).to(memory_format=_layout(config.network))  # pyright: ignore[reportCallIssue] (missing in torch's types)
 
 
@@ -67,10 +104,10 @@ def _layout(config: NetworkConfig) -> torch.memory_format:
     In float32 the processor's kernels for channels last round about four times as coarsely, and converted weights
     are to give what they gave.
     """
-    return torch.channels_last if config.family == "biggan" else torch.contiguous_format
+    return torch.contiguous_format if config.family == "ddpm" else torch.channels_last
 
 
-def give_meaning(network: UNet, config: DenoiserConfig) -> Denoiser[UNet]:
+def give_meaning(network: Network, config: DenoiserConfig) -> Denoiser[Network]:
     """Say what a network's output means."""
     return Denoiser(network, prediction=config.prediction, target=config.target, target_scale=config.target_scale)
 

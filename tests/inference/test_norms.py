@@ -6,7 +6,7 @@ from torch import nn
 
 from sr3.diffusion.denoiser import Prediction
 from sr3.inference.norms import SharedNorms, teachers
-from sr3.inference.tiling import tiled, windows
+from sr3.inference.tiling import Window, tiled, windows
 
 GAMMA = torch.tensor([0.5], dtype=torch.float64)
 
@@ -83,3 +83,25 @@ def test_outside_the_windows_a_network_is_what_it_was(network):
     before = network(z)
     errors(network, z)
     assert torch.equal(network(z), before)
+
+
+def test_windows_share_means_of_the_whole_picture():
+    class Attending(nn.Module):  # as RCAN's blocks
+        def __init__(self):
+            super().__init__()
+            self.first, self.weigh = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+            self.mean, self.last = nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 3, 3, padding=1)
+
+        def forward(self, z):
+            hidden = self.first(z)
+            return self.last(hidden * self.weigh(self.mean(hidden)).sigmoid())
+
+    alone, shared = errors(Attending().requires_grad_(False), picture())
+    assert shared < alone / 5
+
+
+def test_a_mean_of_parts_of_a_picture_cannot_be_shared():
+    pool = predictor(nn.AdaptiveAvgPool2d(2))
+    denoise = SharedNorms().joined(lambda _: pool, [Window(0, 0, 8, 8)], overlap=4)
+    with pytest.raises(ValueError, match="only means of whole pictures"):
+        denoise(torch.zeros(1, 3, 8, 8), GAMMA)

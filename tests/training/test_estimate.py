@@ -48,7 +48,7 @@ def test_cost_grows_with_the_square_of_the_side_and_the_batch():
 
 def test_the_state_is_counted_in_full():
     config = apply_settings(preset("photos-x4"), ["training.ema_others=[0.9]"])
-    network = build_network(config.network, image_channels=3)
+    network = build_network(config.network, image_channels=3, scale=config.data.scale)
     count = sum(parameter.numel() for parameter in network.parameters())
     # Weights, gradients, two moments, two averages.
     assert estimate(config, image_channels=3, side=64, device=CPU).state_bytes == 4 * count * 6
@@ -56,7 +56,7 @@ def test_the_state_is_counted_in_full():
 
 def test_activations_are_those_torch_keeps():
     config = preset("tiny-x4")
-    network, kept = build_network(config.network, image_channels=3), {}
+    network, kept = build_network(config.network, image_channels=3, scale=config.data.scale), {}
 
     def pack(tensor):
         if not isinstance(tensor, torch.nn.Parameter):

@@ -455,9 +455,8 @@ def regression_loss_of(config: Config, *, levels: list[float]) -> float:
     denoiser = build_denoiser(config, image_channels=3)
     for parameter in denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    batch = Batch(
-        torch.ones(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.full((2,), -1), torch.tensor(levels).double()
-    )
+    y0, x, low_res = torch.ones(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 4, 4)
+    batch = Batch(y0, x, torch.full((2,), -1), torch.tensor(levels).double(), low_res)
     given = tell(config, batch, torch.ones(2))
     return regression_loss(denoiser, batch.y0, batch.x, kind="l2", given=given).mean().item()
 

@@ -21,7 +21,8 @@ def evaluate(
         list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Results named as their truths; may be repeated.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]MODEL", help="A model to sample; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="[NAME=]MODEL", help="A model to sample, or spandrel:FILE; may be repeated."),
     ] = None,
     filters: Annotated[
         list[str] | None, typer.Option("--filter", metavar="F", help="bicubic or lanczos; may be repeated.")

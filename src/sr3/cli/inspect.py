@@ -44,5 +44,5 @@ def _of_preset(name: str) -> dict[str, Any]:
     from sr3.presets import preset
 
     config = preset(name)
-    parameters = count_parameters(config.network, image_channels=3)
+    parameters = count_parameters(config.network, image_channels=3, scale=config.data.scale)
     return {"preset": name, "parameters": parameters, "config": config.model_dump(mode="json", exclude_none=True)}

@@ -23,4 +23,4 @@ def models(
         typer.echo(f"{name}: packaged, {path}")
     for name in PRESETS:
         typer.echo(f"{name}: preset, sr3 train {name} --data SRC --out RUN")
-    typer.echo(f"Every preset that enlarges also has its regression baseline: NAME{REGRESSION}")
+    typer.echo(f"Every preset that enlarges by a U-Net also has its regression baseline: NAME{REGRESSION}")

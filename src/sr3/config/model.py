@@ -8,24 +8,42 @@ from sr3.config.strict import NonNegative, Positive, Settings
 
 __all__ = ["DenoiserConfig", "NetworkConfig", "ScheduleConfig"]
 
+_OF_U_NETS = (
+    "multipliers",
+    "attention",
+    "head_width",
+    "features",
+    "dropout",
+    "stem",
+    "condition",
+    "condition_level",
+    "classes",
+    "checkpointing",
+)
+
 
 class NetworkConfig(Settings):
     """The U-Net (section 2.4, Table A.1)."""
 
-    family: Literal["biggan", "ddpm"] = "biggan"
-    """Blocks of BigGAN, the paper's, or of DDPM, those of the best-known unofficial implementation (`sr3 convert`)."""
+    family: Literal["biggan", "ddpm", "fsrcnn", "drcn", "rcan", "enet"] = "biggan"
+    """A U-Net with blocks of BigGAN, the paper's, or of DDPM, those of the best-known unofficial implementation
+    (`sr3 convert`); or one of the networks that the paper compares itself with, which answer in one call."""
     width: Annotated[int, Field(ge=8, multiple_of=4)] = 128
-    """Channels of the finest level."""
+    """Channels of the finest level; of most layers where there are no levels."""
     multipliers: tuple[Positive, ...] = (1, 2, 4, 8, 8)
     """Width of each level as a multiple of `width`, fine to coarse."""
     blocks: Positive = 3
-    """Residual blocks a level."""
+    """Residual blocks: a level; in `rcan` a group; in `enet` in all. Layers of the mapping in `fsrcnn`, recursions in
+    `drcn`."""
     attention: tuple[NonNegative, ...] = ()
     """Levels that attend, 0 the finest. Open in the paper."""
     head_width: Positive = 64
     """Channels of an attention head. Open in the paper. In `ddpm` there is one head of all channels."""
     groups: Positive = 32
-    """Groups of the normalisation in `ddpm`; they divide `width`. In `biggan` they follow from the widths."""
+    """Groups of the normalisation in `ddpm`; they divide `width`. In `biggan` they follow from the widths. In `rcan`
+    groups of residual blocks."""
+    inner: Positive = 12
+    """Channels inside the mapping of `fsrcnn`, and inside the attention of `rcan`."""
     features: Annotated[int, Field(ge=4)] = 512
     """Width of the noise-level embedding. Open in the paper; DDPM takes four times `width`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -41,6 +59,25 @@ class NetworkConfig(Settings):
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
+    @property
+    def answers_in_one_call(self) -> bool:
+        """Whether it is a network that can only be trained to answer the input, by regression."""
+        return self.family in ("fsrcnn", "drcn", "rcan", "enet")
+
+    @property
+    def sees_low_res(self) -> bool:
+        """Whether it is shown the small picture itself beside the enlarged one."""
+        return self.family in ("fsrcnn", "rcan", "enet")
+
+    @model_validator(mode="after")
+    def _unused_are_left_alone(self) -> "NetworkConfig":
+        for name in _OF_U_NETS if self.answers_in_one_call else ():
+            if getattr(self, name) != NetworkConfig.model_fields[name].default:
+                raise ValueError(
+                    f"{name} is a setting of U-Nets and does nothing in family {self.family}; leave it out"
+                )
+        return self
+
     @model_validator(mode="after")
     def _levels_exist(self) -> "NetworkConfig":
         if not self.multipliers:
@@ -48,6 +85,8 @@ class NetworkConfig(Settings):
         beyond = [level for level in self.attention if level >= len(self.multipliers)]
         if beyond:
             raise ValueError(f"attention names level {beyond[0]}, but the levels are 0 to {len(self.multipliers) - 1}")
+        if self.answers_in_one_call:
+            return self
         if self.family == "ddpm":
             if self.width % self.groups:
                 raise ValueError(f"groups {self.groups} does not divide width {self.width}, as family ddpm needs")
@@ -91,3 +130,6 @@ class DenoiserConfig(Settings):
     objective: Literal["denoising", "regression", "distillation"] = "denoising"
     """What is learnt: to denoise (SR3), the best single answer to the input (the paper's baseline), or the walk of
     another model in fewer steps (`sr3 distill`)."""
+    supervision: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share that the answers after each recursion of `drcn` have in the loss at first (alpha in arXiv:1511.04491,
+    Eq. 9); it falls linearly to 0 at the last step."""

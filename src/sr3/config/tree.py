@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError, model_validator
 
+from sr3.config.adversary import AdversaryConfig
 from sr3.config.distillation import SHARED, DistillationConfig
 from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
 from sr3.config.sampling import SamplingConfig
@@ -31,6 +32,7 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
+    adversary: AdversaryConfig = AdversaryConfig()
     distillation: DistillationConfig | None = None
     """Only of a model that was distilled."""
 
@@ -62,6 +64,39 @@ class Config(Settings):
                 )
         if sampling.searched:
             raise ValueError("a distilled model has learnt its levels, and no others can be searched for it")
+        return self
+
+    @model_validator(mode="after")
+    def _one_call_fits(self) -> "Config":
+        network = self.network
+        if network.answers_in_one_call and self.denoiser.objective != "regression":
+            raise ValueError(
+                f"family {network.family} answers in one call: set denoiser.objective and sampling.sampler to "
+                "regression, denoiser.prediction to y0 and sampling.steps to 1"
+            )
+        if network.sees_low_res and (self.data.blur or self.data.enlarged != "full"):
+            raise ValueError(
+                f"family {network.family} sees the input before it is enlarged, where data.blur and data.enlarged do "
+                "nothing; leave them out"
+            )
+        if self.denoiser.supervision and network.family != "drcn":
+            raise ValueError("denoiser.supervision is for network.family drcn, which answers after every recursion")
+        return self
+
+    @model_validator(mode="after")
+    def _adversary_fits(self) -> "Config":
+        adversary, least = self.adversary, 2**self.adversary.halvings
+        if adversary.is_used and (self.denoiser.objective != "regression" or self.denoiser.supervision):
+            raise ValueError("adversary is for models that learn one answer: a regression without supervision")
+        if adversary.adversarial and (not self.data.crop or self.data.crop % least):
+            raise ValueError(
+                f"adversary.adversarial needs pictures of one size: set data.crop to a multiple of {least}, or "
+                "adversary.halvings lower"
+            )
+        if adversary.looks_at_features and adversary.features == "none":
+            raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
+        if not (adversary.is_used or adversary.pixel == 1):
+            raise ValueError("adversary.pixel is the weight beside other losses, and there are none; leave it at 1")
         return self
 
     @model_validator(mode="after")

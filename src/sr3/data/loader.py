@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sr3.data.pairs import Pairs, Place
 from sr3.errors import DataError
-from sr3.types import Gamma, Image
+from sr3.types import Gamma, Image, LowRes
 
 __all__ = ["Batch", "batches", "make_batch"]
 
@@ -24,6 +24,7 @@ _LOOK = 0.5
 class Batch(NamedTuple):
     """Pictures and their conditions, shape (b, c, h, w), float32 in [-1, 1]; classes and levels of the condition (b,).
 
+    low_res: what the condition is the enlargement of, before any noise or blur; without channels for a generator.
     Pictures of a generator have conditions of no channels; pictures without classes the label NO_LABEL.
     """
 
@@ -31,6 +32,7 @@ class Batch(NamedTuple):
     x: Image
     labels: Tensor
     levels: Gamma
+    low_res: LowRes
 
 
 def make_batch(pairs: Pairs, *, batch: int, seed: int, step: int, places: range, pool: Executor) -> Batch:
@@ -43,7 +45,8 @@ def make_batch(pairs: Pairs, *, batch: int, seed: int, step: int, places: range,
     made = [pair for _, pair in named]
     labels = torch.tensor([p.label for p in made])
     levels = torch.tensor([p.level for p in made], dtype=torch.float64)
-    return Batch(torch.stack([p.y0 for p in made]), torch.stack([p.x for p in made]), labels, levels)
+    y0, x, low_res = (torch.stack(part) for part in zip(*((p.y0, p.x, p.low_res) for p in made), strict=True))
+    return Batch(y0, x, labels, levels, low_res)
 
 
 def batches(

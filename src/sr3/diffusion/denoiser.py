@@ -12,9 +12,18 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 from torch import Tensor, nn
 
 from sr3.diffusion import process
-from sr3.types import Condition, Gamma, Image
+from sr3.types import Condition, Gamma, Image, LowRes
 
-__all__ = ["Denoise", "Denoiser", "Given", "Prediction", "PredictionKind", "TargetKind"]
+__all__ = [
+    "Denoise",
+    "Denoiser",
+    "Given",
+    "GivenLowRes",
+    "Prediction",
+    "PredictionKind",
+    "TargetKind",
+    "Told",
+]
 
 PredictionKind = Literal["eps", "v", "y0"]
 TargetKind = Literal["image", "residual"]
@@ -36,6 +45,16 @@ class Given(NamedTuple):
 
     labels: Tensor
     levels: Gamma
+
+
+class GivenLowRes(NamedTuple):
+    """What a network that works on the small picture is told: that picture, of which x is the enlargement."""
+
+    low_res: LowRes
+
+
+Told = Given | GivenLowRes | tuple[()]
+"""Whatever a network is told beside x."""
 
 
 N = TypeVar("N", bound=nn.Module)
@@ -85,11 +104,11 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.target)
 
-    def forward(self, z: Image, x: Condition, gamma: Gamma, given: Given | tuple[()] = ()) -> Tensor:
+    def forward(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Tensor:
         """Call the network: its own output, in the units of `prediction`."""
         return self.network(x, z, gamma, *given)
 
-    def predict(self, z: Image, x: Condition, gamma: Gamma, given: Given | tuple[()] = ()) -> Prediction:
+    def predict(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Prediction:
         """Call the network once and read its output as y0 and eps, in float32."""
         output = self(z, x, gamma, given).float()
         match self.prediction:
@@ -102,7 +121,7 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.prediction)
 
-    def bind(self, x: Condition, *, clip: bool, given: Given | tuple[()] = ()) -> Denoise:
+    def bind(self, x: Condition, *, clip: bool, given: Told = ()) -> Denoise:
         """Fix the condition x and what else is given; what is left is all a sampler sees.
 
         clip: hold the predicted picture in [-1, 1] and make eps agree with it (the paper mentions no clipping).

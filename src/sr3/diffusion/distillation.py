@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoise, Denoiser, Given
+from sr3.diffusion.denoiser import Denoise, Denoiser, Told
 from sr3.diffusion.objective import LossKind, power_mean
 from sr3.diffusion.process import eps_from_y0, per_image, posterior_variance, y0_from_step
 from sr3.types import Condition, Gamma, Grid, Image
@@ -71,7 +71,7 @@ def jump_loss(
     *,
     gamma: Gamma,
     kind: LossKind,
-    given: Given | tuple[()] = (),
+    given: Told = (),
 ) -> Tensor:
     """Compare a student's answer to y_t with a target, a clean state; mean over pixels, shape (b,).
 

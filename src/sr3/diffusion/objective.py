@@ -8,11 +8,19 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.denoiser import Denoiser, Told
 from sr3.diffusion.process import diffuse
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["LossKind", "denoising_loss", "power_mean", "regression_loss"]
+__all__ = [
+    "LossKind",
+    "answer_loss",
+    "denoising_loss",
+    "one_answer",
+    "power_mean",
+    "regression_loss",
+    "supervised_loss",
+]
 
 LossKind = Literal["l1", "l2"]
 
@@ -25,7 +33,7 @@ def denoising_loss(
     eps: Image,
     gamma: Gamma,
     kind: LossKind,
-    given: Given | tuple[()] = (),
+    given: Told = (),
 ) -> Tensor:
     """Compare the network's answer at level gamma with the truth, mean over pixels, shape (b,) (Eq. 6).
 
@@ -37,18 +45,38 @@ def denoising_loss(
     return power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
 
 
-def regression_loss(
-    denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, given: Given | tuple[()] = ()
-) -> Tensor:
+def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, given: Told = ()) -> Tensor:
     """Compare the network's one answer to x alone with the truth, mean over pixels, shape (b,) (appendix B).
 
     The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
     that the best answer under L2 is the mean of p(y | x). Arguments as for `denoising_loss`.
     """
-    clean = denoiser.encode(y0, x)
-    level = torch.zeros(len(y0), dtype=torch.float64)
-    answer = denoiser.predict(torch.zeros_like(clean), x, level, given).y0
-    return power_mean(answer - clean, kind)
+    return answer_loss(denoiser, one_answer(denoiser, y0, x, given=given), y0, x, kind=kind)
+
+
+def one_answer(denoiser: Denoiser[Any], like: Image, x: Condition, *, given: Told = ()) -> Image:
+    """Ask the network for its one answer to x, a clean state of the shape of like."""
+    level = torch.zeros(len(like), dtype=torch.float64)
+    return denoiser.predict(torch.zeros_like(like), x, level, given).y0
+
+
+def answer_loss(denoiser: Denoiser[Any], answer: Image, y0: Image, x: Condition, *, kind: LossKind) -> Tensor:
+    """Compare an answer, a clean state, with the truth, mean over pixels, shape (b,)."""
+    return power_mean(answer - denoiser.encode(y0, x), kind)
+
+
+def supervised_loss(
+    denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, share: float, given: Told = ()
+) -> Tensor:
+    """Compare also the answers after each recursion with the truth (DRCN, arXiv:1511.04491, Eq. 8 and 9), shape (b,).
+
+    share: of the mean over recursions, alpha in the paper; the rest is the loss of the last answer. The network gives
+    (d + 1, b, c, h, w) when asked for every answer. Else as for `regression_loss`.
+    """
+    clean, level = denoiser.encode(y0, x), torch.zeros(len(y0), dtype=torch.float64)
+    answers = denoiser.network(x, torch.zeros_like(clean), level, *given, every=True).float()
+    last, *others = (power_mean(answer - clean, kind) for answer in answers)
+    return share * torch.stack(others).mean(dim=0) + (1 - share) * last
 
 
 def power_mean(error: Tensor, kind: LossKind) -> Tensor:

@@ -18,7 +18,7 @@ from sr3.inference.channels import to_condition, to_picture
 from sr3.inference.upscaler import Upscaler
 from sr3.types import Image, LowRes
 
-__all__ = ["FilterMethod", "FolderMethod", "Method", "ModelMethod", "fitted", "open_folder"]
+__all__ = ["FilterMethod", "FolderMethod", "Method", "ModelMethod", "fitted", "input_of", "open_folder"]
 
 
 class Method(Protocol):
@@ -93,7 +93,7 @@ class ModelMethod:
         return self._draw(case, 0)
 
     def _draw(self, case: Case, k: int) -> Image:
-        picture = Picture(_input_of(case)[0])
+        picture = Picture(input_of(case)[0])
         low_res = to_condition(picture, self.upscaler)
         seeds = [mix_seed(self.seed, k)] * len(low_res)
         image = self.upscaler.upscale(low_res, sampling=self.sampling, seeds=seeds)
@@ -114,7 +114,7 @@ class FilterMethod:
 
     def samples(self, case: Case) -> Image:
         """Enlarge the input."""
-        low_res = _input_of(case)
+        low_res = input_of(case)
         height, width = (side * self.scale for side in low_res.shape[-2:])
         return rounded(resize(low_res, height, width, method=self.method), case.top)
 
@@ -149,7 +149,8 @@ def fitted(samples: Image, case: Case, *, scale: int, classification: bool) -> I
     return samples
 
 
-def _input_of(case: Case) -> LowRes:
+def input_of(case: Case) -> LowRes:
+    """Give the input of a truth; ConfigError when there is none."""
     if case.low_res is None:
         raise ConfigError(f"{case.name}: has no input to enlarge; give --input or --scale")
     return case.low_res

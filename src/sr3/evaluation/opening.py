@@ -10,6 +10,7 @@ from sr3.data.sources import NO_LABEL
 from sr3.errors import ConfigError, DataError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
+from sr3.evaluation.pretrained import PREFIX, open_pretrained
 from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
 from sr3.images.resize import Filter
@@ -39,7 +40,8 @@ class WantedNetworks:
 class Wanted:
     """What is to be measured, as the user names it.
 
-    results, models: NAME=PLACE, or PLACE alone, which is then called by its last part. filters: names. most: truths
+    results, models: NAME=PLACE, or PLACE alone, which is then called by its last part; of models, spandrel:FILE is one
+    that spandrel reads. filters: names. most: truths
     at most. steps and sampler: of all models that have steps, the models' own where not given.
     """
 
@@ -72,18 +74,27 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     _check_names([*wanted.filters, *(name for name, _ in (*results, *models))])
     loaded = _load_networks(networks)
     inputs = open_source(wanted.inputs) if wanted.inputs else None
-    upscalers = [(name, open_upscaler(where, device=wanted.device, dtype=wanted.dtype)) for name, where in models]
+    pretrained = [open_pretrained(name, where, device=wanted.device) for name, where in models if _is_foreign(where)]
+    upscalers = [
+        (name, open_upscaler(where, device=wanted.device, dtype=wanted.dtype))
+        for name, where in models
+        if not _is_foreign(where)
+    ]
     settings = _with_scale(settings, [upscaler for _, upscaler in upscalers])
+    if pretrained and not (settings.scale or inputs):
+        settings = replace(settings, scale=pretrained[0].scale)
     cases = open_cases(
         open_source(wanted.truth), wanted.truth, settings=settings, inputs=inputs, input_where=wanted.inputs or ""
     )
     settings = cases.settings
-    _check_scale(settings, upscalers, wanted)
+    scales = {name: upscaler.scale for name, upscaler in upscalers} | {one.name: one.scale for one in pretrained}
+    _check_scale(settings, scales, wanted)
     folders = [
         open_folder(name, where, open_source(where), cases.names, samples=settings.samples) for name, where in results
     ]
     methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
     methods += [*folders, *(_model(name, upscaler, wanted, settings) for name, upscaler in upscalers)]
+    methods += pretrained
     about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
     cases = cases.fewer(wanted.most)
     _check_enough(cases, loaded)
@@ -115,11 +126,16 @@ def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
 def _named(text: str) -> tuple[str, str]:
     """Split NAME=PLACE; a place that exists or has no name is called by its last part."""
     name, equals, where = text.partition("=")
-    if not equals or Path(text).exists():
-        return Path(text).stem if Path(text).suffix in (".safetensors", ".tar") else Path(text).name or text, text
+    place = Path(text.removeprefix(PREFIX))
+    if not equals or place.exists():
+        return place.stem if place.suffix in (".safetensors", ".tar", ".pth") else place.name or text, text
     if not name or not where:
         raise ConfigError(f"{text}: write it as NAME=PLACE, or PLACE alone")
     return name, where
+
+
+def _is_foreign(where: str) -> bool:
+    return where.startswith(PREFIX)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -157,10 +173,10 @@ def _with_scale(settings: Settings, upscalers: Sequence[Upscaler]) -> Settings:
     return replace(settings, scale=settings.scale or scale, degradation=degradation)
 
 
-def _check_scale(settings: Settings, upscalers: Sequence[tuple[str, Upscaler]], wanted: Wanted) -> None:
-    for name, upscaler in upscalers:
-        if upscaler.scale != settings.scale:
-            raise ConfigError(f"{name}: enlarges x{upscaler.scale}, but inputs are {settings.scale} times smaller")
+def _check_scale(settings: Settings, scales: Mapping[str, int], wanted: Wanted) -> None:
+    for name, scale in scales.items():
+        if scale != settings.scale:
+            raise ConfigError(f"{name}: enlarges x{scale}, but inputs are {settings.scale} times smaller")
     for name in wanted.filters:
         if name not in _FILTERS:
             raise ConfigError(f"--filter {name}: give one of {', '.join(_FILTERS)}")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import SamplingConfig
+from sr3.diffusion.denoiser import GivenLowRes
 from sr3.inference.device import choose_device, choose_dtype, in_type
 from sr3.inference.upscaler import Upscaler, build_filled, load_upscaler, sampling_for
 from sr3.zoo import find_model
@@ -112,7 +113,8 @@ def _ways_to_call(ours: Upscaler, usual: Upscaler, plan: Plan) -> list[Way]:
         compiled = replace(ours, denoiser=build_filled(file, ours.device))
         compiled.denoiser.network = torch.compile(compiled.denoiser.network)  # pyright: ignore[reportAttributeAccessIssue]
         ways.append(Way("torch.compile", _caller(compiled, plan.side, 1)))
-    if ours.device.type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
+    exports = not ours.info.config.network.answers_in_one_call
+    if exports and ours.device.type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         ways.append(Way("ONNX Runtime, float32", _onnx_caller(file, plan.side), note="sr3 export"))
     return ways
 
@@ -125,7 +127,9 @@ def _inputs(upscaler: Upscaler, side: int, batch: int) -> tuple[Tensor, Tensor, 
 
 def _caller(upscaler: Upscaler, side: int, batch: int) -> Callable[[], object]:
     x, y, gamma = _inputs(upscaler, side, batch)
-    denoise = in_type(upscaler.denoiser.bind(x, clip=False), device=upscaler.device, dtype=upscaler.dtype)
+    low_res = torch.zeros_like(x[..., :: upscaler.scale, :: upscaler.scale])
+    given = GivenLowRes(low_res) if upscaler.info.config.network.sees_low_res else ()
+    denoise = in_type(upscaler.denoiser.bind(x, clip=False, given=given), device=upscaler.device, dtype=upscaler.dtype)
 
     @torch.no_grad()
     def call() -> object:

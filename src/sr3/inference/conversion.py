@@ -169,7 +169,9 @@ def _config(network: ForeignNetwork, task: Task, schedule: _Schedule, path: Path
 def _fitting(state: ForeignState, config: Config, path: Path) -> dict[str, Tensor]:
     """Rename the tensors; CheckpointError when one is missing, too many or of another size."""
     with torch.device("meta"):
-        wanted = build_network(config.network, image_channels=state.network.image_channels).state_dict()
+        wanted = build_network(
+            config.network, image_channels=state.network.image_channels, scale=config.data.scale
+        ).state_dict()
     names = {our_name(key): key for key in state.weights}
     strange = [names[name] for name in names.keys() - wanted.keys()]
     missing = wanted.keys() - names.keys()

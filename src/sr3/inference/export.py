@@ -94,6 +94,10 @@ def trace(file: ModelFile) -> bytes:
 
 
 def _call_of(file: ModelFile) -> _Call:
+    if file.info.config.network.answers_in_one_call:
+        raise ConfigError(
+            f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX"
+        )
     network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
     return _Call(network, _input_names(file)).eval()
 

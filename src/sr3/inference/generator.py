@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sr3.build import build_grid, run_sampler
+from sr3.build import Network, build_grid, run_sampler
 from sr3.checkpoint import ModelFile, ModelInfo
 from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given
@@ -19,7 +19,6 @@ from sr3.diffusion.noise import NoiseSource
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.device import in_type
 from sr3.inference.upscaler import build_filled
-from sr3.networks.unet import UNet
 from sr3.types import Condition, Gamma, Image
 
 __all__ = ["PictureGenerator", "load_generator"]
@@ -30,7 +29,7 @@ class PictureGenerator:
     """A trained generator, ready to sample."""
 
     info: ModelInfo
-    denoiser: Denoiser[UNet]
+    denoiser: Denoiser[Network]
     device: torch.device
     dtype: torch.dtype
 

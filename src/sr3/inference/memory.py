@@ -86,9 +86,7 @@ def check_disk(path: Path, folder: Path, needed: float) -> None:
 
 def window_bytes(upscaler: Upscaler) -> float:
     """Estimate what the network needs while it works, in bytes a pixel of its window: features of the finest level."""
-    shape = upscaler.denoiser.network.shape
-    finest = (shape.blocks + 8) * shape.width * shape.multipliers[0] / shape.stem**2
-    return 4 * _RESERVE * finest
+    return 4 * _RESERVE * upscaler.denoiser.network.shape.features_a_pixel
 
 
 def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:
@@ -142,7 +140,8 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
         return width * height
     multiple = upscaler.denoiser.network.shape.size_multiple
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
-    return sum(window.height * window.width for window in (*cover, *teachers(cover)))
+    learned = teachers(cover) if upscaler.shares_statistics else []
+    return sum(window.height * window.width for window in (*cover, *learned))
 
 
 def _device_free(device: torch.device) -> float:

@@ -1,11 +1,12 @@
 """Normalisation of a whole picture that the network sees in windows.
 
 Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
-its picture, and a tiled result differs from an untiled one. Here the statistics are first learned from some windows,
-a quarter of them and at least nine, and pooled; then every window is normalised by them.
+its picture, and a tiled result differs from an untiled one; so it is with means of whole pictures (RCAN's attention).
+Here the statistics are first learned from some windows, a quarter of them and at least nine, and pooled; then every
+window is normalised by them.
 
-It works on whatever network calls `torch.nn.functional.group_norm`, for the calls are watched from outside
-(`torch.overrides.TorchFunctionMode`), in this thread alone.
+It works on whatever network calls `torch.nn.functional.group_norm` or `adaptive_avg_pool2d` to one pixel, for the calls
+are watched from outside (`torch.overrides.TorchFunctionMode`), in this thread alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ _SHARE = 4
 
 
 class _Moments(NamedTuple):
-    """Mean and variance of each group, shape (b, groups)."""
+    """Mean and variance of each group, shape (b, groups); of a mean alone, the variance is 0."""
 
     mean: Tensor
     variance: Tensor
@@ -106,9 +107,19 @@ class _Watch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        if func is not functional.group_norm:
-            return func(*args, **(kwargs or {}))
-        return self._normalise(*args, **(kwargs or {}))
+        if func is functional.group_norm:
+            return self._normalise(*args, **(kwargs or {}))
+        if func is functional.adaptive_avg_pool2d:
+            return self._mean(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _mean(self, image: Tensor, output_size: object) -> Tensor:
+        if output_size not in (1, (1, 1)):
+            raise ValueError(f"only means of whole pictures can be shared by windows, not {output_size}")
+        mean = image.mean(dim=(2, 3))
+        wanted = self._replace(self._number, _Moments(mean.float(), torch.zeros_like(mean).float()))
+        self._number += 1
+        return wanted.mean.to(image.dtype)[..., None, None]
 
     def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
         b, c, h, w = image.shape

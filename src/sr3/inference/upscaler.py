@@ -11,11 +11,12 @@ from itertools import islice
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from sr3.build import build_denoiser, build_grid, run_sampler
+from sr3.build import Network, build_denoiser, build_grid, run_sampler
 from sr3.checkpoint import ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig, apply_settings
-from sr3.diffusion.denoiser import Denoise, Denoiser, Given
+from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenLowRes, Told
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
@@ -23,8 +24,8 @@ from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type
 from sr3.inference.norms import SharedNorms
-from sr3.inference.tiling import Window, windows
-from sr3.networks.unet import NONE, UNet
+from sr3.inference.tiling import Window, tiled, windows
+from sr3.networks.unet import NONE
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
@@ -52,7 +53,7 @@ class Upscaler:
     """
 
     info: ModelInfo
-    denoiser: Denoiser[UNet]
+    denoiser: Denoiser[Network]
     device: torch.device
     dtype: torch.dtype
     tile: int = 1024
@@ -109,6 +110,11 @@ class Upscaler:
         return match_low_frequencies(image, low_res.to(image))
 
     @property
+    def shares_statistics(self) -> bool:
+        """Whether the network sees all of a picture at once, so that windows must share what they see."""
+        return any(isinstance(part, nn.GroupNorm | nn.AdaptiveAvgPool2d) for part in self.denoiser.network.modules())
+
+    @property
     def least_tile(self) -> int:
         """Smallest side of a window that can overlap its neighbours and still advance."""
         multiple = self.denoiser.network.shape.size_multiple
@@ -118,10 +124,10 @@ class Upscaler:
         """Draw one sample an image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
-    def _condition(
-        self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
-    ) -> tuple[LowRes, Given | tuple[()]]:
+    def _condition(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Told]:
         """Noise the input as the settings say, and tell the network so if it can be told."""
+        if self.info.config.network.sees_low_res:
+            return low_res, GivenLowRes(low_res)
         if not self.info.config.network.condition_level:
             return low_res, ()
         levels = torch.full((len(low_res),), sampling.condition_gamma, dtype=torch.float64)
@@ -129,19 +135,22 @@ class Upscaler:
             low_res = diffuse(low_res, noise.like(low_res), levels)
         return low_res, Given(NONE, levels)
 
-    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
+    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Told) -> Denoise:
         height, width = x.shape[-2:]
         multiple = self.denoiser.network.shape.size_multiple
         if max(height, width) <= self.tile:
             return self._window_denoise(x, sampling, given)
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
-        def of_window(window: Window) -> Denoise:
-            return self._window_denoise(window.of(x), sampling, given)
+        def alone(window: Window) -> Denoise:
+            return self._window_denoise(window.of(x), sampling, _inside(given, window, self.scale))
 
-        return SharedNorms().joined(of_window, cover, overlap=OVERLAP)
+        if not self.shares_statistics:
+            return tiled(alone, cover, overlap=OVERLAP)
 
-    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Given | tuple[()]) -> Denoise:
+        return SharedNorms().joined(alone, cover, overlap=OVERLAP)
+
+    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Told) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)
         if self.device.type != "cpu" or len(x) == 1:
             return in_type(bind(x, given=given), device=self.device, dtype=self.dtype)
@@ -150,8 +159,22 @@ class Upscaler:
         return each_alone([in_type(bind(a, given=b), device=self.device, dtype=self.dtype) for a, b in pairs])
 
 
-def _only(given: Given | tuple[()], k: int) -> Given | tuple[()]:
-    return Given(given.labels[k : k + 1], given.levels[k : k + 1]) if isinstance(given, Given) else given
+def _only(given: Told, k: int) -> Told:
+    """Keep what one image of a batch is told."""
+    match given:
+        case Given(labels, levels):
+            return Given(labels[k : k + 1], levels[k : k + 1])
+        case GivenLowRes(low_res):
+            return GivenLowRes(low_res[k : k + 1])
+        case _:
+            return given
+
+
+def _inside(given: Told, window: Window, scale: int) -> Told:
+    """Keep what is told of a window, whose places and sides are whole pixels of the small picture."""
+    if not isinstance(given, GivenLowRes):
+        return given
+    return GivenLowRes(Window(*(place // scale for place in window)).of(given.low_res))
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
@@ -193,7 +216,7 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
     return Upscaler(model.info, denoiser, device, dtype)
 
 
-def build_filled(model: ModelFile, device: torch.device) -> Denoiser[UNet]:
+def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     try:

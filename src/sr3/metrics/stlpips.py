@@ -17,7 +17,7 @@ from torch.nn.functional import conv2d, max_pool2d, pad, relu
 from sr3.errors import CheckpointError, ImageError
 from sr3.types import Image
 
-__all__ = ["SMALLEST_SIDE", "load_stlpips", "stlpips_weight_file"]
+__all__ = ["SMALLEST_SIDE", "load_stlpips", "load_stlpips_maps", "stlpips_weight_file"]
 
 SMALLEST_SIDE = 21
 """Sides of a picture below which the network has too few pixels to reflect at a border."""
@@ -51,6 +51,19 @@ def load_stlpips() -> Callable[[Image, Image], Tensor]:
         return torch.stack(layers).sum(dim=0)
 
     return distance
+
+
+def load_stlpips_maps() -> Callable[[Image], list[Tensor]]:
+    """Load the network alone, with gradients: pictures (b, 3, h, w) in [-1, 1] to five maps, fine to coarse.
+
+    Raises CheckpointError when the weights are not installed.
+    """
+    weights = torch.load(stlpips_weight_file(), map_location="cpu", weights_only=True)
+
+    def maps(image: Image) -> list[Tensor]:
+        return _features(image, {name: weight.to(image) for name, weight in weights.items()})
+
+    return maps
 
 
 def stlpips_weight_file() -> Path:

@@ -73,6 +73,11 @@ class UNetShape:
         """What sides are padded to a multiple of, inside."""
         return self.stem * 2 ** (len(self.multipliers) - 1)
 
+    @property
+    def features_a_pixel(self) -> float:
+        """About how many features a pixel of the picture are alive at once, those of the finest level."""
+        return (self.blocks + 8) * self.width * self.multipliers[0] / self.stem**2
+
 
 Block = ResidualBlock | ShiftedBlock | PlainResampling
 

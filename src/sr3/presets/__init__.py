@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from sr3.config import Config, OptimizerConfig, SamplingConfig
 from sr3.errors import ConfigError
-from sr3.presets import paper, small
+from sr3.presets import paper, rivals, small
 
 __all__ = ["PRESETS", "REGRESSION", "is_preset", "preset", "regression_of"]
 
@@ -29,6 +29,16 @@ PRESETS: dict[str, Preset] = {
     "faces-64-small": small.faces_64_small,
     "imagenet-64-small": small.imagenet_64_small,
     "tiny-x4": small.tiny_x4,
+    "fsrcnn-x4": rivals.fsrcnn_x4,
+    "drcn-x4": rivals.drcn_x4,
+    "rcan-x4": rivals.rcan_x4,
+    "enet-x4": rivals.enet_x4,
+    "enet-pat-x4": rivals.enet_pat_x4,
+    "fsrcnn-x4-small": rivals.fsrcnn_x4_small,
+    "drcn-x4-small": rivals.drcn_x4_small,
+    "rcan-x4-small": rivals.rcan_x4_small,
+    "enet-x4-small": rivals.enet_x4_small,
+    "enet-pat-x4-small": rivals.enet_pat_x4_small,
 }
 
 REGRESSION = "-regression"
@@ -45,14 +55,16 @@ def preset(name: str) -> Config:
     base = name.removesuffix(REGRESSION)
     if not is_preset(name):
         raise ConfigError(
-            f"{name}: no preset has this name; there are {', '.join(PRESETS)}, each upscaler also with {REGRESSION} "
-            "after it, or give a .toml file"
+            f"{name}: no preset has this name; there are {', '.join(PRESETS)}, each U-Net that enlarges also "
+            f"with {REGRESSION} after it, or give a .toml file"
         )
     config = PRESETS[base]()
     if base == name:
         return config
     if config.network.condition == "none":
         raise ConfigError(f"{name}: {base} generates from nothing, so there is no regression to it")
+    if config.network.answers_in_one_call:
+        raise ConfigError(f"{name}: {base} is a regression already")
     return regression_of(config)
 
 

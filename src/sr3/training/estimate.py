@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from sr3.build import build_network, count_parameters
+from sr3.build import Network, build_network, count_parameters
 from sr3.config import Config
-from sr3.networks.unet import UNet
 
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
 
@@ -43,7 +42,7 @@ class Estimate:
 def estimate(config: Config, *, image_channels: int, side: int, device: torch.device, processes: int = 1) -> Estimate:
     """Estimate a training on pictures of a side; time assumes that 30 % of the peak are reached."""
     training, network = config.training, config.network
-    parameters = count_parameters(network, image_channels=image_channels)
+    parameters = count_parameters(network, image_channels=image_channels, scale=config.data.scale)
     flops = forward_flops(config, image_channels=image_channels, side=side) * BACKWARD
     if network.checkpointing:
         flops *= (BACKWARD + 1) / BACKWARD
@@ -86,15 +85,17 @@ def _activations(config: Config, *, image_channels: int, side: int) -> int:
     return sum(storage.nbytes() for key, storage in kept.items() if key not in weights)
 
 
-def _without_numbers(config: Config, image_channels: int) -> UNet:
+def _without_numbers(config: Config, image_channels: int) -> Network:
     with torch.device("meta"):
-        return build_network(config.network, image_channels=image_channels)
+        return build_network(config.network, image_channels=image_channels, scale=config.data.scale)
 
 
-def _call(network: UNet, config: Config, image_channels: int, side: int) -> Tensor:
+def _call(network: Network, config: Config, image_channels: int, side: int) -> Tensor:
     picture = torch.empty(1, image_channels, side, side, device="meta")
     x = picture if config.network.condition == "picture" else picture[:, :0]
-    return network(x, picture, torch.ones(1, dtype=torch.float64, device="cpu"))
+    low_side = side // config.data.scale
+    told = (x[..., :low_side, :low_side],) if config.network.sees_low_res else ()
+    return network(x, picture, torch.ones(1, dtype=torch.float64, device="cpu"), *told)
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5) -> float:

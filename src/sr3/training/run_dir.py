@@ -130,7 +130,7 @@ def _must_stay(config: Config) -> dict[str, object]:
     tree = config.model_dump(mode="json", exclude_none=True)
     kept = {
         f"{part}.{name}": value
-        for part in ("network", "schedule", "denoiser", "data", "distillation")
+        for part in ("network", "schedule", "denoiser", "data", "adversary", "distillation")
         for name, value in tree.get(part, {}).items()
     }
     for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sr3.build import build_denoiser, build_gammas, build_grid, build_network, give_meaning
+from sr3.build import Network, build_denoiser, build_gammas, build_grid, build_network, give_meaning
 from sr3.checkpoint import ModelInfo, read_model, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
@@ -24,7 +24,7 @@ from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
-from sr3.networks.unet import UNet
+from sr3.training.adversary import open_adversary
 from sr3.training.ema import copy_weights, update_all
 from sr3.training.events import Stepped
 from sr3.training.images import Images, count_workers, find_images
@@ -158,7 +158,9 @@ class Session:
 
     def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:
         device, precision = self.processes.device, self.config.training.precision
-        network = build_network(self.config.network, image_channels=self.learning.image_channels)
+        network = build_network(
+            self.config.network, image_channels=self.learning.image_channels, scale=self.config.data.scale
+        )
         network.load_state_dict(weights)
         network = network.to(device).eval().requires_grad_(False)
         denoiser = give_meaning(network, self.config.denoiser)
@@ -242,17 +244,21 @@ def open_session(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
+        adversary = open_adversary(config, image_channels=channels, device=processes.device)
+    if adversary is not None and processes.count > 1:
+        raise TrainingError("adversary learns in one process only; launch one, or set the weights of adversary to 0")
     network, teaching = denoiser.network, _teaching(config, teacher, channels, processes.device)
     if teacher is not None:
         network.load_state_dict(teacher.file.weights)
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
-    denoiser.network = cast(UNet, torch.compile(shared)) if config.training.compile else shared
+    denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared
     bare = processes.accelerator.unwrap_model(shared)
     decays = (config.training.ema_decay, *config.training.ema_others)
     scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
     averages = {decay: copy_weights(bare) for decay in decays}
     state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
+    state.opponent = adversary.opponent if adversary is not None else None
     figures: dict[str, float] = {}
     found = _last_state(run)
     if found is not None:
@@ -263,7 +269,15 @@ def open_session(
             kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
             config = config.model_copy(update={"sampling": kept})
     learner = Learner(
-        config, processes, denoiser, bare, state.optimizer, build_gammas(config.schedule), scaler, teaching
+        config,
+        processes,
+        denoiser,
+        bare,
+        state.optimizer,
+        build_gammas(config.schedule),
+        scaler,
+        teaching=teaching,
+        adversary=adversary,
     )
     if config.training.track != "none":
         own = {"wandb": {"dir": str(run.path), "name": run.path.name}}

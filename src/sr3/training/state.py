@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sr3.atomic import whole_file
+from sr3.build import Network
 from sr3.checkpoint import read_tensors, write_tensors
 from sr3.errors import CheckpointError
-from sr3.networks.unet import UNet
+from sr3.training.adversary import Opponent
 from sr3.training.ema import Averages
 
 __all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read_state", "write_state"]
@@ -25,18 +26,20 @@ _CHECKSUM = ".sha256"
 
 @dataclass
 class TrainState:
-    """Steps taken, fingerprint of the images, network, moving averages, optimiser, loss scale, place in a stream.
+    """Steps taken, fingerprint of the images, network, moving averages, optimiser, loss scale, place in a stream,
+    and what learns against the network.
 
     The tensors may be sharded among processes. The first average is the one that is shown and kept as the model.
     """
 
     step: int
     images: str
-    network: UNet
+    network: Network
     averages: Averages
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     cursors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    opponent: Opponent | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def gather(state: TrainState, *, keep: bool = True) -> Written:
     description = {
         "format": 1,
         "step": state.step,
-        "updates": _updates(state),
+        "updates": _updates(state.optimizer),
+        **({"opponent_updates": _updates(state.opponent.optimizer)} if state.opponent is not None else {}),
         "images": state.images,
         "scaler": state.scaler.state_dict(),
         "cursors": state.cursors,
@@ -65,9 +69,9 @@ def gather(state: TrainState, *, keep: bool = True) -> Written:
     return Written(tensors, description)
 
 
-def _updates(state: TrainState) -> int:
-    """Count the updates the optimiser has made: fewer than steps where float16 overflowed."""
-    counts = [int(moments["step"]) for moments in state.optimizer.state.values() if "step" in moments]
+def _updates(optimizer: torch.optim.Optimizer) -> int:
+    """Count the updates an optimiser has made: fewer than steps where float16 overflowed or a critic was too good."""
+    counts = [int(moments["step"]) for moments in optimizer.state.values() if "step" in moments]
     return counts[0] if counts else 0
 
 
@@ -76,10 +80,17 @@ def _named_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
         yield f"network.{name}", parameter
     for prefix, average in _named_averages(state):
         yield from ((f"{prefix}.{name}", tensor) for name, tensor in average.items())
-    for name, parameter in state.network.named_parameters():
-        if parameter in state.optimizer.state:
+    yield from _named_moments(state.network, state.optimizer, "")
+    if state.opponent is not None:
+        yield from ((f"critic.{name}", parameter) for name, parameter in state.opponent.critic.named_parameters())
+        yield from _named_moments(state.opponent.critic, state.opponent.optimizer, "critic.")
+
+
+def _named_moments(network: nn.Module, optimizer: torch.optim.Optimizer, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in network.named_parameters():
+        if parameter in optimizer.state:
             for moment in _MOMENTS:
-                yield f"{moment}.{name}", state.optimizer.state[parameter][moment]
+                yield f"{moment}.{prefix}{name}", optimizer.state[parameter][moment]
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -156,7 +167,9 @@ def read_state(path: Path, state: TrainState) -> None:
         state.scaler.load_state_dict(description.get("scaler", {}))
         state.cursors = description.get("cursors", {}) if description.get("images") == state.images else {}
         if updates := int(description.get("updates", state.step)):
-            _fill_moments(state, tensors, updates)
+            _fill_moments(state.network, state.optimizer, tensors, updates)
+        if state.opponent is not None:
+            _fill_opponent(state.opponent, tensors, int(description["opponent_updates"]))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: belongs to a network of other settings; resume with the run's own config.toml"
@@ -168,14 +181,23 @@ def read_state(path: Path, state: TrainState) -> None:
         )
 
 
-def _fill_moments(state: TrainState, tensors: Mapping[str, Tensor], updates: int) -> None:
-    for name, parameter in state.network.named_parameters():
+def _fill_opponent(opponent: Opponent, tensors: Mapping[str, Tensor], updates: int) -> None:
+    for name, parameter in opponent.critic.named_parameters():
+        _fill(parameter, tensors[f"critic.{name}"])
+    if updates:
+        _fill_moments(opponent.critic, opponent.optimizer, tensors, updates, prefix="critic.")
+
+
+def _fill_moments(
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], updates: int, prefix: str = ""
+) -> None:
+    for name, parameter in network.named_parameters():
         moments = {moment: torch.zeros_like(parameter, requires_grad=False) for moment in _MOMENTS}
         for moment, tensor in moments.items():
-            _fill(tensor, tensors[f"{moment}.{name}"])
+            _fill(tensor, tensors[f"{moment}.{prefix}{name}"])
         # The count lies where fused Adam keeps it.
         count = torch.tensor(float(updates), device=parameter.device)
-        state.optimizer.state[parameter] = {"step": count, **moments}
+        optimizer.state[parameter] = {"step": count, **moments}
 
 
 @torch.no_grad()

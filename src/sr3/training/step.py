@@ -13,16 +13,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sr3.build import Network
 from sr3.config import Config
 from sr3.data.loader import Batch
-from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.denoiser import Denoiser, Given, GivenLowRes, Told
 from sr3.diffusion.distillation import jump_loss, jump_target
 from sr3.diffusion.noise import draw_noise, mix_seed
-from sr3.diffusion.objective import denoising_loss, regression_loss
+from sr3.diffusion.objective import answer_loss, denoising_loss, one_answer, regression_loss, supervised_loss
 from sr3.diffusion.process import diffuse
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
-from sr3.networks.unet import UNet
+from sr3.training.adversary import Adversary
 from sr3.training.processes import Processes
 from sr3.training.teaching import Teaching
 from sr3.types import Condition, Gamma, Image
@@ -62,12 +63,13 @@ class Learner:
 
     config: Config
     processes: Processes
-    denoiser: Denoiser[UNet]
-    network: UNet
+    denoiser: Denoiser[Network]
+    network: Network
     optimizer: torch.optim.Optimizer
     gammas: Tensor
     scaler: torch.amp.GradScaler
     teaching: Teaching | None = None
+    adversary: Adversary | None = None
 
     @property
     def parts(self) -> list[range]:
@@ -105,8 +107,10 @@ def draw_for(config: Config, gammas: Tensor, step: int, places: range, shape: Se
     return Draw(gamma, torch.stack(noises), torch.stack(chances), uniform[:, 0])
 
 
-def tell(config: Config, batch: Batch, chance: Tensor) -> Given | tuple[()]:
+def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
     """Say what the network is told beside the pictures; the class is hidden where chance, (b,) in [0, 1), falls low."""
+    if config.network.sees_low_res:
+        return GivenLowRes(batch.low_res)
     if not (config.network.classes or config.network.condition_level):
         return ()
     hidden = chance < config.data.hide_class
@@ -119,6 +123,7 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     Raises TrainingError in every process when the loss of any is not finite; the weights are then unchanged.
     """
     config, processes = learner.config, learner.processes
+    opponent = learner.adversary.opponent if learner.adversary is not None else None
     sums = torch.zeros(len(BANDS) + 1, 2, dtype=torch.float64)
     for part, (places, batch) in enumerate(zip(learner.parts, batches, strict=True)):
         last = part + 1 == len(batches)
@@ -132,6 +137,8 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     loss = float(sums[:, 0].sum() / sums[:, 1].sum())
     if not math.isfinite(loss):
         learner.optimizer.zero_grad(set_to_none=True)
+        if opponent is not None:
+            opponent.optimizer.zero_grad(set_to_none=True)
         raise TrainingError(
             f"step {step}: the loss is {loss}; the last checkpoint is as it was: lower optimizer.learning_rate "
             "and run the same again"
@@ -143,6 +150,8 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
+    if opponent is not None:
+        opponent.move(rate, clip=config.optimizer.clip)
     return StepFigures(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
 
 
@@ -150,6 +159,7 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     """Compute the loss of each image of a part."""
     config, device, training = learner.config, learner.processes.device, learner.config.training
     y0, x = (image.to(device).contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
+    batch = batch._replace(low_res=batch.low_res.to(device))
     draw = draw_for(config, learner.gammas, step, places, y0.shape[1:])
     gamma, eps = draw.gamma, draw.eps.to(device)
     given, kind = tell(config, batch, draw.chance), config.denoiser.loss
@@ -160,14 +170,16 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
             case "denoising":
                 return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
             case "regression":
+                if learner.adversary is not None:
+                    return _adversarial_losses(learner, learner.adversary, y0, x, given), gamma
+                if share := config.denoiser.supervision * max(0.0, 1 - step / training.steps):
+                    return supervised_loss(learner.denoiser, y0, x, kind=kind, share=share, given=given), gamma
                 return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma
             case "distillation":
                 return _taught_losses(learner, y0, x, draw, given)
 
 
-def _taught_losses(
-    learner: Learner, y0: Image, x: Condition, draw: Draw, given: Given | tuple[()]
-) -> tuple[Tensor, Gamma]:
+def _taught_losses(learner: Learner, y0: Image, x: Condition, draw: Draw, given: Told) -> tuple[Tensor, Gamma]:
     """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at."""
     config, teaching = learner.config, learner.teaching
     assert teaching is not None
@@ -177,3 +189,16 @@ def _taught_losses(
     target = jump_target(teacher, y_t, levels)
     losses = jump_loss(learner.denoiser, y_t, x, target, gamma=levels[0], kind=config.denoiser.loss, given=given)
     return losses, levels[0]
+
+
+def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told) -> Tensor:
+    """Weigh pixels and what else is looked at; the opponent's gradients of this part are added to its own."""
+    config = learner.config
+    state = one_answer(learner.denoiser, y0, x, given=given)
+    losses = config.adversary.pixel * answer_loss(learner.denoiser, state, y0, x, kind=config.denoiser.loss)
+    with torch.autocast(y0.device.type, enabled=False):
+        answer = learner.denoiser.decode(state.float(), x)
+        losses = losses + adversary.losses(answer, y0)
+        if adversary.opponent is not None:
+            adversary.opponent.learn(answer, y0, parts=config.training.accumulate)
+    return losses

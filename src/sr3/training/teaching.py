@@ -8,7 +8,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from sr3.build import build_grid
+from sr3.build import Network, build_grid
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import Config, DistillationConfig, OptimizerConfig, SamplingConfig, apply_settings, read_toml
 from sr3.config.distillation import SHARED
@@ -16,7 +16,6 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
 from sr3.errors import CheckpointError, ConfigError, DataError, TrainingError
 from sr3.inference.upscaler import build_filled
-from sr3.networks.unet import UNet
 from sr3.training.run_dir import RunDir
 from sr3.zoo import find_model
 
@@ -48,7 +47,7 @@ class Teacher:
 class Teaching:
     """The teacher at work, and its levels within each jump of the student, shape (steps, teacher_steps + 1)."""
 
-    teacher: Denoiser[UNet]
+    teacher: Denoiser[Network]
     jumps: Tensor
 
 

@@ -1,0 +1,48 @@
+"""Settings of the losses that look at more than pixels."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sr3.config.strict import Positive, Settings
+
+__all__ = ["AdversaryConfig"]
+
+_Weight = Annotated[float, Field(ge=0)]
+
+
+class AdversaryConfig(Settings):
+    """Losses of EnhanceNet (arXiv:1612.07919, section 4.2), for models that answer in one call.
+
+    Its weights belong to VGG's features; ours, of means of normalised ones, are to be found anew.
+    """
+
+    pixel: _Weight = 1.0
+    """Weight of `denoiser.loss`; 0 in EnhanceNet's own adversarial variants."""
+    adversarial: _Weight = 0.0
+    """Weight of being taken for a photograph by a network that learns to tell."""
+    perceptual: _Weight = 0.0
+    """Weight of the squared difference of features."""
+    texture: _Weight = 0.0
+    """Weight of the squared difference of the features' Gram matrices, patch by patch."""
+    features: str = "none"
+    """Whose features: st-lpips (pip install --no-deps stlpips-pytorch), or a TorchScript file that takes pictures in
+    [0, 1] and gives one map (b, c, h, w) or several. The file is needed to train, not to use the model."""
+    patch: Positive = 16
+    """Side of a patch of texture, in pixels of the picture."""
+    width: Positive = 32
+    """Channels of the first layers of the network that tells photographs from results."""
+    halvings: Annotated[int, Field(ge=1, le=8)] = 5
+    """How often that network halves the sides; `data.crop` is a multiple of 2 to this power."""
+    most_right: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a batch above which, if it is told rightly, that network does not learn from it; 1 always learns."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything but pixels counts."""
+        return self.adversarial > 0 or self.looks_at_features
+
+    @property
+    def looks_at_features(self) -> bool:
+        """Whether features count."""
+        return self.perceptual > 0 or self.texture > 0

@@ -1,0 +1,47 @@
+"""Feature maps of pictures by a network that is given, with gradients: what perceptual and texture losses compare."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from sr3.errors import CheckpointError
+from sr3.metrics.features import load_torchscript
+from sr3.metrics.stlpips import load_stlpips_maps
+from sr3.types import Image
+
+__all__ = ["Maps", "load_maps"]
+
+Maps = Callable[[Image], Sequence[Tensor]]
+"""Pictures (b, 3, h, w) in [-1, 1] to maps (b, c, h', w')."""
+
+
+def load_maps(where: str, device: torch.device) -> Maps:
+    """Load `st-lpips` or a TorchScript file, which takes [0, 1]; CheckpointError when there is none.
+
+    The maps raise CheckpointError when the network cannot take the pictures or gives no maps. TorchScript runs code, so
+    take it only from people you trust.
+    """
+    if where == "st-lpips":
+        return load_stlpips_maps()
+    path = Path(where)
+    if not path.is_file():
+        raise CheckpointError(f"{where}: no such feature network; give st-lpips or a TorchScript file")
+    network = cast(Any, load_torchscript(path)).to(device)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+
+    def maps(image: Image) -> Sequence[Tensor]:
+        try:
+            found = network((image + 1) / 2)
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[-160:]
+            raise CheckpointError(f"{path}: cannot compute features of these pictures: {detail}") from error
+        several = [found] if isinstance(found, Tensor) else list(found)
+        if not several or any(not isinstance(one, Tensor) or one.ndim != 4 for one in several):
+            raise CheckpointError(f"{path}: gives no maps of shape (b, c, h, w); export it without the last layers")
+        return several
+
+    return maps

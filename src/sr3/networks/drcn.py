@@ -1,0 +1,46 @@
+"""DRCN: one convolution applied again and again to the enlarged picture, with an answer after every time.
+
+Source: arXiv:1511.04491, section 3: embedding, inference and reconstruction (Eq. 1 to 5), recursive supervision and
+the skip from the input (section 3.2). Beyond the paper, which takes luminance: any channels.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sr3.networks.one_call import OneCallShape, he_conv
+from sr3.types import Condition, Gamma, Image
+
+__all__ = ["DRCN"]
+
+
+class DRCN(nn.Module):
+    """The input plus what the layers add; blocks = recursions, all of them by the same weights, 3x3 throughout."""
+
+    def __init__(self, shape: OneCallShape) -> None:
+        """Lay out the layers; the recursive one starts by passing each feature on, the others in He's way."""
+        super().__init__()
+        self.shape = shape
+        width, channels = shape.width, shape.image_channels
+        self.embed = nn.ModuleList([he_conv(channels, width), he_conv(width, width)])
+        self.again = he_conv(width, width)
+        nn.init.dirac_(self.again.weight)
+        self.rebuild = nn.ModuleList([he_conv(width, width), he_conv(width, channels)])
+        self.shares = nn.Parameter(torch.full((shape.blocks,), 1 / shape.blocks))
+
+    def forward(self, x: Condition, y_t: Image, gamma: Gamma, *, every: bool = False) -> Tensor:
+        """Sum the answers of all recursions by their shares; with every, they come after it: (d + 1, b, c, h, w).
+
+        y_t and gamma have no say.
+        """
+        del y_t, gamma
+        hidden = x
+        for layer in self.embed:
+            hidden = functional.relu(layer(hidden))
+        total, answers = torch.zeros_like(x), list[Tensor]()
+        for share in self.shares:
+            hidden = functional.relu(self.again(hidden))
+            answer = x + self.rebuild[1](functional.relu(self.rebuild[0](hidden)))
+            total = total + share * answer
+            answers += [answer] if every else []
+        return torch.stack([total, *answers]) if every else total

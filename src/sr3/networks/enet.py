@@ -1,0 +1,52 @@
+"""The generator of EnhanceNet: residual blocks on the small picture, enlarged by repetition and convolution.
+
+Source: arXiv:1612.07919, section 4.1 and table 1. What it gives is a residual to the bicubic enlargement, which is the
+denoiser's business (`denoiser.target`). Its losses: `sr3.training.adversarial`.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sr3.networks.one_call import OneCallShape, conv, prime_factors
+from sr3.types import Condition, Gamma, Image, LowRes
+
+__all__ = ["ENet"]
+
+
+class ENet(nn.Module):
+    """Convolutions of 3x3 with width channels; blocks residual blocks, 10 in the paper."""
+
+    def __init__(self, shape: OneCallShape) -> None:
+        """Lay out the layers; the last starts at 0, so that a new network gives the bicubic enlargement."""
+        super().__init__()
+        self.shape = shape
+        width = shape.width
+        self.head = conv(shape.image_channels, width)
+        self.blocks = nn.ModuleList([_Block(width) for _ in range(shape.blocks)])
+        self.factors = prime_factors(shape.scale)
+        self.enlarge = nn.ModuleList([conv(width, width) for _ in self.factors])
+        self.last, self.tail = conv(width, width), conv(width, shape.image_channels)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
+        """Answer low_res at its scale; x, y_t and gamma have no say."""
+        del x, y_t, gamma
+        hidden: Tensor = functional.relu(self.head(low_res))
+        for block in self.blocks:
+            hidden = block(hidden)
+        for factor, layer in zip(self.factors, self.enlarge, strict=True):
+            hidden = functional.relu(layer(functional.interpolate(hidden, scale_factor=float(factor), mode="nearest")))
+        return self.tail(functional.relu(self.last(hidden)))
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a skip."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = conv(width, width), conv(width, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Refine."""
+        return features + self.second(functional.relu(self.first(features)))

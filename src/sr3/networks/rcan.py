@@ -1,0 +1,67 @@
+"""RCAN: residual blocks whose channels attend to their own means, in groups, on the small picture.
+
+Source: arXiv:1807.02758, section 3: residual in residual (Eq. 4 to 7), channel attention (Eq. 8 to 11), enlargement by
+sub-pixel convolution (arXiv:1609.05158). The mean is over the picture, so windows must share it.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sr3.networks.one_call import OneCallShape, conv, prime_factors
+from sr3.types import Condition, Gamma, Image, LowRes
+
+__all__ = ["RCAN"]
+
+
+class RCAN(nn.Module):
+    """groups of blocks residual blocks each; inner = channels inside the attention, width / 16 in the paper."""
+
+    def __init__(self, shape: OneCallShape) -> None:
+        """Lay out head, body with its long skip, enlargement and tail."""
+        super().__init__()
+        self.shape = shape
+        width = shape.width
+        self.head = conv(shape.image_channels, width)
+        self.body = nn.Sequential(*(_Group(width, shape.blocks, shape.inner) for _ in range(shape.groups)))
+        self.body_end = conv(width, width)
+        steps: list[nn.Module] = []
+        for factor in prime_factors(shape.scale):
+            steps += [conv(width, width * factor**2), nn.PixelShuffle(factor)]
+        self.enlarge = nn.Sequential(*steps)
+        self.tail = conv(width, shape.image_channels)
+
+    def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
+        """Enlarge low_res; x, y_t and gamma have no say."""
+        del x, y_t, gamma
+        shallow = self.head(low_res)
+        deep = shallow + self.body_end(self.body(shallow))
+        return self.tail(self.enlarge(deep))
+
+
+class _Group(nn.Module):
+    """Blocks and a convolution beside a skip (Eq. 6)."""
+
+    def __init__(self, width: int, blocks: int, inner: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(_Block(width, inner) for _ in range(blocks)))
+        self.end = conv(width, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Refine."""
+        return features + self.end(self.blocks(features))
+
+
+class _Block(nn.Module):
+    """Two convolutions, whose channels are weighed, beside a skip (Eq. 12 and 13)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.first, self.second = conv(width, width), conv(width, width)
+        self.mean = nn.AdaptiveAvgPool2d(1)
+        self.squeeze, self.spread = nn.Conv2d(width, inner, 1), nn.Conv2d(inner, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Refine; each channel counts as much as the means of all say (Eq. 9 to 11)."""
+        hidden = self.second(functional.relu(self.first(features)))
+        weights = self.spread(functional.relu(self.squeeze(self.mean(hidden)))).sigmoid()
+        return features + hidden * weights

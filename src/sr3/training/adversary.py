@@ -1,0 +1,140 @@
+"""Losses that look at more than pixels, and the opponent that learns beside the model.
+
+Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.4) and adversarial
+training (4.2.3). What is open there or ours: features are normalised by the truth's mean activation, so that weights
+hold for any network; the opponent has the rate of the model. Nothing here is random.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from sr3.config import AdversaryConfig, Config
+from sr3.errors import ConfigError
+from sr3.metrics.maps import Maps, load_maps
+from sr3.networks.critic import Critic
+from sr3.training.optimizer import build_optimizer
+from sr3.types import Image
+
+__all__ = ["Adversary", "Opponent", "critic_loss", "gram_matrices", "open_adversary", "perceptual_loss", "texture_loss"]
+
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """The network that tells photographs from results, and its optimiser; both are saved with the run."""
+
+    critic: Critic
+    optimizer: torch.optim.Optimizer
+    most_right: float
+
+    def fooled(self, answer: Image) -> Tensor:
+        """Measure how far each result is from being taken for a photograph: -log D (section 4.2.3), shape (b,)."""
+        self.critic.requires_grad_(False)  # the model is blamed, not its judge
+        return softplus(-self.critic(answer))
+
+    def learn(self, answer: Image, truth: Image, *, parts: int) -> None:
+        """Add the gradients of a part of the batch to the critic's; call `move` after the last."""
+        self.critic.requires_grad_(True)
+        real, fake = self.critic(truth), self.critic(answer.detach())
+        right = torch.cat([real > 0, fake < 0]).double().mean()
+        if float(right) <= self.most_right:
+            (critic_loss(real, fake).mean() / parts).backward()
+
+    def move(self, rate: float, *, clip: float) -> None:
+        """Take a step, unless all parts were told too well to learn from."""
+        if any(parameter.grad is not None for parameter in self.critic.parameters()):
+            nn.utils.clip_grad_norm_(self.critic.parameters(), clip)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """All losses beside the pixels'."""
+
+    config: AdversaryConfig
+    maps: Maps | None
+    opponent: Opponent | None
+
+    def losses(self, answer: Image, truth: Image) -> Tensor:
+        """Weigh and sum the losses of results beside their truths, shape (b,)."""
+        total = answer.new_zeros(len(answer))
+        if self.maps is not None:
+            with torch.no_grad():
+                wanted = self.maps(truth)
+            found = self.maps(answer)
+            if self.config.perceptual:
+                total = total + self.config.perceptual * perceptual_loss(found, wanted)
+            if self.config.texture:
+                share = self.config.patch / truth.shape[-1]
+                total = total + self.config.texture * texture_loss(found, wanted, share=share)
+        if self.opponent is not None:
+            total = total + self.config.adversarial * self.opponent.fooled(answer)
+        return total
+
+
+def open_adversary(config: Config, *, image_channels: int, device: torch.device) -> Adversary | None:
+    """Make what the settings ask for; ConfigError or CheckpointError when features cannot be taken."""
+    wanted = config.adversary
+    if not wanted.is_used:
+        return None
+    if wanted.looks_at_features and image_channels != 3:
+        raise ConfigError(
+            f"adversary.features see colour pictures, not {image_channels} channels; set their weights to 0"
+        )
+    maps = load_maps(wanted.features, device) if wanted.looks_at_features else None
+    return Adversary(wanted, maps, _open_opponent(config, image_channels, device) if wanted.adversarial else None)
+
+
+def _open_opponent(config: Config, image_channels: int, device: torch.device) -> Opponent:
+    wanted = config.adversary
+    critic = Critic(image_channels, side=config.data.crop, width=wanted.width, halvings=wanted.halvings).to(device)
+    return Opponent(critic, build_optimizer(critic.parameters(), config.optimizer), wanted.most_right)
+
+
+def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Sum -log D of photographs and -log (1 - D) of results, from logits (b,) (section 4.2.3)."""
+    return softplus(-real) + softplus(fake)
+
+
+def perceptual_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Compare normalised maps by their mean squared difference, mean over maps, shape (b,) (section 4.2.2)."""
+    return torch.stack([(one - other).square().mean(dim=(1, 2, 3)) for one, other in _normalised(found, wanted)]).mean(
+        0
+    )
+
+
+def texture_loss(found: Sequence[Tensor], wanted: Sequence[Tensor], *, share: float) -> Tensor:
+    """Compare Gram matrices of patches of normalised maps, mean over maps, shape (b,) (section 4.2.4).
+
+    share: side of a patch over the side of the picture.
+    """
+    differences = [
+        (gram_matrices(one, share=share) - gram_matrices(other, share=share)).square().mean(dim=(1, 2, 3))
+        for one, other in _normalised(found, wanted)
+    ]
+    return torch.stack(differences).mean(0)
+
+
+def gram_matrices(features: Tensor, *, share: float) -> Tensor:
+    """Multiply the channels with each other in every patch of a map (b, c, h, w): shape (b, patches, c, c), mean."""
+    b, c, h, w = features.shape
+    side = max(1, min(h, w, round(share * w)))
+    rows, columns = h // side, w // side
+    cut = features[..., : rows * side, : columns * side].reshape(b, c, rows, side, columns, side)
+    patches = cut.permute(0, 2, 4, 1, 3, 5).reshape(b, rows * columns, c, side * side)
+    return patches @ patches.transpose(-1, -2) / side**2
+
+
+def _normalised(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Divide both maps of each pair by the truth's mean activation."""
+    for one, other in zip(found, wanted, strict=True):
+        mean = other.abs().mean(dim=(1, 2, 3), keepdim=True) + _TINY
+        yield one / mean, other / mean
