@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
-    from sr3.inference.library import Model, Refinement, load
+    from sr3.inference.model import Model, Refinement, load
     from sr3.inference.upscaler import Upscaler, open_upscaler
     from sr3.presets import preset
 
@@ -18,11 +18,11 @@ __all__ = ["Cancelled", "Config", "Model", "Refinement", "Sr3Error", "Upscaler",
 _HOME = {
     "Cancelled": "sr3.errors",
     "Config": "sr3.config",
-    "Model": "sr3.inference.library",
-    "Refinement": "sr3.inference.library",
+    "Model": "sr3.inference.model",
+    "Refinement": "sr3.inference.model",
     "Sr3Error": "sr3.errors",
     "Upscaler": "sr3.inference.upscaler",
-    "load": "sr3.inference.library",
+    "load": "sr3.inference.model",
     "open_upscaler": "sr3.inference.upscaler",
     "preset": "sr3.presets",
 }

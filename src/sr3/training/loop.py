@@ -19,9 +19,10 @@ from sr3.data.streams import Stream
 from sr3.errors import DataError, TrainingError
 from sr3.training.advice import before_training, of_validation
 from sr3.training.events import Event, Noted, Saved, Validated
+from sr3.training.opening import open_session
 from sr3.training.processes import open_processes
 from sr3.training.run_dir import RunDir
-from sr3.training.session import Session, open_session
+from sr3.training.session import Session
 from sr3.training.teaching import Teacher
 
 __all__ = ["Limits", "train"]

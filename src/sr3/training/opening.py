@@ -1,0 +1,112 @@
+"""How a sitting of a run opens: images, network, optimiser, and the state that an earlier one has left."""
+
+import warnings
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from sr3.build import Network, build_denoiser, build_gammas, build_grid
+from sr3.checkpoint import read_model
+from sr3.config import Config
+from sr3.data.sources import Source
+from sr3.data.streams import Stream
+from sr3.errors import ConfigError, TrainingError
+from sr3.inference.device import computes_bfloat16
+from sr3.training.adversary import open_adversary
+from sr3.training.ema import copy_weights
+from sr3.training.images import find_images
+from sr3.training.optimizer import build_optimizer
+from sr3.training.processes import Processes
+from sr3.training.run_dir import RunDir
+from sr3.training.session import Session
+from sr3.training.speed import open_speed
+from sr3.training.state import TrainState, last_whole, read_state
+from sr3.training.step import Learner
+from sr3.training.teaching import Teacher, Teaching, open_teaching
+
+__all__ = ["open_session"]
+
+
+def open_session(
+    config: Config, supply: Source | Stream, run: RunDir, processes: Processes, *, teacher: Teacher | None = None
+) -> Session:
+    """Part the images, build or read the state; refuses settings that could not be sampled from or taught.
+
+    A student begins with the weights of its teacher.
+    """
+    build_grid(config.sampling)
+    _check_precision(config.training.precision, processes.device)
+    images = find_images(supply, config)
+    channels = images.held_out.image_channels
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
+        adversary = open_adversary(config, image_channels=channels, device=processes.device)
+    if adversary is not None and processes.count > 1:
+        raise TrainingError("adversary learns in one process only; launch one, or set the weights of adversary to 0")
+    network, teaching = denoiser.network, _teaching(config, teacher, channels, processes.device)
+    if teacher is not None:
+        network.load_state_dict(teacher.file.weights)
+    optimizer = build_optimizer(network.parameters(), config.optimizer)
+    shared, optimizer = processes.accelerator.prepare(network, optimizer)
+    denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared
+    bare = processes.accelerator.unwrap_model(shared)
+    decays = (config.training.ema_decay, *config.training.ema_others)
+    scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
+    averages = {decay: copy_weights(bare) for decay in decays}
+    state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
+    state.opponent = adversary.opponent if adversary is not None else None
+    figures: dict[str, float] = {}
+    found = _last_state(run)
+    if found is not None:
+        read_state(found, state)
+        if run.model.is_file():
+            before = read_model(run.model).info
+            figures = dict(before.results)
+            kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
+            config = config.model_copy(update={"sampling": kept})
+    learner = Learner(
+        config,
+        processes,
+        denoiser,
+        bare,
+        state.optimizer,
+        build_gammas(config.schedule),
+        scaler,
+        teaching=teaching,
+        adversary=adversary,
+    )
+    if config.training.track != "none":
+        own = {"wandb": {"dir": str(run.path), "name": run.path.name}}
+        processes.accelerator.init_trackers(
+            "sr3" if config.training.track == "wandb" else run.path.name, init_kwargs=own
+        )
+    speed = open_speed(config, processes, images.held_out)
+    learning = images.open(range(learner.parts[0].start, learner.parts[-1].stop), state.cursors)
+    return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
+
+
+def _teaching(config: Config, teacher: Teacher | None, channels: int, device: torch.device) -> Teaching | None:
+    """Open the teacher of a distillation; TrainingError when there is none, or one that no objective asks for."""
+    if teacher is not None:
+        return open_teaching(config, teacher, image_channels=channels, device=device)
+    if config.denoiser.objective == "distillation":
+        raise TrainingError("denoiser.objective distillation needs a teacher: use sr3 distill MODEL")
+    return None
+
+
+def _last_state(run: RunDir) -> Path | None:
+    found = last_whole(run.checkpoints)
+    return found or (run.old_state if run.old_state.is_file() else None)
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    if precision == "bfloat16" and not computes_bfloat16(device):
+        warnings.warn(
+            f"{device.type} here has no instructions for bfloat16 and imitates it slowly; "
+            "use --set training.precision=float32",
+            stacklevel=2,
+        )
+    if precision == "float16" and device.type != "cuda":
+        raise ConfigError(f"training.precision float16 is for cuda, not {device.type}; use bfloat16 or float32")
