@@ -1,0 +1,177 @@
+"""Measure what a model's samples are worth against the network calls they take, sampler by sampler.
+
+    python benchmarks/calls.py DIR --model NAME|FILE --calls 1 2 4 8 16 32 64 100 --out calls.json --plot calls.png
+
+Truths are the middle squares of the pictures; their low-resolution versions are made by antialiased bicubic and rounded
+to 8 bits, as are all results. Every sampler starts from the same noise. A sampler that takes several calls a step gets
+as many steps as the calls allow. Features are compared on patches, so that there are more of them than pictures.
+Needs matplotlib and the packages of ST-LPIPS and of the features (see docs).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from quality import as_saved, environment, without_nan
+from replication import patches
+from torch import Tensor
+
+from sr3.atomic import whole_file
+from sr3.config import SamplingConfig
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ConfigError, Sr3Error
+from sr3.images.files import list_pictures, read_picture
+from sr3.images.resize import downsample
+from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.metrics.distortion import consistency, psnr, sharpness
+from sr3.metrics.distribution import frechet_distance
+from sr3.metrics.features import load_features
+from sr3.metrics.stlpips import load_stlpips
+from sr3.zoo import DEFAULT_MODEL
+
+PER_STEP = {"heun": (2, 1), "predictor-corrector": (2, 1), "probability-flow": (4, 3)}
+"""Samplers that take a n - b calls for n steps: (a, b). The others take n."""
+BATCH = 4
+PLOTTED = {
+    "stlpips": "ST-LPIPS",
+    "distance": "feature distance",
+    "psnr": "PSNR, dB",
+    "sharpness": "sharpness to truth",
+}
+"""Figures of the plot and of the table, with their headings."""
+FORMS = {"stlpips": ".4f", "distance": ".1f", "psnr": ".2f", "sharpness": ".3f", "consistency_e5": ".2f"}
+
+
+def read_middles(folder: Path, side: int, limit: int | None) -> Tensor:
+    """Read the middle square of every picture, (b, 3, side, side)."""
+    middles: list[Tensor] = []
+    for path in list_pictures(folder)[:limit]:
+        pixels = read_picture(path).pixels.expand(3, -1, -1)
+        top, left = ((length - side) // 2 for length in pixels.shape[1:])
+        if min(top, left) < 0:
+            raise ConfigError(f"{path}: is smaller than --side {side}")
+        middles.append(pixels[:, top : top + side, left : left + side])
+    return torch.stack(middles)
+
+
+def samplings(
+    upscaler: Upscaler, samplers: Sequence[str], calls: Sequence[int]
+) -> Iterator[tuple[SamplingConfig, int]]:
+    """Combine samplers, written NAME or NAME:ETA or NAME:ETA:GRID, with the calls; settings and the calls they take."""
+    for written in samplers:
+        name, eta, grid, *_ = [*written.split(":"), "", ""]
+        each, less = PER_STEP.get(name, (1, 0))
+        for steps in dict.fromkeys((wanted + less) // each for wanted in calls):
+            sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=grid or "cosine")
+            if eta:
+                sampling = sampling.model_copy(update={"eta": float(eta)})
+            yield sampling, each * steps - less
+
+
+def label(sampling: SamplingConfig) -> str:
+    """Name a row's sampler with what else matters to it."""
+    noise = f", eta {sampling.eta:g}" if sampling.sampler in {"ddim", "dpmpp-2m"} else ""
+    grid = "" if sampling.grid == "cosine" else f", {sampling.grid}"
+    return f"{sampling.sampler}{noise}{grid}"
+
+
+def draw(upscaler: Upscaler, low_res: Tensor, sampling: SamplingConfig, seed: int) -> Tensor:
+    """Draw one sample a picture, from noise that follows from the seed and the picture's place."""
+    parts: list[Tensor] = []
+    for start in range(0, len(low_res), BATCH):
+        part = low_res[start : start + BATCH]
+        seeds = [mix_seed(seed, start + place) for place in range(len(part))]
+        parts.append(as_saved(upscaler.upscale(part, sampling=sampling, seeds=seeds)))
+    return torch.cat(parts)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print as it goes, keep and plot."""
+    torch.set_num_threads(options.threads)
+    upscaler = open_upscaler(options.model, device=options.device)
+    truth = read_middles(options.folder, options.side, options.limit)
+    low_res = as_saved(downsample(truth, upscaler.scale))
+    stlpips, features = load_stlpips(), load_features(options.features)
+    true_features = features(patches(truth, options.patch))
+    rows: list[dict[str, Any]] = []
+    about = f"FD ({features.name}), patches of {options.patch}"
+    print(f"{upscaler.info.name}, {len(truth)} pictures of {options.side}; feature distance: {about}")
+    print(f"\n| sampler | calls | {' | '.join([*PLOTTED.values(), 'consistency x1e-5'])} |")
+    print(f"|---|---:|{'---:|' * len(FORMS)}", flush=True)
+    for sampling, calls in samplings(upscaler, options.sampler, options.calls):
+        image = draw(upscaler, low_res, sampling, options.seed)
+        one_by_one = [stlpips(image[k : k + 1], truth[k : k + 1]).item() for k in range(len(truth))]
+        row = {
+            "stlpips": sum(one_by_one) / len(one_by_one),
+            "distance": frechet_distance(features(patches(image, options.patch)), true_features),
+            "psnr": psnr(image, truth).mean().item(),
+            "sharpness": (sharpness(image) / sharpness(truth)).mean().item(),
+            "consistency_e5": 1e5 * consistency(image, low_res).mean().item(),
+        }
+        print(
+            f"| {label(sampling)} | {calls} | {' | '.join(format(row[key], form) for key, form in FORMS.items())} |",
+            flush=True,
+        )
+        rows.append({"sampler": label(sampling), "calls": calls, **row, "pictures": one_by_one})
+    if options.out is not None:
+        kept = {"folder": str(options.folder), "side": options.side, "features": features.name, "patch": options.patch}
+        kept |= {**environment(upscaler, options), "rows": rows}
+        with whole_file(options.out) as temporary:
+            temporary.write_text(json.dumps(without_nan(kept), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if options.plot is not None:
+        plot(rows, options.plot)
+
+
+def plot(rows: Sequence[dict[str, Any]], where: Path) -> None:
+    """Draw each figure against the calls, a line a sampler."""
+    from matplotlib.figure import Figure  # only for this option
+
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for place, (key, title) in enumerate(PLOTTED.items()):
+        axes = figure.add_subplot(2, 2, place + 1)
+        for name, mark in zip(dict.fromkeys(row["sampler"] for row in rows), "os^Dv<>PX*", strict=False):
+            points = [(row["calls"], row[key]) for row in rows if row["sampler"] == name]
+            axes.plot(*zip(*points, strict=True), marker=mark, markersize=4, linewidth=1.2, label=name)
+        ticks = sorted({row["calls"] for row in rows if row["calls"] in {1, 2, 4, 8, 16, 32, 64, 100}})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        if key == "distance":
+            axes.set_yscale("log")
+        axes.set(title=title, xlabel="network calls")
+        axes.grid(visible=True, alpha=0.3)
+    figure.axes[0].legend(fontsize=8)
+    with whole_file(where) as temporary:
+        figure.savefig(temporary, format=where.suffix.removeprefix("."), dpi=80)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code: 0, or 2 for what the user can fix."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the truths")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="as for `sr3 upscale`")
+    samplers = ["ancestral", "ddim:0", "dpmpp-2m:1", "heun"]
+    parser.add_argument("--sampler", nargs="+", default=samplers, metavar="NAME[:ETA[:GRID]]", help="what to measure")
+    parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 100], metavar="N")
+    parser.add_argument("--side", type=int, default=256, help="side of the middle squares (256)")
+    parser.add_argument("--limit", type=int, metavar="K", help="only the first K pictures by name")
+    parser.add_argument("--features", default="efficientnet-lite0", help="as for `sr3 search-schedule`")
+    parser.add_argument("--patch", type=int, default=64, help="side of the patches whose features are compared (64)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch (2)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON with all figures and settings")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG or SVG of the figures against the calls")
+    try:
+        run(parser.parse_args(arguments))
+    except (Sr3Error, OSError) as error:
+        print(f"calls.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
