@@ -71,7 +71,7 @@ def test_all_ways_of_a_call_answer_alike(path):
     plan = Plan(path, **SMALL, dtype="float32")
     file = module.read_model(module.Path(path))
     ours = module.load_upscaler(file, device=torch.device("cpu"), dtype=torch.float32)
-    ways = module._ways_to_call(ours, module._usual(file, torch.device("cpu")), plan)
+    ways = module._ways_to_call(file, ours, module._usual(file, torch.device("cpu")), plan)
     answers = [way.run().y0 for way in ways[:3]]
     for answer in answers[1:]:
         torch.testing.assert_close(answer, answers[0], atol=1e-4, rtol=0)

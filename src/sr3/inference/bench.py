@@ -22,7 +22,7 @@ from torch import Tensor
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import GivenLowRes
-from sr3.inference.device import choose_device, choose_dtype, in_type
+from sr3.inference.device import choose_device, choose_dtype, in_type, laid_out
 from sr3.inference.upscaler import Upscaler, build_filled, load_upscaler, sampling_for
 from sr3.zoo import find_model
 
@@ -86,7 +86,7 @@ def bench(plan: Plan) -> Iterator[Row]:
     sampling = sampling_for(file.info, steps=plan.steps)
     ours, usual = load_upscaler(file, device=place, dtype=kind), _usual(file, place)
     first_call = _seconds(_caller(ours, plan.side, 1))
-    calls = list(_timed("call", _ways_to_call(ours, usual, plan), plan.turns))
+    calls = list(_timed("call", _ways_to_call(file, ours, usual, plan), plan.turns))
     yield from calls
     yield from _pictures(ours, usual, sampling, plan, calls[0])
     yield from _starts(path, plan, ours, first_call)
@@ -98,8 +98,7 @@ def _usual(file: ModelFile, device: torch.device) -> Upscaler:
     return Upscaler(file.info, denoiser, device, torch.float32)
 
 
-def _ways_to_call(ours: Upscaler, usual: Upscaler, plan: Plan) -> list[Way]:
-    file = ModelFile(ours.info, dict(ours.denoiser.network.state_dict()))
+def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) -> list[Way]:
     last = replace(ours, denoiser=build_filled(file, ours.device), dtype=torch.float32)
     last.denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
     ways = [
@@ -110,7 +109,7 @@ def _ways_to_call(ours: Upscaler, usual: Upscaler, plan: Plan) -> list[Way]:
     ways.append(Way(f"sr3 upscale: {how}", _caller(ours, plan.side, 1)))
     ways.append(Way(f"the same, {plan.batch} pictures a call", _caller(ours, plan.side, plan.batch), plan.batch))
     if plan.compiles:
-        compiled = replace(ours, denoiser=build_filled(file, ours.device))
+        compiled = replace(ours, denoiser=laid_out(build_filled(file, ours.device), ours.dtype))
         compiled.denoiser.network = torch.compile(compiled.denoiser.network)  # pyright: ignore[reportAttributeAccessIssue]
         ways.append(Way("torch.compile", _caller(compiled, plan.side, 1)))
     exports = not ours.info.config.network.answers_in_one_call

@@ -3,16 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
+from torch import nn
 
 from sr3.diffusion.denoiser import Denoise, Prediction
 from sr3.errors import ConfigError
 from sr3.types import Gamma, Image
 
-__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type"]
+__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type", "laid_out"]
 
+D = TypeVar("D", bound=nn.Module)
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -44,6 +46,16 @@ def in_type(denoise: Denoise, *, device: torch.device, dtype: torch.dtype) -> De
             return denoise(z, gamma)
 
     return cast
+
+
+def laid_out(denoiser: D, dtype: torch.dtype) -> D:
+    """Prepare weights for a type; for bfloat16 channels last, convolutions rounded now and not at every call."""
+    if dtype == torch.float32:
+        return denoiser
+    for part in denoiser.modules():
+        if isinstance(part, nn.Conv2d):
+            part.to(dtype)
+    return denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue, reportReturnType] (missing in torch's types)
 
 
 def each_alone(denoisers: Sequence[Denoise]) -> Denoise:

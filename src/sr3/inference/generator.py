@@ -17,7 +17,7 @@ from sr3.diffusion.denoiser import Denoise, Denoiser, Given
 from sr3.diffusion.guidance import guided
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import CheckpointError, ConfigError
-from sr3.inference.device import in_type
+from sr3.inference.device import in_type, laid_out
 from sr3.inference.upscaler import build_filled
 from sr3.types import Condition, Gamma, Image
 
@@ -85,4 +85,4 @@ def load_generator(model: ModelFile, *, device: torch.device, dtype: torch.dtype
     """Build the network of a model file and fill it; CheckpointError when it is not a generator's."""
     if model.info.config.network.condition != "none":
         raise CheckpointError(f"{model.info.name}: enlarges pictures; the first model of `sr3 generate` is a generator")
-    return PictureGenerator(model.info, build_filled(model, device), device, dtype)
+    return PictureGenerator(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

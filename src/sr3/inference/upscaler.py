@@ -22,7 +22,7 @@ from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
-from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type
+from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.inference.norms import SharedNorms
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.unet import NONE
@@ -210,10 +210,7 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
     """Make a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
     if model.info.config.network.condition == "none":
         raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
-    denoiser = build_filled(model, device)
-    if dtype != torch.float32:  # rounding is coarse anyway
-        denoiser = denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
-    return Upscaler(model.info, denoiser, device, dtype)
+    return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)
 
 
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
