@@ -14,11 +14,12 @@ _Weight = Annotated[float, Field(ge=0)]
 class AdversaryConfig(Settings):
     """Losses of EnhanceNet (arXiv:1612.07919, section 4.2), for models that answer in one call.
 
-    Its weights belong to VGG's features; ours, of means of normalised ones, are to be found anew.
+    Its own weights belong to sums over VGG's features: perceptual 0.2 and 0.02 (second and fifth pooling), texture
+    3e-7, 1e-6 and 1e-6 (first convolutions of three levels), adversarial 2, no pixels. Ours belong to means.
     """
 
     pixel: _Weight = 1.0
-    """Weight of `denoiser.loss`; 0 in EnhanceNet's own adversarial variants."""
+    """Weight of `denoiser.loss`; 0 in EnhanceNet's ENet-PAT."""
     adversarial: _Weight = 0.0
     """Weight of being taken for a photograph by a network that learns to tell."""
     perceptual: _Weight = 0.0
@@ -29,13 +30,15 @@ class AdversaryConfig(Settings):
     """Whose features: st-lpips (pip install --no-deps stlpips-pytorch), or a TorchScript file that takes pictures in
     [0, 1] and gives one map (b, c, h, w) or several. The file is needed to train, not to use the model."""
     patch: Positive = 16
-    """Side of a patch of texture, in pixels of the picture."""
+    """Side of a patch of texture, in pixels of the picture, as we read EnhanceNet; programs take cells of each map."""
     width: Positive = 32
     """Channels of the first layers of the network that tells photographs from results."""
     halvings: Annotated[int, Field(ge=1, le=8)] = 5
     """How often that network halves the sides; `data.crop` is a multiple of 2 to this power."""
     most_right: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a batch above which, if it is told rightly, that network does not learn from it; 1 always learns."""
+    """Share above which that network does not learn: when of photographs and of results so many are told rightly.
+
+    EnhanceNet has this rule with the batch before, and a share that was not found. 1 always learns."""
 
     @property
     def is_used(self) -> bool:

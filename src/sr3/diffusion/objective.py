@@ -68,7 +68,7 @@ def answer_loss(denoiser: Denoiser[Any], answer: Image, y0: Image, x: Condition,
 def supervised_loss(
     denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, share: float, given: Told = ()
 ) -> Tensor:
-    """Compare also the answers after each recursion with the truth (DRCN, arXiv:1511.04491, Eq. 8 and 9), shape (b,).
+    """Compare also the answers after each recursion with the truth (DRCN, arXiv:1511.04491), shape (b,).
 
     share: of the mean over recursions, alpha in the paper; the rest is the loss of the last answer. The network gives
     (d + 1, b, c, h, w) when asked for every answer. Else as for `regression_loss`.

@@ -2,7 +2,9 @@
 
 PULSE searches the latents of a generator on the sphere where such latents lie; here the latent is the noise from which
 DDIM with eta 0 walks in few steps, a map without chance, so that gradients go through it. Not from PULSE: a diffusion
-model in place of a StyleGAN, the noise in place of its style vectors, and the cosine levels. Pictures are tensors.
+model in place of a StyleGAN, the noise in place of its style vectors, the cosine levels, the best of several starts.
+Its program has a geodesic term and a schedule of the rate besides, which noise that is one vector has no use for.
+Pictures are tensors.
 """
 
 import math

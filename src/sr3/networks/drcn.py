@@ -1,7 +1,7 @@
 """DRCN: one convolution applied again and again to the enlarged picture, with an answer after every time.
 
-Source: arXiv:1511.04491, section 3: embedding, inference and reconstruction (Eq. 1 to 5), recursive supervision and
-the skip from the input (section 3.2). Beyond the paper, which takes luminance: any channels.
+Source: arXiv:1511.04491, section 3: embedding, inference and reconstruction, recursive supervision and the skip
+from the input. Beyond the paper, which takes grey or colour: any channels.
 """
 
 import torch

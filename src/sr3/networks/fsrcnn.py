@@ -34,6 +34,7 @@ class FSRCNN(nn.Module):
             shape.width, shape.image_channels, 9, stride=shape.scale, padding=4, output_padding=shape.scale - 1
         )
         nn.init.normal_(self.tail.weight, std=_LAST_DEVIATION)
+        nn.init.zeros_(self.tail.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
         """Enlarge low_res; x, y_t and gamma have no say."""

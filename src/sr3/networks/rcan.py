@@ -1,7 +1,7 @@
 """RCAN: residual blocks whose channels attend to their own means, in groups, on the small picture.
 
-Source: arXiv:1807.02758, section 3: residual in residual (Eq. 4 to 7), channel attention (Eq. 8 to 11), enlargement by
-sub-pixel convolution (arXiv:1609.05158). The mean is over the picture, so windows must share it.
+Source: arXiv:1807.02758, section 3: residual in residual, channel attention, enlargement by sub-pixel convolution
+(arXiv:1609.05158). The mean is over the picture, so windows must share it.
 """
 
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class RCAN(nn.Module):
 
 
 class _Group(nn.Module):
-    """Blocks and a convolution beside a skip (Eq. 6)."""
+    """Blocks and a convolution beside a skip."""
 
     def __init__(self, width: int, blocks: int, inner: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Group(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions, whose channels are weighed, beside a skip (Eq. 12 and 13)."""
+    """Two convolutions, whose channels are weighed, beside a skip."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Block(nn.Module):
         self.squeeze, self.spread = nn.Conv2d(width, inner, 1), nn.Conv2d(inner, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Refine; each channel counts as much as the means of all say (Eq. 9 to 11)."""
+        """Refine; each channel counts as much as the means of all say."""
         hidden = self.second(functional.relu(self.first(features)))
         weights = self.spread(functional.relu(self.squeeze(self.mean(hidden)))).sigmoid()
         return features + hidden * weights

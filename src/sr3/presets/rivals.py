@@ -1,8 +1,8 @@
 """Networks that the paper compares itself with, fourfold, each at its own paper's size and for two processor cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
-pictures. From its paper are network and loss, and batch, patch and rate where the docstring says so; Adam, all channels
-in place of luminance, and the length are ours. `data.scale` sets another magnification.
+pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
+docstring says so; the length is ours, and what docs/results.md lists. `data.scale` sets another magnification.
 """
 
 from typing import Literal
@@ -96,7 +96,7 @@ def fsrcnn_x4_small() -> Config:
 def drcn_x4() -> Config:
     """Give DRCN (arXiv:1511.04491): 256 channels, 16 recursions, 1.8M parameters; patches of 40 (there 41), batch 64.
 
-    The share of recursive supervision is open in its paper, but that it falls; here from 0.5.
+    The share of recursive supervision starts high and falls, its paper says; here from 0.5.
     """
     network = NetworkConfig(family="drcn", width=256, blocks=16)
     return _rival(network, crop=40, batch=64, rate=1e-4, supervision=0.5)

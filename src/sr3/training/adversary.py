@@ -1,8 +1,8 @@
 """Losses that look at more than pixels, and the opponent that learns beside the model.
 
-Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.4) and adversarial
-training (4.2.3). What is open there or ours: features are normalised by the truth's mean activation, so that weights
-hold for any network; the opponent has the rate of the model. Nothing here is random.
+Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.3) and adversarial
+training (4.2.4). There, too, features have a mean activation of one; that it is the mean of this truth, that errors are
+means and not sums, and that both losses take the same maps with equal weights is ours. Nothing here is random.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Opponent:
     most_right: float
 
     def fooled(self, answer: Image) -> Tensor:
-        """Measure how far each result is from being taken for a photograph: -log D (section 4.2.3), shape (b,)."""
+        """Measure how far each result is from being taken for a photograph: -log D (section 4.2.4), shape (b,)."""
         self.critic.requires_grad_(False)  # the model is blamed, not its judge
         return softplus(-self.critic(answer))
 
@@ -41,7 +41,7 @@ class Opponent:
         """Add the gradients of a part of the batch to the critic's; call `move` after the last."""
         self.critic.requires_grad_(True)
         real, fake = self.critic(truth), self.critic(answer.detach())
-        right = torch.cat([real > 0, fake < 0]).double().mean()
+        right = torch.minimum((real > 0).double().mean(), (fake < 0).double().mean())
         if float(right) <= self.most_right:
             (critic_loss(real, fake).mean() / parts).backward()
 
@@ -100,7 +100,7 @@ def _open_opponent(config: Config, image_channels: int, device: torch.device) ->
 
 
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Sum -log D of photographs and -log (1 - D) of results, from logits (b,) (section 4.2.3)."""
+    """Sum -log D of photographs and -log (1 - D) of results, from logits (b,) (section 4.2.4)."""
     return softplus(-real) + softplus(fake)
 
 
@@ -112,7 +112,7 @@ def perceptual_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor
 
 
 def texture_loss(found: Sequence[Tensor], wanted: Sequence[Tensor], *, share: float) -> Tensor:
-    """Compare Gram matrices of patches of normalised maps, mean over maps, shape (b,) (section 4.2.4).
+    """Compare Gram matrices of patches of normalised maps, mean over maps, shape (b,) (section 4.2.3).
 
     share: side of a patch over the side of the picture.
     """
