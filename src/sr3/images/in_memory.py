@@ -22,7 +22,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from sr3.errors import ImageError
-from sr3.images.files import to_pillow, to_pixels
+from sr3.images.files import Picture, to_pillow, to_pixels
+from sr3.images.inks import to_light
 from sr3.images.metadata import Metadata, read_metadata
 
 __all__ = ["Kind", "Unpacked", "unpack"]
@@ -66,6 +67,10 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
         return Unpacked(values.float() / 32767.5 - 1, None, _to_grey16(metadata))
     if upright.mode in ("I", "F"):
         raise ImageError(f"a Pillow image of mode {upright.mode} has no known range; convert it to L, RGB or I;16")
+    if upright.mode == "CMYK":
+        inks = torch.from_numpy(np.array(upright)).permute(2, 0, 1)
+        light = to_light(Picture(inks / -127.5 + 1, metadata=metadata, space="cmyk"))
+        return Unpacked(light.pixels[None], None, _to_pillow(light.metadata))
     mode = "L" if upright.mode in ("1", "L", "LA", "La") else "RGB"
     alpha = None
     if upright.has_transparency_data:
