@@ -226,7 +226,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     def no_work(*_, **__):
         raise AssertionError("sampling began")
 
-    monkeypatch.setattr("sr3.inference.upscaler.Upscaler.samples", no_work)
+    monkeypatch.setattr("sr3.inference.upscaler.Upscaler.looks", no_work)
     assert upscale(model, photos / "clear.webp", "-o", tmp_path / "flat.jpg") == 2
     assert "transparency" in capsys.readouterr().err
     (tmp_path / "file").write_text("in the way")

@@ -67,10 +67,11 @@ def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp
     sampling, results = sampling_for(upscaler.info, steps=2, sampler="ancestral"), []
     for at_once in (1, 2, 5):
         target = tmp_path / str(at_once) / "a.png"
-        request = Request(sampling, outputs=Outputs(samples=5, uncertainty=True), at_once=at_once)
+        outputs = Outputs(samples=5, uncertainty=True, process=True)
+        request = Request(sampling, outputs=outputs, at_once=at_once)
         assert any(isinstance(event, Done) for event in upscale_files(upscaler, [Job(photo, target)], request))
         results.append([path.read_bytes() for path in sorted(target.parent.iterdir())])
-    assert len(results[0]) == 9
+    assert len(results[0]) == 11
     assert results[0] == results[1] == results[2]
 
 
@@ -172,3 +173,84 @@ def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo,
     assert upscale(model, photo, "-o", tmp_path / "plain.png") == 0
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "1.png").read_bytes()
     assert len({(tmp_path / f"{detail}.png").read_bytes() for detail in (0, 0.5, 1)}) == 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "bmp", "npy"])
+def test_transparency_that_is_opaque_everywhere_does_not_stand_in_the_way(model, photo, tmp_path, suffix):
+    with Image.open(photo) as image:
+        image.convert("RGBA").save(photo)
+    assert upscale(model, photo, "-o", tmp_path / "out", "--format", suffix) == 0
+    assert names(tmp_path / "out") == [f"photo.{suffix}"]
+
+
+def test_what_an_array_cannot_tell_is_refused_before_the_work(model, photo, tmp_path, capsys, monkeypatch):
+    def no_work(*_, **__):
+        raise AssertionError("sampling began")
+
+    monkeypatch.setattr(Upscaler, "looks", no_work)
+    Image.fromarray(smooth(8, 8)).convert("CMYK").save(tmp_path / "inks.tif")
+    with Image.open(photo) as image:
+        image.putalpha(100)
+        image.save(tmp_path / "clear.png")
+    for name, complaint in (("inks.tif", "are inks"), ("clear.png", "are transparency")):
+        assert upscale(model, tmp_path / name, "-o", tmp_path / "out", "--format", "npy") == 2
+        error = capsys.readouterr().err
+        assert complaint in error
+        assert error.count("\n") == 1
+
+
+def test_floats_become_16_bits_where_a_picture_holds_them(model, tmp_path, capsys, recwarn):
+    ramp = np.broadcast_to(np.linspace(0.3, 0.32, 24)[None, :, None], (20, 24, 3))
+    np.save(tmp_path / "a.npy", ramp.astype(np.float32))
+    for suffix, losses in (("png", 0), ("jpg", 1)):
+        assert upscale(model, tmp_path / "a.npy", "-o", tmp_path / "out", "--format", suffix) == 0
+        said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
+        assert said.count("holds 8 bits a channel, so the 32 are rounded") == losses
+    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
+
+
+def test_the_detail_of_the_model_is_taken_where_none_is_asked_for(photo, tmp_path):
+    model = str(write_random_model(tmp_path / "smooth.safetensors", settings=["sampling.detail=0.25"]))
+    assert upscale(model, photo, "-o", tmp_path / "own.png") == 0
+    for detail in (0.25, 1):
+        assert upscale(model, photo, "-o", tmp_path / f"{detail}.png", "--detail", detail) == 0
+    assert (tmp_path / "own.png").read_bytes() == (tmp_path / "0.25.png").read_bytes()
+    assert (tmp_path / "own.png").read_bytes() != (tmp_path / "1.png").read_bytes()
+
+
+def test_an_array_whose_result_would_not_fit_is_refused_by_its_header(model, tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "a.npy", np.zeros((20, 24, 6), np.uint8))
+    needed = 80 * 96 * 2 * memory.BYTES_PER_PIXEL  # six bands are twice three
+    monkeypatch.setattr("sr3.inference.jobs.read_bands", lambda _: pytest.fail("the pixels were read"))
+    monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)
+    assert upscale(model, tmp_path / "a.npy", "-o", tmp_path / "out") == 2
+    assert "a.npy: a result of 96x80 needs about" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_in_the_trial_of_time_halves_the_windows_too(model, photo, tmp_path, monkeypatch, capsys):
+    tried = []
+
+    def starved(upscaler, *_):
+        tried.append(upscaler.tile)
+        if upscaler.tile > 100:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return 7200.0
+
+    monkeypatch.setattr("sr3.inference.jobs.predict_seconds", starved)
+    Image.fromarray(smooth(48, 48)).save(photo)
+    assert upscale(model, photo, "-o", tmp_path / "out", "--tile", 160, "--max-time", "1h") == 2
+    assert tried == [160, 80]
+    error = capsys.readouterr().err
+    assert "the memory ran out; trying windows of 80 pixels" in error
+    assert "would take about 2 h" in error
+
+
+def test_the_way_of_many_steps_is_shown_in_as_many_frames_as_an_animation_has(model, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("sr3.inference.drawing.MOST_FRAMES", 4)
+    looked = []
+    monkeypatch.setattr(Upscaler, "_seen_state", lambda _, *states: looked.append(1) or states[1])
+    options = ["--model", model, "--steps", "9", "--device", "cpu", "--dtype", "float32", "--save-process"]
+    assert run(["upscale", str(photo), "-o", str(tmp_path / "out"), *options]) == 0
+    assert len(looked) == 3  # the fourth is the result
+    with Image.open(tmp_path / "out" / "photo-process.png") as image:
+        assert image.width == 4 * 100 - 4

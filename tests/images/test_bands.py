@@ -7,7 +7,7 @@ import torch
 
 from pictures import write_tiff
 from sr3.errors import ImageError
-from sr3.images.bands import band_header, read_bands, write_bands
+from sr3.images.bands import band_header, band_size, read_bands, write_bands
 from sr3.images.files import Picture
 
 KINDS = [(np.uint8, 255, 8), (np.uint16, 65535, 16), (np.float32, 1, 32)]
@@ -37,6 +37,45 @@ def test_what_is_read_is_written_back_to_the_last_bit(tmp_path, kind, top, depth
     assert back.dtype == kind
     np.testing.assert_allclose(back.reshape(9, 13, -1), array.reshape(9, 13, -1), atol=0 if top > 1 else 1e-6)
     assert band_header(path.read_bytes(), "in") == (13, 9, max(1, bands))
+
+
+def test_a_suffix_in_capitals_is_written_under_its_name(tmp_path):
+    picture = Picture(torch.rand(3, 5, 6) * 2 - 1)
+    for name in ("A.NPY", "A.TIF"):
+        write_bands(tmp_path / name, picture)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["A.NPY", "A.TIF"]
+    assert np.array_equal(np.load(tmp_path / "A.NPY"), tifffile.imread(tmp_path / "A.TIF"))
+
+
+@pytest.mark.parametrize("kind", [">u2", ">f4", "<u2"])
+def test_numbers_in_either_order_of_bytes_are_read(tmp_path, kind):
+    array = values(3, np.dtype(kind), 65535 if kind[1] == "u" else 1)
+    np.save(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", array.astype(array.dtype.newbyteorder("=")))
+    found, expected = (read_bands(tmp_path / name) for name in ("a.npy", "b.npy"))
+    assert found.depth == expected.depth
+    assert torch.equal(found.pixels, expected.pixels)
+
+
+def test_the_size_of_a_file_is_read_without_its_pixels(tmp_path):
+    np.save(tmp_path / "a.npy", values(4, np.uint16, 65535))
+    with (tmp_path / "a.npy").open("r+b") as file:
+        file.truncate(200)
+    assert band_size(tmp_path / "a.npy") == (13, 9, 4)
+    with pytest.raises(ImageError, match="is damaged"):
+        read_bands(tmp_path / "a.npy")
+    with pytest.raises(ImageError, match="cannot be read"):
+        band_size(tmp_path / "b.npy")
+
+
+def test_memory_that_does_not_hold_the_values_is_one_line(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 3.00 TiB")
+
+    np.save(tmp_path / "a.npy", values(3, np.uint8, 255))
+    monkeypatch.setattr(np, "ascontiguousarray", fail)
+    with pytest.raises(ImageError, match="does not fit in memory"):
+        read_bands(tmp_path / "a.npy")
 
 
 def test_planar_tiff_is_read_as_its_bands(tmp_path):

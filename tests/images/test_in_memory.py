@@ -5,10 +5,11 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pictures import smooth
 from sr3.errors import ImageError
+from sr3.images.files import read_picture, write_picture
 from sr3.images.in_memory import unpack
 
 
@@ -33,12 +34,38 @@ def test_a_pillow_image_comes_back_bit_equal(mode):
     assert np.array_equal(np.asarray(again(image)), np.asarray(image))
 
 
-@pytest.mark.parametrize(
-    ("mode", "becomes"), [("1", "L"), ("P", "RGB"), ("CMYK", "RGB"), ("YCbCr", "RGB"), ("PA", "RGBA")]
-)
+@pytest.mark.parametrize(("mode", "becomes"), [("1", "L"), ("P", "RGB"), ("YCbCr", "RGB"), ("PA", "RGBA")])
 def test_other_modes_become_the_nearest_that_holds_any_colour(mode, becomes):
     image = pillow(mode)
     assert np.array_equal(np.asarray(again(image)), np.asarray(image.convert(becomes)))
+
+
+@pytest.mark.parametrize("profile", [None, b"a profile of four inks"])
+def test_inks_become_light_as_those_of_a_file_do(tmp_path, profile):
+    pillow("CMYK").save(tmp_path / "a.tif", icc_profile=profile)
+    with pytest.warns(UserWarning, match="without a profile"):
+        write_picture(tmp_path / "a.png", read_picture(tmp_path / "a.tif"))
+    with Image.open(tmp_path / "a.tif") as opened, pytest.warns(UserWarning, match="without a profile"):
+        found = again(opened)
+    with Image.open(tmp_path / "a.png") as expected:
+        assert (found.mode, found.info) == ("RGB", {})
+        assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_what_is_in_info_can_be_handed_to_save(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pillow("RGB").save(tmp_path / "in.jpg", exif=exif, dpi=(72, 72), icc_profile=profile, xmp=b"<x/>")
+    with Image.open(tmp_path / "in.jpg") as opened:
+        large = again(opened)
+    large.save(tmp_path / f"out{suffix}", **large.info)
+    kept = read_picture(tmp_path / f"out{suffix}").metadata
+    assert kept.icc == profile
+    assert b"maker" in kept.exif
+    assert kept.dpi == (None if suffix == ".webp" else pytest.approx((72, 72), abs=0.02))
+    assert kept.xmp == (b"<x/>" if suffix in (".jpg", ".webp") else None)
 
 
 def test_a_turn_is_carried_out_and_the_picture_that_was_given_stays():

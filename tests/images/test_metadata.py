@@ -104,6 +104,15 @@ def test_dots_an_inch_are_kept(tmp_path, suffix):
     assert read_picture(tmp_path / f"a{suffix}").metadata.dpi == pytest.approx((300, 150), abs=0.02)
 
 
+def test_more_dots_an_inch_than_a_jpeg_can_name_are_left_out_with_a_warning(tmp_path):
+    dense = picture(Metadata(dpi=(2400, 2400)).scaled(32))
+    with pytest.warns(UserWarning, match=r"a\.jpg: dots an inch above 65535"):
+        write_picture(tmp_path / "a.jpg", dense)
+    assert read_picture(tmp_path / "a.jpg").metadata.dpi is None
+    write_picture(tmp_path / "b.jpg", picture(Metadata(dpi=(65535, 65535))))
+    assert read_picture(tmp_path / "b.jpg").metadata.dpi == (65535, 65535)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
 def test_a_file_without_metadata_gives_none(tmp_path, suffix):
     write_picture(tmp_path / f"a{suffix}", picture())

@@ -1,9 +1,22 @@
 import copy
 
+import pytest
 import torch
 from torch import nn
 
-from sr3.inference.device import laid_out
+from sr3.errors import ConfigError
+from sr3.inference.device import choose_device, laid_out
+
+
+def test_each_process_takes_a_gpu_of_its_own_and_one_without_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto") == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="process 2 of this machine has no GPU of its own, there are 2"):
+        choose_device("auto")
 
 
 def test_convolutions_rounded_once_answer_as_those_rounded_at_every_call():

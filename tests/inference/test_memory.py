@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from pictures import write_random_model
 from sr3.errors import ImageError
@@ -31,9 +32,17 @@ def test_a_container_limits_the_memory(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     assert memory._container_free(tmp_path) == math.inf
     (tmp_path / "memory.max").write_text("5000\n")
-    assert memory._container_free(tmp_path) == 4000
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 600\nactive_file 100\n")
+    assert memory._container_free(tmp_path) == 4600
     monkeypatch.setattr(memory, "_container_free", lambda: 7.0)
     assert memory.free_memory() == 7.0
+
+
+def test_memory_that_torch_keeps_of_a_gpu_is_free(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1000, 9000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda _: 5000)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda _: 3000)
+    assert memory._device_free(torch.device("cuda")) == 3000
 
 
 def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch):

@@ -12,6 +12,8 @@ import sr3
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.errors import Cancelled, ConfigError, ImageError
+from sr3.inference import memory
+from sr3.inference.upscaler import Upscaler
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,31 @@ def test_the_result_is_that_of_the_command_with_the_same_seed(model, path, tmp_p
             assert np.array_equal(np.asarray(large), np.asarray(written))
 
 
+def test_windows_are_those_of_the_command(path, monkeypatch, tmp_path):
+    tiles, looks = [], Upscaler.looks
+
+    def seen(self, low_res, **options):
+        tiles.append(self.tile)
+        return looks(self, low_res, **options)
+
+    monkeypatch.setattr(Upscaler, "looks", seen)
+    monkeypatch.setattr(memory, "_SMALL_RESULT", 24 * 40 - 1)  # of a larger one windows are smaller
+    Image.fromarray(photo()).save(tmp_path / "in.png")
+    options = ["--model", path, "--steps", "1", "--sampler", "ddim", "--device", "cpu", "--dtype", "float32"]
+    assert run(["upscale", str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), *options]) == 0
+    sr3.load(path, device="cpu", dtype="float32").upscale(photo(), steps=1, sampler="ddim")
+    sr3.load(path, device="cpu", dtype="float32", tile=192).upscale(photo(), steps=1, sampler="ddim")
+    assert tiles == [512, 512, 192]
+
+
+def test_a_batch_that_the_memory_does_not_hold_is_refused(model, monkeypatch):
+    batch = torch.zeros(2, 3, 6, 10)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2 * 24 * 40 * memory.BYTES_PER_PIXEL - 1)
+    model.upscale(batch[:1], steps=1)
+    with pytest.raises(ImageError, match="a result of 40x24 needs about"):
+        model.upscale(batch, steps=1)
+
+
 def test_samples_differ_and_the_first_is_the_one_that_is_drawn_alone(model):
     first, second, third = model.upscale(photo(), steps=2, samples=3)
     assert np.array_equal(first, model.upscale(photo(), steps=2))
@@ -92,7 +119,7 @@ def test_samples_differ_and_the_first_is_the_one_that_is_drawn_alone(model):
 def test_a_picture_alone_is_the_same_as_in_a_batch(model):
     batch = torch.rand(2, 3, 6, 10) * 2 - 1
     together = model.upscale(batch, steps=2)
-    torch.testing.assert_close(together[1], model.upscale(batch[1], steps=2), atol=1e-5, rtol=0)
+    assert torch.equal(together[1], model.upscale(batch[1], steps=2))
 
 
 def test_a_grey_model_takes_colour_by_its_channels(tmp_path):
@@ -102,7 +129,7 @@ def test_a_grey_model_takes_colour_by_its_channels(tmp_path):
     batch = torch.rand(2, 3, 6, 10) * 2 - 1
     together = grey.upscale(batch, steps=2)
     assert together.shape == (2, 3, 24, 40)
-    torch.testing.assert_close(together[1, 2:], grey.upscale(batch[1, 2:], steps=2), atol=1e-5, rtol=0)
+    assert torch.equal(together[1, 2:], grey.upscale(batch[1, 2:], steps=2))
 
 
 def test_previews_lead_to_the_result(model):

@@ -41,6 +41,11 @@ def test_a_pattern_names_the_result(pattern, name):
         ({"pattern": "{stem"}, "write it like"),
         ({"pattern": "a/{stem}"}, "no name of a file"),
         ({"pattern": ""}, "no name of a file"),
+        ({"pattern": "{model}", "model": "../../evil"}, "no name of a file"),
+        ({"pattern": "{stem}{model}", "model": "a\\b"}, "no name of a file"),
+        ({"pattern": "{scale:s}"}, "takes no :"),
+        ({"pattern": "{stem!x}"}, "takes no : and no !"),
+        ({"pattern": "{stem:{foo}}"}, "takes no :"),
         ({"format": "gif"}, "--format gif: is not a format"),
     ],
 )

@@ -207,6 +207,16 @@ def test_where_the_result_cannot_go_is_said_before_the_search(model, tmp_path):
     with pytest.raises(ConfigError, match=r"name a file that ends in \.safetensors"):
         check_target(model, tmp_path)
     check_target(model, model)
+    check_target(model, tmp_path / "new.safetensors")
+    other = write_random_model(tmp_path / "other.safetensors", seed=1)
+    with pytest.raises(ConfigError, match=r"other\.safetensors: exists and is not"):
+        check_target(model, other)
+    check_target(model, other, overwrite=True)
+    (tmp_path / "again.safetensors").symlink_to(model)
+    check_target(model, tmp_path / "again.safetensors")
+    (tmp_path / "link.safetensors").symlink_to(find_model("photos-x4"))
+    with pytest.raises(ConfigError, match="belongs to the package"):
+        check_target(model, tmp_path / "link.safetensors", overwrite=True)
 
 
 def test_held_out_pairs_are_middles_spread_over_the_source(model):

@@ -24,6 +24,7 @@ def search_schedule(
         Path | None, typer.Option("-o", "--output", help="The model with the levels.  [default: MODEL itself]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model that exists.")] = False,
 ) -> None:
     """Search the levels of a sampler and keep the best in the model; `sr3 upscale --steps N` then uses them.
 
@@ -39,7 +40,7 @@ def search_schedule(
 
     path = find_model(model)
     target = output or path
-    scoring.check_target(path, target)
+    scoring.check_target(path, target, overwrite=overwrite)
     upscaler = open_upscaler(model, device=device)
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)
     start = scoring.start_of(sampling)

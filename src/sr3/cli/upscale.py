@@ -33,8 +33,9 @@ def upscale(
         bool, typer.Option("--uncertainty", help="Write the samples' mean, deviation and two most different, too.")
     ] = False,
     detail: Annotated[
-        float, typer.Option(min=0, max=1, help="0: smooth and near to the truth; 1: a whole sample.")
-    ] = 1.0,
+        float | None,
+        typer.Option(min=0, max=1, help="0: smooth and near to the truth; 1: a whole sample.  [default: the model's]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     tile: Annotated[
         int | None, typer.Option(min=1, help="Largest window, pixels of the result.  [default: by free memory]")

@@ -5,8 +5,10 @@ Pillow keeps 16 bits and any number of bands. Nothing beside the pixels is kept.
 """
 
 import io
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import tifffile
@@ -23,6 +25,7 @@ __all__ = [
     "BAND_SUFFIXES",
     "Bands",
     "band_header",
+    "band_size",
     "is_array",
     "is_tiff",
     "read_array",
@@ -68,44 +71,93 @@ def is_tiff(data: bytes) -> bool:
 
 def read_array(data: bytes, name: str) -> Bands:
     """Decode an array or a TIFF; ImageError, with the name, when it is damaged, too large or of another kind."""
-    try:
-        if is_array(data):
-            array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-        else:
-            with tifffile.TiffFile(io.BytesIO(data)) as file:
-                page = file.pages[0]
-                _check_size(name, page.shape)
-                array = np.asarray(page.asarray())
-                if getattr(page, "planarconfig", 1) == 2 and array.ndim == 3:
-                    array = array.transpose(1, 2, 0)
-    except ImageError:
-        raise
-    except Exception as error:
-        # Damaged data surface as almost any exception.
-        detail = " ".join(str(error).split())[:120]
-        raise ImageError(f"{name}: is damaged or of a kind that is not read ({detail}); save it anew") from error
-    return _bands(array, name)
+    with _named(name):
+        return _read(io.BytesIO(data), name)
 
 
 def band_header(data: bytes, name: str) -> Header:
     """Read size and bands without decoding; errors as for `read_array`."""
+    with _named(name):
+        return _header(io.BytesIO(data), name)
+
+
+def band_size(path: Path) -> Header:
+    """Read size and bands of a file without its pixels; errors as for `read_bands`."""
+    with _opened(path) as file:
+        return _header(file, str(path))
+
+
+def read_bands(path: Path) -> Picture:
+    """Read an array or a TIFF with all its bands; ImageError as for `read_array`, or when there is no such file."""
+    with _opened(path) as file:
+        bands = _read(file, str(path))
+        return Picture(bands.values * 2 - 1, depth=bands.depth)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[BinaryIO]:
+    """Open a file of bands; what goes wrong inside becomes an ImageError."""
     try:
-        if is_array(data):
-            file = io.BytesIO(data)
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape = tuple(read(file)[0])
-        else:
-            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page = tiff.pages[0]
-                shape = tuple(page.shape)
-                if getattr(page, "planarconfig", 1) == 2 and len(shape) == 3:
-                    shape = (*shape[1:], shape[0])
+        file = path.open("rb")
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with file, _named(str(path)):
+        start = _start(file)
+        if not start:
+            raise ImageError(f"{path}: is empty; copy or download it again")
+        if not (is_array(start) or is_tiff(start)):
+            raise ImageError(f"{path}: is neither a NumPy array nor a TIFF, whatever its name; save it as one")
+        yield file
+
+
+@contextmanager
+def _named(name: str) -> Generator[None]:
+    """Turn what goes wrong inside into an ImageError with the name."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"{name}: does not fit in memory; cut it into parts") from error
     except Exception as error:
+        # Damaged data surface as almost any exception.
         detail = " ".join(str(error).split())[:120]
         raise ImageError(f"{name}: is damaged or of a kind that is not read ({detail}); save it anew") from error
+
+
+def _start(file: BinaryIO) -> bytes:
+    start = file.read(len(_NPY_MAGIC))
+    file.seek(0)
+    return start
+
+
+def _header(file: BinaryIO, name: str) -> Header:
+    if is_array(_start(file)):
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape = tuple(read(file)[0])
+    else:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages[0]
+            shape = tuple(page.shape)
+            if getattr(page, "planarconfig", 1) == 2 and len(shape) == 3:
+                shape = (*shape[1:], shape[0])
     _check_shape(name, shape)
     return Header(shape[1], shape[0], shape[2] if len(shape) == 3 else 1)
+
+
+def _read(file: BinaryIO, name: str) -> Bands:
+    if is_array(_start(file)):
+        _header(file, name)  # refuses before the pixels are read
+        file.seek(0)
+        return _bands(np.load(file, allow_pickle=False), name)
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        _check_size(name, page.shape)
+        array = np.asarray(page.asarray())
+    if getattr(page, "planarconfig", 1) == 2 and array.ndim == 3:
+        array = array.transpose(1, 2, 0)
+    return _bands(array, name)
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
@@ -125,6 +177,7 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
 def _bands(array: NDArray[Any], name: str) -> Bands:
     _check_shape(name, array.shape)
     array = array[..., None] if array.ndim == 2 else array
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == np.uint8:
         depth, values = 8, array.astype(np.float32) / 255
     elif array.dtype == np.uint16:
@@ -136,20 +189,6 @@ def _bands(array: NDArray[Any], name: str) -> Bands:
     else:
         raise ImageError(f"{name}: holds {array.dtype}; give uint8, uint16, or floats from 0 to 1")
     return Bands(torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))), depth)
-
-
-def read_bands(path: Path) -> Picture:
-    """Read an array or a TIFF with all its bands; ImageError as for `read_array`, or when there is no such file."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if not data:
-        raise ImageError(f"{path}: is empty; copy or download it again")
-    if not (is_array(data) or is_tiff(data)):
-        raise ImageError(f"{path}: is neither a NumPy array nor a TIFF, whatever its name; save it as one")
-    bands = read_array(data, str(path))
-    return Picture(bands.values * 2 - 1, depth=bands.depth)
 
 
 def write_bands(path: Path, picture: Picture) -> None:
@@ -171,7 +210,8 @@ def write_bands(path: Path, picture: Picture) -> None:
     try:
         with whole_file(path) as temporary:
             if suffix == ARRAY_SUFFIX:
-                np.save(temporary, array)
+                with temporary.open("wb") as file:  # a name would get another suffix where this one has capitals
+                    np.save(file, array)
             else:
                 layout = "contig" if array.ndim == 3 else None
                 tifffile.imwrite(temporary, array, photometric="minisblack", planarconfig=layout)

@@ -104,10 +104,10 @@ def picture_size(path: Path) -> tuple[int, int]:
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     """Write a picture in the format that the suffix names; path is whole and new, or as it was before.
 
-    Values are rounded and limited to the range. 16 bits are kept in PNG and TIFF, CMYK in JPEG and TIFF; elsewhere
-    they become 8 bits and sRGB, with a warning. `quality`, 1 to 100, is for JPEG and WebP.
-    Metadata go where the format has a place for them (a TIFF takes the descriptive part of EXIF; WebP
-    has no dots an inch; BMP has nothing else). A TIFF is not compressed.
+    Values are rounded and limited to the range. 16 bits are kept in PNG and TIFF, and floats become 16 bits there; CMYK
+    is kept in JPEG and TIFF. Elsewhere they become 8 bits and sRGB, with a warning. `quality`, 1 to 100, is for JPEG
+    and WebP. Metadata go where the format has a place for them (a TIFF takes the descriptive part of EXIF; WebP has no
+    dots an inch; BMP has nothing else). A TIFF is not compressed.
     Raises ImageError when the format cannot hold the picture or the file cannot be written.
     """
     kind = check_can_hold(path, picture)
@@ -238,7 +238,7 @@ def check_can_hold(path: Path, picture: Picture) -> str:
     side = max(picture.height, picture.width)
     if side > _MAX_SIDE.get(kind, side):
         raise _refusal(path, f"cannot hold {side} pixels a side, {kind} ends at {_MAX_SIDE[kind]}; use .png")
-    if kind in _OPAQUE_FORMATS and picture.alpha is not None and bool((picture.alpha < 1).any()):
+    if kind in _OPAQUE_FORMATS and picture.is_transparent:
         raise _refusal(path, f"cannot hold transparency, {kind} has none; use .png")
     return kind
 
@@ -248,12 +248,11 @@ def _encode(path: Path, kind: str, picture: Picture, quality: int) -> bytes:
         if picture.space == "cmyk" and kind not in _INK_FORMATS:
             picture = to_light(picture)
         options = saving_options(picture.metadata, kind)
-        if picture.depth == 16 and kind in _DEEP_FORMATS:
+        if picture.depth > 8 and kind in _DEEP_FORMATS:
             return _encode_deep(picture, kind, options)
-        if picture.depth == 16:
-            warnings.warn(
-                f"{kind} holds 8 bits a channel, so the 16 are rounded; .png and .tif keep them", stacklevel=2
-            )
+        if picture.depth > 8:
+            text = f"{kind} holds 8 bits a channel, so the {picture.depth} are rounded"
+            warnings.warn(f"{text}; .png and .tif keep 16", stacklevel=2)
         return _encode_8_bit(picture, kind, options, quality)
     except ImageError as error:
         raise _refusal(path, str(error)) from error

@@ -22,8 +22,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from sr3.errors import ImageError
-from sr3.images.files import to_pillow, to_pixels
+from sr3.images.inks import to_light
 from sr3.images.metadata import Metadata, read_metadata
+from sr3.images.picture import Picture, to_levels, to_pillow, to_pixels
 
 __all__ = ["Kind", "Unpacked", "unpack"]
 
@@ -66,6 +67,10 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
         return Unpacked(values.float() / 32767.5 - 1, None, _to_grey16(metadata))
     if upright.mode in ("I", "F"):
         raise ImageError(f"a Pillow image of mode {upright.mode} has no known range; convert it to L, RGB or I;16")
+    if upright.mode == "CMYK":
+        inks = torch.from_numpy(np.array(upright)).permute(2, 0, 1)
+        light = to_light(Picture(inks / -127.5 + 1, metadata=metadata, space="cmyk"))
+        return Unpacked(light.pixels[None], None, _to_pillow(light.metadata))
     mode = "L" if upright.mode in ("1", "L", "LA", "La") else "RGB"
     alpha = None
     if upright.has_transparency_data:
@@ -104,7 +109,7 @@ def _to_pillow(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Ima
 def _to_grey16(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Image.Image]:
     def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Image.Image:
         del alpha
-        image = Image.fromarray(_levels(pixels[0, 0], 65535).astype(np.uint16))
+        image = Image.fromarray(to_levels(pixels[0], 65535)[..., 0])
         return _described(image, metadata.scaled(scale))
 
     return pack
@@ -162,7 +167,3 @@ def _check_range(least: float, greatest: float, bottom: float) -> None:
         raise ImageError(
             f"the picture holds values from {found}, but floats are from {bottom:g} to 1; scale or clamp them"
         )
-
-
-def _levels(plane: Tensor, top: int) -> NDArray[Any]:
-    return ((plane.detach().cpu().double() + 1) * (top / 2)).round().clamp(0, top).numpy()

@@ -27,9 +27,9 @@ def to_light(picture: Picture) -> Picture:
         light = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb, outputMode="RGB")
         assert light is not None
         metadata = replace(picture.metadata, icc=srgb.tobytes())
-        warnings.warn("CMYK is converted to sRGB by its profile; .jpg and .tif would keep it", stacklevel=2)
+        warnings.warn("CMYK is converted to sRGB by its profile; .jpg and .tif files keep it", stacklevel=2)
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         light, metadata = image.convert("RGB"), replace(picture.metadata, icc=None)
         text = f"CMYK is converted to RGB without a profile ({error}), so colours are approximate"
-        warnings.warn(f"{text}; .jpg and .tif would keep it", stacklevel=2)
+        warnings.warn(f"{text}; .jpg and .tif files keep it", stacklevel=2)
     return Picture(to_pixels(light), metadata=metadata)

@@ -119,6 +119,9 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
         if kind == "JPEG" and len(kept[name] or b"") > _MAX_JPEG_BLOCK:
             warnings.warn(f"{name.upper()} is too long for a JPEG and left out", stacklevel=2)
             kept[name] = None
+    if kind == "JPEG" and round(max(metadata.dpi or (0,))) > _MAX_DPI:
+        warnings.warn(f"dots an inch above {_MAX_DPI} have no place in a JPEG and are left out", stacklevel=2)
+        kept["dpi"] = None
     return {name: value for name, value in kept.items() if value}
 
 

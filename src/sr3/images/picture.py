@@ -18,6 +18,7 @@ from sr3.images.metadata import Metadata
 __all__ = ["Picture", "to_levels", "to_pillow", "to_pixels"]
 
 _DEPTHS = {255: np.uint8, 65535: np.uint16}
+_OPAQUE = 1 - 0.5 / 65535  # an enlarged 1 is rounded, and is 1 in any file
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,11 @@ class Picture:
     def width(self) -> int:
         """Number of columns."""
         return self.pixels.shape[-1]
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether anything shows through, by at least one of 65,536 levels."""
+        return self.alpha is not None and bool((self.alpha < _OPAQUE).any())
 
 
 def to_pixels(image: Image.Image) -> Tensor:

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["SIDE", "Frame", "animation", "strip"]
+__all__ = ["MOST_FRAMES", "SIDE", "Frame", "animation", "spread", "strip"]
 
 SIDE = 384
 """Longest side of a frame in pixels."""
+
+MOST_FRAMES = 100
+"""Frames of an animation that is made of more steps."""
 
 _PANELS = 6
 _MILLISECONDS, _LAST_MILLISECONDS = 120, 1500
@@ -22,13 +25,18 @@ class Frame(NamedTuple):
     caption: str
 
 
+def spread(count: int, most: int) -> list[int]:
+    """Choose at most so many of count places evenly, the first and the last among them."""
+    chosen = min(most, count)
+    return [round(k * (count - 1) / max(chosen - 1, 1)) for k in range(chosen)]
+
+
 def strip(frames: Sequence[Frame]) -> Image.Image:
     """Lay the first frame, the last and at most four evenly between side by side, each with its caption."""
-    count = min(_PANELS, len(frames))
-    chosen = [frames[round(k * (len(frames) - 1) / max(count - 1, 1))] for k in range(count)]
+    chosen = [frames[place] for place in spread(len(frames), _PANELS)]
     wide = max(max(frame.image.width, 96) for frame in chosen)
     high, letter = max(frame.image.height for frame in chosen), max(11, wide // 16)
-    sheet = Image.new("RGB", (count * (wide + 4) - 4, high + 2 * letter), (255, 255, 255))
+    sheet = Image.new("RGB", (len(chosen) * (wide + 4) - 4, high + 2 * letter), (255, 255, 255))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(letter)
     for number, frame in enumerate(chosen):
         left = number * (wide + 4)

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,12 +85,21 @@ def bench(plan: Plan) -> Iterator[Row]:
     path = find_model(plan.model)
     file = read_model(path)
     sampling = sampling_for(file.info, steps=plan.steps)
+    plan = _in_whole_pixels(plan, file.info.config.data.scale)
     ours, usual = load_upscaler(file, device=place, dtype=kind), _usual(file, place)
     first_call = _seconds(_caller(ours, plan.side, 1))
     calls = list(_timed("call", _ways_to_call(file, ours, usual, plan), plan.turns))
     yield from calls
     yield from _pictures(ours, usual, sampling, plan, calls[0])
     yield from _starts(path, plan, ours, first_call)
+
+
+def _in_whole_pixels(plan: Plan, scale: int) -> Plan:
+    """Round the side down to a multiple of the scale, for a result has no other."""
+    side = max(scale, plan.side // scale * scale)
+    if side != plan.side:
+        warnings.warn(f"--side {plan.side}: is no multiple of the scale {scale}, {side} is measured", stacklevel=3)
+    return replace(plan, side=side)
 
 
 def _usual(file: ModelFile, device: torch.device) -> Upscaler:

@@ -19,14 +19,24 @@ _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
-    """Take cpu, cuda or mps, or the fastest there is for auto; ConfigError when it is not there."""
+    """Take cpu, cuda or mps, or the fastest there is for auto; ConfigError when it is not there.
+
+    Of several processes on a machine each takes a GPU of its own.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     there = [device for device, usable in available.items() if usable]
     if name != "auto" and name not in there:
         raise ConfigError(f"--device {name}: not on this machine with this torch; there is {', '.join(there)}")
     name = there[0] if name == "auto" else name
     place = os.environ.get("LOCAL_RANK", "")  # set by the launchers of several processes
-    return torch.device(name, int(place)) if name == "cuda" and place.isdigit() else torch.device(name)
+    if name != "cuda" or not place.isdigit():
+        return torch.device(name)
+    if int(place) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device cuda: process {place} of this machine has no GPU of its own, there are "
+            f"{torch.cuda.device_count()}; start fewer processes, or give --device cpu"
+        )
+    return torch.device(name, int(place))
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -11,7 +11,7 @@ from sr3.diffusion.noise import mix_seed
 from sr3.images.colours import map_picture
 from sr3.images.files import Picture, to_pillow
 from sr3.images.inks import to_light
-from sr3.images.strip import SIDE, Frame, animation, strip
+from sr3.images.strip import MOST_FRAMES, SIDE, Frame, animation, spread, strip
 from sr3.inference.channels import to_condition, to_picture
 from sr3.inference.ensemble import Ensemble
 from sr3.inference.memory import samples_at_once
@@ -77,7 +77,7 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
         guess: Image | None = None
         for step, look in enumerate(upscaler.looks(batch, sampling=request.sampling, seeds=seeds)):
             if chosen[0] == 0:
-                writer.watch(look, step)
+                writer.watch(look, step, len(low_res))
             guess = look.guess if step == steps else None
             del look  # it holds a whole state, and the next step needs the memory
             yield Taken(first * steps + step * len(chosen), len(numbers) * steps)
@@ -96,6 +96,7 @@ class _Writer:
         self._wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
         self._levels = build_grid(request.sampling).tolist()
         self._result, self._ensemble = picture, Ensemble()
+        self._shown = set(spread(request.sampling.steps + 1, MOST_FRAMES)) if request.outputs.process else set[int]()
         self._frames: list[Frame] = []
 
     def numbers(self) -> list[int]:
@@ -106,12 +107,12 @@ class _Writer:
         first = {0} if any(path in self._wanted for path in outputs.processes_of(self._job.target)) else set[int]()
         return sorted(first | {k for k, path in enumerate(self._paths) if path in self._wanted})
 
-    def watch(self, look: Look, step: int) -> None:
-        """Keep a frame of the first sample: the middle of its state, and of the result at the end."""
-        if not self._request.outputs.process:
-            return
-        is_last = step == self._request.sampling.steps
-        self._frames.append(self._frame(look.guess if is_last else look.state(), self._levels[step]))
+    def watch(self, look: Look, step: int, images: int) -> None:
+        """Keep a frame of the first sample, which is so many images: the middle of its state, at the end the result."""
+        if step in self._shown:
+            is_last = step == self._request.sampling.steps
+            image = look.guess if is_last else look.state()
+            self._frames.append(self._frame(image[:images], self._levels[step]))
 
     def _frame(self, image: Image, level: float) -> Frame:
         top, left = (max(0, (side - SIDE) // 2) for side in image.shape[-2:])

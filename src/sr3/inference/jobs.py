@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sr3.errors import ImageError
-from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, read_bands
+from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
 from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
 from sr3.inference.channels import blank_result
 from sr3.inference.drawing import Request, Written, draw
@@ -98,11 +98,11 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
     size_out = (size_in[0] * upscaler.scale, size_in[1] * upscaler.scale)
     _check_before(upscaler, job, request, picture)
     tile = choose_tile(upscaler, *size_out) if request.tile == "auto" else request.tile
-    if request.max_seconds < float("inf"):
-        each = predict_seconds(replace(upscaler, tile=tile), *size_out, request.sampling)
-        check_time(job.source, each * request.outputs.samples, request.max_seconds)
     while True:
         try:
+            if request.max_seconds < float("inf"):
+                each = predict_seconds(replace(upscaler, tile=tile), *size_out, request.sampling)
+                check_time(job.source, each * request.outputs.samples, request.max_seconds)
             for state in draw(replace(upscaler, tile=tile), job, request, picture):
                 if isinstance(state, Written):
                     yield Done(job, state.paths, size_in, size_out, time.monotonic() - began)
@@ -122,8 +122,7 @@ def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Pictu
     """Raise ImageError before the work when the result could not be held, written or stored; create its folder."""
     outputs, scale = request.outputs, upscaler.scale
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
-    others = max(len(picture.pixels) - 3, 0) * BYTES_PER_PIXEL // 3
-    check_fits(job.source, picture.width, picture.height, scale, extra=kept + others)
+    check_fits(job.source, picture.width, picture.height, scale, extra=kept + _of_other_bands(len(picture.pixels)))
     blank = blank_result(picture, scale)
     if not holds_bands(job.target, blank):
         check_can_hold(job.target, blank)
@@ -138,6 +137,13 @@ def _read(path: Path, upscaler: Upscaler) -> Picture:
     """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
     of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
     if of_bands or path.suffix.lower() == ARRAY_SUFFIX:
+        width, height, channels = band_size(path)
+        check_fits(path, width, height, upscaler.scale, extra=_of_other_bands(channels))
         return read_bands(path)
     check_fits(path, *picture_size(path), upscaler.scale)  # before the pixels, which may be many, are decoded
     return read_picture(path)
+
+
+def _of_other_bands(channels: int) -> int:
+    """Reckon bytes a pixel of the result that the bands beyond three need."""
+    return max(channels - 3, 0) * BYTES_PER_PIXEL // 3

@@ -145,7 +145,12 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
 
 
 def _device_free(device: torch.device) -> float:
-    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
+    if device.type != "cuda":
+        return free_memory()
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+        device
+    )  # torch holds it, and gives it again
+    return float(torch.cuda.mem_get_info(device)[0] + kept)
 
 
 def free_memory() -> float:
@@ -167,6 +172,9 @@ def _system_free() -> float:
 
 def _container_free(folder: Path = Path("/sys/fs/cgroup")) -> float:
     try:
-        return float((folder / "memory.max").read_text()) - float((folder / "memory.current").read_text())
+        left = float((folder / "memory.max").read_text()) - float((folder / "memory.current").read_text())
+        lines = (folder / "memory.stat").read_text().splitlines()
+        # Files that were read and are not in use count as used, but give way.
+        return left + sum(float(line.split()[1]) for line in lines if line.startswith("inactive_file "))
     except (OSError, ValueError):
         return math.inf

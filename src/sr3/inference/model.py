@@ -9,9 +9,9 @@ A model may be used by several threads at once: a call shares nothing with anoth
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, overload
+from typing import Generic, Literal, overload
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from sr3.errors import Cancelled, ConfigError, ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.in_memory import Kind, Unpacked, unpack
 from sr3.images.resize import upsample
-from sr3.inference.memory import check_fits
+from sr3.inference.memory import BYTES_PER_PIXEL, check_fits, choose_tile
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.zoo import DEFAULT_MODEL
 
@@ -48,10 +48,11 @@ class Model:
 
     What goes in comes out: the same kind, type, range and layout (see `sr3.images.in_memory`), `scale` times as high
     and wide. Colour under full transparency is filled first, and transparency is enlarged without the network.
-    Pictures are upright afterwards, as their EXIF says.
+    Pictures are upright afterwards, as their EXIF says. tile: largest side of a window in pixels of the result.
     """
 
     upscaler: Upscaler
+    tile: int | Literal["auto"] = "auto"
 
     @property
     def name(self) -> str:
@@ -115,7 +116,7 @@ class Model:
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
-        work = _Work(self.upscaler, unpack(image), sampling)
+        work = _Work(self, unpack(image), sampling)
         drawn = [work.last(mix_seed(seed, number), stop) for number in range(samples or 1)]
         return drawn[0] if samples is None else drawn
 
@@ -135,24 +136,30 @@ class Model:
         with them is raised at once, not at the first step.
         """
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
-        return _Work(self.upscaler, unpack(image), sampling).refinements(mix_seed(seed, 0), stop)
+        return _Work(self, unpack(image), sampling).refinements(mix_seed(seed, 0), stop)
 
 
-def load(model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Model:
+def load(
+    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", tile: int | Literal["auto"] = "auto"
+) -> Model:
     """Find a model by name, path or run folder and make it ready.
 
-    device: auto, cpu, cuda or mps. dtype: auto, float32 or bfloat16. tile: largest window in pixels of the result.
+    device: auto, cpu, cuda or mps. dtype: auto, float32 or bfloat16. tile: largest window in pixels of the result, auto
+    by the memory that is free when a picture comes, as `sr3 upscale` does.
     Raises CheckpointError when there is no such model, ConfigError for a device or type that is not there.
     """
-    return Model(open_upscaler(model, device=device, dtype=dtype, tile=tile))
+    return Model(open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile), tile)
 
 
 class _Work(Generic[Kind]):
     """One picture at one model."""
 
-    def __init__(self, upscaler: Upscaler, unpacked: Unpacked[Kind], sampling: SamplingConfig) -> None:
-        pixels, self._alpha = unpacked.pixels, unpacked.alpha
-        check_fits(Path("the picture"), pixels.shape[-1], pixels.shape[-2], upscaler.scale)
+    def __init__(self, model: Model, unpacked: Unpacked[Kind], sampling: SamplingConfig) -> None:
+        upscaler, pixels, self._alpha = model.upscaler, unpacked.pixels, unpacked.alpha
+        count, _, height, width = pixels.shape
+        check_fits(Path("the picture"), width, height, upscaler.scale, extra=(count - 1) * BYTES_PER_PIXEL)
+        if model.tile == "auto":
+            upscaler = replace(upscaler, tile=choose_tile(upscaler, width * upscaler.scale, height * upscaler.scale))
         if self._alpha is not None:
             pixels = fill_transparent(pixels[0], self._alpha)[None]
         self._upscaler, self._pack, self._sampling = upscaler, unpacked.pack, sampling

@@ -80,14 +80,21 @@ class Naming:
             known = ", ".join(suffix[1:] for suffix in _SUFFIXES)
             raise ConfigError(f"--format {self.format}: is not a format sr3 writes; there is {known}")
         try:
-            fields = {field for _, field, _, _ in string.Formatter().parse(self.pattern) if field is not None}
+            parts = [part[1:] for part in string.Formatter().parse(self.pattern) if part[1] is not None]
         except ValueError as error:
             raise ConfigError(f"--name {self.pattern}: {error}; write it like {{stem}}-x{{scale}}") from error
-        if unknown := fields.difference(_FIELDS):
+        if unknown := [field for field, _, _ in parts if field not in _FIELDS]:
             known = ", ".join(f"{{{field}}}" for field in _FIELDS)
-            raise ConfigError(f"--name {self.pattern}: there is no {{{sorted(unknown)[0]}}}; there is {known}")
-        if not self.pattern or "/" in self.pattern or "\\" in self.pattern:
-            raise ConfigError(f"--name {self.pattern}: is no name of a file; write it like {{stem}}-x{{scale}}")
+            raise ConfigError(f"--name {self.pattern}: there is no {{{unknown[0]}}}; there is {known}")
+        if any(form or conversion for _, form, conversion in parts):
+            raise ConfigError(
+                f"--name {self.pattern}: takes no : and no ! in braces; write it like {{stem}}-x{{scale}}"
+            )
+        made = self.pattern and self.name(Path("a.png"))
+        if not made or "/" in made or "\\" in made:
+            raise ConfigError(
+                f"--name {self.pattern}: {made!r} is no name of a file; write it like {{stem}}-x{{scale}}"
+            )
 
     def name(self, source: Path) -> str:
         """Call the result of a picture."""

@@ -25,11 +25,15 @@ def make_folder(folder: Path) -> None:
 
 
 def holds_bands(path: Path, picture: Picture) -> bool:
-    """Tell whether a result goes to a file of bands; ImageError for bands in a file that holds none."""
+    """Tell whether a result goes to a file of bands; ImageError where the file cannot hold the picture."""
     suffix, count = path.suffix.lower(), len(picture.pixels)
     is_plain = count in (1, 3) or picture.space == "cmyk"
     if not is_plain and suffix not in BAND_SUFFIXES:
         raise ImageError(f"{path}: cannot hold {count} bands; use one of {', '.join(BAND_SUFFIXES)}")
+    if suffix == ARRAY_SUFFIX and picture.space == "cmyk":
+        raise ImageError(f"{path}: cannot say that its numbers are inks; use .tif, or .png for RGB")
+    if suffix == ARRAY_SUFFIX and picture.is_transparent:
+        raise ImageError(f"{path}: cannot say which of its numbers are transparency; use .png")
     return suffix == ARRAY_SUFFIX or (suffix in BAND_SUFFIXES and (not is_plain or picture.depth == 32))
 
 

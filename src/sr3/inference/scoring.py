@@ -116,14 +116,19 @@ def choose(scorer: GridScorer, trials: Sequence[Trial]) -> SearchedGrid:
     return _described(scorer.sampling, grid, metric=scorer.metric, score=score, before=before)
 
 
-def check_target(path: Path, target: Path) -> None:
-    """Raise ConfigError where the result of a search could not be written, before it begins."""
-    if target in packaged_models().values():
+def check_target(path: Path, target: Path, *, overwrite: bool = False) -> None:
+    """Raise ConfigError where the result of a search could not be written, before it begins.
+
+    The searched model itself may be replaced; another file only with overwrite, and one of the package never.
+    """
+    if target.exists() and any(target.samefile(packaged) for packaged in packaged_models().values()):
         raise ConfigError(f"{target.stem}: belongs to the package; name a file for the searched model by -o")
     if not target.parent.is_dir():
         raise ConfigError(f"-o {target}: its folder does not exist; make it first")
     if target.is_dir() or target.suffix != path.suffix:
         raise ConfigError(f"-o {target}: name a file that ends in {path.suffix}")
+    if target.exists() and not target.samefile(path) and not overwrite:
+        raise ConfigError(f"-o {target}: exists and is not {path}; give another name, or --overwrite")
 
 
 def keep_grid(path: Path, target: Path, info: ModelInfo, found: SearchedGrid) -> None:
