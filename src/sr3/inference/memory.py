@@ -147,10 +147,8 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
 def _device_free(device: torch.device) -> float:
     if device.type != "cuda":
         return free_memory()
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-        device
-    )  # torch holds it, and gives it again
-    return float(torch.cuda.mem_get_info(device)[0] + kept)
+    given_again = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + given_again)
 
 
 def free_memory() -> float:
