@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.errors import CheckpointError
+from sr3.errors import CheckpointError, Sr3Error
 from sr3.images.resize import resize
 from sr3.types import Image
 
@@ -70,7 +70,9 @@ class FeatureNetwork:
     def _together(self, compute: Callable[[Image], Tensor], images: Iterable[Tensor]) -> Tensor:
         try:
             return torch.cat([compute(batch.clamp(-1, 1)).flatten(1).float().cpu() for batch in images])
-        except RuntimeError as error:
+        except Sr3Error:  # of whoever reads the pictures
+            raise
+        except Exception as error:  # of other people's code
             detail = " ".join(str(error).split())[-160:]
             raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
 
