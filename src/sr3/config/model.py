@@ -131,4 +131,5 @@ class DenoiserConfig(Settings):
     """What is learnt: to denoise (SR3), the best single answer to the input (the paper's baseline), or the walk of
     another model in fewer steps (`sr3 distill`)."""
     supervision: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share that the answers after each recursion of `drcn` have in the loss at first (alpha in arXiv:1511.04491); it falls linearly to 0 at the last step."""
+    """Share that the answers after each recursion of `drcn` have in the loss at first (alpha in arXiv:1511.04491); it
+    falls linearly to 0 at the last step."""
