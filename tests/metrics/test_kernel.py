@@ -62,7 +62,9 @@ def test_copies_of_a_group_are_not_compared_with_each_other():
 def test_all_weights_and_any_blocks_give_what_each_gives_alone(monkeypatch):
     some, other = features(9, 2, 5), features(7, 2, 5, seed=1)
     weights, other_weights = (torch.randint(0, 4, (6, count)).double() for count in (9, 7))
-    alone = [kernel_distances(some, other, *pair) for pair in zip(weights.split(1), other_weights.split(1), strict=True)]
+    alone = [
+        kernel_distances(some, other, *pair) for pair in zip(weights.split(1), other_weights.split(1), strict=True)
+    ]
     for pairs in (1, 100):
         monkeypatch.setattr(module, "_AT_ONCE", pairs)
         torch.testing.assert_close(kernel_distances(some, other, weights, other_weights), torch.cat(alone))
