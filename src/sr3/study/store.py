@@ -23,7 +23,8 @@ __all__ = ["Answer", "Choice", "Layout", "Place", "Record", "Store", "open_store
 Choice = Literal["first", "second"]
 Layout = Literal["row", "column"]
 
-_FORMAT = 1
+_FORMAT = 2
+"""1 did not know which requests were repeated ones."""
 _SCHEMA = """
 CREATE TABLE study (id INTEGER PRIMARY KEY CHECK (id = 1), settings TEXT NOT NULL);
 CREATE TABLE subjects (
@@ -55,6 +56,12 @@ CREATE TABLE answers (
     density REAL NOT NULL,
     answered TEXT NOT NULL
 ) WITHOUT ROWID;
+"""
+_SINCE_2 = """
+CREATE TABLE showings (trial TEXT NOT NULL REFERENCES trials, nonce TEXT NOT NULL, PRIMARY KEY (trial, nonce))
+WITHOUT ROWID;
+ALTER TABLE subjects ADD COLUMN nonce TEXT;
+CREATE UNIQUE INDEX subjects_by_nonce ON subjects (nonce)
 """
 _LEAST = """
 SELECT COUNT(*) FROM subjects s
@@ -121,18 +128,24 @@ class Store:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def enrol(self, choices: Sequence[Condition], draw: Callable[[Condition, int], Sequence[Trial]]) -> str:
+    def enrol(
+        self, choices: Sequence[Condition], draw: Callable[[Condition, int], Sequence[Trial]], *, nonce: str
+    ) -> str:
         """Add a subject under the condition with the fewest so far, with all its trials; return its token.
 
-        Subjects count that have answered everything, or began within the last hour and so may still do so.
+        Subjects count that have answered everything, or began within the last hour and so may still do so. nonce: of
+        the request; one that is repeated gets the subject it got before.
         """
         token = secrets.token_urlsafe(18)
         with self._transaction() as database:
+            before = database.execute("SELECT token FROM subjects WHERE nonce = ?", (nonce,)).fetchone()
+            if before is not None:
+                return before[0]
             counts = [database.execute(_LEAST, tuple(choice)).fetchone()[0] for choice in choices]
             chosen = choices[counts.index(min(counts))]
             added = database.execute(
-                "INSERT INTO subjects (token, question, method, consented) VALUES (?, ?, ?, datetime('now'))",
-                (token, *chosen),
+                "INSERT INTO subjects (token, nonce, question, method, consented) VALUES (?, ?, ?, ?, datetime('now'))",
+                (token, nonce, *chosen),
             )
             number = added.lastrowid
             assert number is not None
@@ -147,13 +160,14 @@ class Store:
         with self._transaction() as database:
             return _place(database, subject)
 
-    def view(self, subject: str, trial: str) -> bool:
-        """Count a viewing of the trial at hand; False when it is another."""
+    def view(self, subject: str, trial: str, *, nonce: str) -> bool:
+        """Count a viewing of the trial at hand, once however often its nonce is sent; False for another trial."""
         with self._transaction() as database:
             place = _place(database, subject)
             if place is None or place.token != trial:
                 return False
-            database.execute("UPDATE trials SET views = views + 1 WHERE token = ?", (trial,))
+            added = database.execute("INSERT OR IGNORE INTO showings VALUES (?, ?)", (trial, nonce))
+            database.execute("UPDATE trials SET views = views + ? WHERE token = ?", (added.rowcount, trial))
         return True
 
     def answer(self, subject: str, trial: str, answer: Answer) -> bool:
@@ -177,11 +191,14 @@ class Store:
         """Delete what a subject has answered; that there was one is remembered, so that no number is used twice."""
         with self._transaction() as database:
             own = "(SELECT number FROM subjects WHERE token = ?)"
-            database.execute(
-                f"DELETE FROM answers WHERE trial IN (SELECT token FROM trials WHERE subject = {own})", (subject,)
-            )
+            for table in ("answers", "showings"):
+                database.execute(
+                    f"DELETE FROM {table} WHERE trial IN (SELECT token FROM trials WHERE subject = {own})", (subject,)
+                )
             database.execute(f"DELETE FROM trials WHERE subject = {own}", (subject,))
-            database.execute("UPDATE subjects SET withdrawn = datetime('now') WHERE token = ?", (subject,))
+            database.execute(
+                "UPDATE subjects SET withdrawn = datetime('now'), nonce = NULL WHERE token = ?", (subject,)
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -232,10 +249,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, 
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     with _transaction(connection):
-        if _format(connection, path) == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        found = _format(connection, path)
+        missing = [schema for since, schema in ((1, _SCHEMA), (2, _SINCE_2)) if found < since]
+        for statement in ";".join(missing).split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
         _agree(connection, path, settings)
 
 
