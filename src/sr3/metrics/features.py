@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.errors import CheckpointError, Sr3Error
+from sr3.errors import CheckpointError
 from sr3.images.resize import resize
 from sr3.types import Image
 
@@ -68,13 +68,14 @@ class FeatureNetwork:
         return self._together(self.logits, images)
 
     def _together(self, compute: Callable[[Image], Tensor], images: Iterable[Tensor]) -> Tensor:
-        try:
-            return torch.cat([compute(batch.clamp(-1, 1)).flatten(1).float().cpu() for batch in images])
-        except Sr3Error:  # of whoever reads the pictures
-            raise
-        except Exception as error:  # of other people's code
-            detail = " ".join(str(error).split())[-160:]
-            raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
+        parts: list[Tensor] = []
+        for batch in images:
+            try:
+                parts.append(compute(batch.clamp(-1, 1)).flatten(1).float().cpu())
+            except Exception as error:  # of other people's code
+                detail = " ".join(str(error).split())[-160:]
+                raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
+        return torch.cat(parts)
 
 
 def load_features(where: str) -> FeatureNetwork:
