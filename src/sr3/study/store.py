@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from sr3.errors import StudyError
 from sr3.study.settings import Question
+from sr3.study.tables import make_tables, read_format
 from sr3.study.trials import Condition, Trial
 
 __all__ = ["Answer", "Choice", "Layout", "Place", "Record", "Store", "open_store", "read_records"]
@@ -23,46 +24,6 @@ __all__ = ["Answer", "Choice", "Layout", "Place", "Record", "Store", "open_store
 Choice = Literal["first", "second"]
 Layout = Literal["row", "column"]
 
-_FORMAT = 2
-"""1 did not know which requests were repeated ones."""
-_SCHEMA = """
-CREATE TABLE study (id INTEGER PRIMARY KEY CHECK (id = 1), settings TEXT NOT NULL);
-CREATE TABLE subjects (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    token TEXT NOT NULL UNIQUE,
-    question TEXT NOT NULL,
-    method TEXT,
-    consented TEXT NOT NULL,
-    withdrawn TEXT
-);
-CREATE TABLE trials (
-    token TEXT PRIMARY KEY,
-    subject INTEGER NOT NULL REFERENCES subjects,
-    place INTEGER NOT NULL,
-    image TEXT NOT NULL,
-    method TEXT,
-    truth_first INTEGER NOT NULL,
-    views INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (subject, place)
-) WITHOUT ROWID;
-CREATE TABLE answers (
-    trial TEXT PRIMARY KEY REFERENCES trials,
-    choice TEXT NOT NULL CHECK (choice IN ('first', 'second')),
-    exposure REAL NOT NULL,
-    frame REAL NOT NULL,
-    response REAL NOT NULL,
-    layout TEXT NOT NULL,
-    width REAL NOT NULL,
-    density REAL NOT NULL,
-    answered TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-_SINCE_2 = """
-CREATE TABLE showings (trial TEXT NOT NULL REFERENCES trials, nonce TEXT NOT NULL, PRIMARY KEY (trial, nonce))
-WITHOUT ROWID;
-ALTER TABLE subjects ADD COLUMN nonce TEXT;
-CREATE UNIQUE INDEX subjects_by_nonce ON subjects (nonce)
-"""
 _LEAST = """
 SELECT COUNT(*) FROM subjects s
 WHERE s.question = ? AND s.method IS ? AND s.withdrawn IS NULL AND (
@@ -236,7 +197,7 @@ def read_records(path: Path) -> list[Record]:
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
         try:
-            if _format(connection, path) == 0:
+            if read_format(connection, path) == 0:
                 raise StudyError(f"{path}: holds no study; hold it first: sr3 study serve")
             return [_record(row) for row in connection.execute(_RECORDS)]
         finally:
@@ -249,11 +210,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, 
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     with _transaction(connection):
-        found = _format(connection, path)
-        missing = [schema for since, schema in ((1, _SCHEMA), (2, _SINCE_2)) if found < since]
-        for statement in ";".join(missing).split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        make_tables(connection, path)
         _agree(connection, path, settings)
 
 
@@ -266,14 +223,6 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _format(connection: sqlite3.Connection, path: Path) -> int:
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-    if found > _FORMAT or (found == 0 and tables):
-        raise StudyError(f"{path}: is no file of answers that this version of sr3 reads; name another in database")
-    return found
 
 
 def _agree(connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any]) -> None:
