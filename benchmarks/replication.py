@@ -24,9 +24,10 @@ from sr3.data.pairs import Pair
 from sr3.errors import ConfigError, Sr3Error
 from sr3.images.files import Picture, write_picture
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.metrics.calibration import rank_coverage
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
 from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.diversity import coverage, deviation
+from sr3.metrics.diversity import deviation
 from sr3.metrics.features import load_features
 
 BATCH = 10
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
             few = low_res[: options.diverse]
             samples = torch.stack([draw(upscaler, few, seed, corrected=True) for seed in range(options.samples)])
             figures[name]["deviation"] = 255 * float(deviation(samples).mean())
-            figures[name]["coverage"] = float(coverage(samples, truth[: len(few)]).mean())
+            figures[name]["coverage"] = float(rank_coverage(samples, truth[: len(few)]).mean())
     for name, image in results.items():
         figures[name]["distance"] = frechet_distance(features(patches(image, options.patch)), true_features)
     print(f"{len(pairs)} pictures; feature distance: FD ({features.name}) on patches of {options.patch}\n")

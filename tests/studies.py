@@ -1,5 +1,6 @@
 """A small study on disk for tests: pictures of a camera, of two methods, and the inputs."""
 
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,11 @@ from pictures import smooth
 from sr3.study.settings import StudyConfig, read_study
 
 METHODS = ("blurred", "noisy")
+
+
+def nonce() -> str:
+    """Something random, of which a request is known when it is repeated."""
+    return secrets.token_urlsafe(16)
 
 
 def write_pictures(folder: Path, *, count: int = 8, side: int = 48) -> None:

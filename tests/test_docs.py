@@ -12,6 +12,7 @@ from pictures import smooth, write_random_model
 from sr3 import zoo
 from sr3.build import build_denoiser
 from sr3.checkpoint import read_model
+from sr3.config import Config
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import ddim, last
 from sr3.inference.export import export_onnx
@@ -21,6 +22,17 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_every_setting_and_no_other_is_in_the_table_of_its_section():
+    settings = (DOCS / "training.md").read_text(encoding="utf-8").partition("## All settings")[2]
+    parts = re.split(r"^### `\[(\w+)\]`", settings, flags=re.MULTILINE)[1:]
+    found = {
+        section: sorted(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+        for section, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+    sections = [(section, value) for section, value in Config() if section != "distillation"]
+    assert found == {section: sorted(type(value).model_fields) for section, value in sections}
 
 
 def run(page: str, expected: int) -> dict[str, object]:

@@ -322,6 +322,34 @@ def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys)
     assert (before == after) == (searched[0]["score"] == searched[0]["before"])
 
 
+def test_a_model_that_learnt_from_given_inputs_is_searched_and_distilled_with_them(tmp_path, capsys):
+    high, low = tmp_path / "high", tmp_path / "low"
+    for folder, side in ((high, 64), (low, 16)):
+        folder.mkdir()
+        for seed in range(4):
+            Image.fromarray(smooth(64, 64, seed=seed)).resize((side, side)).save(folder / f"{seed}.png")
+    settings = ["data.degradation=paired", "sampling.sampler=ddim"]
+    paired = str(write_random_model(tmp_path / "paired.safetensors", settings=settings))
+    plain = str(write_random_model(tmp_path / "plain.safetensors", settings=settings[1:]))
+    device = ["--device", "cpu"]
+    search = ["--data", str(high), "--steps", "2", "--budget", "2", "--images", "2", "--side", "32", *device]
+    small = ("training.steps=2", "training.batch=2", "training.validation_images=1", "data.crop=32")
+    distil = ["--data", str(high), "--out", str(tmp_path / "run"), *device]
+    distil += [part for setting in small for part in ("--set", setting)]
+    given = ["--low-res", str(low)]
+
+    assert run(["search-schedule", paired, *search]) == 2
+    assert run(["distill", paired, *distil]) == 2
+    assert capsys.readouterr().err.count("give a folder of them by --low-res") >= 2
+    assert run(["search-schedule", plain, *search, *given]) == 2
+    assert "plain learnt from inputs made by bicubic; leave it out" in capsys.readouterr().err
+    assert run(["distill", paired, *distil, *given, "--set", "data.degradation=area"]) == 2
+    assert "--low-res gives the small pictures" in capsys.readouterr().err
+
+    assert run(["search-schedule", paired, *search, *given]) == 0
+    assert run(["distill", paired, *distil, *given]) == 0
+
+
 def test_a_preset_is_inspected_before_it_is_trained(capsys):
     assert run(["inspect", "faces-16-128", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -14,6 +14,10 @@ from torch import nn
 
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
+from sr3.evaluation.run import described
+from sr3.evaluation.settings import Networks, Settings
+from sr3.metrics.features import INCEPTION, FeatureNetwork
+from sr3.metrics.registry import find_metric
 
 ROOT = Path(__file__).parents[2]
 COUNT = 5
@@ -200,6 +204,40 @@ def test_networks_give_figures_called_by_their_names(folders, network):
     assert {"precision", "recall"} < set(report["methods"]["bicubic"]["figures"])
     told = report["protocol"]["feature network"]
     assert (told["name"], len(told["sha256"])) == ("means", 64)
+    assert report["protocol"]["classifier range"] == "unit"
+    assert report["notes"] == []
+
+
+def test_figures_of_pictures_are_kept_before_those_of_sets(folders, network, monkeypatch):
+    def too_large(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("sr3.evaluation.run.compare_sets", too_large)
+    with pytest.raises(MemoryError):
+        report_of(folders, "--pred", folders / "bicubic", "--features", network, "--patch", 24)
+    report = json.loads((folders / "out" / "report.json").read_text())
+    assert len(values(report, "bicubic", "psnr")) == COUNT
+    assert report["notes"] == ["not finished: figures of the whole set are still to come"]
+
+
+def test_only_whole_pictures_by_inception_have_the_short_names():
+    inception = Networks(features=FeatureNetwork(INCEPTION, "0" * 64, lambda image: image))
+    titles = {patch: described(find_metric("distance"), inception, Settings(patch=patch))["title"] for patch in (0, 64)}
+    assert titles == {0: "FID", 64: "FD (Inception (torch-fidelity))"}
+
+
+def test_the_first_truths_are_taken_by_name(folders):
+    report = report_of(folders, "--filter", "bicubic", "--scale", 4, "--first", 2)
+    assert list(values(report, "bicubic", "psnr")) == ["1_picture", "2_picture"]
+
+
+def test_a_model_that_learnt_from_given_inputs_needs_them(folders, capsys):
+    model = write_random_model(folders / "paired.safetensors", settings=["data.degradation=paired"])
+    sampling = ["--model", model, "--steps", 1, "--first", 1, "--device", "cpu"]
+    assert evaluate(folders, *sampling) == 2
+    assert "data.degradation is paired), which cannot be made from truths; give --input" in capsys.readouterr().err
+    report = report_of(folders, *sampling, "--input", folders / "input")
+    assert report["protocol"]["degradation"] == "paired"
 
 
 def test_truths_as_results_have_no_distance_and_infinite_psnr(folders, network):
@@ -305,6 +343,10 @@ def test_the_examples_measure_as_they_did(monkeypatch):
         (["--pred", "bicubic", "-o", "truth/1_picture.png"], "cannot be made a folder"),
         (["--pred", "broken"], "cut short"),
         (["--pred", "bicubic", "--features", "means.pt", "--images", "3"], "3 pictures are too few"),
+        (
+            ["--pred", "bicubic", "--seed", str(2**70)],
+            "'--seed': Input should be less than or equal to 9223372036854775807",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_code_2(arguments, complaint, folders, network, monkeypatch, capsys):

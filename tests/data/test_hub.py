@@ -5,6 +5,7 @@ import pytest
 from shard_files import png
 from sr3.data.hub import HubSource, HubStream
 from sr3.data.opening import open_supply
+from sr3.data.sources import NO_LABEL
 from sr3.errors import DataError
 
 datasets = pytest.importorskip("datasets")
@@ -56,6 +57,17 @@ def test_a_folder_of_pictures_has_its_folders_as_classes(tmp_path, monkeypatch):
         (tmp_path / "pets" / "train" / label / "one.png").write_bytes(png(seed, 32))
     source = open_supply(f"hf:{tmp_path / 'pets'}")
     assert [(source.label(k), source.read(k)) for k in range(2)] == [(0, png(0, 32)), (1, png(1, 32))]
+
+
+def test_a_column_of_texts_called_label_is_no_class_and_refused_when_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "texts").mkdir()
+    columns = {"image": [{"bytes": png(0, 32), "path": None}], "label": ["a cat"]}
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    datasets.Dataset.from_dict(columns, features=kinds).to_parquet(str(tmp_path / "texts" / "train-0.parquet"))
+    assert open_supply(f"hf:{tmp_path / 'texts'}").label(0) == NO_LABEL
+    with pytest.raises(DataError, match="its column label holds no numbers of classes; name another"):
+        open_supply(f"hf:{tmp_path / 'texts'}?label=label")
 
 
 def test_mistakes_are_one_clear_line(tables, tmp_path):

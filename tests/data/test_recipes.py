@@ -7,7 +7,7 @@ import os
 import signal
 import tarfile
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -33,6 +33,16 @@ class Deadly(FolderSource):
         if self.paths[index].name == "00003.jpg":
             os.kill(os.getpid(), signal.SIGKILL)
         return super().read(index)
+
+
+def test_names_are_looked_at_once_each_however_many_there_are(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for number in range(40):
+        (tmp_path / "images" / f"{number:05d}.png").touch()
+    hashed, plain = [], PurePath.__hash__
+    monkeypatch.setattr(PurePath, "__hash__", lambda path: hashed.append(path) or plain(path))
+    assert len(read_layout("ffhq", str(tmp_path)).items) == 40
+    assert len(hashed) <= 4 * 40
 
 
 def jpeg(path: Path, height: int, width: int, *, seed: int = 0, **options) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,10 +73,22 @@ def test_an_input_of_another_size_is_refused(truths, tmp_path):
 
 
 def test_fewer_truths_are_spread_evenly_and_keep_their_inputs(truths):
-    few = cases_of(truths, scale=4).fewer(1)
+    few = cases_of(truths, scale=4).fewer(1, first=9)
     assert few.names == ["1"]
     assert len(few) == 1
-    assert cases_of(truths).fewer(5).names == ["0", "1", "2"]
+    assert cases_of(truths).fewer(5, first=9).names == ["0", "1", "2"]
+
+
+def test_the_first_truths_are_the_first_by_name(truths):
+    assert cases_of(truths).fewer(9, first=2).names == ["0", "1"]
+    assert cases_of(truths).fewer(1, first=2).names == ["1"]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "photo"])
+def test_inputs_that_pass_through_jpeg_cannot_be_made_of_four_bands(tmp_path, kind):
+    np.save(tmp_path / "a.npy", np.zeros((32, 32, 4), np.float32))
+    with pytest.raises(DataError, match=r"a\.npy: has 4 channels, but JPEG holds 1 or 3"):
+        cases_of(tmp_path, scale=4, degradation=kind).case("a")
 
 
 def test_pictures_smaller_than_the_window_are_refused(truths):
@@ -102,10 +115,12 @@ def test_sixteen_bits_and_floats_keep_their_levels(tmp_path):
 
 
 def test_classes_are_the_numbers_that_names_begin_with(tmp_path):
-    for name in ("281_n02123045", "7", "cat_3", "12a"):
+    for name in ("281_n02123045", "7_", "00293", "cat_3", "12a"):
         write(tmp_path / f"{name}.png", smooth(16, 16))
     source = open_source(str(tmp_path))
-    assert [label_of(source, k) for k in range(4)] == [NO_LABEL, 281, 7, NO_LABEL]
+    found = {Path(source.name(k)).stem: label_of(source, k) for k in range(5)}
+    none = dict.fromkeys(("00293", "cat_3", "12a"), NO_LABEL)
+    assert found == {"281_n02123045": 281, "7_": 7, **none}
 
 
 def test_a_class_file_beside_a_picture_or_member_comes_first(tmp_path):

@@ -50,6 +50,15 @@ def test_intervals_become_narrower_with_more_pictures():
     assert widths[1] < widths[0] / 2
 
 
+def test_four_pictures_have_an_interval_though_draws_may_take_one_of_them_only():
+    found = compare_sets(features(4, 1, 3), features(4, 1, 3, seed=1), Settings(resamples=4000))
+    assert found.drawn["kernel"].isnan().any()
+    figure = found.figures["kernel"]
+    assert figure.low is not None
+    assert figure.high is not None
+    assert figure.low < figure.value < figure.high
+
+
 def test_the_inception_score_is_of_all_views():
     logits = features(6, 2, 5)
     figure, drawn = score_logits(logits, SETTINGS)

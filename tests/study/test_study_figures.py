@@ -97,10 +97,11 @@ def test_who_has_not_finished_does_not_count_yet():
     assert found.methods[0].rate == Rate(0, 0)
 
 
-def test_answers_to_pairs_seen_too_long_too_briefly_or_twice_are_left_out():
+def test_answers_to_pairs_seen_too_long_too_briefly_twice_or_never_are_left_out():
     answers = [RIGHT, *(RIGHT._replace(exposure=seconds) for seconds in (2.95, 3.09, 3.2, 0.4))]
-    found = figures(study(), sitting(1, answers) + sitting(2, [RIGHT, FOOLED], views=2))
+    others = sitting(2, [RIGHT, FOOLED], views=2) + sitting(3, [RIGHT], views=0)
+    found = figures(study(), sitting(1, answers) + others)
     assert found.methods[0].rate == Rate(0, 3)
-    assert found.answers_left_out == {"shown more than once": 2, "shown too long or too briefly": 2}
-    assert [subject.answers_left_out for subject in found.subjects] == [2, 2]
+    assert found.answers_left_out == {"never shown": 1, "shown more than once": 2, "shown too long or too briefly": 2}
+    assert [subject.answers_left_out for subject in found.subjects] == [2, 2, 1]
     assert (found.exposure_median, found.exposure_worst) == (3.0, 3.09)

@@ -9,17 +9,17 @@ import pytest
 
 from serving import Serving
 from sr3.study.store import read_records
-from studies import make_study
+from studies import make_study, nonce
 
 MEASURED = {"exposure": 3.0, "frame": 0.0167, "response": 0.7, "layout": "row", "width": 64.0, "density": 1.0}
 
 
 def sit(browser: httpx.Client, acknowledged: dict[str, str], *, pause: float = 0.0) -> None:
     """Answer until the end, or until the server is gone."""
-    state = browser.post("/api/consent").json()
+    state = browser.post("/api/consent", json={"nonce": nonce()}).json()
     while state["stage"] == "trial":
         pair, choice = state["pair"]["id"], ("first", "second")[state["done"] % 2]
-        browser.post(f"/api/pairs/{pair}/view")
+        browser.post(f"/api/pairs/{pair}/view", json={"nonce": nonce()})
         state = browser.post(f"/api/pairs/{pair}/answer", json={"choice": choice, **MEASURED}).json()
         acknowledged[pair] = choice
         time.sleep(pause)

@@ -68,11 +68,41 @@ def test_the_low_resolution_picture_is_enlarged_to_the_others(low_res, kind, tmp
 
 def test_a_colour_profile_is_applied_and_left_out(tmp_path):
     config = make_study(tmp_path)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    swapped = Image.open(tmp_path / "truth" / "img0.png")
-    swapped.save(tmp_path / "truth" / "img0.png", icc_profile=profile.tobytes())
+    path = tmp_path / "truth" / "img0.png"
+    with Image.open(path) as image:
+        stored = np.asarray(image)
+    Image.fromarray(stored).save(path, icc_profile=blue_for_red())
     truth, _ = open_pictures(config).pair("img0", "noisy")
-    assert np.abs(pixels(truth).astype(int) - np.asarray(swapped).astype(int)).max() <= 1
+    assert np.abs(stored.astype(int) - stored[..., ::-1]).max() > 50
+    assert np.abs(pixels(truth).astype(int) - stored[..., ::-1]).max() <= 1
+
+
+def blue_for_red() -> bytes:
+    """Make a profile that is sRGB's, but with the primaries of red and blue exchanged."""
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    count = int.from_bytes(own[128:132], "big")
+    names = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}
+    tags = [own[at : at + 12] for at in range(132, 132 + 12 * count, 12)]
+    table = b"".join(names.get(tag[:4], tag[:4]) + tag[4:] for tag in tags)
+    return own[:132] + table + own[132 + len(table) :]
+
+
+def test_inks_with_a_profile_are_shown_as_it_says(tmp_path, monkeypatch):
+    """No profile of inks is at hand, so the conversion is told apart by what it is given."""
+    config = make_study(tmp_path)
+    asked = []
+
+    def convert(image, _profile, _srgb, *, outputMode):
+        asked.append((image.mode, outputMode))
+        return Image.new(outputMode, image.size, (1, 2, 3))
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", convert)
+    (tmp_path / "noisy" / "img0.png").unlink()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("CMYK", (64, 48)).save(tmp_path / "noisy" / "img0.jpg", icc_profile=profile)
+    _, other = open_pictures(config).pair("img0", "noisy")
+    assert set(asked) == {("CMYK", "RGB")}
+    assert np.array_equal(pixels(other)[0, 0], (1, 2, 3))
 
 
 def spoil_name(folder):
@@ -95,6 +125,11 @@ def spoil_alpha(folder):
     Image.new("RGBA", (64, 48), (1, 2, 3, 128)).save(folder / "noisy" / "img2.png")
 
 
+def spoil_inks(folder):
+    (folder / "noisy" / "img2.png").unlink()
+    Image.new("CMYK", (64, 48), (1, 2, 3, 4)).save(folder / "noisy" / "img2.jpg")
+
+
 def spoil_bytes(folder):
     (folder / "noisy" / "img2.png").write_bytes(b"no picture")
 
@@ -107,6 +142,7 @@ def spoil_bytes(folder):
         (spoil_twin, "img2.* has the same name; keep one"),
         (spoil_input, "inputs.img2.png: is not smaller than .*truth.img2.png"),
         (spoil_alpha, "img2.png: is transparent in places"),
+        (spoil_inks, "img2.jpg: is CMYK without a colour profile, so its colours are not known; convert it to sRGB"),
         (spoil_bytes, "img2.png: is not a picture"),
     ],
 )

@@ -12,7 +12,7 @@ from sr3.cli.app import run
 from sr3.study.plot import Bar, plot_shares
 from sr3.study.sitting import open_study
 from sr3.study.store import Answer
-from studies import make_study, write_pictures, write_study
+from studies import make_study, nonce, write_pictures, write_study
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def held(tmp_path):
     config = make_study(tmp_path, settings='questions = ["camera"]\ndesign = "mixed"')
     study = open_study(config)
     for number in range(1, 6):
-        token = study.consent("")
+        token = study.consent("", nonce=nonce())
         while (place := study.store.place(token)).trial is not None:
             if number == 4 and place.done == 3:
                 break
             wrong = number == 5 or (place.trial.method == "noisy" and place.trial.image < "img4")
             choice = "first" if place.trial.truth_first != wrong else "second"
-            study.view(token, place.token)
+            study.view(token, place.token, nonce=nonce())
             study.answer(token, place.token, Answer(choice, 3.01, 0.0167, 0.5 + number, "row", 64.0, 1.0))
     study.store.close()
     return tmp_path

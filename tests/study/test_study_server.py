@@ -18,7 +18,7 @@ from sr3.study.server import build_app, open_server
 from sr3.study.settings import QUESTIONS
 from sr3.study.sitting import open_study
 from sr3.study.store import read_records
-from studies import METHODS, make_study
+from studies import METHODS, make_study, nonce
 
 MEASURED = {"exposure": 3.0, "frame": 0.0167, "response": 0.7, "layout": "row", "width": 64.0, "density": 1.0}
 
@@ -53,7 +53,7 @@ def test_a_subject_is_led_from_consent_to_the_end(study):
         async with client(build_app(study)) as browser:
             before = (await browser.get("/api/state")).json()
             assert (before["stage"], before["total"], before["pair"]) == ("consent", 6, None)
-            state = (await browser.post("/api/consent")).json()
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
             for done in range(6):
                 assert (state["stage"], state["done"], state["total"]) == ("trial", done, 6)
                 assert state["question"] == QUESTIONS["better"]
@@ -66,8 +66,8 @@ def test_a_subject_is_led_from_consent_to_the_end(study):
 def test_consent_given_twice_by_one_browser_is_one_subject(study):
     async def sit():
         async with client(build_app(study)) as browser:
-            one = (await browser.post("/api/consent")).json()
-            assert (await browser.post("/api/consent")).json() == one
+            one = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
+            assert (await browser.post("/api/consent", json={"nonce": nonce()})).json() == one
 
     asyncio.run(sit())
     assert {record.subject for record in read_records(study.config.database)} == {1}
@@ -77,7 +77,7 @@ def test_the_sides_that_are_stored_are_the_sides_that_are_shown(study):
     async def sit():
         got = []
         async with client(build_app(study)) as browser:
-            state = (await browser.post("/api/consent")).json()
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
             while state["stage"] == "trial":
                 url = f"/api/pairs/{state['pair']['id']}"
                 got.append([await _pixels(browser, f"{url}/{slot}") for slot in ("first", "second")])
@@ -99,7 +99,7 @@ def test_the_sides_that_are_stored_are_the_sides_that_are_shown(study):
 def test_an_answer_sent_again_changes_nothing_and_tells_what_comes_next(study):
     async def sit():
         async with client(build_app(study)) as browser:
-            state = (await browser.post("/api/consent")).json()
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
             after = (await answer(browser, state, "first")).json()
             again = await answer(browser, state, "second")
             assert (again.status_code, again.json()) == (200, after)
@@ -113,15 +113,15 @@ def test_only_the_pair_at_hand_can_be_seen_and_only_by_its_subject(study):
     async def sit():
         app = build_app(study)
         async with client(app) as browser, client(app) as other:
-            state = (await browser.post("/api/consent")).json()
-            await other.post("/api/consent")
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
+            await other.post("/api/consent", json={"nonce": nonce()})
             url = f"/api/pairs/{state['pair']['id']}"
             assert (await browser.get(f"{url}/first")).status_code == 200
             assert (await other.get(f"{url}/first")).status_code == 404
             assert (await answer(other, state, "first")).status_code == 409
             await answer(browser, state, "first")
             assert (await browser.get(f"{url}/first")).status_code == 404
-            assert (await browser.post(f"{url}/view")).status_code == 409
+            assert (await browser.post(f"{url}/view", json={"nonce": nonce()})).status_code == 409
 
     asyncio.run(sit())
 
@@ -133,7 +133,7 @@ def test_only_the_pair_at_hand_can_be_seen_and_only_by_its_subject(study):
 def test_an_answer_that_makes_no_sense_is_refused(wrong, study):
     async def sit():
         async with client(build_app(study)) as browser:
-            state = (await browser.post("/api/consent")).json()
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
             body = {"choice": "first", **MEASURED, **wrong}
             refused = await browser.post(f"/api/pairs/{state['pair']['id']}/answer", json=body)
             assert refused.status_code == 422
@@ -145,7 +145,7 @@ def test_an_answer_that_makes_no_sense_is_refused(wrong, study):
 def test_who_withdraws_is_asked_for_consent_again(study):
     async def sit():
         async with client(build_app(study)) as browser:
-            await answer(browser, (await browser.post("/api/consent")).json(), "first")
+            await answer(browser, (await browser.post("/api/consent", json={"nonce": nonce()})).json(), "first")
             assert (await browser.post("/api/withdraw")).json()["stage"] == "consent"
             assert (await browser.get("/api/state")).json()["stage"] == "consent"
 
@@ -157,11 +157,11 @@ async def _everything_sent(study) -> list[httpx.Response]:
     """All that a browser gets in a sitting."""
     async with client(build_app(study)) as browser:
         got = [await browser.get(path) for path in ("/", "/page.js", "/page.css", "/favicon.ico", "/api/page")]
-        got.append(await browser.post("/api/consent"))
+        got.append(await browser.post("/api/consent", json={"nonce": nonce()}))
         while (state := got[-1].json())["stage"] == "trial":
             url = f"/api/pairs/{state['pair']['id']}"
             got += [await browser.get(f"{url}/{slot}") for slot in ("first", "second", "middle")]
-            got.append(await browser.post(f"{url}/view"))
+            got.append(await browser.post(f"{url}/view", json={"nonce": nonce()}))
             got.append(await answer(browser, state, "second"))
         got += [await browser.get(path) for path in ("/docs", "/openapi.json", "/redoc", "/api/pairs/x/first")]
         return got
@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_order_under_other_identifiers(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         study = open_study(make_study(tmp_path / name, settings="seed = 5"))
-        token = study.consent("")
+        token = study.consent("", nonce=nonce())
         records = read_records(study.config.database)
         seen.append(([record.trial for record in records], study.state(token).pair.id))
         study.store.close()
@@ -228,13 +228,13 @@ def test_fifty_subjects_at_once_lose_nothing_and_the_report_counts_what_they_did
     async def sit(app, number):
         chance = random.Random(number)
         async with client(app) as browser:
-            state = (await browser.post("/api/consent")).json()
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
             while state["stage"] == "trial":
                 url = f"/api/pairs/{state['pair']['id']}"
                 slots = ["first", "second"] + ["middle"] * state["pair"]["middle"]
                 pictures = await asyncio.gather(*(browser.get(f"{url}/{slot}") for slot in slots))
                 assert {picture.status_code for picture in pictures} == {200}
-                assert (await browser.post(f"{url}/view")).status_code == 204
+                assert (await browser.post(f"{url}/view", json={"nonce": nonce()})).status_code == 204
                 place = study.store.place(browser.cookies["sr3_study"])
                 _, method, first = place.trial
                 wrong = method == "noisy" and chance.random() < 0.4
@@ -271,7 +271,7 @@ def test_fifty_subjects_at_once_lose_nothing_and_the_report_counts_what_they_did
 def test_a_changed_picture_is_refused_once_there_are_answers(tmp_path):
     config = make_study(tmp_path)
     study = open_study(config)
-    study.consent("")
+    study.consent("", nonce=nonce())
     study.store.close()
     (tmp_path / "noisy" / "img0.png").write_bytes((tmp_path / "truth" / "img0.png").read_bytes())
     with pytest.raises(StudyError, match=r"holds answers given under other settings \(pictures\)"):

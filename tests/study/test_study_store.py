@@ -10,6 +10,7 @@ import pytest
 from sr3.errors import StudyError
 from sr3.study.store import Answer, open_store, read_records
 from sr3.study.trials import Condition, Trial
+from studies import nonce
 
 FIRST = Answer("first", 3.0, 0.0167, 0.8, "row", 256.0, 1.0)
 SECOND = FIRST._replace(choice="second")
@@ -31,7 +32,7 @@ def store(path):
 
 
 def enrol(store) -> str:
-    return store.enrol(ONE, lambda *_: TRIALS)
+    return store.enrol(ONE, lambda *_: TRIALS, nonce=nonce())
 
 
 def test_a_subject_goes_through_its_trials_in_order(store, path):
@@ -61,18 +62,53 @@ def test_trials_of_others_and_trials_to_come_are_refused(store, path):
     database.close()
     assert not store.answer(other, own[0], FIRST)
     assert not store.answer(mine, own[1], FIRST)
-    assert not store.view(mine, own[1])
+    assert not store.view(mine, own[1], nonce=nonce())
     assert not store.answer("nobody", own[0], FIRST)
     assert store.answer(mine, own[0], FIRST)
     assert not store.answer(other, own[0], FIRST)
-    assert not store.view(mine, own[0])
+    assert not store.view(mine, own[0], nonce=nonce())
 
 
 def test_viewings_are_counted(store, path):
     subject = enrol(store)
     for _ in range(2):
-        assert store.view(subject, store.place(subject).token)
+        assert store.view(subject, store.place(subject).token, nonce=nonce())
     assert [record.views for record in read_records(path)] == [2, 0, 0]
+
+
+def test_a_viewing_that_is_told_again_is_one_viewing(store, path):
+    mine, other = enrol(store), enrol(store)
+    for subject in (mine, mine, other):
+        assert store.view(subject, store.place(subject).token, nonce="the same, again and again")
+    assert [record.views for record in read_records(path) if record.place == 0] == [1, 1]
+
+
+def test_a_consent_that_is_told_again_is_one_subject_until_it_withdraws(store, path):
+    def enrol_again():
+        return store.enrol(ONE, lambda *_: TRIALS, nonce="the same, again and again")
+
+    subject = enrol_again()
+    assert enrol_again() == subject
+    assert {record.subject for record in read_records(path)} == {1}
+    store.view(subject, store.place(subject).token, nonce=nonce())
+    store.withdraw(subject)
+    assert store.place(subject) is None
+    assert store.place(enrol_again()) is not None
+
+
+def test_a_file_of_the_first_version_goes_on(store, path):
+    token = enrol(store)
+    store.close()
+    with sqlite3.connect(path) as database:
+        for statement in ("DROP TABLE showings", "DROP INDEX subjects_by_nonce", "ALTER TABLE subjects DROP nonce"):
+            database.execute(statement)
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    assert len(read_records(path)) == 3
+    opened = open_store(path, SETTINGS)
+    assert opened.view(token, opened.place(token).token, nonce=nonce())
+    assert opened.place(enrol(opened)) is not None
+    opened.close()
 
 
 def test_who_withdraws_leaves_no_answers_and_is_not_known_any_more(store, path):
@@ -92,13 +128,13 @@ def test_who_withdraws_leaves_no_answers_and_is_not_known_any_more(store, path):
 def test_subjects_are_shared_out_evenly_and_those_who_gave_up_are_replaced(store, path):
     choices = [Condition("better", "a"), Condition("camera", "a"), Condition("camera", "b")]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: store.enrol(choices, lambda *_: TRIALS), range(12)))
+        list(pool.map(lambda _: store.enrol(choices, lambda *_: TRIALS, nonce=nonce()), range(12)))
     with sqlite3.connect(path) as database:
         rows = database.execute("SELECT question, method FROM subjects").fetchall()
         assert Counter(rows) == {tuple(choice): 4 for choice in choices}
         database.execute("UPDATE subjects SET consented = datetime('now', '-2 hours') WHERE method = 'b'")
     for _ in range(4):
-        store.enrol(choices, lambda *_: TRIALS)
+        store.enrol(choices, lambda *_: TRIALS, nonce=nonce())
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT COUNT(*) FROM subjects WHERE method = 'b'").fetchone() == (8,)
     database.close()

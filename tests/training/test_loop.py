@@ -1,6 +1,7 @@
 """Training: it learns, resumes, stops in order, and its loss is what it was."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -530,6 +531,31 @@ def test_the_log_has_losses_by_noise_speed_and_memory(tmp_path):
     [line] = [line for line in lines if "loss" in line]
     assert {"share_of_peak", "memory"} <= set(line)
     assert line["loss_band_0"] > 0
+
+
+class Slow(Pictures):
+    """Pictures from a slow disk."""
+
+    def read(self, index: int) -> bytes:
+        """Read, after a while."""
+        time.sleep(0.1)
+        return super().read(index)
+
+
+def test_waiting_for_pictures_is_part_of_the_time_of_a_step(tmp_path):
+    config = tiny("data.cache_gib=0", "training.validate_every=100", "training.validation_images=1")
+    source = Slow(*(smooth(64, 64, seed=k) for k in range(3)))
+    steps = [event for event in run_to_end(tmp_path / "run", config, source) if isinstance(event, Stepped)]
+    # A batch of two, by one thread: 0.2 s. Three are made ahead.
+    assert max(step.images_per_second for step in steps[3:]) < 2 / 0.15
+    [line] = [
+        line
+        for line in map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        if "loss" in line
+    ]
+    assert line["images_per_second"] == pytest.approx(6 / sum(1 / step.images_per_second for step in steps))
+    share, speed = steps[-1].share_of_peak, steps[-1].images_per_second
+    assert line["share_of_peak"] == pytest.approx(line["images_per_second"] * share / speed)
 
 
 def test_figures_are_sent_to_a_tracker(tmp_path):

@@ -21,11 +21,14 @@ def distill(
         list[str] | None,
         typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated."),
     ] = None,
+    low_res: Annotated[
+        Path | None, typer.Option(metavar="LR", help="Folder of low-resolution versions, as for train.")
+    ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> int:
     """Teach a model to sample in few steps, or go on with a run that was stopped."""
-    from sr3.cli.train import hold
+    from sr3.cli.train import check_pairs, hold, with_pairs
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
     from sr3.inference.device import choose_device
@@ -35,7 +38,8 @@ def distill(
     seconds = parse_duration(max_time)
     teacher = read_teacher(model)
     check_same(RunDir(out.resolve()), teacher)
-    config = student_config(teacher, steps=steps, changes=change or [])
+    config = student_config(teacher, steps=steps, changes=with_pairs(change, low_res))
+    check_pairs(config, low_res)
     check_student(config, teacher)
-    source = open_supply(data, low_res=None, stream=config.data.stream, scale=config.data.scale)
+    source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     return hold(config, source, out, device=choose_device(device), max_seconds=seconds, teacher=teacher)

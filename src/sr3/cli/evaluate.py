@@ -38,7 +38,8 @@ def evaluate(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the models']")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Results of each input.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of samples and intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of samples and intervals.")] = 0,
+    first: Annotated[int, typer.Option(min=1, help="Only the first truths by name.")] = 1_000_000,
     images: Annotated[int, typer.Option(min=1, help="Only so many truths, spread evenly.")] = 1_000_000,
     border: Annotated[int, typer.Option(min=0, help="Pixels left out at each edge.")] = 0,
     task: Annotated[str, typer.Option(help="plain, or classification as in the paper.")] = "plain",
@@ -87,7 +88,7 @@ def evaluate(
     )
     networks = opening.WantedNetworks(features, classifier, classifier_range, perceptual)
     wanted = opening.Wanted(
-        truth, input_, pred or [], model or [], filters or [], steps, sampler, images, device, dtype
+        truth, input_, pred or [], model or [], filters or [], steps, sampler, first, images, device, dtype
     )
     tolerances = opening.parse_tolerances(tolerance or [])
     expected = reports.read_report(check) if check is not None else None
@@ -95,14 +96,18 @@ def evaluate(
     if output is not None:
         outputs.check_folder(output)
     found: Report | None = None
+    written: dict[Path, None] = {}
     with Display(len(evaluation.cases) * len(evaluation.methods), quiet=as_json) as display:
         for event in measured(evaluation.cases, evaluation.methods, evaluation.networks, evaluation.inputs):
             if isinstance(event, Progress):
                 display.advance(f"{event.picture}: {event.method}", event.done)
             else:
                 found = event
+                if output is not None:
+                    written[outputs.keep_report(output, found)] = None
         assert found is not None
-        written = outputs.write_files(output, found, evaluation) if output is not None else ()
+        if output is not None:
+            written[outputs.write_page(output, found, evaluation)] = None
     show(found, as_json=as_json)
     if not as_json:
         for path in written:

@@ -13,6 +13,9 @@ def search_schedule(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.")],
     data: Annotated[str, typer.Option(metavar="SRC", help="Pictures that the model has not seen: folder or shards.")],
     steps: Annotated[int, typer.Option(min=1, max=100, help="Refinement steps to find levels for.")],
+    low_res: Annotated[
+        Path | None, typer.Option(metavar="LR", help="Low-resolution versions, for a model that learnt from such.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the model's]")] = None,
     budget: Annotated[int, typer.Option(min=2, help="Grids to try.")] = 60,
     images: Annotated[int, typer.Option(min=2, help="Pictures to try them on, spread evenly over SRC.")] = 16,
@@ -31,7 +34,7 @@ def search_schedule(
     Ctrl-C ends the search with the best so far.
     """
     from sr3.cli.progress import Display
-    from sr3.data.opening import open_source
+    from sr3.data.opening import open_source, with_low_res
     from sr3.inference import scoring
     from sr3.inference.search import Trial, search_grid
     from sr3.inference.upscaler import open_upscaler, sampling_for
@@ -44,7 +47,11 @@ def search_schedule(
     upscaler = open_upscaler(model, device=device)
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)
     start = scoring.start_of(sampling)
-    pairs = scoring.held_out_pairs(open_source(data), upscaler, images=images, side=side)
+    scoring.check_pairs(upscaler.info, low_res)
+    source = open_source(data)
+    if low_res is not None:
+        source = with_low_res(source, low_res, scale=upscaler.scale)
+    pairs = scoring.held_out_pairs(source, upscaler, images=images, side=side)
     scorer = scoring.GridScorer(upscaler, sampling, pairs, [load_features(features)] if features else [])
     trials: list[Trial] = []
     with Display(budget) as display, suppress(KeyboardInterrupt):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sr3.training.events import Event
     from sr3.training.teaching import Teacher
 
-__all__ = ["hold", "train"]
+__all__ = ["check_pairs", "hold", "train", "with_pairs"]
 
 
 def train(
@@ -48,12 +48,9 @@ def train(
     """Train a model on one's own images, or go on with a run that was stopped."""
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
-    from sr3.errors import ConfigError
 
-    given = ["data.degradation=paired"] if low_res else []
-    config = apply_settings(_read_settings(settings), [*given, *(change or [])])
-    if low_res and config.data.degradation != "paired":
-        raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
+    config = apply_settings(_read_settings(settings), with_pairs(change, low_res))
+    check_pairs(config, low_res)
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
@@ -62,6 +59,19 @@ def train(
     if dry_run:
         return _estimate(config, source, choose_device(device))
     return hold(config, source, out, device=choose_device(device), max_seconds=seconds)
+
+
+def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
+    """Put the setting that --low-res stands for before the changes that were asked for."""
+    return [*(["data.degradation=paired"] if low_res else []), *(change or [])]
+
+
+def check_pairs(config: "Config", low_res: Path | None) -> None:
+    """Raise ConfigError where --low-res gives what the settings would make."""
+    from sr3.errors import ConfigError
+
+    if low_res and config.data.degradation != "paired":
+        raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
 
 
 def hold(

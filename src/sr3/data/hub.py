@@ -131,11 +131,11 @@ def _undecoded() -> Any:  # noqa: ANN401
 
 
 def _columns(rows: Any, name: str, asked: dict[str, str]) -> _Columns:  # noqa: ANN401
-    """Find the columns: those asked for, or the first of images and, if it is there, `label`."""
+    """Find the columns: those asked for, or the first of images and `label`, if it is there and holds classes."""
     features = dict(rows.features or {})
     pictures = [column for column, kind in features.items() if type(kind).__name__ == "Image"]
     image = asked.get("image", pictures[0] if pictures else "")
-    label = asked.get("label", "label" if "label" in features else "")
+    label = asked.get("label", "label" if _holds_classes(features.get("label")) else "")
     wanted = [column for column in (image, label, asked.get("low", "")) if column]
     missing = [column for column in wanted if features and column not in features]
     if not image or missing:
@@ -143,7 +143,14 @@ def _columns(rows: Any, name: str, asked: dict[str, str]) -> _Columns:  # noqa: 
             f"hf:{name}: has no column {', '.join(missing) or 'of images'}; its columns are {', '.join(features)}: "
             "name them by ?image=COLUMN&label=COLUMN"
         )
+    if label and features and not _holds_classes(features[label]):
+        raise DataError(f"hf:{name}: its column {label} holds no numbers of classes; name another by ?label=COLUMN")
     return _Columns(image, label, asked.get("low", ""))
+
+
+def _holds_classes(kind: Any) -> bool:  # noqa: ANN401
+    """Tell whether a column is of classes or of whole numbers."""
+    return type(kind).__name__ == "ClassLabel" or str(getattr(kind, "dtype", "")).startswith(("int", "uint"))
 
 
 def _bytes(value: Any, name: str) -> bytes:  # noqa: ANN401

@@ -60,10 +60,9 @@ def read_layout(name: str, where: str, *, hold_out: float = 0.0) -> Layout:
 def _numbered(root: Path, *, digits: tuple[int, ...], split: str, title: str) -> Layout:
     """Take the images named by a number: in one folder, or in folders by the thousand."""
     paths = _images(root)
-    good = [path for path in paths if path.stem.isdecimal() and len(path.stem) in digits]
-    strangers = [
-        (str(path), f"not a name of {title}: a number was expected") for path in paths if path not in set(good)
-    ]
+    fits = {path: path.stem.isdecimal() and len(path.stem) in digits for path in paths}
+    good = [path for path in paths if fits[path]]
+    strangers = [(str(path), f"not a name of {title}: a number was expected") for path in paths if not fits[path]]
     keys = [path.stem.zfill(5) for path in good]
     _refuse_twins(good, keys)
     if not good:

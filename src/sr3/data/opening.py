@@ -40,8 +40,11 @@ def open_supply(where: str, *, low_res: Path | None = None, stream: bool = False
         supply = TarStream([str(shard) for shard in _local_shards(where)])
     else:
         supply = open_source(where)
-    if low_res is None:
-        return supply
+    return supply if low_res is None else with_low_res(supply, low_res, scale=scale)
+
+
+def with_low_res(supply: Source | Stream, low_res: Path, *, scale: int) -> FolderSource:
+    """Put low-resolution versions beside the pictures of a folder, as `pair_up`; DataError for what is no folder."""
     if not isinstance(supply, FolderSource):
         raise DataError(
             f"--low-res {low_res}: goes with a folder of pictures; in shards the low-resolution versions are the "

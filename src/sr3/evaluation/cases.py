@@ -31,7 +31,7 @@ _LEAST = 11
 """Pixels a side that SSIM's window needs."""
 
 _DEGRADATION_STREAM = 5  # as for the pairs of training
-_CLASS = re.compile(r"(\d+)(?:_|$)")
+_CLASS = re.compile(r"(\d+)_")
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,10 @@ class Cases:
         """Names of the truths, sorted."""
         return list(self.places)
 
-    def fewer(self, most: int) -> "Cases":
-        """Take at most so many, spread evenly over the names."""
-        names = self.names
-        if most >= len(names):
-            return self
+    def fewer(self, most: int, *, first: int) -> "Cases":
+        """Take at most so many, spread evenly over the first names."""
+        names = self.names[:first]
+        most = min(most, len(names))
         kept = [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
         return replace(self, places={name: self.places[name] for name in kept})
 
@@ -93,10 +92,17 @@ class Cases:
         return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top)
 
     def _reduced(self, truth: Tensor, top: int, index: int) -> Tensor:
-        """Make an input as the pairs of training are made."""
+        """Make an input as the pairs of training are made; DataError where JPEG cannot hold the truth."""
+        kind = self.settings.degradation
+        assert kind != "paired", "inputs of this kind are given"
+        if kind in ("jpeg", "photo") and len(truth) not in (1, 3):
+            raise DataError(
+                f"{self.source.name(index)}: has {len(truth)} channels, but JPEG holds 1 or 3, and the model learnt "
+                f"from inputs spoilt by {kind}; give --input, or grey and colour only"
+            )
         generator = torch.Generator().manual_seed(mix_seed(index, _DEGRADATION_STREAM))
         levels = (truth + 1) * 127.5
-        return rounded(degrade(levels, self.settings.scale, self.settings.degradation, generator) / 127.5 - 1, top)
+        return rounded(degrade(levels, self.settings.scale, kind, generator) / 127.5 - 1, top)
 
     def _check(self, truth: Tensor, low_res: Tensor | None, name: str) -> None:
         height, width = truth.shape[-2:]
@@ -149,7 +155,7 @@ def rounded(image: Tensor, top: int) -> Tensor:
 
 
 def label_of(source: Source, index: int) -> int:
-    """Take the class of a member's .cls neighbour, or of the number its file's name begins with, or NO_LABEL."""
+    """Take the class of a member's .cls neighbour, or of the number before the first _ of its name, or NO_LABEL."""
     if not isinstance(source, FolderSource) and (label := source.label(index)) != NO_LABEL:
         return label
     name = Path(source.name(index).rpartition(":")[2]).stem

@@ -63,7 +63,11 @@ def set_figure(measure: Callable[[Tensor], float], count: int, *, times: int, se
 
 
 def around(value: float, drawn: Tensor, count: int) -> Figure:
-    """Put the interval of 1.96 deviations of draws around a figure; none for fewer than two pictures or draws."""
+    """Put the interval of 1.96 deviations of draws around a figure; none for fewer than two pictures or draws.
+
+    Draws that are NaN do not count: some figures have no value where one picture is taken again and again.
+    """
+    drawn = drawn[~drawn.isnan()]
     if count < 2 or len(drawn) < 2 or not math.isfinite(value):
         return Figure(value, None, None, count)
     reach = _DEVIATIONS * float(drawn.std())

@@ -41,8 +41,8 @@ class Wanted:
     """What is to be measured, as the user names it.
 
     results, models: NAME=PLACE, or PLACE alone, which is then called by its last part; of models, spandrel:FILE is one
-    that spandrel reads. filters: names. most: truths
-    at most. steps and sampler: of all models that have steps, the models' own where not given.
+    that spandrel reads. filters: names. first, most: only the first truths by name, and of those so many at most,
+    spread evenly. steps and sampler: of all models that have steps, the models' own where not given.
     """
 
     truth: str
@@ -52,6 +52,7 @@ class Wanted:
     filters: Sequence[str] = ()
     steps: int | None = None
     sampler: str | None = None
+    first: int = 1_000_000
     most: int = 1_000_000
     device: str = "auto"
     dtype: str = "auto"
@@ -80,7 +81,7 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
         for name, where in models
         if not _is_foreign(where)
     ]
-    settings = _with_scale(settings, [upscaler for _, upscaler in upscalers])
+    settings = _with_scale(settings, [upscaler for _, upscaler in upscalers], wanted)
     if pretrained and not (settings.scale or inputs):
         settings = replace(settings, scale=pretrained[0].scale)
     cases = open_cases(
@@ -96,7 +97,7 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     methods += [*folders, *(_model(name, upscaler, wanted, settings) for name, upscaler in upscalers)]
     methods += pretrained
     about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
-    cases = cases.fewer(wanted.most)
+    cases = cases.fewer(wanted.most, first=wanted.first)
     _check_enough(cases, loaded)
     return Evaluation(cases, methods, loaded, about)
 
@@ -159,8 +160,11 @@ def _load_networks(wanted: WantedNetworks) -> Networks:
     )
 
 
-def _with_scale(settings: Settings, upscalers: Sequence[Upscaler]) -> Settings:
-    """Take scale and degradation of the models where they are not given otherwise; ConfigError when they disagree."""
+def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], wanted: Wanted) -> Settings:
+    """Take scale and degradation of the models where they are not given otherwise.
+
+    ConfigError when they disagree, or learnt from inputs that came with the pictures and cannot be made.
+    """
     kinds = {(upscaler.scale, upscaler.info.config.data.degradation) for upscaler in upscalers}
     if len(kinds) > 1:
         listed = ", ".join(f"x{scale} {degradation}" for scale, degradation in sorted(kinds))
@@ -170,6 +174,11 @@ def _with_scale(settings: Settings, upscalers: Sequence[Upscaler]) -> Settings:
     if not kinds:
         return settings
     scale, degradation = kinds.pop()
+    if degradation == "paired" and wanted.inputs is None:
+        raise ConfigError(
+            "the models learnt from inputs that came with the pictures (data.degradation is paired), which cannot be "
+            "made from truths; give --input"
+        )
     return replace(settings, scale=settings.scale or scale, degradation=degradation)
 
 
@@ -195,7 +204,7 @@ def _check_enough(cases: Cases, networks: Networks) -> None:
         if without:
             raise DataError(
                 f"the class of {len(without)} pictures is not known ({', '.join(without[:5])}); begin their names with "
-                "it (281_cat.png), or give .cls files or members"
+                "it (281_cat.png), or give .cls files or members, as sr3 prepare imagenet makes them"
             )
 
 

@@ -1,7 +1,6 @@
 """The files of an evaluation: report.json, and report.html with the pictures it shows."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from sr3.atomic import whole_file
@@ -13,7 +12,7 @@ from sr3.evaluation.page import SHOWN, Shown, make_page, picks
 from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
 from sr3.types import Image
 
-__all__ = ["check_folder", "write_files"]
+__all__ = ["check_folder", "keep_report", "write_page"]
 
 
 def check_folder(folder: Path) -> None:
@@ -26,14 +25,19 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"-o {folder}: may not be written to by you; choose another place")
 
 
-def write_files(folder: Path, report: Report, evaluation: Evaluation) -> Sequence[Path]:
-    """Write both files, drawing once more what the page shows; returns their paths."""
+def keep_report(folder: Path, report: Report) -> Path:
+    """Write the report, in the place of an earlier one; returns its path."""
     write_report(folder / "report.json", report)
+    return folder / "report.json"
+
+
+def write_page(folder: Path, report: Report, evaluation: Evaluation) -> Path:
+    """Write the page, drawing once more what it shows; returns its path."""
     names = sorted({name for places in picks(report).values() for name in places.values()})
     gallery = {name: _shown(evaluation, evaluation.cases.case(name)) for name in names}
     with whole_file(folder / "report.html") as temporary:
         temporary.write_text(make_page(report, gallery), encoding="utf-8")
-    return folder / "report.json", folder / "report.html"
+    return folder / "report.html"
 
 
 def _shown(evaluation: Evaluation, case: Case) -> Shown:

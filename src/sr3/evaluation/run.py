@@ -1,7 +1,8 @@
 """An evaluation from beginning to end: picture by picture, method by method, then all together.
 
 `evaluate` is a generator of what has been measured, its last value the report. Every picture is measured by itself,
-so no figure depends on a batch, and pictures are taken in the order of their names.
+so no figure depends on a batch, and pictures are taken in the order of their names. Before figures of whole sets, which
+may take long and much memory, there is a report without them.
 """
 
 import platform
@@ -25,9 +26,10 @@ from sr3.metrics.calibration import nominal_coverage
 from sr3.metrics.features import INCEPTION
 from sr3.metrics.registry import METRICS, Metric
 
-__all__ = ["Progress", "evaluate", "protocol_of"]
+__all__ = ["Progress", "described", "evaluate", "protocol_of"]
 
 _RESIZER = "antialiased bicubic, Keys' kernel with a = -0.5, as Pillow's, in float"
+_UNFINISHED = "not finished: figures of the whole set are still to come"
 _PACKAGES = ("sr3", "torch", "numpy", "pillow")
 
 
@@ -54,7 +56,7 @@ class _Tally:
 def evaluate(
     cases: Cases, methods: Sequence[Method], networks: Networks, inputs: Mapping[str, Any]
 ) -> Iterator[Progress | Report]:
-    """Measure every method on every truth; the last value is the report.
+    """Measure every method on every truth; the last value is the report, one before it has no figures of whole sets.
 
     inputs: what the report says of where pictures came from. Raises the errors of pictures and networks.
     """
@@ -83,27 +85,39 @@ def evaluate(
     if any(part.figures for part in truths.pictures) or truths.pictures[0].logits is not None:
         tallies = {TRUTH: truths, **tallies}
     for tally in tallies.values():
-        _summarise(tally, None if tally is truths else truths, settings)
+        _average(tally, _figures_of_pictures(tally), settings)
+    if any(part.features is not None or part.logits is not None for part in truths.pictures):
+        yield _report(cases, tallies, networks, inputs, [*notes, _UNFINISHED])
+    for tally in tallies.values():
+        _compare(tally, None if tally is truths else truths, settings)
     yield _report(cases, tallies, networks, inputs, notes)
 
 
-def _summarise(tally: _Tally, truths: _Tally | None, settings: Settings) -> None:
-    """Take figures of the set, then means of figures of pictures, with intervals."""
+def _figures_of_pictures(tally: _Tally) -> dict[str, Tensor]:
     keys = {key for part in tally.pictures for key in part.figures}
-    tally.values = {
+    return {
         key: torch.tensor([part.figures.get(key, float("nan")) for part in tally.pictures], dtype=torch.float64)
         for key in keys
     }
+
+
+def _average(tally: _Tally, values: Mapping[str, Tensor], settings: Settings) -> None:
+    """Keep figures of pictures, and take their means with intervals."""
+    tally.values.update(values)
+    for key, figures in values.items():
+        tally.figures[key] = mean_figure(figures, times=settings.resamples, seed=settings.seed)
+
+
+def _compare(tally: _Tally, truths: _Tally | None, settings: Settings) -> None:
+    """Take figures of the set, and what it says of each picture."""
     features, logits = _stacked(tally, "features"), _stacked(tally, "logits")
     if truths is not None and features is not None and (true := _stacked(truths, "features")) is not None:
         together = compare_sets(features, true, settings)
         tally.figures.update(together.figures)
         tally.drawn.update(together.drawn)
-        tally.values.update(together.of_pictures)
+        _average(tally, together.of_pictures, settings)
     if logits is not None:
         tally.figures["inception"], tally.drawn["inception"] = score_logits(logits, settings)
-    for key, values in tally.values.items():
-        tally.figures[key] = mean_figure(values, times=settings.resamples, seed=settings.seed)
 
 
 def _stacked(tally: _Tally, what: str) -> Tensor | None:
@@ -129,7 +143,7 @@ def _report(
         protocol=protocol_of(cases.settings, networks),
         inputs={**inputs, "pictures": len(cases)},
         environment=environment(),
-        metrics={metric.key: _described(metric, networks, cases.settings) for metric in METRICS if metric.key in used},
+        metrics={metric.key: described(metric, networks, cases.settings) for metric in METRICS if metric.key in used},
         methods=entries,
         differences=_differences({name: tally for name, tally in tallies.items() if name != TRUTH}, cases.settings),
         notes=list(notes),
@@ -174,11 +188,11 @@ def _differences(tallies: Mapping[str, _Tally], settings: Settings) -> list[Diff
     return found
 
 
-def _described(metric: Metric, networks: Networks, settings: Settings) -> dict[str, Any]:
+def described(metric: Metric, networks: Networks, settings: Settings) -> dict[str, Any]:
     """Say what a figure is, with the name of the network it was taken with."""
     target = nominal_coverage(settings.samples) if metric.key == "coverage" else metric.target
     return {
-        "title": _title(metric, networks),
+        "title": _title(metric, networks, settings),
         "unit": metric.unit,
         "better": metric.better,
         "target": target,
@@ -189,7 +203,8 @@ def _described(metric: Metric, networks: Networks, settings: Settings) -> dict[s
     }
 
 
-def _title(metric: Metric, networks: Networks) -> str:
+def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
+    """Name a figure with its network; only of whole pictures, by Inception, the short names are right."""
     if "{network}" not in metric.title:
         return metric.title
     owners = {"perceptual": networks.perceptual, "inception": networks.scorer}
@@ -197,7 +212,8 @@ def _title(metric: Metric, networks: Networks) -> str:
     owner = owners.get(metric.key, networks.features)
     name = "" if owner is None else owner.name
     short = {"distance": "FID", "kernel": "KID", "inception": "IS"}
-    return short[metric.key] if name == INCEPTION and metric.key in short else metric.title.format(network=name)
+    is_usual = name == INCEPTION and settings.patch == 0 and metric.key in short
+    return short[metric.key] if is_usual else metric.title.format(network=name)
 
 
 def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
@@ -215,6 +231,7 @@ def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
         "intervals": f"95 %, bootstrap over pictures, {settings.resamples} draws",
         "feature network": _network(networks.features),
         "classifier": _network(networks.classifier),
+        "classifier range": None if networks.classifier is None else networks.classifier.expects,
         "perceptual network": _network(networks.perceptual),
     }
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from sr3.errors import DataError
-from sr3.evaluation.intervals import Figure, set_figure
+from sr3.evaluation.intervals import Figure, around, draws, set_figure
 from sr3.evaluation.settings import Settings
 from sr3.metrics.classification import inception_score
 from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.kernel import kernel_sums
+from sr3.metrics.kernel import kernel_distances
 from sr3.metrics.manifold import NEIGHBOURS, inside_manifold
 
 __all__ = ["SetFigures", "compare_sets", "score_logits"]
@@ -42,19 +42,13 @@ def compare_sets(features: Tensor, truths: Tensor, settings: Settings) -> SetFig
     count, per_picture = features.shape[:2]
     if count * per_picture <= NEIGHBOURS:
         raise DataError(f"{count * per_picture} patches are too few to compare features; give a smaller --patch")
-    sums = kernel_sums(features, truths)
 
     def distance(places: Tensor) -> float:
         return frechet_distance(features[places].flatten(0, 1), truths[places].flatten(0, 1))
 
-    def kernel(places: Tensor) -> float:
-        weights = torch.bincount(places, minlength=count).double()
-        return 1e3 * sums.distance(weights, weights)
-
-    times = set_draws(settings)
     pairs = {
-        "distance": set_figure(distance, count, times=times, seed=settings.seed),
-        "kernel": set_figure(kernel, count, times=times, seed=settings.seed),
+        "distance": set_figure(distance, count, times=set_draws(settings), seed=settings.seed),
+        "kernel": _kernel_figure(features, truths, settings),
     }
     some, other = features.flatten(0, 1), truths.flatten(0, 1)
     inside = {"precision": inside_manifold(some, other), "recall": inside_manifold(other, some)}
@@ -64,6 +58,15 @@ def compare_sets(features: Tensor, truths: Tensor, settings: Settings) -> SetFig
         {key: drawn for key, (_, drawn) in pairs.items()},
         of_pictures,
     )
+
+
+def _kernel_figure(features: Tensor, truths: Tensor, settings: Settings) -> tuple[Figure, Tensor]:
+    """Take the kernel distance, with its interval and draws, all of which one pass over the pairs gives."""
+    count = len(features)
+    drawn = draws(count, set_draws(settings), settings.seed)
+    weights = torch.stack([torch.bincount(places, minlength=count) for places in (torch.arange(count), *drawn)])
+    values = 1e3 * kernel_distances(features, truths, weights, weights)
+    return around(float(values[0]), values[1:], count), values[1:]
 
 
 def score_logits(logits: Tensor, settings: Settings) -> tuple[Figure, Tensor]:

@@ -18,14 +18,15 @@ Task = Literal["plain", "classification"]
 class Settings:
     """Settings of an evaluation.
 
-    scale: how much smaller inputs are, 0 where there are none. border: pixels left out at each edge. patch: side of the
+    scale: how much smaller inputs are, 0 where there are none. degradation: how inputs are made; paired ones are always
+    given. border: pixels left out at each edge. patch: side of the
     patches whose features are compared, 0 for whole pictures. samples: results of one input that are looked for or
     drawn. resamples: drawn for the interval of a mean; a twentieth for that of a figure of a set.
     """
 
     task: Task = "plain"
     scale: int = 0
-    degradation: Degradation = "bicubic"
+    degradation: Degradation | Literal["paired"] = "bicubic"
     border: int = 0
     patch: int = 0
     samples: int = 1

@@ -23,7 +23,7 @@ from sr3.metrics.features import FeatureNetwork
 from sr3.types import Grid, Image, LowRes
 from sr3.zoo import packaged_models
 
-__all__ = ["GridScorer", "check_target", "choose", "held_out_pairs", "keep_grid", "start_of"]
+__all__ = ["GridScorer", "check_pairs", "check_target", "choose", "held_out_pairs", "keep_grid", "start_of"]
 
 MAX_STEPS = 100
 """The paper's limit on refinement steps."""
@@ -83,6 +83,13 @@ def start_of(sampling: SamplingConfig) -> Grid:
     if sampling.steps > MAX_STEPS:
         raise ConfigError(f"{sampling.steps} steps: levels are searched for at most {MAX_STEPS}; take fewer --steps")
     return build_grid(sampling)
+
+
+def check_pairs(info: ModelInfo, low_res: Path | None) -> None:
+    """Raise ConfigError where low-resolution versions are given to a model that learnt from others."""
+    kind = info.config.data.degradation
+    if low_res is not None and kind != "paired":
+        raise ConfigError(f"--low-res {low_res}: {info.name} learnt from inputs made by {kind}; leave it out")
 
 
 def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int) -> list[tuple[LowRes, Image]]:

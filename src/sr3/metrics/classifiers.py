@@ -42,6 +42,8 @@ class Classifier:
     digest: str
     """SHA-256 of its file or weights."""
     compute: Callable[[Image], Tensor]
+    expects: Range | None = None
+    """What a file takes; a network known by name has a range of its own."""
 
     @torch.no_grad()
     def __call__(self, image: Image) -> Tensor:
@@ -80,7 +82,7 @@ def load_classifier(where: str, expects: Range = "imagenet") -> Classifier:
             "ONNX file"
         )
     compute = _onnx(path) if path.suffix.lower() == ".onnx" else load_torchscript(path)
-    return Classifier(path.stem, hash_file(path), lambda image: compute(_in_range(image, expects)))
+    return Classifier(path.stem, hash_file(path), lambda image: compute(_in_range(image, expects)), expects)
 
 
 def _in_range(image: Image, expects: Range) -> Image:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["coverage", "deviation", "feature_spread"]
+__all__ = ["deviation", "feature_spread"]
 
 
 def deviation(samples: Tensor) -> Tensor:
@@ -14,16 +14,6 @@ def deviation(samples: Tensor) -> Tensor:
     if len(samples) < 2:
         raise ValueError(f"a deviation needs at least 2 samples, got {len(samples)}")
     return (samples.double() / 2).std(dim=0).mean(dim=(1, 2, 3))
-
-
-def coverage(samples: Tensor, truth: Tensor) -> Tensor:
-    """Share of values of the truth that lie between the least and the greatest of k samples, shape (b,).
-
-    Were the truth drawn as the samples are, it would be (k - 1) / (k + 1).
-    samples: (k, b, c, h, w); truth: (b, c, h, w).
-    """
-    low, high = torch.aminmax(samples, dim=0)
-    return ((truth >= low) & (truth <= high)).double().mean(dim=(1, 2, 3))
 
 
 def feature_spread(features: Tensor) -> float:

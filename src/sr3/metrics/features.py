@@ -68,11 +68,14 @@ class FeatureNetwork:
         return self._together(self.logits, images)
 
     def _together(self, compute: Callable[[Image], Tensor], images: Iterable[Tensor]) -> Tensor:
-        try:
-            return torch.cat([compute(batch.clamp(-1, 1)).flatten(1).float().cpu() for batch in images])
-        except RuntimeError as error:
-            detail = " ".join(str(error).split())[-160:]
-            raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
+        parts: list[Tensor] = []
+        for batch in images:
+            try:
+                parts.append(compute(batch.clamp(-1, 1)).flatten(1).float().cpu())
+            except Exception as error:  # of other people's code
+                detail = " ".join(str(error).split())[-160:]
+                raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
+        return torch.cat(parts)
 
 
 def load_features(where: str) -> FeatureNetwork:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sr3.errors import CheckpointError
+from sr3.errors import CheckpointError, Sr3Error
 from sr3.metrics.features import hash_file, hash_weights, load_torchscript
 from sr3.metrics.stlpips import load_stlpips, stlpips_weight_file
 from sr3.types import Image
@@ -37,7 +37,9 @@ class PerceptualDistance:
         """Measure pictures (b, 3, h, w) in [-1, 1], shape (b,); CheckpointError when the network cannot take them."""
         try:
             distance = self.compute(image.float(), truth.float()).double().cpu().flatten()
-        except RuntimeError as error:
+        except Sr3Error:
+            raise
+        except Exception as error:  # of other people's code
             detail = " ".join(str(error).split())[-160:]
             raise CheckpointError(f"{self.name}: cannot compare these pictures: {detail}") from error
         if len(distance) != len(image):

@@ -93,7 +93,7 @@ def figures(config: StudyConfig, records: Sequence[Record]) -> Figures:
     """Count the answers of subjects that answered all their trials and passed their attention checks.
 
     Of these, answers whose measured exposure is off by more than the tolerance, and answers to pairs that were shown
-    more than once, are left out.
+    more than once or never, are left out.
     """
     by_subject = _by_subject(records)
     reasons = {number: _why_out(config, trials) for number, trials in by_subject.items()}
@@ -140,7 +140,9 @@ def _fooled(record: Record) -> bool:
 
 def _fault(config: StudyConfig, record: Record) -> str:
     assert isinstance(record.answer, Answer)
-    if record.views != 1:
+    if record.views == 0:
+        return "never shown"
+    if record.views > 1:
         return "shown more than once"
     if abs(record.answer.exposure - config.exposure) > config.exposure_tolerance:
         return "shown too long or too briefly"

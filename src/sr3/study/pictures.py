@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from sr3.errors import StudyError
 from sr3.images.files import list_pictures, read_picture, to_pillow
+from sr3.images.inks import ink_image
 from sr3.study.settings import StudyConfig
 
 __all__ = ["PictureSet", "open_pictures"]
@@ -138,7 +139,10 @@ def _shown(path: Path) -> Image.Image:
     picture = read_picture(path)
     if picture.alpha is not None and bool((picture.alpha < 1).any()):
         raise StudyError(f"{path}: is transparent in places, and a page would shine through; flatten it")
-    image = to_pillow(picture.pixels)
+    is_ink = picture.space == "cmyk"
+    if picture.metadata.icc is None and is_ink:
+        raise StudyError(f"{path}: is CMYK without a colour profile, so its colours are not known; convert it to sRGB")
+    image = ink_image(picture) if is_ink else to_pillow(picture.pixels)
     if picture.metadata.icc is None:
         return image.convert("RGB")
     try:

@@ -68,7 +68,8 @@ def rules(config: StudyConfig) -> list[str]:
         *([attention] if checks else []),
         f"An answer is left out if its pair was on the screen for {config.exposure_tolerance:g} s more or less than "
         f"the {config.exposure:g} s of the study.",
-        "An answer is left out if its pair was shown more than once, because the page was loaded again.",
+        "An answer is left out if its pair was shown more than once, because the page was loaded again, or never, "
+        "because it did not come from the page.",
     ]
 
 

@@ -57,6 +57,12 @@ class Answered(Settings):
         return Answer(**self.model_dump())
 
 
+class Sent(Settings):
+    """What the page sends with a request that must count once, however often it is repeated: something random."""
+
+    nonce: Annotated[str, Field(min_length=16, max_length=64)]
+
+
 @dataclass(frozen=True)
 class Server:
     """A server whose address is taken and that waits for `run`."""
@@ -131,8 +137,8 @@ def _add_sitting(app: FastAPI, study: Study) -> None:
     def state(subject: Subject = "") -> Response:
         return _state(study, subject)
 
-    def consent(request: Request, subject: Subject = "") -> Response:
-        token = study.consent(subject)
+    def consent(request: Request, sent: Sent, subject: Subject = "") -> Response:
+        token = study.consent(subject, nonce=sent.nonce)
         response = _state(study, token)
         secure = request.url.scheme == "https"
         response.set_cookie(_COOKIE, token, max_age=_COOKIE_AGE, httponly=True, samesite="strict", secure=secure)
@@ -157,8 +163,8 @@ def _add_pair(app: FastAPI, study: Study) -> None:
             raise HTTPException(404)
         return Response(png, media_type="image/png")
 
-    def view(pair: str, subject: Subject = "") -> Response:
-        if not study.view(subject, pair):
+    def view(pair: str, sent: Sent, subject: Subject = "") -> Response:
+        if not study.view(subject, pair, nonce=sent.nonce):
             raise HTTPException(409)
         return Response(status_code=204)
 

@@ -44,11 +44,11 @@ class Study:
     pictures: PictureSet
     store: Store
 
-    def consent(self, subject: str) -> str:
-        """Return the token of a subject that is known already, or of a new one."""
+    def consent(self, subject: str, *, nonce: str) -> str:
+        """Return the token of a subject that is known already, by itself or by the nonce, or of a new one."""
         if self.store.place(subject) is not None:
             return subject
-        return self.store.enrol(conditions(self.config), self._draw)
+        return self.store.enrol(conditions(self.config), self._draw, nonce=nonce)
 
     def state(self, subject: str) -> State:
         """Say what a subject sees next; whoever is not known is asked for consent."""
@@ -73,9 +73,9 @@ class Study:
         truth, other = self.pictures.pair(place.trial.image, place.trial.method)
         return truth if (slot == "first") == place.trial.truth_first else other
 
-    def view(self, subject: str, trial: str) -> bool:
-        """Note that the pair at hand is about to be seen; False for any other."""
-        return self.store.view(subject, trial)
+    def view(self, subject: str, trial: str, *, nonce: str) -> bool:
+        """Note that the pair at hand is about to be seen, a nonce a showing; False for any other."""
+        return self.store.view(subject, trial, nonce=nonce)
 
     def answer(self, subject: str, trial: str, answer: Answer) -> bool:
         """Keep an answer; the first to a pair counts. False for a pair that is not the subject's or not yet at hand."""

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from sr3.errors import StudyError
 from sr3.study.settings import Question
+from sr3.study.tables import make_tables, read_format
 from sr3.study.trials import Condition, Trial
 
 __all__ = ["Answer", "Choice", "Layout", "Place", "Record", "Store", "open_store", "read_records"]
@@ -23,39 +24,6 @@ __all__ = ["Answer", "Choice", "Layout", "Place", "Record", "Store", "open_store
 Choice = Literal["first", "second"]
 Layout = Literal["row", "column"]
 
-_FORMAT = 1
-_SCHEMA = """
-CREATE TABLE study (id INTEGER PRIMARY KEY CHECK (id = 1), settings TEXT NOT NULL);
-CREATE TABLE subjects (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    token TEXT NOT NULL UNIQUE,
-    question TEXT NOT NULL,
-    method TEXT,
-    consented TEXT NOT NULL,
-    withdrawn TEXT
-);
-CREATE TABLE trials (
-    token TEXT PRIMARY KEY,
-    subject INTEGER NOT NULL REFERENCES subjects,
-    place INTEGER NOT NULL,
-    image TEXT NOT NULL,
-    method TEXT,
-    truth_first INTEGER NOT NULL,
-    views INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (subject, place)
-) WITHOUT ROWID;
-CREATE TABLE answers (
-    trial TEXT PRIMARY KEY REFERENCES trials,
-    choice TEXT NOT NULL CHECK (choice IN ('first', 'second')),
-    exposure REAL NOT NULL,
-    frame REAL NOT NULL,
-    response REAL NOT NULL,
-    layout TEXT NOT NULL,
-    width REAL NOT NULL,
-    density REAL NOT NULL,
-    answered TEXT NOT NULL
-) WITHOUT ROWID;
-"""
 _LEAST = """
 SELECT COUNT(*) FROM subjects s
 WHERE s.question = ? AND s.method IS ? AND s.withdrawn IS NULL AND (
@@ -121,18 +89,24 @@ class Store:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def enrol(self, choices: Sequence[Condition], draw: Callable[[Condition, int], Sequence[Trial]]) -> str:
+    def enrol(
+        self, choices: Sequence[Condition], draw: Callable[[Condition, int], Sequence[Trial]], *, nonce: str
+    ) -> str:
         """Add a subject under the condition with the fewest so far, with all its trials; return its token.
 
-        Subjects count that have answered everything, or began within the last hour and so may still do so.
+        Subjects count that have answered everything, or began within the last hour and so may still do so. nonce: of
+        the request; one that is repeated gets the subject it got before.
         """
         token = secrets.token_urlsafe(18)
         with self._transaction() as database:
+            before = database.execute("SELECT token FROM subjects WHERE nonce = ?", (nonce,)).fetchone()
+            if before is not None:
+                return before[0]
             counts = [database.execute(_LEAST, tuple(choice)).fetchone()[0] for choice in choices]
             chosen = choices[counts.index(min(counts))]
             added = database.execute(
-                "INSERT INTO subjects (token, question, method, consented) VALUES (?, ?, ?, datetime('now'))",
-                (token, *chosen),
+                "INSERT INTO subjects (token, nonce, question, method, consented) VALUES (?, ?, ?, ?, datetime('now'))",
+                (token, nonce, *chosen),
             )
             number = added.lastrowid
             assert number is not None
@@ -147,13 +121,14 @@ class Store:
         with self._transaction() as database:
             return _place(database, subject)
 
-    def view(self, subject: str, trial: str) -> bool:
-        """Count a viewing of the trial at hand; False when it is another."""
+    def view(self, subject: str, trial: str, *, nonce: str) -> bool:
+        """Count a viewing of the trial at hand, once however often its nonce is sent; False for another trial."""
         with self._transaction() as database:
             place = _place(database, subject)
             if place is None or place.token != trial:
                 return False
-            database.execute("UPDATE trials SET views = views + 1 WHERE token = ?", (trial,))
+            added = database.execute("INSERT OR IGNORE INTO showings VALUES (?, ?)", (trial, nonce))
+            database.execute("UPDATE trials SET views = views + ? WHERE token = ?", (added.rowcount, trial))
         return True
 
     def answer(self, subject: str, trial: str, answer: Answer) -> bool:
@@ -177,11 +152,14 @@ class Store:
         """Delete what a subject has answered; that there was one is remembered, so that no number is used twice."""
         with self._transaction() as database:
             own = "(SELECT number FROM subjects WHERE token = ?)"
-            database.execute(
-                f"DELETE FROM answers WHERE trial IN (SELECT token FROM trials WHERE subject = {own})", (subject,)
-            )
+            for table in ("answers", "showings"):
+                database.execute(
+                    f"DELETE FROM {table} WHERE trial IN (SELECT token FROM trials WHERE subject = {own})", (subject,)
+                )
             database.execute(f"DELETE FROM trials WHERE subject = {own}", (subject,))
-            database.execute("UPDATE subjects SET withdrawn = datetime('now') WHERE token = ?", (subject,))
+            database.execute(
+                "UPDATE subjects SET withdrawn = datetime('now'), nonce = NULL WHERE token = ?", (subject,)
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -219,7 +197,7 @@ def read_records(path: Path) -> list[Record]:
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
         try:
-            if _format(connection, path) == 0:
+            if read_format(connection, path) == 0:
                 raise StudyError(f"{path}: holds no study; hold it first: sr3 study serve")
             return [_record(row) for row in connection.execute(_RECORDS)]
         finally:
@@ -232,10 +210,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, 
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     with _transaction(connection):
-        if _format(connection, path) == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        make_tables(connection, path)
         _agree(connection, path, settings)
 
 
@@ -248,14 +223,6 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _format(connection: sqlite3.Connection, path: Path) -> int:
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-    if found > _FORMAT or (found == 0 and tables):
-        raise StudyError(f"{path}: is no file of answers that this version of sr3 reads; name another in database")
-    return found
 
 
 def _agree(connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ class Stepped:
 
     bands: sum of the losses and number of images by band of noise level, low signal first.
     smooth: mean loss of the last steps, and by band; NaN for a band that no image fell into.
+    images_per_second: in the time of the step, from asking for the batch to its end.
     share_of_peak: FLOP/s reached, as a share of what this machine reaches in a large matrix product.
     memory: bytes held, on a GPU the most so far.
     """

@@ -70,10 +70,11 @@ def train(
         while session.state.step < training.steps:
             if processes.any(limits.stop.is_set() or time.monotonic() - began >= limits.max_seconds):
                 break
+            asked = time.perf_counter()
             batch = next(feed, None)
             if batch is None:
                 break
-            yield session.step(batch)
+            yield session.step(batch, asked=asked)
             yield from _left_out(session)
             step, ended = session.state.step, session.state.step == training.steps
             validates = ended or step % training.validate_every == 0

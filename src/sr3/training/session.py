@@ -69,9 +69,12 @@ class Session:
             stop=stop if self.processes.count == 1 else None,
         )
 
-    def step(self, batch: list[Batch]) -> Stepped:
-        """Take a step on a batch and keep its figures for the log."""
-        began, training = perf_counter(), self.config.training
+    def step(self, batch: list[Batch], *, asked: float) -> Stepped:
+        """Take a step on a batch and keep its figures for the log.
+
+        asked: when the batch was asked for, by `perf_counter`, so that waiting for it is part of the step's time.
+        """
+        training = self.config.training
         rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
         try:
             figures = take_step(self.learner, batch, step=self.state.step, rate=rate)
@@ -82,7 +85,7 @@ class Session:
             raise
         update_all(self.state.averages, dict(self.state.network.named_parameters()), self.state.step)
         self.state.step += 1
-        speed = training.batch / (perf_counter() - began)
+        speed = training.batch / (perf_counter() - asked)
         done = Stepped(self.state.step, figures.loss, rate, speed, figures.bands)
         self.window.append(done)
         done = replace(
@@ -98,11 +101,12 @@ class Session:
         if not self.recent:
             return
         count, last = len(self.recent), self.recent[-1]
-        loss, speed = sum(s.loss for s in self.recent) / count, sum(s.images_per_second for s in self.recent) / count
+        loss = sum(s.loss for s in self.recent) / count
+        speed = count / sum(1 / s.images_per_second for s in self.recent)
         figures = {"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed}
         bands = {f"loss_band_{band}": value for band, value in enumerate(last.smooth[1:]) if not math.isnan(value)}
         left_out = self.processes.total(torch.tensor(float(len(self.images.tally))))
-        more = {"share_of_peak": last.share_of_peak, "memory": last.memory, "left_out": int(left_out)}
+        more = {"share_of_peak": self.speed.share(speed), "memory": last.memory, "left_out": int(left_out)}
         self._note({**figures, **bands, **more})
         self.recent.clear()
 

@@ -44,6 +44,9 @@ const read = async (path) => (await insist(path)).json();
 const post = (path, body) =>
   insist(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body ?? {}) });
 
+// What makes a repeated request known as such. (randomUUID needs https.)
+const nonce = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 async function sendPending() {
   const kept = localStorage.getItem(PENDING);
   if (kept === null) return;
@@ -232,7 +235,7 @@ async function judge(state) {
   prepare(state);
   const images = await load(pair);
   for (const [slot, image] of images) byId(slot).append(image);
-  await post(`api/pairs/${pair.id}/view`);
+  await post(`api/pairs/${pair.id}/view`, { nonce: nonce() });
   byId("withdraw").style.visibility = "hidden";
   const frame = await rest();
   const exposure = await expose(images, 1000 * state.exposure, frame);
@@ -277,7 +280,7 @@ async function judgeAll() {
 
 byId("agree").onclick = async () => {
   byId("agree").disabled = true;
-  await post("api/consent");
+  await post("api/consent", { nonce: nonce() });
   const state = await read("api/state");
   byId("agree").disabled = false;
   if (state.stage === "trial") showReady(state);

@@ -1,0 +1,67 @@
+"""The tables of a file of answers; one of an earlier version gets what has come since. Knows no answers."""
+
+import sqlite3
+from pathlib import Path
+
+from sr3.errors import StudyError
+
+__all__ = ["make_tables", "read_format"]
+
+_FORMAT = 2
+"""1 did not know which requests were repeated ones."""
+_SCHEMA = """
+CREATE TABLE study (id INTEGER PRIMARY KEY CHECK (id = 1), settings TEXT NOT NULL);
+CREATE TABLE subjects (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL UNIQUE,
+    question TEXT NOT NULL,
+    method TEXT,
+    consented TEXT NOT NULL,
+    withdrawn TEXT
+);
+CREATE TABLE trials (
+    token TEXT PRIMARY KEY,
+    subject INTEGER NOT NULL REFERENCES subjects,
+    place INTEGER NOT NULL,
+    image TEXT NOT NULL,
+    method TEXT,
+    truth_first INTEGER NOT NULL,
+    views INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (subject, place)
+) WITHOUT ROWID;
+CREATE TABLE answers (
+    trial TEXT PRIMARY KEY REFERENCES trials,
+    choice TEXT NOT NULL CHECK (choice IN ('first', 'second')),
+    exposure REAL NOT NULL,
+    frame REAL NOT NULL,
+    response REAL NOT NULL,
+    layout TEXT NOT NULL,
+    width REAL NOT NULL,
+    density REAL NOT NULL,
+    answered TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_SINCE_2 = """
+CREATE TABLE showings (trial TEXT NOT NULL REFERENCES trials, nonce TEXT NOT NULL, PRIMARY KEY (trial, nonce))
+WITHOUT ROWID;
+ALTER TABLE subjects ADD COLUMN nonce TEXT;
+CREATE UNIQUE INDEX subjects_by_nonce ON subjects (nonce)
+"""
+
+
+def make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables that are missing, within the transaction of the caller; StudyError as `read_format`."""
+    found = read_format(connection, path)
+    missing = [schema for since, schema in ((1, _SCHEMA), (2, _SINCE_2)) if found < since]
+    for statement in ";".join(missing).split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_FORMAT}")
+
+
+def read_format(connection: sqlite3.Connection, path: Path) -> int:
+    """Read the version of a file of answers, 0 for an empty file; StudyError for any other file."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    if found > _FORMAT or (found == 0 and tables):
+        raise StudyError(f"{path}: is no file of answers that this version of sr3 reads; name another in database")
+    return found
