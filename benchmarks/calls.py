@@ -35,6 +35,7 @@ from sr3.zoo import DEFAULT_MODEL
 
 PER_STEP = {"heun": (2, 1), "predictor-corrector": (2, 1), "probability-flow": (4, 3)}
 """Samplers that take a n - b calls for n steps: (a, b). The others take n."""
+SEARCHED = "searched"
 BATCH = 4
 PLOTTED = {
     "stlpips": "ST-LPIPS",
@@ -61,12 +62,16 @@ def read_middles(folder: Path, side: int, limit: int | None) -> Tensor:
 def samplings(
     upscaler: Upscaler, samplers: Sequence[str], calls: Sequence[int]
 ) -> Iterator[tuple[SamplingConfig, int]]:
-    """Combine samplers, written NAME or NAME:ETA or NAME:ETA:GRID, with the calls; settings and the calls they take."""
+    """Combine samplers, written NAME or NAME:ETA or NAME:ETA:GRID, with the calls; settings and the calls they take.
+
+    GRID `searched` takes the levels that the model holds for such steps, and those of its own grid where it has none.
+    """
     for written in samplers:
         name, eta, grid, *_ = [*written.split(":"), "", ""]
         each, less = PER_STEP.get(name, (1, 0))
         for steps in dict.fromkeys((wanted + less) // each for wanted in calls):
-            sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=grid or "cosine")
+            family = None if grid == SEARCHED else grid or "cosine"
+            sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=family)
             if eta:
                 sampling = sampling.model_copy(update={"eta": float(eta)})
             yield sampling, each * steps - less
@@ -75,7 +80,8 @@ def samplings(
 def label(sampling: SamplingConfig) -> str:
     """Name a row's sampler with what else matters to it."""
     noise = f", eta {sampling.eta:g}" if sampling.sampler in {"ddim", "dpmpp-2m"} else ""
-    grid = "" if sampling.grid == "cosine" else f", {sampling.grid}"
+    grid = SEARCHED if sampling.searched else sampling.grid
+    grid = "" if grid == "cosine" else f", {grid}"
     return f"{sampling.sampler}{noise}{grid}"
 
 

@@ -15,6 +15,7 @@ from sr3.atomic import whole_file
 from sr3.data.decoding import decode_image
 from sr3.data.layouts import Item
 from sr3.data.sources import NO_LABEL, Source, stamp
+from sr3.digest import digest_of
 from sr3.errors import DataError
 from sr3.images.resize import downsample, resize
 
@@ -123,7 +124,7 @@ def make_shard(shard: Shard, out: Path, preparation: Preparation) -> Report:
                 high, low = prepare_image(image.expand(3, -1, -1), preparation)
                 _add(tar, item, high, low if preparation.scale > 1 else None)
         report = Report(
-            shard=shard.name, written=written, dropped=dropped, failed=failed, sha256=_hash(path), inputs=inputs
+            shard=shard.name, written=written, dropped=dropped, failed=failed, sha256=digest_of(path), inputs=inputs
         )
         with whole_file(out / shard.record) as temporary:
             temporary.write_text(report.model_dump_json(), encoding="utf-8")
@@ -163,12 +164,7 @@ def _finished(out: Path, shard: Shard, inputs: str) -> Report | None:
     """Find a shard made before of the same inputs, whole and without failures."""
     try:
         report = Report.model_validate_json((out / shard.record).read_bytes())
-        whole = report.inputs == inputs and report.sha256 == _hash(out / shard.path)
+        whole = report.inputs == inputs and report.sha256 == digest_of(out / shard.path)
     except (OSError, ValueError):
         return None
     return report.model_copy(update={"was_there": True}) if whole and not report.failed else None
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

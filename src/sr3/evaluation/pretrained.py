@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sr3.digest import digest_of
 from sr3.errors import CheckpointError, ImageError
 from sr3.evaluation.cases import Case, rounded
 from sr3.evaluation.methods import input_of
 from sr3.inference.device import choose_device
-from sr3.metrics.features import hash_file
 from sr3.types import Image
 
 __all__ = ["PREFIX", "PretrainedMethod", "open_pretrained"]
@@ -97,7 +97,7 @@ def open_pretrained(name: str, where: str, *, device: str) -> PretrainedMethod:
         ) from error
     if str(getattr(network.purpose, "value", network.purpose)) not in ("SR", "Restoration", "FaceSR"):
         raise CheckpointError(f"{path}: is a network for {network.purpose}, which enlarges nothing")
-    return PretrainedMethod(name, network.eval(), hash_file(path), place)
+    return PretrainedMethod(name, network.eval(), digest_of(path), place)
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

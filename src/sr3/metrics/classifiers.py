@@ -13,9 +13,10 @@ from typing import Any, Literal, assert_never, get_args
 import torch
 from torch import Tensor
 
+from sr3.digest import digest_of
 from sr3.errors import CheckpointError
 from sr3.images.resize import resize
-from sr3.metrics.features import hash_file, hash_weights, load_lite0, load_torchscript, to_lite0
+from sr3.metrics.features import hash_weights, load_lite0, load_torchscript, to_lite0
 from sr3.types import Image
 
 __all__ = ["CENTRE", "RANGES", "SIDE", "Classifier", "Range", "load_classifier", "seen_by"]
@@ -82,7 +83,7 @@ def load_classifier(where: str, expects: Range = "imagenet") -> Classifier:
             "ONNX file"
         )
     compute = _onnx(path) if path.suffix.lower() == ".onnx" else load_torchscript(path)
-    return Classifier(path.stem, hash_file(path), lambda image: compute(_in_range(image, expects)), expects)
+    return Classifier(path.stem, digest_of(path), lambda image: compute(_in_range(image, expects)), expects)
 
 
 def _in_range(image: Image, expects: Range) -> Image:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.digest import digest_of
 from sr3.errors import CheckpointError
 from sr3.images.resize import resize
 from sr3.types import Image
@@ -24,7 +25,6 @@ __all__ = [
     "INCEPTION",
     "NAMES",
     "FeatureNetwork",
-    "hash_file",
     "hash_weights",
     "load_features",
     "load_lite0",
@@ -88,7 +88,7 @@ def load_features(where: str) -> FeatureNetwork:
     if not path.is_file():
         raise CheckpointError(f"{where}: no such feature network; give {', '.join(NAMES)} or a TorchScript file")
     network = load_torchscript(path)
-    return FeatureNetwork(path.stem, hash_file(path), lambda image: network((image + 1) / 2))
+    return FeatureNetwork(path.stem, digest_of(path), lambda image: network((image + 1) / 2))
 
 
 def load_torchscript(path: Path) -> Callable[..., Tensor]:
@@ -120,7 +120,7 @@ def load_lite0() -> tuple[Any, str]:
         warnings.simplefilter("ignore")
         network = package.EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.eval(), hash_file(path)
+    return network.eval(), digest_of(path)
 
 
 def to_lite0(image: Image) -> Image:
@@ -162,12 +162,6 @@ def _inception() -> FeatureNetwork:
 
     digest = hash_weights(network.state_dict())
     return FeatureNetwork(INCEPTION, digest, lambda image: output(image, 0), lambda image: output(image, 1))
-
-
-def hash_file(path: Path) -> str:
-    """Take the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_weights(weights: Mapping[str, Tensor]) -> str:

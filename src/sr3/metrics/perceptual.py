@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sr3.digest import digest_of
 from sr3.errors import CheckpointError, Sr3Error
-from sr3.metrics.features import hash_file, hash_weights, load_torchscript
+from sr3.metrics.features import hash_weights, load_torchscript
 from sr3.metrics.stlpips import load_stlpips, stlpips_weight_file
 from sr3.types import Image
 
@@ -50,14 +51,14 @@ class PerceptualDistance:
 def load_perceptual(where: str) -> PerceptualDistance:
     """Load a distance by name or file; CheckpointError when there is none, or its package is missing."""
     if where == "st-lpips":
-        return PerceptualDistance("ST-LPIPS (AlexNet)", hash_file(stlpips_weight_file()), load_stlpips())
+        return PerceptualDistance("ST-LPIPS (AlexNet)", digest_of(stlpips_weight_file()), load_stlpips())
     if where in _LPIPS:
         return _lpips(where)
     path = Path(where)
     if not path.is_file():
         names = ", ".join(("st-lpips", *_LPIPS))
         raise CheckpointError(f"{where}: no such perceptual distance; give {names} or a TorchScript file")
-    return PerceptualDistance(path.stem, hash_file(path), load_torchscript(path))
+    return PerceptualDistance(path.stem, digest_of(path), load_torchscript(path))
 
 
 def _lpips(where: str) -> PerceptualDistance:

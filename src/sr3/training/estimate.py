@@ -102,6 +102,7 @@ def peak_rate(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5)
     """Measure the FLOP/s of a large matrix product: what this machine can do at best."""
     side = 8192 if device.type == "cuda" else 1024
     one, other = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+    _ = one @ other  # the first product also loads its kernels
     best, ends = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < ends or best == 0:
         began = time.perf_counter()

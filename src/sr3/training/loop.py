@@ -23,6 +23,7 @@ from sr3.training.opening import open_session
 from sr3.training.processes import open_processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
+from sr3.training.start import Start
 from sr3.training.teaching import Teacher
 
 __all__ = ["Limits", "train"]
@@ -44,10 +45,12 @@ def train(
     device: torch.device,
     limits: Limits | None = None,
     teacher: Teacher | None = None,
+    start: Start | None = None,
 ) -> Generator[Event]:
     """Train until config.training.steps or the limits; resumes what the run holds.
 
-    teacher: the model that a student is taught by; None for other objectives.
+    teacher: the model that a student is taught by; None for other objectives. start: a model whose weights a new run
+    begins with, and not random ones.
 
     Closing the iterator saves, where there is one process; several must be stopped by the flag. Raises TrainingError
     when the loss or the weights are not finite (the last state stays), DataError when images cannot be used,
@@ -58,7 +61,7 @@ def train(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
-    session = open_session(config, supply, run, processes, teacher=teacher)
+    session = open_session(config, supply, run, processes, teacher=teacher, start=start)
     feed = session.feed(limits.stop)
     try:
         if processes.is_first:

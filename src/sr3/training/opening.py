@@ -21,6 +21,7 @@ from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
 from sr3.training.speed import open_speed
+from sr3.training.start import Start, check_start
 from sr3.training.state import TrainState, last_whole, read_state
 from sr3.training.step import Learner
 from sr3.training.teaching import Teacher, Teaching, open_teaching
@@ -29,11 +30,17 @@ __all__ = ["open_session"]
 
 
 def open_session(
-    config: Config, supply: Source | Stream, run: RunDir, processes: Processes, *, teacher: Teacher | None = None
+    config: Config,
+    supply: Source | Stream,
+    run: RunDir,
+    processes: Processes,
+    *,
+    teacher: Teacher | None = None,
+    start: Start | None = None,
 ) -> Session:
     """Part the images, build or read the state; refuses settings that could not be sampled from or taught.
 
-    A student begins with the weights of its teacher.
+    A student begins with the weights of its teacher, another run with those of `start` if there is one.
     """
     build_grid(config.sampling)
     _check_precision(config.training.precision, processes.device)
@@ -48,6 +55,9 @@ def open_session(
     network, teaching = denoiser.network, _teaching(config, teacher, channels, processes.device)
     if teacher is not None:
         network.load_state_dict(teacher.file.weights)
+    if start is not None:
+        check_start(config, start, image_channels=channels)
+        network.load_state_dict(start.file.weights)
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared

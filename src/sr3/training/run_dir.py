@@ -135,4 +135,6 @@ def _must_stay(config: Config) -> dict[str, object]:
     }
     for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):
         del kept[harmless]
-    return kept | {f"training.{name}": tree["training"][name] for name in ("seed", "batch", "validation_images")}
+    return kept | {
+        f"training.{name}": tree["training"][name] for name in ("seed", "start", "batch", "validation_images")
+    }

@@ -1,6 +1,5 @@
 """Everything a resumed run needs that does not follow from (seed, step), saved in one file with its checksum."""
 
-import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from sr3.atomic import whole_file
 from sr3.build import Network
 from sr3.checkpoint import read_tensors, write_tensors
+from sr3.digest import digest_of
 from sr3.errors import CheckpointError
 from sr3.training.adversary import Opponent
 from sr3.training.ema import Averages
@@ -108,7 +108,7 @@ def write_state(folder: Path, written: Written, *, keep: int) -> Path:
 
     def note_checksum(file: Path) -> None:
         with whole_file(path.with_suffix(_CHECKSUM)) as temporary:
-            temporary.write_text(_digest(file), encoding="ascii")
+            temporary.write_text(digest_of(file), encoding="ascii")
 
     write_tensors(path, dict(written.tensors), written.description, written=note_checksum)
     earlier = [old for old in checkpoints(folder) if old.name < path.name]
@@ -143,14 +143,9 @@ def last_whole(folder: Path) -> Path | None:
 
 def _is_whole(path: Path) -> bool:
     try:
-        return path.with_suffix(_CHECKSUM).read_text(encoding="ascii") == _digest(path)
+        return path.with_suffix(_CHECKSUM).read_text(encoding="ascii") == digest_of(path)
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state(path: Path, state: TrainState) -> None:

@@ -1,6 +1,5 @@
 """The teacher of a distillation: which models can be one, what its student's settings are, and that it is the same."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -14,9 +13,11 @@ from sr3.config import Config, DistillationConfig, OptimizerConfig, SamplingConf
 from sr3.config.distillation import SHARED
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
+from sr3.digest import digest_of
 from sr3.errors import CheckpointError, ConfigError, DataError, TrainingError
 from sr3.inference.upscaler import build_filled
 from sr3.training.run_dir import RunDir
+from sr3.training.start import likeness
 from sr3.zoo import find_model
 
 __all__ = ["Teacher", "Teaching", "check_same", "check_student", "open_teaching", "read_teacher", "student_config"]
@@ -25,6 +26,7 @@ _STEPS = 3_000
 _TRAINING = {
     "steps": _STEPS,
     "seed": 0,
+    "start": "none",
     "keep": "last",
     "ema_decay": 0.995,
     "ema_others": (),
@@ -67,8 +69,7 @@ def read_teacher(model: str) -> Teacher:
             f"{model}: predicts eps, which does not tell the picture where a student begins; name a model that "
             "predicts v or y0"
         )
-    with path.open("rb") as content:
-        return Teacher(file, hashlib.file_digest(content, "sha256").hexdigest())
+    return Teacher(file, digest_of(path))
 
 
 def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ()) -> Config:
@@ -147,13 +148,9 @@ def check_student(config: Config, teacher: Teacher) -> None:
 
 
 def _likeness(config: Config) -> dict[str, object]:
-    """Flatten the settings that weights and their meaning depend on."""
-    parts = {
-        "network": config.network.model_dump(mode="json", exclude={"dropout", "checkpointing"}),
-        "denoiser": config.denoiser.model_dump(mode="json", include={"prediction", "target", "target_scale"}),
-        "data": config.data.model_dump(mode="json", include={"scale", "enlarged", "condition_gamma"}),
-    }
-    return {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+    """Flatten the settings that weights and their meaning depend on, and those of the pairs."""
+    pairs = config.data.model_dump(mode="json", include={"scale", "enlarged", "condition_gamma"})
+    return likeness(config) | {f"data.{name}": value for name, value in pairs.items()}
 
 
 def open_teaching(config: Config, teacher: Teacher, *, image_channels: int, device: torch.device) -> Teaching:
