@@ -311,7 +311,7 @@ def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys)
     options = ["--budget", "6", "--images", "2", "--side", "32", "--device", "cpu"]
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "before.png") == 0
     assert run(["search-schedule", model, "--data", str(data), "--steps", "2", *options]) == 0
-    assert "2 steps of ddim, 6 grids tried; with other noise energy score x1000" in capsys.readouterr().out
+    assert "2 steps of ddim, 6 grids tried; with other noise gradient energy score x1000" in capsys.readouterr().out
     assert run(["inspect", model, "--json"]) == 0
     searched = json.loads(capsys.readouterr().out)["config"]["sampling"]["searched"]
     assert [(grid["steps"], len(grid["gammas"])) for grid in searched] == [(2, 3)]

@@ -18,7 +18,7 @@ from sr3.inference.scoring import GridScorer, check_target, choose, held_out_pai
 from sr3.inference.search import FAMILIES, best_of, search_grid
 from sr3.inference.upscaler import open_upscaler, sampling_for
 from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.energy import energy_score
+from sr3.metrics.energy import gradient_energy_score
 from sr3.metrics.features import FeatureNetwork
 from sr3.zoo import find_model
 
@@ -83,7 +83,7 @@ def test_the_pattern_search_finds_the_best_of_a_family():
 
 def test_a_grid_is_scored_the_same_twice_and_levels_matter(model):
     scorer = scorer_of(model)
-    assert scorer.metric == "energy score x1000"
+    assert scorer.metric == "gradient energy score x1000"
     first, again, other = scorer(cosine_grid(3)), scorer(cosine_grid(3)), scorer(log_snr_grid(3))
     assert first == again
     truths = torch.cat([truth for _, truth in scorer.pairs])
@@ -91,7 +91,7 @@ def test_a_grid_is_scored_the_same_twice_and_levels_matter(model):
     drawn = [
         scorer._samples(low, along, [mix_seed(0, k, 0), mix_seed(0, k, 1)]) for k, (low, _) in enumerate(scorer.pairs)
     ]
-    assert first == pytest.approx(1000 * float(energy_score(torch.cat(drawn, dim=1), truths).mean()))
+    assert first == pytest.approx(1000 * float(gradient_energy_score(torch.cat(drawn, dim=1), truths).mean()))
     assert first != other
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from sr3.metrics.energy import PATCH, energy_score
+from sr3.metrics.energy import PATCH, energy_score, gradient_energy_score
 
 
 def test_the_score_of_single_patches_is_the_formula_on_vectors():
@@ -44,6 +44,35 @@ def test_samples_of_the_right_spread_score_best():
     truth = draw(0.3)[0]
     scores = {spread: float(energy_score(draw(spread), truth).mean()) for spread in (0.0, 0.15, 0.3, 0.45, 0.6)}
     assert min(scores, key=scores.__getitem__) == 0.3
+
+
+def test_gradients_are_differences_to_the_right_and_below():
+    samples, truth = torch.rand(3, 2, 3, 20, 24) * 2 - 1, torch.rand(2, 3, 20, 24) * 2 - 1
+
+    def sizes(images):
+        rows, columns = np.diff(images.numpy(), axis=-2), np.diff(images.numpy(), axis=-1)
+        return torch.from_numpy(np.abs(np.concatenate([columns[..., :-1, :], rows[..., :-1]], axis=-3)))
+
+    expected = energy_score(sizes(samples), sizes(truth))
+    torch.testing.assert_close(gradient_energy_score(samples, truth), expected)
+
+
+def test_grain_in_place_of_texture_is_seen_in_the_gradients_only():
+    # Truths are smooth but for one edge at a place of its own; samples have such an edge, or grain of the same spread.
+    generator = torch.Generator().manual_seed(0)
+
+    def edges():
+        places = torch.randint(8, 56, (2, 40, 1, 1, 1), generator=generator)
+        return (torch.arange(64) >= places).float().expand(2, 40, 1, 64, 64) - 0.5
+
+    truth, right = edges()[0], edges()
+    mean = right.flatten(0, 1).mean(dim=0)
+    grain = mean + right.flatten(0, 1).std(dim=0) * torch.randn(right.shape, generator=generator)
+    flat = mean.expand_as(right)
+    pixels = [float(energy_score(samples, truth).mean()) for samples in (right, grain, flat)]
+    gradients = [float(gradient_energy_score(samples, truth).mean()) for samples in (right, grain, flat)]
+    assert gradients[0] < gradients[2] < gradients[1]
+    assert pixels[1] < pixels[2]
 
 
 def test_an_image_is_scored_by_itself():

@@ -467,7 +467,7 @@ def test_of_several_averages_the_best_by_measurement_is_the_model(tmp_path, monk
 
     def measured(*_, samples, **__):
         assert samples == 2
-        return {"psnr": 20.0, "psnr_bicubic": 20.0, "energy": energies.pop(next(iter(energies)))}
+        return {"psnr": 20.0, "psnr_bicubic": 20.0, "gradient_energy": energies.pop(next(iter(energies)))}
 
     monkeypatch.setattr("sr3.training.session.validate", measured)
     config = tiny("training.ema_others=[0.05, 0.2]", "training.validate_every=100")
@@ -495,7 +495,7 @@ def test_real_validations_of_two_averages_have_an_energy_score(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if "ema_decay" in line and line["step"] == 6]
     assert [line["ema_decay"] for line in last] == [0.99, 0.5]
-    assert all(line["energy"] > 0 for line in last)
+    assert all(line["gradient_energy"] > 0 for line in last)
 
 
 def test_what_is_likely_to_go_wrong_is_said_with_a_remedy(tmp_path):

@@ -66,7 +66,7 @@ def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     assert losses[0][0] == losses[1][0]
     assert sum(losses[1][-20:]) < 0.85 * sum(losses[0][-20:])
     [figures] = [event.figures for event in events if isinstance(event, Validated)]
-    assert figures["energy"] > 0
+    assert figures["gradient_energy"] > 0
 
 
 def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_path):

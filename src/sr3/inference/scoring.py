@@ -18,7 +18,7 @@ from sr3.errors import ConfigError, DataError
 from sr3.inference.search import Trial, best_of
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.energy import energy_score
+from sr3.metrics.energy import gradient_energy_score
 from sr3.metrics.features import FeatureNetwork
 from sr3.types import Grid, Image, LowRes
 from sr3.zoo import packaged_models
@@ -34,7 +34,7 @@ class GridScorer:
     """Score grids on pictures whose truth is known, with the same noise for every grid.
 
     features: a network, for the Frechet distance between one sample of every picture and the truths; none, for the
-    energy score x1000 of two samples. draw: which noise; another number gives another.
+    energy score x1000 of the gradients of two samples. draw: which noise; another number gives another.
     """
 
     upscaler: Upscaler
@@ -46,7 +46,7 @@ class GridScorer:
     @property
     def metric(self) -> str:
         """Name what is measured."""
-        return f"FD ({self.features[0].name})" if self.features else "energy score x1000"
+        return f"FD ({self.features[0].name})" if self.features else "gradient energy score x1000"
 
     @cached_property
     def _true_features(self) -> Tensor:
@@ -62,7 +62,7 @@ class GridScorer:
         ]
         if self.features:
             return frechet_distance(self.features[0](_in_colour(part[0]) for part in drawn), self._true_features)
-        scores = [energy_score(part, truth) for part, (_, truth) in zip(drawn, self.pairs, strict=True)]
+        scores = [gradient_energy_score(part, truth) for part, (_, truth) in zip(drawn, self.pairs, strict=True)]
         return 1000 * float(torch.cat(scores).mean())
 
     def _samples(self, low_res: LowRes, sampling: SamplingConfig, seeds: Sequence[int]) -> Tensor:

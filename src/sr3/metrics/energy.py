@@ -3,6 +3,10 @@
 ES = E|Y - y| - E|Y - Y'| / 2 for samples Y, Y' and the truth y (Gneiting and Raftery 2007, Eq. 21): a proper score, at
 its least when the samples follow p(y | x). Blur pays in the first term, noise too; samples that are all alike lose the
 second. Taken here on patches, at full and at half size, so that texture counts and not only pixels.
+
+In many dimensions the score sees how far samples spread and hardly in which directions: grain of the right strength
+scores nearly as well as samples of the truth's own distribution. Taken on the sizes of gradients it is no less proper,
+and there grain is far from the truth.
 """
 
 import torch
@@ -11,7 +15,7 @@ from torch.nn.functional import avg_pool2d, unfold
 
 from sr3.types import Image
 
-__all__ = ["PATCH", "energy_score"]
+__all__ = ["PATCH", "energy_score", "gradient_energy_score"]
 
 PATCH = 8
 """Side of a patch in pixels."""
@@ -25,6 +29,21 @@ def energy_score(samples: Tensor, truth: Image) -> Tensor:
     if len(samples) < 2:
         raise ValueError(f"an energy score needs at least 2 samples, got {len(samples)}")
     return (_at_one_size(samples, truth) + _at_one_size(_halved(samples), _halved(truth))) / 2
+
+
+def gradient_energy_score(samples: Tensor, truth: Image) -> Tensor:
+    """Take the energy score of the sizes of gradients, as `energy_score` does of pixels.
+
+    Gradients are differences to the right and to the lower neighbour, sides at least 2.
+    """
+    return energy_score(_gradients(samples), _gradients(truth))
+
+
+def _gradients(images: Tensor) -> Tensor:
+    """Take the sizes of differences to the right and below: (..., c, h, w) to (..., 2c, h - 1, w - 1)."""
+    images = images.float()
+    inner = images[..., :-1, :-1]
+    return torch.cat([images[..., :-1, 1:] - inner, images[..., 1:, :-1] - inner], dim=-3).abs()
 
 
 def _at_one_size(samples: Tensor, truth: Tensor) -> Tensor:

@@ -212,9 +212,9 @@ class Session:
 
 
 def badness(figures: dict[str, float]) -> float:
-    """Compare averages by held-out figures, lower is better: energy score, else PSNR, else loss of a generator."""
-    if "energy" in figures:
-        return figures["energy"]
+    """Compare averages by held-out figures, lower is better: gradients' energy score, else PSNR, else held-out loss."""
+    if "gradient_energy" in figures:
+        return figures["gradient_energy"]
     return -figures["psnr"] if "psnr" in figures else figures["held_out_loss"]
 
 

@@ -16,7 +16,7 @@ from sr3.images.files import to_pillow
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
-from sr3.metrics.energy import energy_score
+from sr3.metrics.energy import gradient_energy_score
 
 __all__ = ["SIDE", "validate", "validate_generator"]
 
@@ -36,8 +36,8 @@ def validate(
 
     Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB and sharpness as a share of
     the truth's, of samples as the settings make them, and consistency with and without the correction of low
-    frequencies ([0, 1] range, squared). samples: with 2, two are drawn of each and the energy score x1000 is taken; a
-    regression has only one.
+    frequencies ([0, 1] range, squared). samples: with 2, two are drawn of each and the energy score x1000 of their
+    gradients is taken; a regression has only one.
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[list[Tensor]] = []
@@ -59,7 +59,8 @@ def validate(
         )
         if samples > 1 and sampling.sampler != "regression":
             other = upscaler.upscale(low_res, sampling=sampling, seeds=[len(held_out) + index]).cpu()
-            figures[-1]["energy"] = 1000 * float(energy_score(torch.stack([sample, other]), y0))
+            score = gradient_energy_score(torch.stack([sample, other]), y0)
+            figures[-1]["gradient_energy"] = 1000 * float(score)
         if len(rows) < _SHEET_ROWS:
             rows.append([image[0] for image in (x.clamp(-1, 1), sample, y0)])
     side = max(length for row in rows for length in row[0].shape[1:])
