@@ -184,12 +184,35 @@ class Means(nn.Module):
         return nn.functional.adaptive_avg_pool2d(image, 2).flatten(1)
 
 
+class Places(nn.Module):
+    """As many numbers as the picture has places of 8x8."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Flatten."""
+        return nn.functional.avg_pool2d(image, 8).flatten(1)
+
+
+def scripted(module, path):
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.script(module).save(path)
+    return path
+
+
 @pytest.fixture
 def network(tmp_path):
-    path = tmp_path / "means.pt"
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.script(Means()).save(path)
-    return path
+    return scripted(Means(), tmp_path / "means.pt")
+
+
+def test_features_that_grow_with_the_picture_need_pictures_of_one_size(folders, capsys):
+    places = scripted(Places(), folders / "places.pt")
+    for name in ("truth", "bicubic"):
+        for path in (folders / name).rglob("1_picture.*"):
+            Image.open(path).crop((0, 0, 48, 48)).save(path)
+    given = ["--pred", folders / "bicubic", "--features", places]
+    assert evaluate(folders, *given) == 2
+    complaint = "the feature network gives 108 numbers for one picture and 144 for another"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"sr3: {complaint}")
+    assert "distance" in report_of(folders, *given, "--patch", 24)["metrics"]
 
 
 def test_networks_give_figures_called_by_their_names(folders, network):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.errors import CheckpointError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases
 from sr3.evaluation.intervals import Figure, around, mean_figure
 from sr3.evaluation.measure import Measured, in_one_colour, measure, measure_truth
@@ -125,6 +126,11 @@ def _stacked(tally: _Tally, what: str) -> Tensor | None:
     parts: list[Tensor] = [part for picture in tally.pictures if (part := getattr(picture, what)) is not None]
     if len(parts) < len(tally.pictures):
         return None
+    if len(lengths := sorted({part.shape[1] for part in parts})) > 1:
+        raise CheckpointError(
+            f"the feature network gives {lengths[0]} numbers for one picture and {lengths[-1]} for another: give one "
+            "that takes means over the picture, or pictures of one size, or --patch"
+        )
     least = min(len(part) for part in parts)
     return torch.stack([part[_spread_places(len(part), least)] for part in parts])
 
