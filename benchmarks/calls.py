@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def run(options: argparse.Namespace) -> None:
         with whole_file(options.out) as temporary:
             temporary.write_text(json.dumps(without_nan(kept), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if options.plot is not None:
-        plot(rows, options.plot)
+        earlier = [row for path in options.join for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+        plot([*earlier, *rows], options.plot)
 
 
 def plot(rows: Sequence[dict[str, Any]], where: Path) -> None:
@@ -137,18 +139,21 @@ def plot(rows: Sequence[dict[str, Any]], where: Path) -> None:
     from matplotlib.figure import Figure  # only for this option
 
     figure = Figure(figsize=(10, 7), layout="constrained")
+    names = list(dict.fromkeys(row["sampler"] for row in rows))
+    ticks = sorted({row["calls"] for row in rows if row["calls"] in {1, 2, 4, 8, 16, 32, 64, 100}})
     for place, (key, title) in enumerate(PLOTTED.items()):
         axes = figure.add_subplot(2, 2, place + 1)
-        for name, mark in zip(dict.fromkeys(row["sampler"] for row in rows), "os^Dv<>PX*", strict=False):
-            points = [(row["calls"], row[key]) for row in rows if row["sampler"] == name]
+        for name, mark in zip(names, cycle("os^Dv<>PX*")):
+            points = sorted((row["calls"], row[key]) for row in rows if row["sampler"] == name)
             axes.plot(*zip(*points, strict=True), marker=mark, markersize=4, linewidth=1.2, label=name)
-        ticks = sorted({row["calls"] for row in rows if row["calls"] in {1, 2, 4, 8, 16, 32, 64, 100}})
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        if key == "distance":
+        if key != "psnr":
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
         axes.set(title=title, xlabel="network calls")
-        axes.grid(visible=True, alpha=0.3)
+        axes.grid(visible=True, which="both", alpha=0.3)
     figure.axes[0].legend(fontsize=8)
     with whole_file(where) as temporary:
         figure.savefig(temporary, format=where.suffix.removeprefix("."), dpi=80)
@@ -170,6 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="of torch (2)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON with all figures and settings")
+    joined = "results of earlier runs, which join the plot"
+    parser.add_argument("--join", type=Path, nargs="+", default=[], metavar="FILE", help=joined)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG or SVG of the figures against the calls")
     try:
         run(parser.parse_args(arguments))
