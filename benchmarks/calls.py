@@ -75,13 +75,15 @@ def samplings(
             sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=family)
             if eta:
                 sampling = sampling.model_copy(update={"eta": float(eta)})
+            if grid == SEARCHED and sampling.found is None:
+                raise ConfigError(f"{written}: the model holds no levels for {steps} steps of it; search them first")
             yield sampling, each * steps - less
 
 
 def label(sampling: SamplingConfig) -> str:
     """Name a row's sampler with what else matters to it."""
     noise = f", eta {sampling.eta:g}" if sampling.sampler in {"ddim", "dpmpp-2m"} else ""
-    grid = SEARCHED if sampling.searched else sampling.grid
+    grid = SEARCHED if sampling.found else sampling.grid
     grid = "" if grid == "cosine" else f", {grid}"
     return f"{sampling.sampler}{noise}{grid}"
 
@@ -99,6 +101,9 @@ def draw(upscaler: Upscaler, low_res: Tensor, sampling: SamplingConfig, seed: in
 def run(options: argparse.Namespace) -> None:
     """Measure, print as it goes, keep and plot."""
     torch.set_num_threads(options.threads)
+    if options.join and options.plot is None:
+        raise ConfigError("--join: is for the plot; give --plot")
+    earlier = [row for path in options.join for row in _rows(path)]
     upscaler = open_upscaler(options.model, device=options.device)
     truth = read_middles(options.folder, options.side, options.limit)
     low_res = as_saved(downsample(truth, upscaler.scale))
@@ -130,8 +135,14 @@ def run(options: argparse.Namespace) -> None:
         with whole_file(options.out) as temporary:
             temporary.write_text(json.dumps(without_nan(kept), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if options.plot is not None:
-        earlier = [row for path in options.join for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
         plot([*earlier, *rows], options.plot)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: is not a result of this script") from error
 
 
 def plot(rows: Sequence[dict[str, Any]], where: Path) -> None:
@@ -150,11 +161,12 @@ def plot(rows: Sequence[dict[str, Any]], where: Path) -> None:
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         if key != "psnr":
             axes.set_yscale("log")
+            axes.set_ylim(bottom=0.85 * min(row[key] for row in rows))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
-        axes.set(title=title, xlabel="network calls")
+        axes.set(title=f"{title} by network calls")
         axes.grid(visible=True, which="both", alpha=0.3)
-    figure.axes[0].legend(fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     with whole_file(where) as temporary:
         figure.savefig(temporary, format=where.suffix.removeprefix("."), dpi=80)
 

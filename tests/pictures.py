@@ -64,9 +64,11 @@ GENERATOR = (
 """Settings that make a generator of the tiny preset."""
 
 
-def write_random_model(path: Path, *, image_channels: int = 3, seed: int = 0, settings: Sequence[str] = ()) -> Path:
+def write_random_model(
+    path: Path, *, image_channels: int = 3, seed: int = 0, settings: Sequence[str] = (), of: str = "tiny-x4"
+) -> Path:
     """A model file of the tiny preset, or of what settings make of it, with weights drawn at random."""
-    config = apply_settings(preset("tiny-x4"), settings)
+    config = apply_settings(preset(of), settings)
     denoiser = build_denoiser(config, image_channels=image_channels)
     generator = torch.Generator().manual_seed(seed)
     weights = {

@@ -125,9 +125,8 @@ def build_gammas(config: ScheduleConfig) -> Tensor:
 
 def build_grid(config: SamplingConfig) -> Grid:
     """Make the sampling levels, rising to 1, shape (steps + 1,): searched ones where there are."""
-    for found in config.searched:
-        if (found.sampler, found.eta, found.steps) == (config.sampler, config.eta, config.steps):
-            return schedule.check_grid(torch.tensor(found.gammas, dtype=torch.float64))
+    if config.found is not None:
+        return schedule.check_grid(torch.tensor(config.found.gammas, dtype=torch.float64))
     match config.grid:
         case "linear":
             return schedule.linear_grid(config.steps, gamma_first=config.gamma_first)

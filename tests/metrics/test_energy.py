@@ -73,6 +73,8 @@ def test_grain_in_place_of_texture_is_seen_in_the_gradients_only():
     gradients = [float(gradient_energy_score(samples, truth).mean()) for samples in (right, grain, flat)]
     assert gradients[0] < gradients[2] < gradients[1]
     assert pixels[1] < pixels[2]
+    excess, in_gradients = pixels[1] / pixels[0] - 1, gradients[1] / gradients[0] - 1
+    assert in_gradients > 2 * excess
 
 
 def test_an_image_is_scored_by_itself():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from sr3.digest import digest_of_weights
 from sr3.errors import CheckpointError
-from sr3.metrics.features import INCEPTION, hash_weights, load_features
+from sr3.metrics.features import INCEPTION, load_features
 
 
 class Means(nn.Module):
@@ -85,7 +86,7 @@ def test_inception_sees_bytes_and_gives_features_and_classes(monkeypatch):
     assert features.name == INCEPTION
     assert features([torch.zeros(1, 3, 4, 4)]).tolist() == [[128.0] * 3]
     assert features.classify([torch.full((1, 3, 4, 4), -1.0)]).tolist() == [[0.0] * 2]
-    assert features.digest == hash_weights({"bias": torch.ones(1)})
+    assert features.digest == digest_of_weights({"bias": torch.ones(1)})
 
 
 def test_inception_that_is_missing_is_named(monkeypatch):
@@ -98,7 +99,7 @@ def test_the_hash_of_weights_is_of_names_shapes_and_values_in_order():
     weights = {"b": torch.tensor([[1.0, 2.0]]), "a": torch.tensor(3, dtype=torch.int64)}
     text = b"a () torch.int64\n" + (3).to_bytes(8, "little") + b"b (1, 2) torch.float32\n"
     expected = hashlib.sha256(text + torch.tensor([1.0, 2.0]).numpy().tobytes()).hexdigest()
-    assert hash_weights(weights) == hash_weights(dict(reversed(weights.items()))) == expected
+    assert digest_of_weights(weights) == digest_of_weights(dict(reversed(weights.items()))) == expected
 
 
 def test_a_network_without_classes_says_so(network):

@@ -16,9 +16,10 @@ from sr3.inference.scoring import start_of
 from sr3.inference.upscaler import open_upscaler, sampling_for
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
+from sr3.training.origin import Origin
 from sr3.training.run_dir import RunDir, open_run
 from sr3.training.state import last_whole
-from sr3.training.teaching import Teacher, check_same, check_student, read_teacher, student_config
+from sr3.training.teaching import check_same, check_student, read_teacher, student_config
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
@@ -30,12 +31,12 @@ def model(tmp_path):
     return write_random_model(tmp_path / "teacher.safetensors")
 
 
-def student(teacher: Teacher, *settings: str, steps: int = 2) -> Config:
+def student(teacher: Origin, *settings: str, steps: int = 2) -> Config:
     return student_config(teacher, steps=steps, changes=[*SMALL, "distillation.teacher_steps=2", *settings])
 
 
-def distilled(path, teacher: Teacher, config: Config, source=SOURCE) -> list[object]:
-    return list(train(config, source, open_run(path, config), device=CPU, teacher=teacher))
+def distilled(path, teacher: Origin, config: Config, source=SOURCE) -> list[object]:
+    return list(train(config, source, open_run(path, config), device=CPU, origin=teacher))
 
 
 def state_of(path) -> dict[str, torch.Tensor]:
@@ -73,7 +74,7 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     teacher = read_teacher(str(model))
     config = student(teacher)
     distilled(tmp_path / "whole", teacher, config)
-    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, teacher=teacher)) as events:
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, origin=teacher)) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 2:
                 break
@@ -125,13 +126,15 @@ def test_models_that_cannot_be_distilled_are_refused_in_one_line(tmp_path, setti
 )
 def test_a_student_unlike_its_teacher_is_refused(model, setting):
     teacher = read_teacher(str(model))
-    with pytest.raises(ConfigError, match=rf"{setting.replace('=', ' = ')}(\.0)?: the teacher, teacher, has"):
+    with pytest.raises(
+        ConfigError, match=rf"{setting.replace('=', ' = ')}(\.0)?: teacher, which the run comes from, has"
+    ):
         check_student(student(teacher, setting), teacher)
 
 
 def test_pictures_of_other_channels_are_refused(tmp_path):
     teacher = read_teacher(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)))
-    with pytest.raises(DataError, match="the pictures have 3 channels, but the teacher, grey, takes 1"):
+    with pytest.raises(DataError, match="the pictures have 3 channels, but grey, which the run comes from, takes 1"):
         distilled(tmp_path / "run", teacher, student(teacher))
 
 

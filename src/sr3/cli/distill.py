@@ -42,4 +42,4 @@ def distill(
     check_pairs(config, low_res)
     check_student(config, teacher)
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
-    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, teacher=teacher)
+    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origin=teacher)

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from sr3.data.sources import Source
     from sr3.data.streams import Stream
     from sr3.training.events import Event
-    from sr3.training.start import Start
-    from sr3.training.teaching import Teacher
+    from sr3.training.origin import Origin
 
 __all__ = ["check_pairs", "hold", "train", "with_pairs"]
 
@@ -58,14 +57,15 @@ def train(
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
-    from sr3.training.start import begun_with, read_start
+    from sr3.training.origin import begun_with, read_origin
+    from sr3.training.run_dir import RunDir
 
-    beginning = read_start(start) if start is not None else None
-    config = begun_with(config, beginning)
+    origin = read_origin(start) if start is not None else None
+    config = begun_with(config, origin, RunDir(out.resolve()))
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     if dry_run:
-        return _estimate(config, source, choose_device(device), beginning)
-    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, start=beginning)
+        return _estimate(config, source, choose_device(device))
+    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origin=origin)
 
 
 def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
@@ -88,8 +88,7 @@ def hold(
     *,
     device: "torch.device",
     max_seconds: float,
-    teacher: "Teacher | None" = None,
-    start: "Start | None" = None,
+    origin: "Origin | None" = None,
 ) -> int:
     """Hold a sitting of a run and show it; returns the exit code."""
     from sr3.cli.progress import Display
@@ -108,7 +107,7 @@ def hold(
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
     limits = Limits(max_seconds)
-    events = training(config, source, run, device=device, limits=limits, teacher=teacher, start=start)
+    events = training(config, source, run, device=device, limits=limits, origin=origin)
     with (
         Display(config.training.steps, quiet=rank > 0) as display,
         _stop_signal(limits.stop) as received,
@@ -134,18 +133,15 @@ def hold(
     return 0
 
 
-def _estimate(config: "Config", source: "Source | Stream", device: "torch.device", start: "Start | None") -> int:
+def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
     """Print what the training would cost here."""
     from sr3.duration import format_duration
     from sr3.training.estimate import estimate
     from sr3.training.images import find_images
     from sr3.training.speed import side_of
-    from sr3.training.start import check_start
 
     images = find_images(source, config)
     side, channels = side_of(config, images.held_out), images.held_out.image_channels
-    if start is not None:
-        check_start(config, start, image_channels=channels)
     costs = estimate(config, image_channels=channels, side=side, device=device)
     memory = (costs.state_bytes + costs.activation_bytes) / 2**30
     seconds = costs.seconds_per_step

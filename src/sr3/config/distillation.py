@@ -19,7 +19,7 @@ class DistillationConfig(Settings):
     teacher: str
     """Name of the teacher, for people."""
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """SHA-256 of the teacher's file."""
+    """SHA-256 of the teacher's weights."""
     steps: Annotated[int, Field(ge=1, le=64)] = 4
     """Steps of the student: one network call each."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0

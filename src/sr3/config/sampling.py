@@ -73,6 +73,12 @@ class SamplingConfig(Settings):
     searched: tuple[SearchedGrid, ...] = ()
     """Levels found by `sr3 search-schedule`."""
 
+    @property
+    def found(self) -> SearchedGrid | None:
+        """The searched levels for the sampler, eta and number of steps in use; None where there are none."""
+        wanted = (self.sampler, self.eta, self.steps)
+        return next((grid for grid in self.searched if (grid.sampler, grid.eta, grid.steps) == wanted), None)
+
     @model_validator(mode="after")
     def _regression_is_one_call(self) -> "SamplingConfig":
         if self.sampler == "regression" and self.steps != 1:

@@ -78,7 +78,7 @@ class TrainingConfig(Settings):
     seed: NonNegative = 0
     """Seed of everything random in the run."""
     start: str = "none"
-    """The model whose weights the run began with: name and first digits of the SHA-256, written by --start."""
+    """The model whose weights the run began with: its name and the first digits of its SHA-256; written by --start."""
     track: Literal["none", "tensorboard", "wandb"] = "none"
     """Where figures are sent besides metrics.jsonl, by accelerate's trackers."""
     deterministic: bool = False

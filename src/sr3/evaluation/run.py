@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.errors import CheckpointError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases
 from sr3.evaluation.intervals import Figure, around, mean_figure
 from sr3.evaluation.measure import Measured, in_one_colour, measure, measure_truth
@@ -24,7 +23,7 @@ from sr3.evaluation.report import TRUTH, Difference, FigureEntry, MethodEntry, R
 from sr3.evaluation.sets import compare_sets, score_logits
 from sr3.evaluation.settings import Networks, Settings
 from sr3.metrics.calibration import nominal_coverage
-from sr3.metrics.features import INCEPTION
+from sr3.metrics.features import INCEPTION, check_lengths
 from sr3.metrics.registry import METRICS, Metric
 
 __all__ = ["Progress", "described", "evaluate", "protocol_of"]
@@ -69,6 +68,8 @@ def evaluate(
     for name in cases.names:
         case = cases.case(name)
         truths.pictures.append(measure_truth(case, settings, networks))
+        ends = truths.pictures[0].features, truths.pictures[-1].features
+        check_lengths([features for features in ends if features is not None])
         for method in methods:
             is_class = settings.task == "classification"
             samples = fitted(method.samples(case), case, scale=settings.scale, classification=is_class)
@@ -126,11 +127,6 @@ def _stacked(tally: _Tally, what: str) -> Tensor | None:
     parts: list[Tensor] = [part for picture in tally.pictures if (part := getattr(picture, what)) is not None]
     if len(parts) < len(tally.pictures):
         return None
-    if len(lengths := sorted({part.shape[1] for part in parts})) > 1:
-        raise CheckpointError(
-            f"the feature network gives {lengths[0]} numbers for one picture and {lengths[-1]} for another: give one "
-            "that takes means over the picture, or pictures of one size, or --patch"
-        )
     least = min(len(part) for part in parts)
     return torch.stack([part[_spread_places(len(part), least)] for part in parts])
 

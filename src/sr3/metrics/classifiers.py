@@ -13,10 +13,10 @@ from typing import Any, Literal, assert_never, get_args
 import torch
 from torch import Tensor
 
-from sr3.digest import digest_of
+from sr3.digest import digest_of, digest_of_weights
 from sr3.errors import CheckpointError
 from sr3.images.resize import resize
-from sr3.metrics.features import hash_weights, load_lite0, load_torchscript, to_lite0
+from sr3.metrics.features import load_lite0, load_torchscript, to_lite0
 from sr3.types import Image
 
 __all__ = ["CENTRE", "RANGES", "SIDE", "Classifier", "Range", "load_classifier", "seen_by"]
@@ -120,7 +120,7 @@ def _of_library(library: str, name: str) -> Classifier:
     except Exception as error:  # unknown names and failed downloads surface as almost anything
         detail = " ".join(str(error).split())[:120]
         raise CheckpointError(f"{library}:{name}: cannot be loaded ({detail}); check name and network") from error
-    digest = hash_weights(network.state_dict())
+    digest = digest_of_weights(network.state_dict())
     return Classifier(name, digest, lambda image: network(_normalised(image, mean, deviation)))
 
 

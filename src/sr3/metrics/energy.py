@@ -5,8 +5,9 @@ its least when the samples follow p(y | x). Blur pays in the first term, noise t
 second. Taken here on patches, at full and at half size, so that texture counts and not only pixels.
 
 In many dimensions the score sees how far samples spread and hardly in which directions: grain of the right strength
-scores nearly as well as samples of the truth's own distribution. Taken on the sizes of gradients it is no less proper,
-and there grain is far from the truth.
+scores nearly as well as samples of the truth's own distribution. Among the sizes of gradients grain is far from the
+truth. There, too, no samples do better than those of p(y | x), but others may do as well: a shift of brightness or
+colour is not seen.
 """
 
 import torch
@@ -34,7 +35,7 @@ def energy_score(samples: Tensor, truth: Image) -> Tensor:
 def gradient_energy_score(samples: Tensor, truth: Image) -> Tensor:
     """Take the energy score of the sizes of gradients, as `energy_score` does of pixels.
 
-    Gradients are differences to the right and to the lower neighbour, sides at least 2.
+    Gradients are differences to the right and to the lower neighbour, sides at least 3; at half size their means.
     """
     return energy_score(_gradients(samples), _gradients(truth))
 

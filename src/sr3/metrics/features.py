@@ -5,10 +5,9 @@ Inception's weights on its first use, nothing else is downloaded. TorchScript ta
 returns (b, d) or (b, d, 1, 1); it runs code, so take it only from people you trust.
 """
 
-import hashlib
 import importlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.digest import digest_of
+from sr3.digest import digest_of, digest_of_weights
 from sr3.errors import CheckpointError
 from sr3.images.resize import resize
 from sr3.types import Image
@@ -25,7 +24,7 @@ __all__ = [
     "INCEPTION",
     "NAMES",
     "FeatureNetwork",
-    "hash_weights",
+    "check_lengths",
     "load_features",
     "load_lite0",
     "load_torchscript",
@@ -75,7 +74,17 @@ class FeatureNetwork:
             except Exception as error:  # of other people's code
                 detail = " ".join(str(error).split())[-160:]
                 raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
+        check_lengths(parts)
         return torch.cat(parts)
+
+
+def check_lengths(features: Sequence[Tensor]) -> None:
+    """Raise CheckpointError when features (n, d) of some pictures are longer than those of others."""
+    if len(lengths := sorted({part.shape[1] for part in features})) > 1:
+        raise CheckpointError(
+            f"the feature network gives {lengths[0]} numbers for one picture and {lengths[-1]} for another: give one "
+            "that takes means over the picture, or pictures of one size"
+        )
 
 
 def load_features(where: str) -> FeatureNetwork:
@@ -160,15 +169,5 @@ def _inception() -> FeatureNetwork:
     def output(image: Image, place: int) -> Tensor:
         return network(((image + 1) * 127.5).round().to(torch.uint8))[place]
 
-    digest = hash_weights(network.state_dict())
+    digest = digest_of_weights(network.state_dict())
     return FeatureNetwork(INCEPTION, digest, lambda image: output(image, 0), lambda image: output(image, 1))
-
-
-def hash_weights(weights: Mapping[str, Tensor]) -> str:
-    """Take the SHA-256 of names and values of weights in the order of their names, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        values = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sr3.digest import digest_of
+from sr3.digest import digest_of, digest_of_weights
 from sr3.errors import CheckpointError, Sr3Error
-from sr3.metrics.features import hash_weights, load_torchscript
+from sr3.metrics.features import load_torchscript
 from sr3.metrics.stlpips import load_stlpips, stlpips_weight_file
 from sr3.types import Image
 
@@ -74,5 +74,5 @@ def _lpips(where: str) -> PerceptualDistance:
         raise CheckpointError(f"{where}: its backbone cannot be fetched ({detail}); see to the network") from error
     name = f"LPIPS ({'AlexNet' if where == 'lpips-alex' else 'VGG16'})"
     return PerceptualDistance(
-        name, hash_weights(network.state_dict()), lambda image, truth: network(image.clamp(-1, 1), truth)
+        name, digest_of_weights(network.state_dict()), lambda image, truth: network(image.clamp(-1, 1), truth)
     )

@@ -20,11 +20,10 @@ from sr3.errors import DataError, TrainingError
 from sr3.training.advice import before_training, of_validation
 from sr3.training.events import Event, Noted, Saved, Validated
 from sr3.training.opening import open_session
+from sr3.training.origin import Origin
 from sr3.training.processes import open_processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
-from sr3.training.start import Start
-from sr3.training.teaching import Teacher
 
 __all__ = ["Limits", "train"]
 
@@ -44,13 +43,11 @@ def train(
     *,
     device: torch.device,
     limits: Limits | None = None,
-    teacher: Teacher | None = None,
-    start: Start | None = None,
+    origin: Origin | None = None,
 ) -> Generator[Event]:
     """Train until config.training.steps or the limits; resumes what the run holds.
 
-    teacher: the model that a student is taught by; None for other objectives. start: a model whose weights a new run
-    begins with, and not random ones.
+    origin: the model that a student is taught by, or whose weights another run begins with in place of random ones.
 
     Closing the iterator saves, where there is one process; several must be stopped by the flag. Raises TrainingError
     when the loss or the weights are not finite (the last state stays), DataError when images cannot be used,
@@ -61,7 +58,7 @@ def train(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
-    session = open_session(config, supply, run, processes, teacher=teacher, start=start)
+    session = open_session(config, supply, run, processes, origin=origin)
     feed = session.feed(limits.stop)
     try:
         if processes.is_first:

@@ -13,18 +13,19 @@ from sr3.data.sources import Source
 from sr3.data.streams import Stream
 from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
+from sr3.inference.upscaler import build_filled
 from sr3.training.adversary import open_adversary
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
 from sr3.training.optimizer import build_optimizer
+from sr3.training.origin import Origin, check_origin
 from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
 from sr3.training.speed import open_speed
-from sr3.training.start import Start, check_start
 from sr3.training.state import TrainState, last_whole, read_state
 from sr3.training.step import Learner
-from sr3.training.teaching import Teacher, Teaching, open_teaching
+from sr3.training.teaching import Teaching, open_teaching
 
 __all__ = ["open_session"]
 
@@ -35,12 +36,11 @@ def open_session(
     run: RunDir,
     processes: Processes,
     *,
-    teacher: Teacher | None = None,
-    start: Start | None = None,
+    origin: Origin | None = None,
 ) -> Session:
     """Part the images, build or read the state; refuses settings that could not be sampled from or taught.
 
-    A student begins with the weights of its teacher, another run with those of `start` if there is one.
+    A new run begins with the weights of its origin, if it has one.
     """
     build_grid(config.sampling)
     _check_precision(config.training.precision, processes.device)
@@ -52,12 +52,12 @@ def open_session(
         adversary = open_adversary(config, image_channels=channels, device=processes.device)
     if adversary is not None and processes.count > 1:
         raise TrainingError("adversary learns in one process only; launch one, or set the weights of adversary to 0")
-    network, teaching = denoiser.network, _teaching(config, teacher, channels, processes.device)
-    if teacher is not None:
-        network.load_state_dict(teacher.file.weights)
-    if start is not None:
-        check_start(config, start, image_channels=channels)
-        network.load_state_dict(start.file.weights)
+    network, teaching = denoiser.network, _teaching(config, origin, processes.device)
+    found = _last_state(run)
+    if found is None:
+        check_origin(config, origin, image_channels=channels)
+        if origin is not None:
+            network.load_state_dict(build_filled(origin.file, processes.device).network.state_dict())
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared
@@ -68,7 +68,6 @@ def open_session(
     state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
     state.opponent = adversary.opponent if adversary is not None else None
     figures: dict[str, float] = {}
-    found = _last_state(run)
     if found is not None:
         read_state(found, state)
         if run.model.is_file():
@@ -97,13 +96,13 @@ def open_session(
     return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
 
 
-def _teaching(config: Config, teacher: Teacher | None, channels: int, device: torch.device) -> Teaching | None:
-    """Open the teacher of a distillation; TrainingError when there is none, or one that no objective asks for."""
-    if teacher is not None:
-        return open_teaching(config, teacher, image_channels=channels, device=device)
-    if config.denoiser.objective == "distillation":
+def _teaching(config: Config, origin: Origin | None, device: torch.device) -> Teaching | None:
+    """Open the teacher of a distillation; TrainingError when there is none."""
+    if config.denoiser.objective != "distillation":
+        return None
+    if origin is None:
         raise TrainingError("denoiser.objective distillation needs a teacher: use sr3 distill MODEL")
-    return None
+    return open_teaching(config, origin, device=device)
 
 
 def _last_state(run: RunDir) -> Path | None:

@@ -73,6 +73,13 @@ class RunDir:
         """Whether there is a state to go on from."""
         return self.old_state.is_file() or bool(checkpoints(self.checkpoints))
 
+    @property
+    def settings(self) -> Config | None:
+        """Settings of a run that has begun, as they were last; None for another."""
+        if not (self.config.is_file() and self.has_begun):
+            return None
+        return read_toml(self.config.read_text(encoding="utf-8", errors="replace"), where=str(self.config))
+
     def validated_steps(self) -> set[int]:
         """List the steps whose validation is in the log; a line cut short by a crash does not count."""
         if not self.metrics.is_file():
@@ -103,8 +110,8 @@ def open_run(path: Path, config: Config) -> RunDir:
     from; lengths, rates and what only costs time or memory may change between sittings.
     """
     run = RunDir(path.resolve())
-    if run.config.is_file() and run.has_begun:
-        before = _must_stay(read_toml(run.config.read_text(encoding="utf-8", errors="replace"), where=str(run.config)))
+    if (settings := run.settings) is not None:
+        before = _must_stay(settings)
         changed = [name for name, value in _must_stay(config).items() if before.get(name) != value]
         if changed:
             raise TrainingError(

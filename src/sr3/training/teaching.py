@@ -8,19 +8,16 @@ import torch
 from torch import Tensor
 
 from sr3.build import Network, build_grid
-from sr3.checkpoint import ModelFile, read_model
-from sr3.config import Config, DistillationConfig, OptimizerConfig, SamplingConfig, apply_settings, read_toml
+from sr3.config import Config, DistillationConfig, OptimizerConfig, SamplingConfig, apply_settings
 from sr3.config.distillation import SHARED
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
-from sr3.digest import digest_of
-from sr3.errors import CheckpointError, ConfigError, DataError, TrainingError
+from sr3.errors import CheckpointError, ConfigError, TrainingError
 from sr3.inference.upscaler import build_filled
+from sr3.training.origin import Origin, check_likeness, read_origin
 from sr3.training.run_dir import RunDir
-from sr3.training.start import likeness
-from sr3.zoo import find_model
 
-__all__ = ["Teacher", "Teaching", "check_same", "check_student", "open_teaching", "read_teacher", "student_config"]
+__all__ = ["Teaching", "check_same", "check_student", "open_teaching", "read_teacher", "student_config"]
 
 _STEPS = 3_000
 _TRAINING = {
@@ -38,14 +35,6 @@ _LEAST_CALLS = 16
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A model that is to be distilled, and the SHA-256 of its file."""
-
-    file: ModelFile
-    digest: str
-
-
-@dataclass(frozen=True)
 class Teaching:
     """The teacher at work, and its levels within each jump of the student, shape (steps, teacher_steps + 1)."""
 
@@ -53,11 +42,10 @@ class Teaching:
     jumps: Tensor
 
 
-def read_teacher(model: str) -> Teacher:
+def read_teacher(model: str) -> Origin:
     """Find and read a model; CheckpointError when it cannot be distilled."""
-    path = find_model(model)
-    file = read_model(path)
-    config = file.info.config
+    teacher = read_origin(model)
+    config = teacher.file.info.config
     if config.network.condition == "none":
         raise CheckpointError(f"{model}: generates pictures from nothing; only models that enlarge can be distilled")
     if config.denoiser.objective == "regression":
@@ -69,10 +57,10 @@ def read_teacher(model: str) -> Teacher:
             f"{model}: predicts eps, which does not tell the picture where a student begins; name a model that "
             "predicts v or y0"
         )
-    return Teacher(file, digest_of(path))
+    return teacher
 
 
-def student_config(teacher: Teacher, *, steps: int, changes: Sequence[str] = ()) -> Config:
+def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = ()) -> Config:
     """Give the settings of a student of so many steps, with `a.b=value` changes over them.
 
     The network, what its output means and the pairs are the teacher's; the rate is low and falls to 0 over the second
@@ -121,47 +109,29 @@ def _sampling(base: SamplingConfig, taught: DistillationConfig) -> SamplingConfi
     )
 
 
-def check_same(run: RunDir, teacher: Teacher) -> None:
+def check_same(run: RunDir, teacher: Origin) -> None:
     """Raise TrainingError when a run that is to go on was begun with another teacher."""
-    if not (run.config.is_file() and run.has_begun):
-        return
-    before = read_toml(run.config.read_text(encoding="utf-8", errors="replace"), where=str(run.config)).distillation
+    settings = run.settings
+    before = settings.distillation if settings is not None else None
     if before is not None and before.digest != teacher.digest:
         raise TrainingError(
-            f"{run.path}: was begun with another teacher ({before.teacher}, SHA-256 {before.digest[:12]}), or its file "
-            "has changed; name that file as it was, or give another --out"
+            f"{run.path}: was begun with another teacher ({before.teacher}, SHA-256 {before.digest[:12]}), or its "
+            "weights have changed; name it as it was, or give another --out"
         )
 
 
-def check_student(config: Config, teacher: Teacher) -> None:
+def check_student(config: Config, teacher: Origin) -> None:
     """Raise ConfigError when a student of these settings is not a likeness of its teacher."""
     taught = config.distillation
     if taught is None or taught.digest != teacher.digest:
         raise ConfigError("distillation.digest: is not that of the teacher; take the settings from it (sr3 distill)")
-    own, wanted = _likeness(config), _likeness(teacher.file.info.config)
-    for name, value in wanted.items():
-        if own[name] != value:
-            raise ConfigError(
-                f"{name} = {own[name]}: the teacher, {teacher.file.info.name}, has {value}, and its student must have "
-                "the same; do not set it"
-            )
+    check_likeness(config, teacher)
 
 
-def _likeness(config: Config) -> dict[str, object]:
-    """Flatten the settings that weights and their meaning depend on, and those of the pairs."""
-    pairs = config.data.model_dump(mode="json", include={"scale", "enlarged", "condition_gamma"})
-    return likeness(config) | {f"data.{name}": value for name, value in pairs.items()}
-
-
-def open_teaching(config: Config, teacher: Teacher, *, image_channels: int, device: torch.device) -> Teaching:
-    """Make the teacher ready; ConfigError or DataError when student or pictures do not fit it."""
+def open_teaching(config: Config, teacher: Origin, *, device: torch.device) -> Teaching:
+    """Make the teacher ready; ConfigError when the student does not fit it."""
     check_student(config, teacher)
-    info, taught = teacher.file.info, config.distillation
+    taught = config.distillation
     assert taught is not None
-    if info.image_channels != image_channels:
-        raise DataError(
-            f"the pictures have {image_channels} channels, but the teacher, {info.name}, takes {info.image_channels}; "
-            "give pictures of its kind"
-        )
     jumps = jump_levels(build_grid(config.sampling), eta=taught.eta, teacher_steps=taught.teacher_steps)
     return Teaching(build_filled(teacher.file, device), jumps)
