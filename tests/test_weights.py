@@ -1,4 +1,4 @@
-"""The model inside the package: whole, described, and better than enlarging."""
+"""The model inside the package and those beside it: whole, described, and better than enlarging."""
 
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
 from sr3.zoo import packaged_models
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.png"))
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.png"))
+BESIDE = sorted((ROOT / "weights").glob("*.safetensors"))
 LARGEST = 18e6
 
 
@@ -23,6 +25,16 @@ def test_the_packaged_model_is_what_its_preset_trains():
     assert info.step == info.config.training.steps
     assert path.stat().st_size <= LARGEST
     assert path.with_suffix(".md").is_file()
+
+
+@pytest.mark.parametrize("path", BESIDE, ids=lambda path: path.stem)
+def test_a_model_beside_the_package_is_what_its_preset_trains(path):
+    info = read_model(path).info
+    assert (info.name, info.image_channels, info.config) == (path.stem, 3, preset(path.stem))
+    assert info.step == info.config.training.steps
+    assert path.stat().st_size <= LARGEST
+    cards = path.with_suffix(".md"), path.with_name(f"{path.stem.removesuffix('-regression')}.md")
+    assert any(card.is_file() for card in cards)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
