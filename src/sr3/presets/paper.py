@@ -17,8 +17,9 @@ def faces_16_128() -> Config:
     """Give the paper's faces 16 -> 128: Table A.1 (550M parameters, dropout 0.2), 1M steps of batch 256, Adam 1e-4.
 
     Open in the paper and chosen here, for this and the three presets below: attention at the level of side 16, which
-    brings the parameters near the table's (here 553M); embedding as wide as the network; training betas 1e-6 .. 1e-2
-    and EMA 0.9999, as the same group's Palette (arXiv:2111.05826) has them.
+    brings the parameters near the table's (here 553M); an embedding of the noise level as wide as the network, so that
+    no number is added to the table's; training betas 1e-6 .. 1e-2 and EMA 0.9999, as the same group's Palette
+    (arXiv:2111.05826) has them; no clipping and no correction in sampling, for the paper mentions neither.
     """
     return Config(
         network=NetworkConfig(
@@ -30,7 +31,10 @@ def faces_16_128() -> Config:
 
 
 def faces_64_512() -> Config:
-    """Give the paper's faces 64 -> 512: Table A.1 (625M parameters, no dropout; here 606M), else as faces 16 -> 128."""
+    """Give the paper's faces 64 -> 512: Table A.1 (625M parameters, no dropout; here 606M), else as faces 16 -> 128.
+
+    What is open is chosen as there: attention at side 16, embedding as wide as the network (64), betas and EMA.
+    """
     return Config(
         network=NetworkConfig(width=64, multipliers=(1, 2, 4, 8, 8, 16, 16), blocks=3, attention=(5,), features=64),
         data=DataConfig(scale=8, augment="flip"),
@@ -39,7 +43,11 @@ def faces_64_512() -> Config:
 
 
 def imagenet_64_256() -> Config:
-    """Give the paper's ImageNet 64 -> 256: Table A.1 (625M parameters, no dropout; here 609M)."""
+    """Give the paper's ImageNet 64 -> 256: Table A.1 (625M parameters, no dropout; here 609M).
+
+    What is open is chosen as for faces 16 -> 128: attention at side 16, embedding as wide as the network (128), betas
+    and EMA.
+    """
     return Config(
         network=NetworkConfig(width=128, multipliers=(1, 2, 4, 4, 8, 8), blocks=3, attention=(4,), features=128),
         data=DataConfig(scale=4, augment="flip"),
@@ -50,7 +58,8 @@ def imagenet_64_256() -> Config:
 def faces_256_1024() -> Config:
     """Give the paper's faces 256 -> 1024, last stage of its cascade: Table A.1 (150M parameters; here 148M).
 
-    Its input is blurred in training (section 4.4); how much is open, and here up to 2 pixels of the input.
+    Its input is blurred in training (section 4.4); how much is open, and here up to 2 pixels of the input. What else is
+    open is chosen as for faces 16 -> 128: attention at side 16, embedding as wide as the network (16), betas and EMA.
     """
     return Config(
         network=NetworkConfig(
@@ -65,7 +74,9 @@ def faces_64() -> Config:
     """Give a generator of 64x64 faces, first stage of the paper's cascade to 1024.
 
     The paper gives neither its network nor its training: the network here is as wide and deep as the paper's others,
-    with attention at sides 16 and 8; rate, warm-up, batch and length are those of its upscalers.
+    with attention at sides 16 and 8 and an embedding four times as wide, as is usual where the noise level is all that
+    the network is told; rate, warm-up, batch, length, betas and EMA are those of its upscalers. Sampling is clipped to
+    the range of pictures, for nothing else holds it there.
     """
     return Config(
         network=NetworkConfig(
@@ -79,8 +90,9 @@ def faces_64() -> Config:
 def imagenet_64() -> Config:
     """Give a class-conditional generator of 64x64 ImageNet, first stage of the paper's cascade to 256.
 
-    Open in the paper, as for `faces_64`; wider, as in CDM (arXiv:2106.15282). A tenth of the classes is hidden, for
-    guidance, which the paper does not have and which is off.
+    Open in the paper, and chosen as for `faces_64`, betas, EMA and clipping too; wider, as in CDM (arXiv:2106.15282),
+    the embedding with it. A tenth of the classes is hidden, for guidance, which the paper does not have and which is
+    off.
     """
     return Config(
         network=NetworkConfig(
