@@ -11,7 +11,7 @@ from oracles import MEAN, STD, Scripted, exact_flow, oracle, pixels
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import Step, ancestral, ddim, dpmpp_2m, last
-from sr3.diffusion.schedule import cosine_grid, linear_grid
+from sr3.diffusion.schedule import cosine_grid, karras_grid, linear_grid
 
 SAMPLERS = {
     "ancestral": ancestral,
@@ -89,6 +89,32 @@ def test_dpmpp_2m_converges_to_the_probability_flow_with_order_2():
     orders = -np.diff(np.log2(errors))
     assert errors[-1] < 1e-3
     assert orders[-1] == pytest.approx(2, abs=0.1)
+
+
+def test_dpmpp_2m_on_karras_grids_has_order_2_before_the_last_step():
+    y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
+    errors = []
+    for steps in (33, 65, 129, 257):
+        grid = karras_grid(steps, gamma_first=0.01, gamma_last=0.99)
+        *_, before, _ = dpmpp_2m(oracle, y, grid, Scripted())
+        quantile = (y - np.sqrt(0.01) * MEAN) / np.sqrt(0.01 * STD**2 + 1 - 0.01)
+        expected = np.sqrt(0.99) * MEAN + np.sqrt(0.99 * STD**2 + 1 - 0.99) * quantile
+        errors.append((before.y - expected).abs().max().item())
+    orders = -np.diff(np.log2(errors))
+    assert errors[-1] < 1e-3
+    assert orders[-1] == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["ancestral", "ancestral-posterior", "ddim-1"])
+def test_a_walk_with_noise_comes_near_the_variance_of_the_data_with_order_1(name):
+    errors = []
+    for steps in (32, 64, 128, 256):
+        # The result is linear in the start and in every draw, so the sum of squares is its variance.
+        draws = torch.cat([torch.zeros(1, steps), torch.eye(steps)]).double().T
+        result = last(SAMPLERS[name](oracle, pixels(*draws[0]), cosine_grid(steps), Scripted(*draws[1:]))).flatten()
+        errors.append(abs((result[1:] - result[0]).square().sum().item() - STD**2))
+    orders = -np.diff(np.log2(errors))
+    assert orders[-1] == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize(("eta", "deviation"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
