@@ -75,6 +75,19 @@ def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp
     assert results[0] == results[1] == results[2]
 
 
+def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, photo, tmp_path, monkeypatch):
+    upscaler = open_upscaler(model, device="cpu", dtype="float32")
+    sampling, batches, looks = sampling_for(upscaler.info, steps=2), [], Upscaler.looks
+    monkeypatch.setattr(
+        Upscaler, "looks", lambda self, x, **options: batches.append(len(x)) or looks(self, x, **options)
+    )
+    monkeypatch.setattr("sr3.inference.drawing.samples_at_once", lambda *_: 2)  # as a GPU with room for two
+    for number, asked in enumerate(({}, {"at_once": "auto"})):
+        request = Request(sampling, outputs=Outputs(samples=3), **asked)
+        list(upscale_files(upscaler, [Job(photo, tmp_path / str(number) / "a.png")], request))
+    assert batches == [1, 1, 1, 2, 1]
+
+
 def test_the_process_is_written_as_a_strip_and_an_animation(model, photo, tmp_path):
     assert upscale(model, photo, "-o", tmp_path / "out", "--save-process") == 0
     assert names(tmp_path / "out") == ["photo-process.png", "photo-process.webp", "photo.png"]

@@ -27,8 +27,9 @@ __all__ = ["Request", "Taken", "Written", "draw"]
 class Request:
     """How to sample every picture, and what to write.
 
-    tile: largest side of a window. at_once: samples drawn together. quality: of JPEG and WebP. max_seconds: the longest
-    that a picture may be expected to take.
+    tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
+    auto for as many as its memory holds. quality: of JPEG and WebP. max_seconds: the longest that a picture may be
+    expected to take.
     """
 
     sampling: SamplingConfig
@@ -37,7 +38,7 @@ class Request:
     overwrite: bool = False
     quality: int = 95
     tile: int | Literal["auto"] = "auto"
-    at_once: int | Literal["auto"] = "auto"
+    at_once: int | Literal["auto"] = 1
     max_seconds: float = float("inf")
 
     def wants(self, path: Path) -> bool:
@@ -63,7 +64,7 @@ class Written:
 def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> Iterator[Taken | Written]:
     """Draw and write; yields every step, and last the files that were written.
 
-    A sample depends on its own number alone, whatever is drawn with it.
+    A sample depends on its own number alone, unless several are drawn at once on a GPU.
     """
     low_res, steps = to_condition(picture, upscaler), request.sampling.steps
     writer = _Writer(job, request, picture, upscaler)
