@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pictures import smooth, write_random_model
+from pictures import GENERATOR, smooth, write_random_model
 from sr3 import zoo
 from sr3.build import build_denoiser
 from sr3.checkpoint import read_model
@@ -17,11 +17,12 @@ from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import ddim, last
 from sr3.inference.export import export_onnx
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def blocks(page: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def test_every_setting_and_no_other_is_in_the_table_of_its_section():
@@ -54,7 +55,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_examples_of_the_library_run(folder, capsys):
-    run("library.md", 7)
+    run("docs/library.md", 7)
     with Image.open(folder / "large.png") as large:
         assert large.size == (48, 32)
     out = capsys.readouterr().out
@@ -63,9 +64,33 @@ def test_the_examples_of_the_library_run(folder, capsys):
     assert "int64 has no known range" in out
 
 
+def test_the_example_of_the_front_page_runs(folder):
+    (folder / "examples").mkdir()
+    Image.fromarray(smooth(8, 12)).save(folder / "examples" / "noodles.png")
+    assert run("README.md", 1)["large"].size == (48, 32)
+
+
+def test_the_example_of_tensors_gives_every_guess(folder):
+    Image.fromarray(smooth(8, 12)).save(folder / "photo.jpg")
+    assert run("docs/upscaling.md", 1)["guess"].shape == (1, 3, 32, 48)
+
+
+def test_the_example_of_a_chain_enlarges_what_it_generates(folder, monkeypatch):
+    for name, settings in (("faces-64", GENERATOR), ("faces-256", ())):
+        write_random_model(folder / f"{name}.safetensors", settings=settings)
+    monkeypatch.setattr("sr3.inference.cascade.find_model", lambda run: folder / f"{Path(run).name}.safetensors")
+    drawn = run("docs/generating.md", 1)["drawn"]
+    assert (drawn.done, drawn.stage, drawn.image.shape) == (66, 1, (2, 3, 64, 64))
+
+
+def test_every_page_with_an_example_is_run():
+    pages = {page.name for page in DOCS.glob("*.md") if blocks(f"docs/{page.name}")}
+    assert pages == {"exchange.md", "generating.md", "library.md", "upscaling.md"}
+
+
 def test_the_example_of_onnx_samples_as_ddim_does(folder):
     export_onnx("photos-x4", folder / "photos-x4.onnx")
-    names = run("exchange.md", 1)
+    names = run("docs/exchange.md", 1)
     with Image.open(folder / "large.png") as large:
         assert large.size == (48, 32)
     file = read_model(folder / "photos-x4.safetensors")
