@@ -222,6 +222,24 @@ def test_floats_become_16_bits_where_a_picture_holds_them(model, tmp_path, capsy
     assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
 
 
+def test_a_tiff_of_floats_stays_one_and_keeps_its_resolution(model, tmp_path, capsys):
+    floats = smooth(20, 24).astype(np.float32) / 255
+    tifffile.imwrite(tmp_path / "a.tif", floats, photometric="rgb", resolution=(72, 72), resolutionunit="inch")
+    np.save(tmp_path / "b.npy", floats)
+    for name in ("a.tif", "b.npy"):
+        assert upscale(model, tmp_path / name, "-o", tmp_path / "out") == 0
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
+        assert tiff.pages.first.photometric == 2
+        assert tiff.pages.first.tags["XResolution"].value == (288, 1)
+        assert np.array_equal(tiff.asarray(), np.load(tmp_path / "out" / "b.npy"))
+    tifffile.imwrite(tmp_path / "bad.tif", floats * 2, photometric="rgb")
+    capsys.readouterr()
+    assert upscale(model, tmp_path / "bad.tif", "-o", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "bad.tif: holds floats outside 0 to 1, or NaN; scale them to that range" in error
+    assert error.count("\n") == 1
+
+
 def test_the_detail_of_the_model_is_taken_where_none_is_asked_for(photo, tmp_path):
     model = str(write_random_model(tmp_path / "smooth.safetensors", settings=["sampling.detail=0.25"]))
     assert upscale(model, photo, "-o", tmp_path / "own.png") == 0

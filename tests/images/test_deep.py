@@ -11,7 +11,6 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from sr3.errors import ImageError
 from sr3.images.files import Metadata, Picture, read_picture, write_picture
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4}
@@ -141,14 +140,6 @@ def test_grey_with_alpha_and_colour_stay_16_bit_in_tiff(tmp_path, channels):
 def test_rounding_16_bits_to_8_is_said(tmp_path, suffix, format):
     with pytest.warns(UserWarning, match=f"{format} holds 8 bits a channel"):
         write_picture(tmp_path / f"a{suffix}", Picture(torch.zeros(3, 4, 4), depth=16))
-
-
-@pytest.mark.parametrize("compression", [None, "zlib"])
-def test_16_bits_in_separate_planes_are_refused_for_pillow_reads_them_wrongly(tmp_path, compression):
-    planes = deep(3).transpose(2, 0, 1)
-    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", compression=compression)
-    with pytest.raises(ImageError, match=r"a\.tif: has 16 bits a channel in an odd layout; save it"):
-        read_picture(tmp_path / "a.tif")
 
 
 def test_a_ramp_finer_than_8_bits_has_no_bands(tmp_path):

@@ -143,7 +143,7 @@ def read_image(source: Source, index: int) -> tuple[Tensor, int]:
         picture = read_picture(Path(name))
         if picture.alpha is not None and bool((picture.alpha < 1).any()):
             raise ImageError(f"{name}: is transparent in part, so it has no one colour there; flatten it")
-        return picture.pixels, 65535 if picture.depth == 16 else 255
+        return picture.pixels, {8: 255, 16: 65535, 32: 0}[picture.depth]
     pixels = decode_pixels(source.read(index), name)
     return pixels.values.float() / 127.5 - 1, round(255 / pixels.step) if pixels.step else 0
 

@@ -8,17 +8,17 @@ import io
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
 from sr3.images.files import MAX_INPUT_PIXELS, Picture
+from sr3.images.picture import Depth, from_numbers, to_floats
 
 __all__ = [
     "ARRAY_SUFFIX",
@@ -40,8 +40,6 @@ BAND_SUFFIXES = (ARRAY_SUFFIX, ".tif", ".tiff")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_MAGIC = b"\x93NUMPY"
 _MOST_BANDS = 64
-
-Depth = Literal[8, 16, 32]
 
 
 class Bands(NamedTuple):
@@ -177,18 +175,10 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
 def _bands(array: NDArray[Any], name: str) -> Bands:
     _check_shape(name, array.shape)
     array = array[..., None] if array.ndim == 2 else array
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype == np.uint8:
-        depth, values = 8, array.astype(np.float32) / 255
-    elif array.dtype == np.uint16:
-        depth, values = 16, array.astype(np.float32) / 65535
-    elif array.dtype.kind == "f":
-        depth, values = 32, array.astype(np.float32)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise ImageError(f"{name}: holds floats outside 0 to 1, or NaN; scale them to that range")
-    else:
-        raise ImageError(f"{name}: holds {array.dtype}; give uint8, uint16, or floats from 0 to 1")
-    return Bands(torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))), depth)
+    try:
+        return Bands(*from_numbers(array))
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def write_bands(path: Path, picture: Picture) -> None:
@@ -199,10 +189,7 @@ def write_bands(path: Path, picture: Picture) -> None:
     suffix = path.suffix.lower()
     if suffix not in BAND_SUFFIXES:
         raise ImageError(f"{path}: cannot hold {len(picture.pixels)} bands; use one of {', '.join(BAND_SUFFIXES)}")
-    unit = ((picture.pixels.detach().cpu().float() + 1) / 2).clamp(0, 1)
-    if bool(unit.isnan().any()):
-        raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
-    array = unit.permute(1, 2, 0).numpy()
+    array = to_floats(picture.pixels)
     if picture.depth != 32:
         kind = np.uint8 if picture.depth == 8 else np.uint16
         array = np.round(array * np.iinfo(kind).max).astype(kind)

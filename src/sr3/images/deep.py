@@ -1,4 +1,4 @@
-"""Pictures of 16 bits a channel, which Pillow's own images hold only in grey.
+"""Pictures of 16 bits a channel, which Pillow's own images hold only in grey; in TIFF also floats, to be written.
 
 Reading: Pillow decodes 16 bits and keeps the upper 8. Told that the bytes of each value lie the other way round, it
 keeps the lower 8; so two passes give all 16, with Pillow's own care for damaged files. Writing: Pillow writes all that
@@ -30,7 +30,7 @@ _LOWER = {
 _MODES = ("RGB", "RGBA", "RGBX", "CMYK")
 _PNG_GREY_ALPHA = "LA;16B"
 _PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
-_BITS_TAG, _PLANAR_TAG = 258, 284  # of TIFF
+_BITS_TAG, _PLANAR_TAG, _FORMAT_TAG, _FLOATS = 258, 284, 339, 3  # of TIFF
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -129,18 +129,24 @@ def _compressed(levels: NDArray[np.unsignedinteger]) -> bytes:
     return b"".join([*parts, packer.flush()])
 
 
-def deep_tiff(levels: NDArray[np.unsignedinteger], mode: str, options: dict[str, Any]) -> bytes:
-    """Encode (h, w, c) of 16 bits in a mode of Pillow (RGB, RGBA, LA, CMYK), with options of its `save`.
+def deep_tiff(numbers: NDArray[np.unsignedinteger | np.float32], mode: str, options: dict[str, Any]) -> bytes:
+    """Encode (h, w, c) of uint16 or float32 in a mode of Pillow (L, RGB, RGBA, LA, CMYK), with options of its `save`.
 
     A row of n pixels of 16 bits is a row of 2 n pixels of 8: it is written so, and the two tags that say so are mended.
     """
-    height, width, count = levels.shape
-    twice = np.ascontiguousarray(levels.astype("<u2")).view(np.uint8).reshape(height, 2 * width * count)
+    height, width, count = numbers.shape
+    size, is_float = numbers.dtype.itemsize, numbers.dtype.kind == "f"
+    data = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).tobytes()
+    if is_float:
+        exif = Image.Exif()
+        exif.load(options.get("exif", b""))
+        exif[_FORMAT_TAG] = (_FLOATS,) * count
+        options = {**options, "exif": exif}
     file = io.BytesIO()
-    Image.frombytes(mode, (2 * width, height), twice.tobytes()).save(file, "TIFF", **options)
+    Image.frombytes(mode, (size * width, height), data).save(file, "TIFF", **options)
     file.seek(0)
     with tifffile.TiffFile(file, mode="r+") as tiff:
         tags = tiff.pages.first.tags
         tags["ImageWidth"].overwrite(width)
-        tags["BitsPerSample"].overwrite((16,) * count)
+        tags["BitsPerSample"].overwrite((8 * size,) * count)
         return file.getvalue()

@@ -6,16 +6,25 @@ Knows nothing of tensors. What cannot be kept is left out with a warning.
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-__all__ = ["Metadata", "read_metadata", "saving_options", "scale_colour_key", "turn_upright", "warn_of_losses"]
+__all__ = [
+    "Metadata",
+    "read_metadata",
+    "read_tiff_metadata",
+    "saving_options",
+    "scale_colour_key",
+    "turn_upright",
+    "warn_of_losses",
+]
 
 _EXIF_PREFIX = b"Exif\x00\x00"
 _RAW_EXIF = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _PNG_XMP = "XML:com.adobe.xmp"
-_XMP_TAG = 700
+_XMP_TAG, _ICC_TAG = 700, 34675  # of TIFF
+_CENTIMETRES = 3  # unit of a TIFF's resolution
 _MAX_JPEG_BLOCK = 65500
 _MAX_DPI = 65535
 # Pillow widens a PNG's grey of 2 or 4 bits to 8 by these factors, but not its transparent grey.
@@ -70,9 +79,9 @@ def scale_colour_key(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def warn_of_losses(image: Image.Image) -> None:
-    """Say what of the file Pillow will not deliver; call it before `load`."""
-    if getattr(image, "n_frames", 1) > 1:
+def warn_of_losses(pictures: int) -> None:
+    """Say that of several pictures in a file one is read."""
+    if pictures > 1:
         warnings.warn("holds several pictures, only the first is read", stacklevel=2)
 
 
@@ -103,6 +112,32 @@ def read_metadata(image: Image.Image) -> Metadata:
         xmp=(xmp.encode() if isinstance(xmp, str) else xmp) or None,
         dpi=_read_dpi(image),
     )
+
+
+def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool) -> tuple[int, Metadata]:
+    """Collect the orientation, 1 to 8, and the metadata of a TIFF that Pillow does not open.
+
+    offset: of its directory in the file. order: of its bytes, "<" or ">". is_big: whether it is a BigTIFF.
+    """
+    exif, stand_in = Image.Exif(), Image.new("L", (1, 1))
+    exif.bigtiff, exif.endian = is_big, order
+    try:
+        exif.load_from_fp(file, offset)
+        blocks = {"icc_profile": exif.get(_ICC_TAG), "xmp": exif.get(_XMP_TAG)}
+        stand_in.info.update({name: block for name, block in blocks.items() if isinstance(block, bytes)})
+        stand_in.info["dpi"] = _tiff_dpi(exif)
+        kept, turn = _descriptive_exif(exif), exif.get(ExifTags.Base.Orientation, 1)
+        if turn != 1:
+            kept[ExifTags.Base.Orientation] = turn
+        if len(kept):
+            stand_in.info["exif"] = _EXIF_PREFIX + kept.tobytes().removeprefix(_EXIF_PREFIX)
+        turn = stand_in.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:
+        # Pillow's EXIF parser lets damaged data surface as almost any exception.
+        warnings.warn(f"EXIF is damaged and left out ({error})", stacklevel=2)
+        return 1, Metadata()
+    turn_upright(stand_in)
+    return turn if turn in range(1, 9) else 1, read_metadata(stand_in)
 
 
 def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
@@ -148,6 +183,15 @@ def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
         return None
     # Pillow gives 1 where a TIFF names no resolution.
     return (across, down) if 1 < across <= _MAX_DPI and 1 < down <= _MAX_DPI else None
+
+
+def _tiff_dpi(exif: Image.Exif) -> tuple[float, float] | tuple[()]:
+    unit = exif.get(ExifTags.Base.ResolutionUnit, 2)
+    across, down = (exif.get(tag) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
+    if across is None or down is None or unit not in (2, _CENTIMETRES):
+        return ()
+    factor = 2.54 if unit == _CENTIMETRES else 1.0
+    return float(across) * factor, float(down) * factor
 
 
 def _descriptive_exif(exif: Image.Exif) -> Image.Exif:

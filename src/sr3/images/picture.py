@@ -4,7 +4,7 @@ Knows no file and no format beside Pillow's images.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torch import Tensor
 from sr3.errors import ImageError
 from sr3.images.metadata import Metadata
 
-__all__ = ["Picture", "to_levels", "to_pillow", "to_pixels"]
+__all__ = ["Depth", "Picture", "from_numbers", "to_floats", "to_levels", "to_pillow", "to_pixels"]
+
+Depth = Literal[8, 16, 32]
+"""Bits a channel of a file: whole numbers, or 32 for floats of any size."""
 
 _DEPTHS = {255: np.uint8, 65535: np.uint16}
 _OPAQUE = 1 - 0.5 / 65535  # an enlarged 1 is rounded, and is 1 in any file
@@ -33,7 +36,7 @@ class Picture:
 
     pixels: Tensor
     alpha: Tensor | None = None
-    depth: Literal[8, 16, 32] = 8
+    depth: Depth = 8
     metadata: Metadata = field(default_factory=Metadata)
     space: Literal["light", "cmyk"] = "light"
 
@@ -51,6 +54,26 @@ class Picture:
     def is_transparent(self) -> bool:
         """Whether anything shows through, by at least one of 65,536 levels."""
         return self.alpha is not None and bool((self.alpha < _OPAQUE).any())
+
+
+def from_numbers(array: NDArray[Any]) -> tuple[Tensor, Depth]:
+    """Turn (h, w, c) of uint8, uint16, or floats from 0 to 1 into (c, h, w) float32 from 0 to 1, and their depth.
+
+    Raises ImageError, without a name, for other types, for floats outside that range and for NaN.
+    """
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype == np.uint8:
+        depth, values = 8, array.astype(np.float32) / 255
+    elif array.dtype == np.uint16:
+        depth, values = 16, array.astype(np.float32) / 65535
+    elif array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what is too large for float32 is too large
+            depth, values = 32, array.astype(np.float32)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise ImageError("holds floats outside 0 to 1, or NaN; scale them to that range")
+    else:
+        raise ImageError(f"holds {array.dtype}; give uint8, uint16, or floats from 0 to 1")
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))), depth
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -81,3 +104,11 @@ def to_levels(pixels: Tensor, top: Literal[255, 65535]) -> NDArray[np.unsignedin
             raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
         array[..., channel] = levels.numpy()
     return array
+
+
+def to_floats(pixels: Tensor) -> NDArray[np.float32]:
+    """Turn pixels (c, h, w) of [-1, 1] into floats from 0 to 1, (h, w, c); ImageError when they are not numbers."""
+    unit = pixels.detach().cpu().float().add(1).div_(2).clamp_(0, 1)
+    if unit.isnan().any():
+        raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
+    return np.ascontiguousarray(unit.permute(1, 2, 0).numpy())

@@ -34,7 +34,7 @@ def holds_bands(path: Path, picture: Picture) -> bool:
         raise ImageError(f"{path}: cannot say that its numbers are inks; use .tif, or .png for RGB")
     if suffix == ARRAY_SUFFIX and picture.is_transparent:
         raise ImageError(f"{path}: cannot say which of its numbers are transparency; use .png")
-    return suffix == ARRAY_SUFFIX or (suffix in BAND_SUFFIXES and (not is_plain or picture.depth == 32))
+    return suffix == ARRAY_SUFFIX or (suffix in BAND_SUFFIXES and not is_plain)
 
 
 def write_result(path: Path, picture: Picture, *, quality: int) -> None:

@@ -1,0 +1,79 @@
+"""What goes wrong with a picture file, in one line that begins with its name. Knows no format."""
+
+import stat
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from sr3.errors import ImageError
+
+__all__ = ["MAX_INPUT_PIXELS", "check_size", "named_warnings", "one_line", "refusal", "refusing"]
+
+MAX_INPUT_PIXELS = 2**27
+"""Width times height above which a file is refused before it is decoded."""
+
+
+def one_line(path: Path, text: object) -> str:
+    """Put the name before a text, all on one line."""
+    return " ".join(f"{path}: {text}".split())
+
+
+def refusal(path: Path, text: str) -> ImageError:
+    """Make the error that says what is wrong with a file."""
+    return ImageError(one_line(path, text))
+
+
+@contextmanager
+def refusing(path: Path) -> Generator[None]:
+    """Check that there is a file; what goes wrong inside becomes an ImageError."""
+    try:
+        _check_is_file(path)
+        yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise refusal(path, f"holds more than {MAX_INPUT_PIXELS} pixels; crop or shrink it") from error
+    except UnidentifiedImageError as error:
+        text = "is not a picture Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP or GIF"
+        raise refusal(path, text) from error
+    except FileNotFoundError as error:
+        raise refusal(path, "does not exist; check the path") from error
+    except PermissionError as error:
+        raise refusal(path, "may not be read by you; change its permissions") from error
+    except MemoryError as error:
+        raise refusal(path, "does not fit in memory; crop or shrink it") from error
+    except Exception as error:
+        # Pillow's plugins let damaged data surface as almost any exception.
+        raise refusal(path, f"is damaged or cut short ({error}); copy or download it again") from error
+
+
+@contextmanager
+def named_warnings(path: Path) -> Generator[None]:
+    """Put the file's name before each warning; size is not warned of, for `check_size` decides it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if not issubclass(warning.category, Image.DecompressionBombWarning):
+            warnings.warn(one_line(path, warning.message), stacklevel=4)
+
+
+def _check_is_file(path: Path) -> None:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise refusal(path, "is a folder; name a picture in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise refusal(path, "is a device or a pipe; save the picture to a file first")
+    if status.st_size == 0:
+        raise refusal(path, "is empty; copy or download it again")
+
+
+def check_size(path: Path, size: tuple[int, int]) -> None:
+    """Raise ImageError when a picture of this width and height is too large to be decoded."""
+    width, height = size
+    if width * height > MAX_INPUT_PIXELS:
+        limit = f"{MAX_INPUT_PIXELS} is the most that is read"
+        raise refusal(path, f"holds {width} x {height} pixels, {limit}; crop or shrink it")

@@ -1,0 +1,173 @@
+"""TIFF that Pillow does not open or reads wrongly: floats, planes of 16 bits, inverted grey of 16 bits.
+
+tifffile reads them, but would unpack whatever a file holds, and fill what it lacks. So strips and tiles are measured
+first. Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
+"""
+
+import sys
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import tifffile
+import torch
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
+from torch import Tensor
+
+from sr3.errors import ImageError
+from sr3.images.metadata import read_tiff_metadata
+from sr3.images.picture import Picture, from_numbers
+
+__all__ = ["read_tiff", "tiff_size"]
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PLAIN, _PACKED = COMPRESSION.NONE, (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
+_DIFFERENCES = 2  # a predictor that needs no further package
+_MOST_IN_A_TILE = 2048**2  # pixels, where the picture has fewer
+_REMEDY = "save it with whole channels side by side, uncompressed or with deflate"
+
+
+class Layout(NamedTuple):
+    """Channels of colour, whether alpha follows them, and whether 0 is white."""
+
+    colours: int
+    has_alpha: bool
+    is_inverted: bool
+
+
+def tiff_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Read width and height of a TIFF that is read here; None for any other file. Pixels are not decoded."""
+    with _first_page(file) as page:
+        return None if page is None else (page.imagewidth, page.imagelength)
+
+
+def read_tiff(file: BinaryIO) -> tuple[Picture, int]:
+    """Read the first picture of a TIFF for which `tiff_size` gives a size, turned upright, and how many there are.
+
+    Grey or RGB, with alpha or without. Raises ImageError, without a name, for other colours and channels, for packing
+    other than deflate, for floats outside 0 to 1 or NaN, and for strips or tiles that are cut short or too large.
+    """
+    with _first_page(file) as page:
+        assert page is not None, "tiff_size is asked first"
+        layout = _layout(page)
+        _check_packing(page)
+        _check_segments(page, file)
+        planes, depth = from_numbers(_decoded(page))
+        order = page.parent.byteorder
+        turn, metadata = read_tiff_metadata(file, page.offset, order=order, is_big=page.parent.is_bigtiff)
+        pages = len(page.parent.pages)
+    planes = _turned(planes, turn)
+    unit = 1 - planes[: layout.colours] if layout.is_inverted else planes[: layout.colours]
+    alpha = planes[layout.colours :] if layout.has_alpha else None
+    return Picture(unit * 2 - 1, alpha, depth, metadata), pages
+
+
+@contextmanager
+def _first_page(file: BinaryIO) -> Generator[tifffile.TiffPage | None]:
+    """Open the first directory if it is to be read here; what tifffile cannot open is left to Pillow's complaint."""
+    file.seek(0)
+    is_tiff = file.read(4) in _MAGIC
+    file.seek(0)
+    page = None
+    try:
+        if is_tiff:
+            found = tifffile.TiffFile(file).pages.first
+            page = found if _is_read_here(found) else None
+    except Exception:
+        # Damaged data surface as almost any exception.
+        page = None
+    yield page
+
+
+def _is_read_here(page: tifffile.TiffPage) -> bool:
+    if page.sampleformat == SAMPLEFORMAT.IEEEFP:
+        return True
+    if page.bitspersample > 16 and page.samplesperpixel > 1:
+        return True
+    in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
+    return page.bitspersample == 16 and (in_planes or page.photometric == PHOTOMETRIC.MINISWHITE)
+
+
+def _layout(page: tifffile.TiffPage) -> Layout:
+    """Say what the channels are; ImageError for what is neither grey nor RGB of numbers that are read."""
+    if page.dtype is None or page.dtype.newbyteorder("=") not in (np.uint8, np.uint16, "f2", "f4", "f8"):
+        kind = "floats" if page.sampleformat == SAMPLEFORMAT.IEEEFP else "whole numbers"
+        raise ImageError(f"holds {kind} of {page.bitspersample} bits; give uint8, uint16, or floats from 0 to 1")
+    if page.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+        name = getattr(page.photometric, "name", page.photometric)
+        raise ImageError(
+            f"has colours of the kind {name}, which such a TIFF is not read with; convert it to grey or RGB"
+        )
+    if page.imagedepth != 1:
+        raise ImageError("is a volume; save one slice of it")
+    extras, samples = tuple(page.extrasamples), page.samplesperpixel
+    if EXTRASAMPLE.ASSOCALPHA in extras:
+        raise ImageError("has colours multiplied by their alpha; save it with alpha beside the colours")
+    colours = samples - len(extras)
+    if page.photometric == PHOTOMETRIC.MINISBLACK and samples == 3 and EXTRASAMPLE.UNASSALPHA not in extras:
+        return Layout(3, has_alpha=False, is_inverted=False)  # three bands, as `write_bands` writes them
+    wanted = 3 if page.photometric == PHOTOMETRIC.RGB else 1
+    if colours != wanted or extras not in ((), (EXTRASAMPLE.UNASSALPHA,)):
+        text = f"has {samples} channels, of which {wanted} are colour and the others not alpha alone"
+        raise ImageError(f"{text}; save it as grey or RGB")
+    return Layout(colours, bool(extras), page.photometric == PHOTOMETRIC.MINISWHITE)
+
+
+def _check_packing(page: tifffile.TiffPage) -> None:
+    if page.compression not in (_PLAIN, *_PACKED):
+        name = getattr(page.compression, "name", page.compression)
+        raise ImageError(f"is packed by {name}, which such a TIFF is not read with; {_REMEDY}")
+    is_native = page.parent.byteorder == ("<" if sys.byteorder == "little" else ">")
+    of_floats = page.sampleformat == SAMPLEFORMAT.IEEEFP
+    if page.predictor not in (1, _DIFFERENCES) or (page.predictor != 1 and of_floats and not is_native):
+        raise ImageError(f"holds floats as differences (predictor {int(page.predictor)}); {_REMEDY}")
+
+
+def _check_segments(page: tifffile.TiffPage, file: BinaryIO) -> None:
+    """Raise ImageError unless every strip and tile is in the file and holds just what it should."""
+    end, expected = file.seek(0, 2), list(_segments(page))
+    if not len(page.dataoffsets) == len(page.databytecounts) == len(expected):
+        raise ImageError("is damaged, for strips or tiles are missing; copy or save it again")
+    for offset, count, (least, most) in zip(page.dataoffsets, page.databytecounts, expected, strict=True):
+        if offset <= 0 or offset + count > end:
+            raise ImageError("is damaged or cut short; copy or download it again")
+        found = count
+        if page.compression != _PLAIN:
+            file.seek(offset)
+            found = len(zlib.decompressobj().decompress(file.read(count), most + 1))
+        if not (least <= found and (found <= most or page.compression == _PLAIN)):
+            raise ImageError("is damaged, for a strip or tile is not of its size; copy or save it again")
+
+
+def _segments(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
+    """Give the bytes that each strip or tile holds at least and at most, in the order of the file."""
+    assert page.dtype is not None
+    width, height = page.imagewidth, page.imagelength
+    in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
+    wide, high = (page.tilewidth, page.tilelength) if page.is_tiled else (width, min(page.rowsperstrip, height))
+    if wide * high < 1 or wide * high > max(width * height, _MOST_IN_A_TILE):
+        raise ImageError(f"has tiles of {wide}x{high}, which is no sensible size; {_REMEDY}")
+    row = wide * page.dtype.itemsize * (1 if in_planes else page.samplesperpixel)
+    across = -(-width // wide)
+    for _ in range(page.samplesperpixel if in_planes else 1):
+        for top in range(0, height, high):
+            rows = high if page.is_tiled else min(high, height - top)
+            yield from [(rows * row, high * row)] * across
+
+
+def _decoded(page: tifffile.TiffPage) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
+    """Decode to (h, w, c)."""
+    array = np.asarray(page.asarray(maxworkers=1))
+    if array.ndim == 2:
+        return array[..., None]
+    return array.transpose(1, 2, 0) if page.planarconfig == PLANARCONFIG.SEPARATE else array
+
+
+def _turned(planes: Tensor, orientation: int) -> Tensor:
+    """Bring (c, h, w) upright from one of the eight orientations of TIFF."""
+    if orientation > 4:
+        planes = planes.transpose(1, 2)
+    flips = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}.get(orientation, ())
+    return torch.flip(planes, flips).contiguous()
