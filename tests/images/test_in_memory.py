@@ -107,6 +107,21 @@ def test_a_tensor_comes_back_with_its_shape_type_and_values(dtype, shape):
     torch.testing.assert_close(back, tensor.detach())
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_of_arrays_and_tensors_is_from_0_to_1_and_comes_back(channels):
+    array = np.random.default_rng(0).integers(0, 256, (6, 9, channels)).astype(np.uint8)
+    tensor = torch.rand(2, channels, 6, 9) * 2 - 1
+    shares = torch.from_numpy(array[..., -1] / 255)[None]
+    for image, alpha in ((array, shares), (tensor, (tensor[:, -1] + 1) / 2)):
+        unpacked = unpack(image, takes_alpha=True)
+        assert unpacked.pixels.shape == (len(alpha), channels - 1, 6, 9)
+        torch.testing.assert_close(unpacked.alpha[:, 0].double(), alpha.double(), atol=1e-6, rtol=0)
+        back = unpacked.pack(unpacked.pixels, unpacked.alpha, 1)
+        assert (back.shape, back.dtype) == (image.shape, image.dtype)
+        assert abs(back - image).max() < 1e-6
+        assert unpack(image).alpha is None
+
+
 def test_the_ends_of_every_range_are_minus_1_and_1():
     for white, black in (
         (np.full((1, 1), 255, np.uint8), np.zeros((1, 1), np.uint8)),

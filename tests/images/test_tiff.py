@@ -1,6 +1,8 @@
 """TIFF of floats, of planes and of inverted grey, made by tifffile, and what else such files can hold."""
 
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -283,6 +285,16 @@ def test_a_file_with_any_bytes_changed_is_read_or_refused_in_one_line(tmp_path, 
                 changed += 1
     assert changed > 20
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_tifffile_says_of_a_damaged_file_is_not_printed(tmp_path):
+    whole = save(tmp_path / "a.tif", drawn(3, np.float32)).read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[:100])
+    code = "import sys, pathlib; from sr3.images.files import picture_size; picture_size(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.tif"], capture_output=True, text=True, check=False)
+    assert "ImageError" in done.stderr
+    assert "TiffTag" not in done.stderr
+    assert "TiffPage" not in done.stderr
 
 
 def test_floats_of_more_than_a_tiff_can_address_are_refused_before_the_work(tmp_path):

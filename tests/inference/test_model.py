@@ -60,6 +60,44 @@ def test_all_kinds_are_the_same_picture(model):
     assert np.array_equal(((as_tensor + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(), as_bytes)
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_arrays_and_tensors_take_alpha_as_pillow_images_do(model, mode):
+    image = Image.fromarray(photo())
+    image.putalpha(Image.fromarray(photo(seed=1)[..., 0] // 128 * 255))
+    array = np.asarray(image.convert(mode))
+    assert set(array[..., -1].flat) == {0, 255}
+    expected = np.asarray(model.upscale(image.convert(mode), steps=2, seed=4))
+    assert np.array_equal(model.upscale(array, steps=2, seed=4), expected)
+    halves = model.upscale(array.astype(np.float32) / 255, steps=2, seed=4)
+    assert np.array_equal((halves * 255).round(), expected)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1) / 127.5 - 1
+    pair = model.upscale(torch.stack([tensor, tensor]), steps=2, seed=4)
+    for found in (model.upscale(tensor, steps=2, seed=4), pair[1]):
+        assert np.array_equal(((found + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(), expected)
+    *_, last = model.refine(array, steps=2, seed=4)
+    assert np.array_equal(last.image, expected)
+
+
+def test_what_is_hidden_by_alpha_does_not_change_what_is_seen(model):
+    array = np.concatenate([photo(), np.full((6, 10, 1), 255, np.uint8)], axis=2)
+    array[:3, :, 3] = 0
+    other = array.copy()
+    other[:3, :, :3] = 255 - other[:3, :, :3]
+    assert np.array_equal(model.upscale(array, steps=2), model.upscale(other, steps=2))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_to_models_of_other_channels_four_are_bands(tmp_path, channels):
+    model = sr3.load(
+        str(write_random_model(tmp_path / "bands.safetensors", image_channels=channels)), device="cpu", dtype="float32"
+    )
+    array = np.concatenate([photo(), np.zeros((6, 10, 1), np.uint8)], axis=2)  # as alpha it would hide all
+    other = array.copy()
+    other[..., :3] = 255 - other[..., :3]
+    assert model.upscale(array, steps=2).shape == (24, 40, 4)
+    assert not np.array_equal(model.upscale(array, steps=2)[..., :3], model.upscale(other, steps=2)[..., :3])
+
+
 def test_the_result_is_that_of_the_command_with_the_same_seed(model, path, tmp_path):
     picture = Image.fromarray(photo())
     picture.save(tmp_path / "in.png")
@@ -212,8 +250,8 @@ def test_leaving_the_loop_ends_the_work(model):
 
 
 def test_what_is_wrong_is_said_at_once(model):
-    with pytest.raises(ImageError, match="4 channels, but tiny takes 3"):
-        model.refine(np.zeros((4, 4, 4), np.uint8))
+    with pytest.raises(ImageError, match="5 channels, but tiny takes 3"):
+        model.refine(np.zeros((4, 4, 5), np.uint8))
     with pytest.raises(ImageError, match="no picture"):
         model.upscale("photo.png")
     with pytest.raises(ImageError, match="at most 32768 pixels a side"):

@@ -6,7 +6,7 @@
 | NumPy | (h, w) or (h, w, c) | uint8, uint16, floats 0 to 1 |
 | torch | (c, h, w) or (b, c, h, w) | floats -1 to 1 |
 
-Knows no file and no model.
+Of two or four channels of an array or tensor the last is alpha where the caller says so. Knows no file and no model.
 """
 
 import threading
@@ -37,7 +37,7 @@ _LOADING = threading.Lock()  # Pillow decodes a file on first use, which two thr
 class Unpacked(Generic[Kind]):
     """Pixels of one picture or of a batch, and the way back.
 
-    pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (1, h, w) in [0, 1], or None where there is none.
+    pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (b, 1, h, w) in [0, 1], or None where there is none.
     pack: makes the same kind of picture of other pixels (b, c, h', w') in [-1, 1], their alpha, and the magnification.
     """
 
@@ -46,14 +46,17 @@ class Unpacked(Generic[Kind]):
     pack: Callable[[Tensor, Tensor | None, int], Kind]
 
 
-def unpack(image: Kind) -> Unpacked[Kind]:
-    """Lay a picture out as pixels; ImageError for a type, shape or range that is none of those above."""
+def unpack(image: Kind, *, takes_alpha: bool = False) -> Unpacked[Kind]:
+    """Lay a picture out as pixels; ImageError for a type, shape or range that is none of those above.
+
+    takes_alpha: whether the last of two or four channels of an array or tensor is alpha, not a band.
+    """
     if isinstance(image, Image.Image):
         return cast(Unpacked[Kind], _from_pillow(image))
     if isinstance(image, np.ndarray):
-        return cast(Unpacked[Kind], _from_array(image))
+        return cast(Unpacked[Kind], _from_array(image, takes_alpha))
     if isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] (callers without types)
-        return cast(Unpacked[Kind], _from_tensor(image))
+        return cast(Unpacked[Kind], _from_tensor(image, takes_alpha))
     raise ImageError(f"a {type(image).__name__} is no picture; give a Pillow image, a NumPy array or a torch tensor")
 
 
@@ -75,7 +78,7 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
     alpha = None
     if upright.has_transparency_data:
         upright = upright.convert("LA" if mode == "L" else "RGBA")
-        alpha = torch.from_numpy(np.array(upright.getchannel("A"))[None]).float() / 255
+        alpha = torch.from_numpy(np.array(upright.getchannel("A"))[None, None]).float() / 255
     return Unpacked(to_pixels(upright.convert(mode))[None], alpha, _to_pillow(metadata))
 
 
@@ -100,7 +103,7 @@ def _to_pillow(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Ima
     def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Image.Image:
         image = to_pillow(pixels[0])
         if alpha is not None:
-            image.putalpha(to_pillow(alpha * 2 - 1))
+            image.putalpha(to_pillow(alpha[0] * 2 - 1))
         return _described(image, metadata.scaled(scale))
 
     return pack
@@ -122,7 +125,7 @@ def _described(image: Image.Image, metadata: Metadata) -> Image.Image:
     return image
 
 
-def _from_array(array: NDArray[Any]) -> Unpacked[NDArray[Any]]:
+def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]]:
     if array.ndim not in (2, 3) or array.size == 0:
         raise ImageError(f"an array of shape {array.shape} is no picture; give (h, w) or (h, w, channels)")
     if array.dtype.kind == "f":
@@ -137,15 +140,15 @@ def _from_array(array: NDArray[Any]) -> Unpacked[NDArray[Any]]:
     pixels = torch.from_numpy(values.transpose(2, 0, 1)[None].astype(np.float32))
 
     def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> NDArray[Any]:
-        del alpha, scale
-        unit = (pixels[0].detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
+        del scale
+        unit = (_joined(pixels, alpha)[0].detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
         large = unit if kind.kind == "f" else np.round(unit * top)
         return np.ascontiguousarray(large[..., 0] if is_grey else large).astype(kind)
 
-    return Unpacked(pixels, None, pack)
+    return Unpacked(*_split(pixels, takes_alpha), pack)
 
 
-def _from_tensor(tensor: Tensor) -> Unpacked[Tensor]:
+def _from_tensor(tensor: Tensor, takes_alpha: bool) -> Unpacked[Tensor]:
     if tensor.ndim not in (3, 4) or tensor.numel() == 0:
         raise ImageError(f"a tensor of shape {tuple(tensor.shape)} is no picture; give (c, h, w) or (b, c, h, w)")
     if not tensor.is_floating_point():
@@ -155,10 +158,22 @@ def _from_tensor(tensor: Tensor) -> Unpacked[Tensor]:
     is_one = tensor.ndim == 3
 
     def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Tensor:
-        del alpha, scale
-        return (pixels[0] if is_one else pixels).detach().to(tensor)
+        del scale
+        joined = _joined(pixels, alpha)
+        return (joined[0] if is_one else joined).detach().to(tensor)
 
-    return Unpacked(pixels[None] if is_one else pixels, None, pack)
+    return Unpacked(*_split(pixels[None] if is_one else pixels, takes_alpha), pack)
+
+
+def _split(pixels: Tensor, takes_alpha: bool) -> tuple[Tensor, Tensor | None]:
+    """Take alpha, in [0, 1], from (b, c, h, w) if it is there."""
+    if not takes_alpha or pixels.shape[1] not in (2, 4):
+        return pixels, None
+    return pixels[:, :-1], (pixels[:, -1:] + 1) / 2
+
+
+def _joined(pixels: Tensor, alpha: Tensor | None) -> Tensor:
+    return pixels if alpha is None else torch.cat([pixels, alpha.to(pixels) * 2 - 1], dim=1)
 
 
 def _check_range(least: float, greatest: float, bottom: float) -> None:

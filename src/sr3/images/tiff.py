@@ -4,6 +4,7 @@ tifffile reads them, but would unpack whatever a file holds, and fill what it la
 first. Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
 """
 
+import logging
 import sys
 import zlib
 from collections.abc import Generator, Iterator
@@ -27,6 +28,8 @@ _PLAIN, _PACKED = COMPRESSION.NONE, (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFL
 _DIFFERENCES = 2  # a predictor that needs no further package
 _MOST_IN_A_TILE = 2048**2  # pixels, where the picture has fewer
 _REMEDY = "save it with whole channels side by side, uncompressed or with deflate"
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it would print what is said here in one line
 
 
 class Layout(NamedTuple):

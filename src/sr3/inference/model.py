@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Literal, overload
 
+import torch
 from torch import Tensor
 
 from sr3.config import SamplingConfig
@@ -26,6 +27,8 @@ from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.zoo import DEFAULT_MODEL
 
 __all__ = ["Model", "Refinement", "load"]
+
+_COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Model:
 
     @property
     def channels(self) -> int:
-        """Channels of the pictures it was trained on; a model of 1 or 3 also takes pictures of 3 or 1."""
+        """Channels of the pictures it was trained on; a model of 1 or 3 also takes pictures of 3 or 1.
+
+        A model of 3 also takes either with alpha. To any other, what an array or tensor has are bands.
+        """
         return self.upscaler.info.image_channels
 
     @overload
@@ -116,7 +122,7 @@ class Model:
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
-        work = _Work(self, unpack(image), sampling)
+        work = _Work(self, self._unpack(image), sampling)
         drawn = [work.last(mix_seed(seed, number), stop) for number in range(samples or 1)]
         return drawn[0] if samples is None else drawn
 
@@ -136,7 +142,11 @@ class Model:
         with them is raised at once, not at the first step.
         """
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
-        return _Work(self, unpack(image), sampling).refinements(mix_seed(seed, 0), stop)
+        return _Work(self, self._unpack(image), sampling).refinements(mix_seed(seed, 0), stop)
+
+    def _unpack(self, image: Kind) -> Unpacked[Kind]:
+        """Lay a picture out; a model of colour takes alpha where others have bands."""
+        return unpack(image, takes_alpha=self.channels == _COLOURS)
 
 
 def load(
@@ -161,7 +171,8 @@ class _Work(Generic[Kind]):
         if model.tile == "auto":
             upscaler = replace(upscaler, tile=choose_tile(upscaler, width * upscaler.scale, height * upscaler.scale))
         if self._alpha is not None:
-            pixels = fill_transparent(pixels[0], self._alpha)[None]
+            filled = [fill_transparent(*one) for one in zip(pixels, self._alpha, strict=True)]
+            pixels = torch.stack(filled)
         self._upscaler, self._pack, self._sampling = upscaler, unpacked.pack, sampling
         self._low_res, self._back = _in_channels(pixels, upscaler.info.image_channels, upscaler.info.name)
 
