@@ -27,9 +27,12 @@ def test_what_does_not_match_is_listed():
         match(["a", "b", "c"], {"c": 0, "x": 1}, "out")
 
 
-def test_long_lists_are_cut():
-    with pytest.raises(DataError, match=r"no picture for 9 \(0, 1, 2, 3, 4, …\);"):
-        match([str(k) for k in range(9)], {}, "out")
+def test_fifty_names_are_listed_and_further_ones_counted():
+    names = [f"n{k}" for k in range(53)]
+    with pytest.raises(DataError, match=rf"no picture for 50 \({', '.join(names[:50])}\); give"):
+        match(names[:50], {}, "out")
+    with pytest.raises(DataError, match=r"no picture for 53 \(n0, .*, n48, n49 and 3 more\); give"):
+        match(names, {}, "out")
 
 
 def test_samples_are_numbered_as_upscale_numbers_them():

@@ -6,9 +6,10 @@ from pathlib import Path
 from sr3.data.sources import FolderSource, ShardSource, Source
 from sr3.errors import DataError
 
-__all__ = ["match", "match_samples", "names_of"]
+__all__ = ["listed", "match", "match_samples", "names_of"]
 
-_SHOWN = 5
+_SHOWN = 50
+"""Most names in one message."""
 
 
 def names_of(source: Source, where: str) -> dict[str, int]:
@@ -54,11 +55,12 @@ def match_samples(wanted: Sequence[str], found: Mapping[str, int], where: str, c
 def _complain(where: str, missing: Sequence[str], surplus: Sequence[str]) -> None:
     if not missing and not surplus:
         return
-    parts = [f"no picture for {len(missing)} ({_listed(missing)})"] if missing else []
-    parts += [f"{len(surplus)} without a truth ({_listed(surplus)})"] if surplus else []
+    parts = [f"no picture for {len(missing)} ({listed(missing)})"] if missing else []
+    parts += [f"{len(surplus)} without a truth ({listed(surplus)})"] if surplus else []
     raise DataError(f"{where}: {'; '.join(parts)}; give each result the name of its truth, whatever the suffix")
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = ", …" if len(names) > _SHOWN else ""
+def listed(names: Sequence[str]) -> str:
+    """Write names one after another; of very many the first, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -10,6 +10,7 @@ from sr3.data.sources import NO_LABEL
 from sr3.errors import ConfigError, DataError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
+from sr3.evaluation.naming import listed
 from sr3.evaluation.pretrained import PREFIX, open_pretrained
 from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
@@ -203,7 +204,7 @@ def _check_enough(cases: Cases, networks: Networks) -> None:
         without = [name for name in cases.names if cases.label(name) == NO_LABEL]
         if without:
             raise DataError(
-                f"the class of {len(without)} pictures is not known ({', '.join(without[:5])}); begin their names with "
+                f"the class of {len(without)} pictures is not known ({listed(without)}); begin their names with "
                 "it (281_cat.png), or give .cls files or members, as sr3 prepare imagenet makes them"
             )
 
