@@ -2,19 +2,22 @@
 
 import json
 import re
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from scipy import stats
 from skimage import color, metrics
 from torch import nn
 
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
-from sr3.evaluation.run import described
+from sr3.digest import digest_of_weights
+from sr3.evaluation.run import described, environment
 from sr3.evaluation.settings import Networks, Settings
 from sr3.metrics.features import INCEPTION, FeatureNetwork
 from sr3.metrics.registry import find_metric
@@ -162,6 +165,33 @@ def test_a_model_is_measured_as_its_upscaled_files_are(folders):
     assert len(asked["methods"]["model"]["ranks"]) == 3
     assert asked["metrics"]["coverage"]["target"] == pytest.approx(1 / 3)
     assert asked["methods"]["model"]["settings"]["steps"] == 2
+
+
+def test_the_report_tells_levels_weights_and_device_of_a_model(folders):
+    levels = [4.4e-5, 0.25, 1.0]
+    found = f'{{sampler = "ddim", eta = 0.0, steps = 2, gammas = {levels}, metric = "psnr", score = 1.0, before = 0.0}}'
+    searched = write_random_model(folders / "searched.safetensors", settings=[f"sampling.searched=[{found}]"])
+    given = ["--model", searched, "--sampler", "ddim", "--first", 1, "--device", "cpu"]
+    of_two = report_of(folders, *given, "--steps", 2, "--dtype", "bfloat16")["methods"]["searched"]["settings"]
+    of_three = report_of(folders, *given, "--steps", 3)["methods"]["searched"]["settings"]
+    assert (of_two["levels"], of_two["levels_searched"], of_two["dtype"]) == (levels, True, "bfloat16")
+    assert len(of_three["levels"]) == 4
+    assert (of_three["levels"][0], of_three["levels"][-1]) == pytest.approx((4.4e-5, 1.0))
+    assert of_three["levels_searched"] is False
+    assert of_two["weights"] == of_three["weights"] == digest_of_weights(load_file(searched))
+    assert of_two["device"] == "cpu"
+
+
+def test_versions_of_packages_of_networks_are_told_where_they_are_installed(monkeypatch):
+    def version(package):
+        if package == "timm":
+            return "1.2.3"
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("sr3.evaluation.run.version", version)
+    told = environment()
+    assert (told["timm"], told["pillow"]) == ("1.2.3", "not installed")
+    assert "torchvision" not in told
 
 
 def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
@@ -335,6 +365,21 @@ def test_a_check_passes_until_a_figure_moves(folders, capsys):
     )
     loose = [part for key in ("psnr", "psnr_y", "ssim", "ssim_y", "sharpness") for part in ("--tolerance", f"{key}=99")]
     assert evaluate(folders, *again, *loose) == 0
+
+
+def test_a_check_says_which_settings_are_not_those_of_the_earlier_report(folders, capsys):
+    model = write_random_model(folders / "model.safetensors")
+    given = ["--model", model, "--first", 1, "--device", "cpu"]
+    report_of(folders, *given, "--steps", 2, name="before")
+    loose = [f"--tolerance={key}=99" for key in ("psnr", "psnr_y", "ssim", "ssim_y", "sharpness")]
+    again = [*given, "--check", folders / "before" / "report.json", *loose, "--tolerance=consistency=1e9"]
+    capsys.readouterr()
+    assert evaluate(folders, *again, "--steps", 2) == 0
+    assert "sr3: model" not in capsys.readouterr().err
+    assert evaluate(folders, *again, "--steps", 3) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sr3: model: ")]
+    assert told[0] == "sr3: model: steps was 2, is 3"
+    assert [line.split()[2] for line in told] == ["steps", "levels"]
 
 
 def test_the_examples_measure_as_they_did(monkeypatch):

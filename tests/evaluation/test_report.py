@@ -5,7 +5,15 @@ import json
 import pytest
 
 from sr3.errors import ConfigError
-from sr3.evaluation.report import FigureEntry, MethodEntry, Report, check, read_report, write_report
+from sr3.evaluation.report import (
+    FigureEntry,
+    MethodEntry,
+    Report,
+    check,
+    differing_settings,
+    read_report,
+    write_report,
+)
 
 
 def report(psnr=26.0, *, border=0, pictures=("a", "b"), name="bicubic"):
@@ -50,6 +58,19 @@ def test_infinite_and_missing_figures_have_moved():
 def test_reports_made_in_different_ways_are_not_compared(other, complaint):
     with pytest.raises(ConfigError, match=complaint):
         check(report(), report(**other), {})
+
+
+def test_settings_that_differ_are_said_and_those_an_earlier_report_does_not_tell_are_not():
+    before, now = report(), report()
+    before.methods["bicubic"].settings.update({"seed": 1, "clip": True, "levels": list(range(100)), "old": 1})
+    now.methods["bicubic"].settings.update({"seed": 2, "clip": True, "levels": list(range(99)), "device": "cpu"})
+    seed, levels, old = differing_settings(now, before)
+    assert seed == "bicubic: seed was 1, is 2"
+    assert levels.startswith("bicubic: levels was [0, 1, 2, ")
+    assert levels.endswith("96, 97, 98]")
+    assert len(levels) < 200
+    assert old == "bicubic: old was 1, is not told"
+    assert differing_settings(report(), report()) == []
 
 
 def test_what_is_no_report_is_said(tmp_path):

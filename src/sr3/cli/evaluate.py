@@ -112,9 +112,11 @@ def evaluate(
     if not as_json:
         for path in written:
             typer.echo(str(path))
-    moved = reports.check(found, expected, tolerances) if expected is not None else ()
-    for one in moved:
-        typer.echo(f"sr3: {one.text}", err=True)
+    if expected is None:
+        return 0
+    moved = reports.check(found, expected, tolerances)
+    for line in (*reports.differing_settings(found, expected), *(one.text for one in moved)):
+        typer.echo(f"sr3: {line}", err=True)
     return 1 if moved else 0
 
 

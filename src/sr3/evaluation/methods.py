@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
+from sr3.build import build_grid
 from sr3.config import SamplingConfig
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
@@ -69,20 +70,40 @@ class FolderMethod:
 
 @dataclass(frozen=True)
 class ModelMethod:
-    """A model of ours, sampled as `sr3 upscale` does, with the same noise for the same seed."""
+    """A model of ours, sampled as `sr3 upscale` does, with the same noise for the same seed.
+
+    digest: the SHA-256 of its weights as its file holds them.
+    """
 
     name: str
     upscaler: Upscaler
+    digest: str
     sampling: SamplingConfig
     seed: int
     count: int
 
     def settings(self) -> dict[str, Any]:
-        """Describe the model and its sampling."""
-        info = self.upscaler.info
-        sampling = self.sampling.model_dump(mode="json", exclude={"searched"})
-        about = {"kind": "model", "model": info.name, "trained_steps": info.step, "samples": self.count}
-        return {**about, "seed": self.seed, "dtype": str(self.upscaler.dtype).removeprefix("torch."), **sampling}
+        """Describe the model, its weights, where it runs, and its sampling with the levels that are really walked."""
+        upscaler = self.upscaler
+        return {
+            "kind": "model",
+            "model": upscaler.info.name,
+            "weights": self.digest,
+            "trained_steps": upscaler.info.step,
+            "samples": self.count,
+            "seed": self.seed,
+            "dtype": str(upscaler.dtype).removeprefix("torch."),
+            "device": str(upscaler.device),
+            "tile": upscaler.tile,
+            **self.sampling.model_dump(mode="json", exclude={"searched"}),
+            **self._levels(),
+        }
+
+    def _levels(self) -> dict[str, Any]:
+        """Give the levels of the sampler and whether a search found them; a regression walks none."""
+        if self.sampling.sampler == "regression":
+            return {"levels": [], "levels_searched": False}
+        return {"levels": build_grid(self.sampling).tolist(), "levels_searched": self.sampling.found is not None}
 
     def samples(self, case: Case) -> Image:
         """Draw samples one by one."""

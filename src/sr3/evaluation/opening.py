@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from sr3.checkpoint import read_model
 from sr3.data.opening import open_source
 from sr3.data.sources import NO_LABEL
+from sr3.digest import digest_of_weights
 from sr3.errors import ConfigError, DataError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
@@ -15,12 +17,14 @@ from sr3.evaluation.pretrained import PREFIX, open_pretrained
 from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
 from sr3.images.resize import Filter
-from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.device import choose_device, choose_dtype
+from sr3.inference.upscaler import Upscaler, load_upscaler, sampling_for
 from sr3.metrics.classifiers import RANGES, Range, load_classifier
 from sr3.metrics.features import load_features
 from sr3.metrics.manifold import NEIGHBOURS
 from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
+from sr3.zoo import find_model
 
 __all__ = ["Evaluation", "Wanted", "WantedNetworks", "open_evaluation", "parse_task", "parse_tolerances"]
 
@@ -77,25 +81,23 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     loaded = _load_networks(networks)
     inputs = open_source(wanted.inputs) if wanted.inputs else None
     pretrained = [open_pretrained(name, where, device=wanted.device) for name, where in models if _is_foreign(where)]
-    upscalers = [
-        (name, open_upscaler(where, device=wanted.device, dtype=wanted.dtype))
-        for name, where in models
-        if not _is_foreign(where)
-    ]
-    settings = _with_scale(settings, [upscaler for _, upscaler in upscalers], wanted)
+    opened = {name: _open_model(where, wanted) for name, where in models if not _is_foreign(where)}
+    settings = _with_scale(settings, [upscaler for upscaler, _ in opened.values()], wanted)
     if pretrained and not (settings.scale or inputs):
         settings = replace(settings, scale=pretrained[0].scale)
     cases = open_cases(
         open_source(wanted.truth), wanted.truth, settings=settings, inputs=inputs, input_where=wanted.inputs or ""
     )
     settings = cases.settings
-    scales = {name: upscaler.scale for name, upscaler in upscalers} | {one.name: one.scale for one in pretrained}
+    scales = {name: upscaler.scale for name, (upscaler, _) in opened.items()} | {
+        one.name: one.scale for one in pretrained
+    }
     _check_scale(settings, scales, wanted)
     folders = [
         open_folder(name, where, open_source(where), cases.names, samples=settings.samples) for name, where in results
     ]
     methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
-    methods += [*folders, *(_model(name, upscaler, wanted, settings) for name, upscaler in upscalers)]
+    methods += [*folders, *(_model(name, one, wanted, settings) for name, one in opened.items())]
     methods += pretrained
     about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
     cases = cases.fewer(wanted.most, first=wanted.first)
@@ -213,14 +215,23 @@ def _filter(name: str, settings: Settings) -> FilterMethod:
     return FilterMethod(name, cast("Filter", name), settings.scale)
 
 
-def _model(name: str, upscaler: Upscaler, wanted: Wanted, settings: Settings) -> ModelMethod:
+def _open_model(where: str, wanted: Wanted) -> tuple[Upscaler, str]:
+    """Load a model of ours, and take the SHA-256 of its weights before a device and a type change them."""
+    file = read_model(find_model(where))
+    device = choose_device(wanted.device)
+    upscaler = load_upscaler(file, device=device, dtype=choose_dtype(wanted.dtype, device))
+    return upscaler, digest_of_weights(file.weights)
+
+
+def _model(name: str, opened: tuple[Upscaler, str], wanted: Wanted, settings: Settings) -> ModelMethod:
     """Make a model a method; a regression answers in one call and always the same, a distilled one in its own steps."""
-    if upscaler.info.config.sampling.sampler == "regression":
-        return ModelMethod(name, upscaler, sampling_for(upscaler.info), settings.seed, 1)
-    if upscaler.info.config.distillation is not None:
-        return ModelMethod(name, upscaler, sampling_for(upscaler.info), settings.seed, settings.samples)
-    sampling = sampling_for(upscaler.info, steps=wanted.steps, sampler=wanted.sampler)
-    return ModelMethod(name, upscaler, sampling, settings.seed, settings.samples)
+    info = opened[0].info
+    if info.config.sampling.sampler == "regression":
+        return ModelMethod(name, *opened, sampling_for(info), settings.seed, 1)
+    if info.config.distillation is not None:
+        return ModelMethod(name, *opened, sampling_for(info), settings.seed, settings.samples)
+    sampling = sampling_for(info, steps=wanted.steps, sampler=wanted.sampler)
+    return ModelMethod(name, *opened, sampling, settings.seed, settings.samples)
 
 
 def _made(settings: Settings) -> str:

@@ -41,11 +41,12 @@ class PretrainedMethod:
         return int(self.network.scale)
 
     def settings(self) -> dict[str, Any]:
-        """Name the architecture and the file's SHA-256."""
+        """Name the architecture, the file's SHA-256 and where it runs."""
         return {
             "kind": "pretrained",
             "architecture": self.network.architecture.name,
             "digest": self.digest,
+            "device": str(self.device),
             "samples": 1,
         }
 

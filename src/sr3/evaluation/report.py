@@ -25,6 +25,7 @@ __all__ = [
     "MethodEntry",
     "Report",
     "check",
+    "differing_settings",
     "read_report",
     "write_report",
 ]
@@ -34,6 +35,9 @@ FORMAT = 1
 
 INPUT, TRUTH = "input", "truth"
 """Names that no method may have: the second is the row of the truths themselves."""
+
+_LONG = 80
+"""Characters of a setting above which its middle is left out of a line."""
 
 Number = float | str
 """A figure; infinite ones and NaN are the strings "inf", "-inf" and "nan", for JSON has none."""
@@ -151,6 +155,27 @@ def check(report: Report, expected: Report, tolerances: Mapping[str, float]) -> 
                 text = f"{key} was {_shown(figure.value)}, is {_shown(found.value)}, tolerance {tolerance:g}"
                 moved.append(Moved(name, key, f"{name}: {text}"))
     return moved
+
+
+def differing_settings(report: Report, expected: Report) -> Sequence[str]:
+    """Say, in a line for each, which settings of a method are not those of an earlier report.
+
+    Settings that the earlier report does not tell are not compared.
+    """
+    lines: list[str] = []
+    for name, before in expected.methods.items():
+        settings = report.methods[name].settings if name in report.methods else before.settings
+        for key, value in before.settings.items():
+            now = settings.get(key, "not told")
+            if now != value:
+                lines.append(f"{name}: {key} was {_brief(value)}, is {_brief(now)}")
+    return lines
+
+
+def _brief(value: object) -> str:
+    """Write a setting, a long one by its beginning and end."""
+    text = str(value)
+    return text if len(text) <= _LONG else f"{text[: _LONG // 2]}…{text[-_LONG // 2 :]}"
 
 
 def _check_same_way(report: Report, expected: Report) -> None:

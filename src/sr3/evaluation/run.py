@@ -26,11 +26,13 @@ from sr3.metrics.calibration import nominal_coverage
 from sr3.metrics.features import INCEPTION, check_lengths
 from sr3.metrics.registry import METRICS, Metric
 
-__all__ = ["Progress", "described", "evaluate", "protocol_of"]
+__all__ = ["Progress", "described", "environment", "evaluate", "protocol_of"]
 
 _RESIZER = "antialiased bicubic, Keys' kernel with a = -0.5, as Pillow's, in float"
 _UNFINISHED = "not finished: figures of the whole set are still to come"
 _PACKAGES = ("sr3", "torch", "numpy", "pillow")
+_OPTIONAL = ("torchvision", "torchmetrics", "torch-fidelity", "onnxruntime", "spandrel", "timm")
+"""Packages that networks come from, named where they are installed."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ def _network(network: Any) -> dict[str, str] | None:  # noqa: ANN401 (any of the
 def environment() -> dict[str, str]:
     """Name versions and machine."""
     return {
-        **{package: _version(package) for package in _PACKAGES},
+        **{package: _version(package) or "not installed" for package in _PACKAGES},
+        **{package: found for package in _OPTIONAL if (found := _version(package))},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": str(torch.get_num_threads()),
@@ -253,7 +256,8 @@ def environment() -> dict[str, str]:
 
 
 def _version(package: str) -> str:
+    """Look up the version of a package; nothing where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return ""
