@@ -17,7 +17,7 @@ from torch import nn
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.digest import digest_of_weights
-from sr3.evaluation.run import described, environment
+from sr3.evaluation.description import described, environment
 from sr3.evaluation.settings import Networks, Settings
 from sr3.metrics.features import INCEPTION, FeatureNetwork
 from sr3.metrics.registry import find_metric
@@ -188,7 +188,7 @@ def test_versions_of_packages_of_networks_are_told_where_they_are_installed(monk
             return "1.2.3"
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr("sr3.evaluation.run.version", version)
+    monkeypatch.setattr("sr3.evaluation.description.version", version)
     told = environment()
     assert (told["timm"], told["pillow"]) == ("1.2.3", "not installed")
     assert "torchvision" not in told

@@ -6,7 +6,7 @@ import pytest
 
 from sr3.data.sources import FolderSource
 from sr3.errors import DataError
-from sr3.evaluation.naming import match, match_samples, names_of
+from sr3.evaluation.naming import files_of, match, match_samples, names_of, some_of
 
 
 def folder(*names):
@@ -44,3 +44,14 @@ def test_samples_are_numbered_as_upscale_numbers_them():
 
 def test_a_method_of_one_answer_may_stand_beside_samples_of_others():
     assert match_samples(["a", "b"], {"a": 0, "b": 1}, "out", 4) == {"a": [0], "b": [1]}
+
+
+def test_files_keep_their_suffixes_so_that_two_may_have_one_stem():
+    assert files_of(folder("b.png", "a/c.v2.jpg", "b.jpg")) == {"a/c.v2.jpg": 1, "b.jpg": 2, "b.png": 0}
+
+
+def test_some_names_are_spread_evenly_over_the_first():
+    names = [str(k) for k in range(10)]
+    assert some_of(names, 2, first=10) == ["2", "7"]
+    assert some_of(names, 2, first=4) == ["1", "3"]
+    assert some_of(names, 20, first=3) == ["0", "1", "2"]

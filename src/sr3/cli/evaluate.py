@@ -1,13 +1,17 @@
 """`sr3 evaluate`: results of any method, or a model, beside the truth."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sr3.evaluation.report import Report
+    from sr3.evaluation.run import Progress
 
 __all__ = ["evaluate"]
 
@@ -20,6 +24,9 @@ def evaluate(
     pred: Annotated[
         list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Results named as their truths; may be repeated.")
     ] = None,
+    unpaired: Annotated[
+        bool, typer.Option("--unpaired", help="Compare sets only: results of any names and any number.")
+    ] = False,
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="[NAME=]MODEL", help="A model to sample, or spandrel:FILE; may be repeated."),
@@ -70,12 +77,11 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> int:
     """Measure results or models beside the truth: a table, a report, and a page with pictures."""
-    from sr3.cli.progress import Display
     from sr3.evaluation import opening, outputs
     from sr3.evaluation import report as reports
-    from sr3.evaluation.run import Progress
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
+    from sr3.evaluation.unpaired import evaluate_sets, open_sets
 
     settings = Settings(
         task=opening.parse_task(task),
@@ -92,22 +98,16 @@ def evaluate(
     )
     tolerances = opening.parse_tolerances(tolerance or [])
     expected = reports.read_report(check) if check is not None else None
-    evaluation = opening.open_evaluation(wanted, networks, settings)
+    if unpaired:
+        sets = open_sets(wanted, networks, settings)
+        total, events, write_page = len(sets), evaluate_sets(sets), partial(outputs.write_sets_page, sets=sets)
+    else:
+        one = opening.open_evaluation(wanted, networks, settings)
+        total, events = len(one.cases) * len(one.methods), measured(one.cases, one.methods, one.networks, one.inputs)
+        write_page = partial(outputs.write_page, evaluation=one)
+    found, written = follow(events, total, output, quiet=as_json)
     if output is not None:
-        outputs.check_folder(output)
-    found: Report | None = None
-    written: dict[Path, None] = {}
-    with Display(len(evaluation.cases) * len(evaluation.methods), quiet=as_json) as display:
-        for event in measured(evaluation.cases, evaluation.methods, evaluation.networks, evaluation.inputs):
-            if isinstance(event, Progress):
-                display.advance(f"{event.picture}: {event.method}", event.done)
-            else:
-                found = event
-                if output is not None:
-                    written[outputs.keep_report(output, found)] = None
-        assert found is not None
-        if output is not None:
-            written[outputs.write_page(output, found, evaluation)] = None
+        written.append(write_page(output, found))
     show(found, as_json=as_json)
     if not as_json:
         for path in written:
@@ -118,6 +118,30 @@ def evaluate(
     for line in (*reports.differing_settings(found, expected), *(one.text for one in moved)):
         typer.echo(f"sr3: {line}", err=True)
     return 1 if moved else 0
+
+
+def follow(
+    events: "Iterator[Progress | Report]", total: int, output: Path | None, *, quiet: bool
+) -> "tuple[Report, list[Path]]":
+    """Show how far the work is and keep reports in a folder; returns the last one, and what was written."""
+    from sr3.cli.progress import Display
+    from sr3.evaluation import outputs
+    from sr3.evaluation.report import Report
+
+    if output is not None:
+        outputs.check_folder(output)
+    found: Report | None = None
+    written: dict[Path, None] = {}
+    with Display(total, quiet=quiet) as display:
+        for event in events:
+            if not isinstance(event, Report):
+                display.advance(f"{event.picture}: {event.method}", event.done)
+                continue
+            found = event
+            if output is not None:
+                written[outputs.keep_report(output, found)] = None
+    assert found is not None
+    return found, list(written)
 
 
 def show(report: "Report", *, as_json: bool) -> None:

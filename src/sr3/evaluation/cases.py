@@ -13,7 +13,7 @@ from sr3.data.decoding import decode_pixels
 from sr3.data.sources import NO_LABEL, FolderSource, Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError, ImageError
-from sr3.evaluation.naming import match, names_of
+from sr3.evaluation.naming import match, names_of, some_of
 from sr3.evaluation.settings import Settings
 from sr3.images.bands import BAND_SUFFIXES
 from sr3.images.degrade import degrade
@@ -66,10 +66,7 @@ class Cases:
 
     def fewer(self, most: int, *, first: int) -> "Cases":
         """Take at most so many, spread evenly over the first names."""
-        names = self.names[:first]
-        most = min(most, len(names))
-        kept = [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
-        return replace(self, places={name: self.places[name] for name in kept})
+        return replace(self, places={name: self.places[name] for name in some_of(self.names, most, first=first)})
 
     def label(self, name: str) -> int:
         """Look up the class of a truth, or NO_LABEL."""

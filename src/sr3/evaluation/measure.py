@@ -19,7 +19,7 @@ from sr3.metrics.diversity import deviation, feature_spread
 from sr3.metrics.energy import energy_score
 from sr3.types import Image
 
-__all__ = ["Measured", "in_one_colour", "measure", "measure_truth", "network_views"]
+__all__ = ["Measured", "in_one_colour", "measure", "measure_alone", "measure_truth", "network_views"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,12 @@ def measure_truth(case: Case, settings: Settings, networks: Networks) -> Measure
     answers = _answers(case.truth, settings, networks)
     features, logits = network_views(case.truth, answers, settings, networks)
     return Measured(_right(answers, case), features, logits, None)
+
+
+def measure_alone(image: Image, settings: Settings, networks: Networks) -> Measured:
+    """Take what figures of sets need of one picture (1, c, h, w) by itself."""
+    features, logits = network_views(image, _answers(image, settings, networks), settings, networks)
+    return Measured({}, features, logits, None)
 
 
 def network_views(

@@ -6,7 +6,7 @@ from pathlib import Path
 from sr3.data.sources import FolderSource, ShardSource, Source
 from sr3.errors import DataError
 
-__all__ = ["listed", "match", "match_samples", "names_of"]
+__all__ = ["files_of", "listed", "match", "match_samples", "names_of", "some_of"]
 
 _SHOWN = 50
 """Most names in one message."""
@@ -34,6 +34,22 @@ def _name(source: Source, index: int) -> str:
             return Path(members[index].name).with_suffix("").as_posix()
         case _:
             return Path(source.name(index)).with_suffix("").as_posix()
+
+
+def files_of(source: Source) -> dict[str, int]:
+    """Map all that a source holds to its places, in order: by the path below its folder, or by shard and member."""
+    if isinstance(source, FolderSource):
+        names = [path.relative_to(source.root).as_posix() for path in source.paths]
+    else:
+        names = [source.name(index) for index in range(len(source))]
+    return dict(sorted(zip(names, range(len(names)), strict=True)))
+
+
+def some_of(names: Sequence[str], most: int, *, first: int) -> list[str]:
+    """Take at most so many names, spread evenly over the first ones."""
+    names = names[:first]
+    most = min(most, len(names))
+    return [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
 
 
 def match(wanted: Iterable[str], found: Mapping[str, int], where: str) -> dict[str, int]:

@@ -26,7 +26,17 @@ from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
 from sr3.zoo import find_model
 
-__all__ = ["Evaluation", "Wanted", "WantedNetworks", "open_evaluation", "parse_task", "parse_tolerances"]
+__all__ = [
+    "Evaluation",
+    "Wanted",
+    "WantedNetworks",
+    "check_names",
+    "load_networks",
+    "named",
+    "open_evaluation",
+    "parse_task",
+    "parse_tolerances",
+]
 
 _FILTERS = ("bicubic", "lanczos")
 
@@ -75,10 +85,10 @@ class Evaluation:
 
 def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Evaluation:
     """Open everything; ConfigError, DataError or CheckpointError for what does not fit or is not there."""
-    results = [_named(text) for text in wanted.results]
-    models = [_named(text) for text in wanted.models]
-    _check_names([*wanted.filters, *(name for name, _ in (*results, *models))])
-    loaded = _load_networks(networks)
+    results = [named(text) for text in wanted.results]
+    models = [named(text) for text in wanted.models]
+    check_names([*wanted.filters, *(name for name, _ in (*results, *models))])
+    loaded = load_networks(networks)
     inputs = open_source(wanted.inputs) if wanted.inputs else None
     pretrained = [open_pretrained(name, where, device=wanted.device) for name, where in models if _is_foreign(where)]
     opened = {name: _open_model(where, wanted) for name, where in models if not _is_foreign(where)}
@@ -127,7 +137,7 @@ def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _named(text: str) -> tuple[str, str]:
+def named(text: str) -> tuple[str, str]:
     """Split NAME=PLACE; a place that exists or has no name is called by its last part."""
     name, equals, where = text.partition("=")
     place = Path(text.removeprefix(PREFIX))
@@ -142,7 +152,8 @@ def _is_foreign(where: str) -> bool:
     return where.startswith(PREFIX)
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
+    """Refuse no method, two of one name and those whose name stands for something else, by ConfigError."""
     if not names:
         raise ConfigError("nothing to measure; give --pred DIR, --model NAME or --filter bicubic")
     for name in names:
@@ -152,7 +163,8 @@ def _check_names(names: Sequence[str]) -> None:
             raise ConfigError(f"{name}: stands for the {name} itself; call the method differently by NAME=PLACE")
 
 
-def _load_networks(wanted: WantedNetworks) -> Networks:
+def load_networks(wanted: WantedNetworks) -> Networks:
+    """Load what figures are taken with; ConfigError or CheckpointError when it is not there."""
     if wanted.classifier_range not in RANGES:
         raise ConfigError(f"--classifier-range {wanted.classifier_range}: give one of {', '.join(RANGES)}")
     expects = cast("Range", wanted.classifier_range)

@@ -7,12 +7,17 @@ from sr3.atomic import whole_file
 from sr3.errors import ConfigError
 from sr3.evaluation.cases import Case
 from sr3.evaluation.methods import Method, fitted
+from sr3.evaluation.naming import some_of
 from sr3.evaluation.opening import Evaluation
-from sr3.evaluation.page import SHOWN, Shown, make_page, picks
+from sr3.evaluation.page import SHOWN, Shown, make_page, make_sets_page, picks
 from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
+from sr3.evaluation.unpaired import Sets
 from sr3.types import Image
 
-__all__ = ["check_folder", "keep_report", "write_page"]
+__all__ = ["check_folder", "keep_report", "write_page", "write_sets_page"]
+
+_EXAMPLES = 6
+"""Most pictures of a set that its page shows."""
 
 
 def check_folder(folder: Path) -> None:
@@ -35,8 +40,23 @@ def write_page(folder: Path, report: Report, evaluation: Evaluation) -> Path:
     """Write the page, drawing once more what it shows; returns its path."""
     names = sorted({name for places in picks(report).values() for name in places.values()})
     gallery = {name: _shown(evaluation, evaluation.cases.case(name)) for name in names}
+    return _write(folder, make_page(report, gallery))
+
+
+def write_sets_page(folder: Path, report: Report, sets: Sets) -> Path:
+    """Write the page of sets without pairs, reading once more what it shows; returns its path."""
+    gallery = {
+        one.name: {
+            name: _middle(one.picture(name), SHOWN) for name in some_of(list(one.places), _EXAMPLES, first=len(one))
+        }
+        for one in (sets.truths, *sets.results)
+    }
+    return _write(folder, make_sets_page(report, gallery))
+
+
+def _write(folder: Path, page: str) -> Path:
     with whole_file(folder / "report.html") as temporary:
-        temporary.write_text(make_page(report, gallery), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
     return folder / "report.html"
 
 

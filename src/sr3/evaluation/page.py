@@ -13,7 +13,7 @@ from sr3.evaluation.table import cell, difference_cell, heading
 from sr3.images.files import to_pillow
 from sr3.types import Image
 
-__all__ = ["SHOWN", "Gallery", "Shown", "make_page", "picks"]
+__all__ = ["SHOWN", "Gallery", "Shown", "make_page", "make_sets_page", "picks"]
 
 SHOWN = 256
 """Most pixels a side of a truth that are shown: the middle of larger ones."""
@@ -24,7 +24,7 @@ Shown = Mapping[str, Image]
 """Pictures of one truth by what they are: the input, every method's result, the truth."""
 
 Gallery = Mapping[str, Shown]
-"""Pictures by the name of their truth."""
+"""Pictures by the name of their truth; of sets without pairs, pictures by name, by set."""
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; }
@@ -67,16 +67,26 @@ def ranked_by(report: Report) -> str:
 def make_page(report: Report, gallery: Gallery) -> str:
     """Lay a report out as HTML, with the pictures that `picks` names."""
     methods = [name for name in report.methods if name != TRUTH]
+    return _page(report, [_pictures(report, gallery), _plots(report, methods)])
+
+
+def make_sets_page(report: Report, gallery: Gallery) -> str:
+    """Lay a report of sets without pairs out as HTML, with some pictures of each."""
+    return _page(report, [_examples(gallery)])
+
+
+def _page(report: Report, shown: Sequence[str]) -> str:
+    """Put what is shown between figures and settings."""
+    title = escape(", ".join(name for name in report.methods if name != TRUTH))
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>sr3 evaluate: {escape(', '.join(methods))}</title><style>{_STYLE}</style>",
-        f"<h1>{escape(', '.join(methods))}</h1>",
+        f"<title>sr3 evaluate: {title}</title><style>{_STYLE}</style>",
+        f"<h1>{title}</h1>",
         f"<p>{report.inputs['pictures']} pictures. Means with 95 % intervals, by drawing pictures again.</p>",
         *(f"<p>{escape(note)}</p>" for note in report.notes),
         _figures(report),
         _differences(report),
-        _pictures(report, gallery),
-        _plots(report, methods),
+        *shown,
         _about(report),
     ]
     return "\n".join(parts) + "</html>\n"
@@ -129,7 +139,8 @@ def _differences(report: Report) -> str:
             mark = ' class="clear"' if entry is not None and is_clear(entry) else ""
             cells += f"<td{mark}>{_small_interval(difference_cell(entry, metric))}</td>"
         rows.append(f"<tr><td>{escape(heading(metric))}</td>{cells}</tr>")
-    text = "<p>Picture by picture the same. Bold: the interval does not hold 0.</p>"
+    how = "Each against the same truths" if "matching" in report.protocol else "Picture by picture the same"
+    text = f"<p>{how}. Bold: the interval does not hold 0.</p>"
     return f"<h2>Differences</h2>{text}<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div>"
 
 
@@ -161,6 +172,18 @@ def _pictures(report: Report, gallery: Gallery) -> str:
                 f"{escape(what)}{value}</figcaption></figure>"
             )
         parts.append("</div>")
+    return "\n".join(parts)
+
+
+def _examples(gallery: Gallery) -> str:
+    parts = [f"<h2>Pictures</h2><p>Spread evenly over the names; the middle {SHOWN} pixels at most.</p>"]
+    for name, shown in gallery.items():
+        figures = "".join(
+            f'<figure><img src="{_inlined(image)}" alt="{escape(what)}">'
+            f"<figcaption>{escape(what)}</figcaption></figure>"
+            for what, image in shown.items()
+        )
+        parts.append(f"<h3>{escape(name)}</h3><div class=row>{figures}</div>")
     return "\n".join(parts)
 
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from sr3.errors import DataError
-from sr3.evaluation.intervals import Figure, around, draws, set_figure
+from sr3.evaluation.intervals import Figure, around, draws, mean_figure, set_figure
 from sr3.evaluation.settings import Settings
 from sr3.metrics.classification import inception_score
 from sr3.metrics.distribution import frechet_distance
 from sr3.metrics.kernel import kernel_distances
 from sr3.metrics.manifold import NEIGHBOURS, inside_manifold
 
-__all__ = ["SetFigures", "compare_sets", "score_logits"]
+__all__ = ["SetFigures", "compare_sets", "compare_unpaired", "score_logits"]
 
 _SET_SHARE = 20
 _FEWEST_DRAWS = 20
@@ -39,34 +39,66 @@ def compare_sets(features: Tensor, truths: Tensor, settings: Settings) -> SetFig
 
     The draws take results and truths of the same pictures.
     """
-    count, per_picture = features.shape[:2]
-    if count * per_picture <= NEIGHBOURS:
-        raise DataError(f"{count * per_picture} patches are too few to compare features; give a smaller --patch")
+    drawn = draws(len(features), set_draws(settings), settings.seed)
+    distances = _distances(features, truths, drawn, drawn)
+    return SetFigures(*_apart(distances), _insides(features, truths))
 
-    def distance(places: Tensor) -> float:
-        return frechet_distance(features[places].flatten(0, 1), truths[places].flatten(0, 1))
 
-    pairs = {
-        "distance": set_figure(distance, count, times=set_draws(settings), seed=settings.seed),
-        "kernel": _kernel_figure(features, truths, settings),
+def compare_unpaired(features: Tensor, truths: Tensor, settings: Settings, *, seed: int) -> SetFigures:
+    """Compare features (n, p, d) of results with those (m, p, d) of truths that are not theirs; DataError for too few.
+
+    Results are drawn by the seed, truths by that of the settings, so alike for every method. Precision is of results
+    and recall of truths, so both are figures of sets here, and no figure is of pictures.
+    """
+    times = set_draws(settings)
+    seeds = {"precision": seed, "recall": settings.seed}
+    drawn = draws(len(features), times, seed), draws(len(truths), times, settings.seed)
+    found = _distances(features, truths, *drawn)
+    for key, inside in _insides(features, truths).items():
+        figure = mean_figure(inside, times=settings.resamples, seed=seeds[key])
+        found[key] = figure, inside[draws(len(inside), settings.resamples, seeds[key])].mean(dim=1)
+    return SetFigures(*_apart(found), {})
+
+
+def _apart(pairs: Mapping[str, tuple[Figure, Tensor]]) -> tuple[dict[str, Figure], dict[str, Tensor]]:
+    """Part figures from what each draw gave."""
+    return {key: figure for key, (figure, _) in pairs.items()}, {key: drawn for key, (_, drawn) in pairs.items()}
+
+
+def _distances(features: Tensor, truths: Tensor, drawn: Tensor, true_drawn: Tensor) -> dict[str, tuple[Figure, Tensor]]:
+    """Take both distances and what each draw of results and truths, (t, n) and (t, m), gives; DataError for too few."""
+    for part in (features, truths):
+        if (count := part.shape[0] * part.shape[1]) <= NEIGHBOURS:
+            raise DataError(f"{count} patches are too few to compare features; give a smaller --patch")
+
+    def distance(places: Tensor, true_places: Tensor) -> float:
+        return frechet_distance(features[places].flatten(0, 1), truths[true_places].flatten(0, 1))
+
+    value = distance(*(torch.arange(len(part)) for part in (features, truths)))
+    values = torch.tensor([distance(*both) for both in zip(drawn, true_drawn, strict=True)], dtype=torch.float64)
+    return {
+        "distance": (around(value, values, len(features)), values),
+        "kernel": _kernel_figure(features, truths, drawn, true_drawn),
     }
+
+
+def _insides(features: Tensor, truths: Tensor) -> dict[str, Tensor]:
+    """Take the share of each result's features in the truths' manifold, (n,), and of each truth's in theirs, (m,)."""
     some, other = features.flatten(0, 1), truths.flatten(0, 1)
     inside = {"precision": inside_manifold(some, other), "recall": inside_manifold(other, some)}
-    of_pictures = {key: hits.double().reshape(count, per_picture).mean(dim=1) for key, hits in inside.items()}
-    return SetFigures(
-        {key: figure for key, (figure, _) in pairs.items()},
-        {key: drawn for key, (_, drawn) in pairs.items()},
-        of_pictures,
-    )
+    return {key: hits.double().reshape(-1, features.shape[1]).mean(dim=1) for key, hits in inside.items()}
 
 
-def _kernel_figure(features: Tensor, truths: Tensor, settings: Settings) -> tuple[Figure, Tensor]:
+def _kernel_figure(features: Tensor, truths: Tensor, drawn: Tensor, true_drawn: Tensor) -> tuple[Figure, Tensor]:
     """Take the kernel distance, with its interval and draws, all of which one pass over the pairs gives."""
-    count = len(features)
-    drawn = draws(count, set_draws(settings), settings.seed)
-    weights = torch.stack([torch.bincount(places, minlength=count) for places in (torch.arange(count), *drawn)])
-    values = 1e3 * kernel_distances(features, truths, weights, weights)
-    return around(float(values[0]), values[1:], count), values[1:]
+    weights = (_counted(places, len(part)) for places, part in ((drawn, features), (true_drawn, truths)))
+    values = 1e3 * kernel_distances(features, truths, *weights)
+    return around(float(values[0]), values[1:], len(features)), values[1:]
+
+
+def _counted(drawn: Tensor, count: int) -> Tensor:
+    """Count how often each picture is taken: once at first, then in each of the draws."""
+    return torch.stack([torch.bincount(places, minlength=count) for places in (torch.arange(count), *drawn)])
 
 
 def score_logits(logits: Tensor, settings: Settings) -> tuple[Figure, Tensor]:

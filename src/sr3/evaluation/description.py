@@ -1,0 +1,92 @@
+"""What figures are, what decided them and on what machine they were taken, in words for a report."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from sr3.evaluation.cases import CLASSIFICATION_SCALE
+from sr3.evaluation.settings import Networks, Settings
+from sr3.metrics.calibration import nominal_coverage
+from sr3.metrics.features import INCEPTION
+from sr3.metrics.registry import Metric
+
+__all__ = ["described", "environment", "protocol_of"]
+
+_RESIZER = "antialiased bicubic, Keys' kernel with a = -0.5, as Pillow's, in float"
+_PACKAGES = ("sr3", "torch", "numpy", "pillow")
+_OPTIONAL = ("torchvision", "torchmetrics", "torch-fidelity", "onnxruntime", "spandrel", "timm")
+"""Packages that networks come from, named where they are installed."""
+
+
+def described(metric: Metric, networks: Networks, settings: Settings) -> dict[str, Any]:
+    """Say what a figure is, with the name of the network it was taken with."""
+    target = nominal_coverage(settings.samples) if metric.key == "coverage" else metric.target
+    return {
+        "title": _title(metric, networks, settings),
+        "unit": metric.unit,
+        "better": metric.better,
+        "target": target,
+        "digits": metric.digits,
+        "tolerance": metric.tolerance,
+        "protocol": metric.protocol,
+        "source": metric.source,
+    }
+
+
+def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
+    """Name a figure with its network; only of whole pictures, by Inception, the short names are right."""
+    if "{network}" not in metric.title:
+        return metric.title
+    owners = {"perceptual": networks.perceptual, "inception": networks.scorer}
+    owners |= dict.fromkeys(("top1", "top5"), networks.classifier)
+    owner = owners.get(metric.key, networks.features)
+    name = "" if owner is None else owner.name
+    short = {"distance": "FID", "kernel": "KID", "inception": "IS"}
+    is_usual = name == INCEPTION and settings.patch == 0 and metric.key in short
+    return short[metric.key] if is_usual else metric.title.format(network=name)
+
+
+def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
+    """Give all that decides figures beside pictures and methods."""
+    return {
+        **({"matching": "none, sets of any pictures"} if settings.unpaired else {}),
+        "colour": "values as stored, no profile applied; RGB, and Y of BT.601 in 16 to 235",
+        "border": settings.border,
+        "resizer": _RESIZER,
+        "task": settings.task,
+        "scale": CLASSIFICATION_SCALE if settings.task == "classification" else settings.scale,
+        "degradation": settings.degradation,
+        "patch": settings.patch,
+        "samples": settings.samples,
+        "seed": settings.seed,
+        "intervals": f"95 %, bootstrap over pictures, {settings.resamples} draws",
+        "feature network": _network(networks.features),
+        "classifier": _network(networks.classifier),
+        "classifier range": None if networks.classifier is None else networks.classifier.expects,
+        "perceptual network": _network(networks.perceptual),
+    }
+
+
+def _network(network: Any) -> dict[str, str] | None:  # noqa: ANN401 (any of the three kinds)
+    return None if network is None else {"name": network.name, "sha256": network.digest}
+
+
+def environment() -> dict[str, str]:
+    """Name versions and machine."""
+    return {
+        **{package: _version(package) or "not installed" for package in _PACKAGES},
+        **{package: found for package in _OPTIONAL if (found := _version(package))},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _version(package: str) -> str:
+    """Look up the version of a package; nothing where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

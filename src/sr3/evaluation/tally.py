@@ -1,0 +1,106 @@
+"""What methods have given, and the report that is made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr3.evaluation.description import described, environment, protocol_of
+from sr3.evaluation.intervals import Figure, around, mean_figure
+from sr3.evaluation.measure import Measured
+from sr3.evaluation.report import TRUTH, Difference, FigureEntry, MethodEntry, Report, number
+from sr3.evaluation.settings import Networks, Settings
+from sr3.metrics.registry import METRICS
+
+__all__ = ["Tally", "make_report", "spread_places", "stacked"]
+
+
+@dataclass
+class Tally:
+    """What a method has given so far, a picture a place.
+
+    values: figures of pictures, shape (n,); drawn: what each draw gave of a figure of the set.
+    """
+
+    names: Sequence[str]
+    settings: Mapping[str, Any]
+    pictures: list[Measured] = field(default_factory=list[Measured])
+    figures: dict[str, Figure] = field(default_factory=dict[str, Figure])
+    drawn: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+
+def stacked(tally: Tally, what: str) -> Tensor | None:
+    """Lay features or logits of all pictures together, (n, p, d); pictures of different sizes have no common p."""
+    parts: list[Tensor] = [part for picture in tally.pictures if (part := getattr(picture, what)) is not None]
+    if len(parts) < len(tally.pictures):
+        return None
+    least = min(len(part) for part in parts)
+    return torch.stack([part[spread_places(len(part), least)] for part in parts])
+
+
+def spread_places(count: int, least: int) -> Tensor:
+    """Choose so many of the patches, spread evenly, that every picture counts alike."""
+    return torch.tensor([int((k + 0.5) * count / least) for k in range(least)])
+
+
+def make_report(
+    tallies: Mapping[str, Tally],
+    settings: Settings,
+    networks: Networks,
+    inputs: Mapping[str, Any],
+    notes: Sequence[str],
+) -> Report:
+    """Lay tallies out as a report; inputs: what it says of where pictures came from."""
+    entries = {name: _entry(tally) for name, tally in tallies.items()}
+    used = {key for entry in entries.values() for key in entry.figures}
+    return Report(
+        protocol=protocol_of(settings, networks),
+        inputs=dict(inputs),
+        environment=environment(),
+        metrics={metric.key: described(metric, networks, settings) for metric in METRICS if metric.key in used},
+        methods=entries,
+        differences=_differences({name: tally for name, tally in tallies.items() if name != TRUTH}, settings),
+        notes=list(notes),
+    )
+
+
+def _entry(tally: Tally) -> MethodEntry:
+    keys = [metric.key for metric in METRICS if metric.key in tally.figures]
+    pictures = {
+        name: {key: number(float(tally.values[key][place])) for key in keys if key in tally.values}
+        for place, name in enumerate(tally.names)
+    }
+    ranks = [part.ranks for part in tally.pictures if part.ranks is not None]
+    return MethodEntry(
+        settings=dict(tally.settings),
+        figures={key: _figure_entry(tally.figures[key]) for key in keys},
+        pictures=pictures,
+        ranks=torch.stack(ranks).mean(dim=0).tolist() if ranks else [],
+    )
+
+
+def _figure_entry(figure: Figure) -> FigureEntry:
+    ends = [None if end is None else number(end) for end in (figure.low, figure.high)]
+    return FigureEntry(value=number(figure.value), low=ends[0], high=ends[1], pictures=figure.count)
+
+
+def _differences(tallies: Mapping[str, Tally], settings: Settings) -> list[Difference]:
+    """Compare every two methods, picture by picture where there are such figures, and else draw by draw."""
+    found: list[Difference] = []
+    for (first, one), (second, other) in combinations(tallies.items(), 2):
+        figures: dict[str, FigureEntry] = {}
+        for metric in METRICS:
+            key = metric.key
+            if key in one.values and key in other.values:
+                apart = one.values[key] - other.values[key]
+                figures[key] = _figure_entry(mean_figure(apart, times=settings.resamples, seed=settings.seed))
+            elif key in one.drawn and key in other.drawn:
+                value = one.figures[key].value - other.figures[key].value
+                drawn = one.drawn[key] - other.drawn[key]
+                figures[key] = _figure_entry(around(value, drawn, one.figures[key].count))
+        found.append(Difference(first=first, second=second, figures=figures))
+    return found

@@ -1,0 +1,189 @@
+"""Sets of pictures without pairs: results that have no truth of their own, such as pictures out of nothing.
+
+Only figures of whole sets are taken, by features or classes. Names, counts and sizes are free; of every picture only
+its features are kept.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from sr3.data.opening import open_source
+from sr3.data.sources import Source
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ConfigError, DataError
+from sr3.evaluation.cases import read_image
+from sr3.evaluation.measure import measure_alone
+from sr3.evaluation.naming import files_of, some_of
+from sr3.evaluation.opening import Wanted, WantedNetworks, check_names, load_networks, named
+from sr3.evaluation.report import TRUTH, Report
+from sr3.evaluation.run import Progress
+from sr3.evaluation.sets import compare_unpaired, score_logits
+from sr3.evaluation.settings import Networks, Settings
+from sr3.evaluation.tally import Tally, make_report, spread_places, stacked
+from sr3.metrics.features import check_lengths
+from sr3.metrics.manifold import NEIGHBOURS
+from sr3.types import Image
+
+__all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets"]
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures in the order of their names."""
+
+    name: str
+    where: str
+    source: Source
+    places: Mapping[str, int]
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.places)
+
+    def settings(self) -> dict[str, Any]:
+        """Name the folder and count its pictures."""
+        return {"kind": "pictures", "where": self.where, "samples": 1, "count": len(self)}
+
+    def picture(self, name: str) -> Image:
+        """Read a picture, (1, c, h, w); DataError for one that networks cannot see."""
+        image, _ = read_image(self.source, self.places[name])
+        if len(image) not in (1, 3):
+            where = self.source.name(self.places[name])
+            raise DataError(f"{where}: has {len(image)} channels; networks see grey and colour only, so leave it out")
+        return image[None]
+
+
+@dataclass(frozen=True)
+class Sets:
+    """True pictures and sets that are to be like them."""
+
+    truths: PictureSet
+    results: Sequence[PictureSet]
+    networks: Networks
+    settings: Settings
+
+    def __len__(self) -> int:
+        """Count all pictures."""
+        return len(self.truths) + sum(len(one) for one in self.results)
+
+
+def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Sets:
+    """Open everything; ConfigError, DataError or CheckpointError for what does not go together or is not there."""
+    _check_options(wanted, networks, settings)
+    results = [named(text) for text in wanted.results]
+    check_names([name for name, _ in results])
+    loaded = load_networks(networks)
+    if loaded.features is not None and loaded.features.logits is not None and loaded.classifier is not None:
+        raise ConfigError(
+            f"--classifier {networks.classifier}: has nothing to do, for the inception score is taken with "
+            f"{loaded.features.name}; leave one of the two out"
+        )
+    truths, *others = (_open_set(name, where, wanted) for name, where in ((TRUTH, wanted.truth), *results))
+    sets = Sets(truths, others, loaded, replace(settings, unpaired=True))
+    for one in (truths, *others):
+        _check_enough(one, sets)
+    return sets
+
+
+def evaluate_sets(sets: Sets) -> Iterator[Progress | Report]:
+    """Look at every picture by itself, then compare each set with the truths; the last value is the report."""
+    everything = (sets.truths, *sets.results)
+    tallies = {one.name: Tally(list(one.places), one.settings()) for one in everything}
+    truths = tallies[TRUTH]
+    done = 0
+    for one in everything:
+        for name in one.places:
+            measured = measure_alone(one.picture(name), sets.settings, sets.networks)
+            tallies[one.name].pictures.append(measured)
+            both = truths.pictures[0].features, measured.features
+            check_lengths([features for features in both if features is not None])
+            done += 1
+            yield Progress(one.name, name, done)
+    for number, one in enumerate(everything):
+        _compare(tallies[one.name], truths, sets.settings, mix_seed(sets.settings.seed, number))
+    shown = {name: tally for name, tally in tallies.items() if tally.figures}
+    about = {"truth": sets.truths.where, "input": "none", "pictures": len(sets)}
+    yield make_report(shown, sets.settings, sets.networks, about, _notes(sets, tallies))
+
+
+def _compare(tally: Tally, truths: Tally, settings: Settings, seed: int) -> None:
+    """Take the figures of a set, drawn by a seed of its own; of the truths only those they have by themselves."""
+    features, true = (stacked(one, "features") for one in (tally, truths))
+    if tally is not truths and features is not None and true is not None:
+        size = min(features.shape[1], true.shape[1])
+        together = compare_unpaired(_evened(features, size), _evened(true, size), settings, seed=seed)
+        tally.figures.update(together.figures)
+        tally.drawn.update(together.drawn)
+    if (logits := stacked(tally, "logits")) is not None:
+        scored = score_logits(logits, replace(settings, seed=seed))
+        tally.figures["inception"], tally.drawn["inception"] = scored
+
+
+def _evened(features: Tensor, size: int) -> Tensor:
+    """Take as many patches of every picture, (n, size, d)."""
+    return features[:, spread_places(features.shape[1], size)]
+
+
+def _notes(sets: Sets, tallies: Mapping[str, Tally]) -> list[str]:
+    """Say which sets have fewer features than those have numbers, and whether sets are of different counts."""
+    notes: list[str] = []
+    for name, tally in tallies.items():
+        features = [part.features for part in tally.pictures if part.features is not None]
+        if features and sum(map(len, features)) < features[0].shape[1]:
+            notes.append(
+                f"{name}: has fewer features than a feature has numbers ({features[0].shape[1]}), so distances are too "
+                "large, by the same only for sets of the same count; give more pictures"
+            )
+    counts = sorted({len(one) for one in sets.results})
+    if sets.networks.features is not None and len(counts) > 1:
+        listed = ", ".join(map(str, counts))
+        notes.append(f"the sets have different counts ({listed}), which alone moves a distance; compare equal ones")
+    return notes
+
+
+def _open_set(name: str, where: str, wanted: Wanted) -> PictureSet:
+    source = open_source(where)
+    places = files_of(source)
+    kept = some_of(list(places), wanted.most, first=wanted.first)
+    return PictureSet(name, where, source, {one: places[one] for one in kept})
+
+
+def _check_options(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> None:
+    """Refuse what needs pairs, and no network at all."""
+    if wanted.models or wanted.filters:
+        option = "--model" if wanted.models else "--filter"
+        raise ConfigError(
+            f"{option}: does not go with --unpaired, which compares pictures that are there; write them by sr3 "
+            "generate or sr3 upscale and give their folder by --pred"
+        )
+    if not wanted.results:
+        raise ConfigError("nothing to measure; give --pred DIR")
+    paired = {
+        "--input": wanted.inputs is not None,
+        "--scale": settings.scale != 0,
+        "--steps": wanted.steps is not None,
+        "--sampler": wanted.sampler is not None,
+        "--samples": settings.samples != 1,
+        "--border": settings.border != 0,
+        "--task": settings.task != "plain",
+        "--perceptual": networks.perceptual is not None,
+    }
+    for option, is_given in paired.items():
+        if is_given:
+            raise ConfigError(f"{option}: does not go with --unpaired, which compares whole sets only; leave it out")
+    if networks.features is None and networks.classifier is None:
+        raise ConfigError("--unpaired: has nothing to compare sets by; give --features inception, or --classifier NET")
+
+
+def _check_enough(one: PictureSet, sets: Sets) -> None:
+    """Refuse before the work what cannot be compared after it."""
+    if sets.networks.features is not None and sets.settings.patch == 0 and len(one) <= NEIGHBOURS:
+        raise DataError(
+            f"{one.where}: {len(one)} pictures are too few to compare features; give at least {NEIGHBOURS + 1}, or "
+            "--patch"
+        )
+    if len(one) < 2:
+        raise DataError(f"{one.where}: one picture is too few for figures of a set; give more")
