@@ -1,5 +1,12 @@
 """`sr3 upscale` as a product: kinds of pictures, names, samples, what they say together, and many processes."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 import tifffile
@@ -30,7 +37,7 @@ def photo(tmp_path):
 
 def upscale(model, *arguments) -> int:
     options = ["--model", model, "--steps", "2", "--device", "cpu", "--dtype", "float32"]
-    return run(["upscale", *map(str, arguments), *options])
+    return run(["upscale", *options, *map(str, arguments)])
 
 
 def names(folder):
@@ -173,9 +180,74 @@ def test_processes_share_a_folder_and_a_killed_ones_share_is_picked_up(model, ph
     assert names(tmp_path / "out") == ["0.png", "2.png", "photo.png"]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     monkeypatch.setenv("WORLD_SIZE", "1")
+    (tmp_path / "out" / f".sr3-{16 * '0'}.png").touch()  # what the killed one may leave
     assert upscale(model, photo.parent, "-o", tmp_path / "out") == 0
     assert names(tmp_path / "out") == ["0.png", "1.png", "2.png", "3.png", "photo.png"]
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def launch(said, *arguments):
+    """Begin `sr3 upscale` in two processes under torch's launcher; what they say is added to a file."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "sr3"]
+    options = ["--steps", "8", "--device", "cpu", "--dtype", "float32"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    with said.open("ab") as log:
+        command = [sys.executable, *launcher, "upscale", *map(str, arguments), *options]
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def wait_for(found, launcher, said):
+    """Wait until there is something, and return it."""
+    end = time.monotonic() + 120
+    while not (it := found()):
+        assert launcher.poll() is None, said.read_text()
+        assert time.monotonic() < end, said.read_text()
+        time.sleep(0.001)
+    return it
+
+
+def worker(launcher, rank, said):
+    """Find a process that a launcher starts."""
+    psutil = pytest.importorskip("psutil")
+
+    def find():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            children = psutil.Process(launcher.pid).children(recursive=True)
+            return next((child for child in children if child.environ().get("RANK") == str(rank)), None)
+
+    return wait_for(find, launcher, said)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the launcher is another there")
+def test_two_processes_of_which_one_is_killed_make_in_two_runs_what_one_process_makes(model, photo, tmp_path):
+    folder, out, said = photo.parent, tmp_path / "out", tmp_path / "said"
+    photo.unlink()
+    for k in range(10):
+        Image.fromarray(smooth(12, 16, seed=k)).save(folder / f"{k}.png")
+    assert upscale(model, folder, "-o", tmp_path / "one", "--steps", 8) == 0
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert len(expected) == len(set(expected.values())) == 10
+
+    first = launch(said, folder, "-o", out, "--model", model)
+    try:
+        victim = worker(first, 1, said)
+        wait_for((out / "1.png").exists, first, said)  # its first
+        victim.send_signal(signal.SIGKILL)
+        assert first.wait(timeout=60) == 1
+    finally:
+        first.kill()
+    (out / f".sr3-{16 * 'a'}.png").write_bytes(expected["9.png"][:50])  # at the latest now there is half a file
+    done = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*")}
+    assert {"1.png"} <= {path.name for path in done} < expected.keys() - {"9.png"}
+    assert all(path.read_bytes() == expected[path.name] for path in done)
+
+    second = launch(said, folder, "-o", out, "--model", model)
+    assert second.wait(timeout=120) == 0, said.read_text()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == expected
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    made = [line for line in said.read_text().splitlines() if " -> " in line]
+    assert len(made) <= 10 + 2  # a result that was not told of before the end, at most one of each process
 
 
 def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo, tmp_path, capsys):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sr3.atomic import remove_leftovers
 from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
 from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
@@ -77,7 +78,12 @@ FileEvent = Refined | Retried | Done | Skipped | Failed
 
 
 def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> Iterator[FileEvent]:
-    """Do the jobs in order and yield what happens; a job that fails is yielded as `Failed`."""
+    """Do the jobs in order and yield what happens; a job that fails is yielded as `Failed`.
+
+    What a process that was killed has left in the folders of the results is removed first.
+    """
+    for folder in {job.target.parent for job in jobs}:
+        remove_leftovers(folder)
     for job in jobs:
         try:
             if not request.overwrite and all(path.exists() for path in request.outputs.all_of(job.target)):
