@@ -51,11 +51,11 @@ def remove_leftovers(folder: Path) -> None:
 @contextmanager
 def _temporary_beside(path: Path) -> Generator[Path]:
     """Make an empty file, and hold it until the end, which comes with the end of the process, too."""
-    held = None
-    while held is None:
+    while True:
         temporary = path.with_name(f"{_MARK}{secrets.token_hex(_TOKEN)}{path.suffix}")
         temporary.touch(exist_ok=False)
-        held = _hold(temporary)
+        if (held := _hold(temporary)) is not None:
+            break
     with held:
         yield temporary
 
