@@ -1,21 +1,28 @@
-"""The page in a real browser: how long pictures are seen, that they vanish, keys, touch, and loading again.
+"""The page in a real browser: how long pictures are seen, also among many subjects, keys, touch, and loading again.
 
 Skipped where there is no Chromium with its driver.
 """
 
+import asyncio
+import random
 import shutil
 import sqlite3
+import ssl
 import threading
 import time
-from itertools import pairwise
+from collections import Counter
+from itertools import groupby, pairwise
 from statistics import median
 
+import httpx
 import pytest
 import uvicorn
 
+from serving import Serving
+from sr3.study.figures import figures
 from sr3.study.server import open_server
 from sr3.study.store import read_records
-from studies import make_study
+from studies import make_study, nonce
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -29,6 +36,7 @@ pytestmark = [
 ]
 
 EXPOSURE, FRAME = 0.4, 1 / 60
+SETTINGS = f"exposure = {EXPOSURE}\nexposure_tolerance = 0.1"
 OPTIONS = (
     "--headless",
     "--no-sandbox",
@@ -77,8 +85,7 @@ class Thread:
 
 @pytest.fixture
 def served(tmp_path):
-    settings = f"exposure = {EXPOSURE}\nexposure_tolerance = 0.1"
-    thread = Thread(make_study(tmp_path, settings=settings, attention="checks = 1", pairs=4))
+    thread = Thread(make_study(tmp_path, settings=SETTINGS, attention="checks = 1", pairs=4))
     yield thread
     thread.stop()
 
@@ -130,29 +137,96 @@ def stored(config):
     return [record.answer for record in read_records(config.database) if record.answer]
 
 
-def test_pictures_are_seen_for_the_time_set_and_then_never_again(served, browser):
-    begin(browser, served.url)
+def sit(browser, pairs=5):
+    """Answer all pairs; returns for how many seconds each was seen, frame by frame, and which were chosen."""
     seen, choices = [], []
-    for number in range(5):
+    for number in range(pairs):
         until_choice(browser)
-        assert count(browser) == f"{number + 1} of 5"
+        assert count(browser) == f"{number + 1} of {pairs}"
         assert browser.execute_script("return document.querySelectorAll('img').length") == 0
         frames = browser.execute_script("const all = window.seen; window.seen = []; return all")
         edges = [(b[0], b[1]) for a, b in pairwise(frames) if bool(a[1]) != bool(b[1])]
         assert [shown for _, shown in edges] == [3, 0]  # all three come in one frame, and all go in one
         assert all(whole for _, shown, whole in frames if shown)
         seen.append((edges[1][0] - edges[0][0]) / 1000)
-        choices.append(number % 3 == 0)
-        press(browser, Keys.ARROW_LEFT if choices[-1] else Keys.ARROW_RIGHT)
+        choices.append("second" if number % 3 else "first")
+        press(browser, Keys.ARROW_RIGHT if number % 3 else Keys.ARROW_LEFT)
         wait(browser, "!document.querySelector('.choosing')")
     wait(browser, "!document.getElementById('done').hidden")
+    return seen, choices
+
+
+def test_pictures_are_seen_for_the_time_set_and_then_never_again(served, browser):
+    begin(browser, served.url)
+    seen, choices = sit(browser)
     answers = stored(served.config)
-    assert [answer.choice == "first" for answer in answers] == choices
+    assert [answer.choice for answer in answers] == choices
     for answer, watched in zip(answers, seen, strict=True):
         assert answer.exposure == pytest.approx(watched, abs=2 * FRAME)
         assert (answer.layout, answer.width, answer.density) == ("row", 64.0, 1.0)
     assert median(seen) == pytest.approx(EXPOSURE, abs=2 * FRAME)
     assert max(seen) < EXPOSURE + 0.1  # a busy machine may lose frames, the report then leaves an answer out
+
+
+class Crowd:
+    """Subjects without a page, who look at the pictures and answer at a person's pace, all at once, in a thread."""
+
+    def __init__(self, url, subjects):
+        self.url, self.subjects, self.given = url, subjects, []
+        self.measured = {"exposure": EXPOSURE, "frame": FRAME, "layout": "row", "width": 64.0, "density": 1.0}
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._all_at_once()))
+        self.thread.start()
+
+    async def _all_at_once(self):
+        context = ssl.create_default_context()
+        sittings = (self._sit(random.Random(number), context) for number in range(self.subjects))
+        self.given = await asyncio.gather(*sittings, return_exceptions=True)
+
+    async def _sit(self, chance, context):
+        """Take the study as the page does, and send some answers twice; returns the choices."""
+        choices = []
+        async with httpx.AsyncClient(base_url=self.url, verify=context, trust_env=False, timeout=60) as client:
+            state = (await client.post("api/consent", json={"nonce": nonce()})).json()
+            while state["stage"] == "trial":
+                pair = f"api/pairs/{state['pair']['id']}"
+                for slot in ("first", "second", *["middle"] * state["pair"]["middle"]):
+                    (await client.get(f"{pair}/{slot}")).raise_for_status()
+                (await client.post(f"{pair}/view", json={"nonce": nonce()})).raise_for_status()
+                response = chance.uniform(0.3, 1)
+                await asyncio.sleep(EXPOSURE + response)
+                choices.append(chance.choice(("first", "second")))
+                body = {"choice": choices[-1], "response": response, **self.measured}
+                for _ in range(chance.choice((1, 1, 2))):
+                    state = (await client.post(f"{pair}/answer", json=body)).raise_for_status().json()
+            assert state["stage"] == "done"
+        return choices
+
+
+def test_among_fifty_subjects_at_once_the_page_shows_pictures_as_long_and_no_answer_is_lost(tmp_path, browser):
+    config = make_study(tmp_path, settings=SETTINGS, attention="checks = 1", pairs=4)
+    with Serving(tmp_path / "study.toml") as server:
+        begin(browser, server.url)  # so the page's subject is the first
+        crowd = Crowd(server.url, 49)
+        try:
+            seen, choices = sit(browser)
+        finally:
+            crowd.thread.join()
+    assert [given for given in crowd.given if isinstance(given, BaseException)] == []
+    assert median(seen) == pytest.approx(EXPOSURE, abs=2 * FRAME)
+    records = read_records(config.database)
+    own, *others = (list(sitting) for _, sitting in groupby(records, key=lambda record: record.subject))
+    assert [record.answer.choice for record in own] == choices
+    for record, watched in zip(own, seen, strict=True):
+        assert record.answer.exposure == pytest.approx(watched, abs=2 * FRAME)
+        assert record.answer.exposure == pytest.approx(EXPOSURE, abs=config.exposure_tolerance)
+    assert len(others) == 49
+    assert Counter(tuple(record.answer.choice for record in sitting) for sitting in others) == Counter(
+        map(tuple, crowd.given)
+    )
+    assert all(len(sitting) == 5 and all(record.views == 1 for record in sitting) for sitting in (own, *others))
+    assert sum(figures(config, records).answers_left_out.values()) == 0
+    first, last = own[0].answered, own[-1].answered
+    assert sum(first < record.answered < last for sitting in others for record in sitting) > 49  # they were at it
 
 
 def test_keys_before_the_choice_do_nothing_and_loading_again_goes_on_with_the_same_pair(served, browser):
