@@ -1,12 +1,15 @@
 """Upscale every file of a folder, each in a process of its own with little time and memory, and count how it ends.
 
-A file ends well as a picture of the right size or as one clear line. Prints a table in Markdown, then what ended badly.
+A file ends well as one clear line or as a right picture: four times as wide and high as the input is when upright, and
+shrunk again like the input as Pillow reads it. Then all files are tried again in one run, where each must end as it did
+alone. Prints a table in Markdown, then what ended badly.
 Time is the processor's, so that other work on the machine does not count, but a file that hangs is given up too.
 Uses a network of the tiny preset with weights at random and one step, since the files are the question and not the
 pictures. Needs a system with fork (Linux, macOS).
 """
 
 import argparse
+import hashlib
 import os
 import resource
 import signal
@@ -14,8 +17,11 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +30,15 @@ from typing import NamedTuple
 SECONDS, MEMORY = 10, 2 * 2**30
 PATIENCE = 9
 """Times as long a file may take by the clock."""
+SCALE = 4
+FREE, WHOLE = 2.0, 16.0
+"""Levels of 255 that a result, shrunk, may differ from its input in the mean: where it is free, and as a whole.
+
+Low frequencies are corrected, so where no pixel of the result stands at black or white there is little but rounding: at
+most half a level in the result and half a level when it is shrunk. Beside edges between black and white the correction
+cannot reach the input; icons of nothing else come to 11 levels. Swapped channels, a turn or a wrong palette are tens of
+levels in most pictures.
+"""
 ENDS = ("picture", "one line", "other output", "traceback", "too slow", "too much memory", "killed")
 GOOD = ENDS[:2]
 
@@ -35,6 +50,8 @@ class End(NamedTuple):
     kind: str
     said: str
     seconds: float
+    digest: str = ""
+    """SHA-256 of the result, where it is a right picture."""
 
 
 def write_model(path: Path) -> None:
@@ -55,16 +72,54 @@ def write_model(path: Path) -> None:
 def try_file(path: Path, model: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> End:
     """Upscale a file in a child that is killed when it takes too long; memory is what it may add to this process's."""
     with tempfile.TemporaryDirectory() as folder:
-        out, said = Path(folder) / "out", Path(folder) / "said"
-        child = os.fork()
-        if child == 0:
-            _child(path, model, out, said, memory)
-        code, took = _wait(child, time.monotonic() + PATIENCE * seconds)
-        text = said.read_text(errors="replace") if said.exists() else ""
-        return End(path, "too slow" if took > seconds else _judge(code, text, out), text.strip()[-300:], took)
+        code, text, took, out = _run([path], model, Path(folder), seconds=seconds, memory=memory)
+        if took > seconds:
+            return End(path, "too slow", text[-300:], took)
+        kind, why = _judge(code, text, out, path)
+        digest = _digest(next(out.iterdir())) if kind == "picture" else ""
+        return End(path, kind, why[-300:], took, digest)
 
 
-def _child(path: Path, model: Path, out: Path, said: Path, memory: int) -> None:
+def try_together(alone: Sequence[End], model: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> list[str]:
+    """Upscale the files in one run, and say in a line of each that ends otherwise than alone.
+
+    What takes about as long as `--max-time` may be refused in one run and not in the other.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "in").mkdir()
+        links = [Path(folder) / "in" / f"{k:05}{end.path.suffix}" for k, end in enumerate(alone)]
+        for link, end in zip(links, alone, strict=True):  # under names of their own, for results may be named alike
+            link.symlink_to(end.path.resolve())
+        code, text, took, out = _run(links, model, Path(folder), seconds=seconds * len(alone), memory=memory)
+        lines = [line for line in text.splitlines() if not line.startswith("sr3: warning: ")]
+        made = {path.stem: path for path in out.iterdir()} if out.exists() else {}
+        wrong: list[str] = []
+        for link, end in zip(links, alone, strict=True):
+            own = [line for line in lines if line.startswith(f"sr3: {link}: ")]
+            late = any("--max-time" in line for line in (end.said, *own))
+            digest = _digest(made.pop(link.stem)) if link.stem in made else ""
+            if not late and (digest, len(own)) != (end.digest, int(end.kind == "one line")):
+                wrong.append(f"{end.path}: {end.kind} alone, but together {own or 'another picture or none'}")
+        refused = sum(line.startswith(f"sr3: {folder}") for line in lines)
+        expected = 0 if not refused else 2 if refused == len(alone) else 1
+        if (code, made, len(lines)) != (expected, {}, refused) or took > seconds * len(alone):
+            wrong.append(f"together: exit code {code} after {took:.1f} s, {sorted(made)} left, {text[-300:]}")
+        return wrong
+
+
+def _run(
+    paths: Sequence[Path], model: Path, folder: Path, *, seconds: float, memory: int
+) -> tuple[int, str, float, Path]:
+    """Run the command in a child; give its exit code, what it said, its seconds and the folder of its results."""
+    out, said = folder / "out", folder / "said"
+    child = os.fork()
+    if child == 0:
+        _child(paths, model, out, said, memory)
+    code, took = _wait(child, time.monotonic() + PATIENCE * seconds)
+    return code, said.read_text(errors="replace").strip() if said.exists() else "", took, out
+
+
+def _child(paths: Sequence[Path], model: Path, out: Path, said: Path, memory: int) -> None:
     """Become the command; never returns."""
     code = 70
     try:
@@ -78,7 +133,7 @@ def _child(path: Path, model: Path, out: Path, said: Path, memory: int) -> None:
         from sr3.cli.app import run
 
         options = ["--model", str(model), "--steps", "1", "--device", "cpu", "--max-time", "5s", "--format", "png"]
-        code = run(["upscale", str(path), "-o", str(out), *options])
+        code = run(["upscale", *map(str, paths), "-o", str(out), *options])
     except BaseException:
         traceback.print_exc()
     finally:
@@ -99,23 +154,56 @@ def _wait(child: int, until: float) -> tuple[int, float]:
         time.sleep(0.02)
 
 
-def _judge(code: int, text: str, out: Path) -> str:
-    from PIL import Image
-
+def _judge(code: int, text: str, out: Path, path: Path) -> tuple[str, str]:
+    """Name how a file ended, and say why."""
     lines = [line for line in text.splitlines() if not line.startswith("sr3: warning: ")]
     if "MemoryError" in text or "memory ran out" in text:
-        return "too much memory"
+        return "too much memory", text
     if "Traceback" in text:
-        return "traceback"
+        return "traceback", text
     if code < 0:
-        return "killed"
+        return "killed", text
     if code == 2 and len(lines) == 1 and lines[0].startswith("sr3: "):
-        return "one line"
+        return "one line", text
     if code == 0 and not lines and len(made := list(out.iterdir())) == 1:
-        with Image.open(made[0]) as image:
-            image.load()
-            return "picture" if image.width % 4 == image.height % 4 == 0 else "other output"
-    return "other output"
+        wrong = what_is_wrong(path, made[0])
+        return ("other output", wrong) if wrong else ("picture", text)
+    return "other output", text
+
+
+def what_is_wrong(path: Path, made: Path) -> str:
+    """Compare a result with its input as Pillow reads it; returns what is wrong, or nothing.
+
+    The size is compared always, pixels where they are grey or colour of 8 bits (of 16 Pillow reads the upper 8) without
+    transparency.
+    """
+    import numpy as np
+    from PIL import Image, ImageFilter, ImageOps
+
+    with warnings.catch_warnings(action="ignore"), Image.open(path) as image, Image.open(made) as result:
+        image.load()
+        result.load()
+        with suppress(Exception):  # of damaged EXIF, by which nothing is turned
+            ImageOps.exif_transpose(image, in_place=True)
+        if result.size != (SCALE * image.width, SCALE * image.height):
+            return f"is {result.width}x{result.height}, the input {image.width}x{image.height}"
+        if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
+            return ""
+        kind = "L" if image.mode in ("1", "L") else "RGB"
+        pixels, truth = result.convert(kind), np.asarray(image.convert(kind), float)
+    difference = np.abs(np.asarray(pixels.resize(image.size, Image.Resampling.BICUBIC), float) - truth)
+    ends = Image.merge(kind, [band.point([255, *[0] * 254, 255]) for band in pixels.split()])
+    # Of SCALE x SCALE pixels any, and two more of the input on each side, as far as bicubic reads.
+    held = np.asarray(ends.reduce(SCALE).point(lambda value: 255 * (value > 0)).filter(ImageFilter.MaxFilter(5)))
+    free = difference[held == 0]
+    if difference.mean() > WHOLE or (free.size and free.mean() > FREE):
+        where = f"{free.mean():.1f} where it is free" if free.size else "nowhere free"
+        return f"differs from the input by {difference.mean():.1f} levels when shrunk, {where}"
+    return ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def kind_of(path: Path) -> str:
@@ -153,15 +241,20 @@ def main() -> int:
         write_model(model)
         with ProcessPoolExecutor(options.workers, mp_context=get_context("fork")) as pool:
             ends = list(pool.map(partial(try_file, model=model), files))
+        well = [end for end in ends if end.kind in GOOD]
+        wrong = try_together(well, model) if well else []
     print(table(ends))
     print(f"\nslowest: {max(end.seconds for end in ends):.1f} s")
+    print(f"in one run: {len(well)} files, {len(wrong)} ended otherwise than alone")
     if options.list:
         lines = [f"{end.kind}\t{end.path}\t{end.seconds:.1f}\t{' '.join(end.said.split())}" for end in ends]
         options.list.write_text("\n".join(lines) + "\n")
     bad = [end for end in ends if end.kind not in GOOD]
     for end in bad:
         print(f"{end.path}: {end.kind} after {end.seconds:.1f} s: {end.said}")
-    return 1 if bad else 0
+    for line in wrong:
+        print(line)
+    return 1 if bad or wrong else 0
 
 
 if __name__ == "__main__":

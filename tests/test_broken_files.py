@@ -35,9 +35,12 @@ def png(width, height, rows, *extra):
 
 
 def write_sample(folder):
-    """Write files that end as one line, and two that end as a picture; returns the names of these."""
+    """Write files that end as one line, and three that end as a picture; returns the names of these."""
     Image.fromarray(smooth(12, 16)).save(folder / "whole.png")
     Image.fromarray(smooth(12, 16)).save(folder / "whole.jpg")
+    turned = Image.Exif()
+    turned[274] = 6  # a quarter
+    Image.fromarray(smooth(12, 16, seed=1)).save(folder / "turned.jpg", exif=turned)
     whole, jpeg = (folder / "whole.png").read_bytes(), (folder / "whole.jpg").read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
@@ -62,7 +65,7 @@ def write_sample(folder):
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    return {"whole.png", "whole.jpg"}
+    return {"whole.png", "whole.jpg", "turned.jpg"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
@@ -74,8 +77,32 @@ def test_every_file_ends_as_a_picture_or_as_one_line(script, tmp_path):
     ends = [script.try_file(path, tmp_path / "tiny.safetensors") for path in sorted((tmp_path / "files").iterdir())]
     assert {end.path.name for end in ends if end.kind == "picture"} == whole
     assert {end.path.name: (end.kind, end.said) for end in ends if end.kind not in script.GOOD} == {}
-    assert len(ends) == 17
-    assert f"| all {len(ends)} | 2 | 15 | 0 | 0 | 0 | 0 | 0 |" in script.table(ends)
+    assert len(ends) == 18
+    assert f"| all {len(ends)} | 3 | 15 | 0 | 0 | 0 | 0 | 0 |" in script.table(ends)
+    assert script.try_together(ends, tmp_path / "tiny.safetensors") == []
+    first = next(k for k, end in enumerate(ends) if end.kind == "picture")
+    ends[first] = ends[first]._replace(digest="of another picture")
+    assert [str(ends[first].path) in line for line in script.try_together(ends, tmp_path / "tiny.safetensors")] == [
+        True
+    ]
+
+
+def test_a_picture_of_another_size_turn_or_colour_is_wrong(script, tmp_path):
+    colours = Image.fromarray((smooth(16, 16) * 0.7 + 40).astype(np.uint8))
+    colours.save(tmp_path / "in.png")
+    red, green, blue = colours.split()
+    wrong = {
+        "size": colours,
+        "turn": colours.transpose(Image.Transpose.ROTATE_90),
+        "mirror": colours.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        "colour": Image.merge("RGB", (blue, green, red)),
+        "shift": colours.point(lambda value: value + 3),
+    }
+    for name, picture in wrong.items():
+        picture.resize((60 if name == "size" else 64, 64), Image.Resampling.BICUBIC).save(tmp_path / "out.png")
+        assert script.what_is_wrong(tmp_path / "in.png", tmp_path / "out.png"), name
+    colours.resize((64, 64), Image.Resampling.BICUBIC).save(tmp_path / "out.png")
+    assert script.what_is_wrong(tmp_path / "in.png", tmp_path / "out.png") == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are those of Linux")
