@@ -25,8 +25,11 @@ def heun(denoise: Denoise, y: Image, grid: Grid) -> Iterator[Step]:
         if float(gamma_next[0]) == 1:
             yield Step(y0, y0)
             return
-        u, width = per_image(gamma.rsqrt(), y) * y, per_image(sigma(gamma_next) - sigma(gamma), y)
-        y_euler = per_image(gamma_next.sqrt(), y) * (u + width * eps)
-        _, eps_next = denoise(y_euler, gamma_next)
-        y = per_image(gamma_next.sqrt(), y) * (u + width * (eps + eps_next) / 2)
+        half, shrink = per_image(sigma(gamma_next) - sigma(gamma), y) / 2, per_image(gamma_next.sqrt(), y)
+        # Of the state and its noise only the way to the middle is kept, for the second call needs the memory.
+        u = per_image(gamma.rsqrt(), y) * y + half * eps
+        y = shrink * (u + half * eps)
+        del eps
+        y = shrink * (u + half * denoise(y, gamma_next).eps)
+        del u
         yield Step(y, y0)
