@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from pictures import smooth, write_random_model
-from sr3.inference.memory import BYTES_PER_PIXEL
+from sr3.config import SamplingConfig
+from sr3.inference.memory import bytes_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +32,7 @@ def peak_memory(*arguments) -> int:
     return used.ru_maxrss * 1024
 
 
-@pytest.mark.parametrize("sampler", ["dpmpp-2m", "heun"])
+@pytest.mark.parametrize("sampler", ["dpmpp-2m", "heun", "probability-flow", "predictor-corrector"])
 def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(sampler, tmp_path):
     model = write_random_model(tmp_path / "model.safetensors")
     peaks = {}
@@ -43,4 +44,6 @@ def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(samp
         with Image.open(out) as image:
             assert image.size == (4 * side, 4 * side)
     grown = (peaks[256] - peaks[96]) / (16 * (256**2 - 96**2))
-    assert 3 * 12 < grown < BYTES_PER_PIXEL  # at least three pictures of three float32 channels, so it is measured
+    assert (
+        3 * 12 < grown < bytes_of(SamplingConfig(sampler=sampler))
+    )  # at least three pictures of three float32 channels, so it is measured

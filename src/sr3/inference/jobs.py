@@ -17,6 +17,7 @@ from sr3.inference.channels import blank_result
 from sr3.inference.drawing import Request, Written, draw
 from sr3.inference.memory import (
     BYTES_PER_PIXEL,
+    bytes_of,
     check_disk,
     check_fits,
     check_time,
@@ -128,6 +129,7 @@ def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Pictu
     """Raise ImageError before the work when the result could not be held, written or stored; create its folder."""
     outputs, scale = request.outputs, upscaler.scale
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
+    kept += bytes_of(request.sampling) - BYTES_PER_PIXEL
     check_fits(job.source, picture.width, picture.height, scale, extra=kept + _of_other_bands(len(picture.pixels)))
     blank = blank_result(picture, scale)
     if not holds_bands(job.target, blank):

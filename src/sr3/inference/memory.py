@@ -23,6 +23,7 @@ __all__ = [
     "BYTES_PER_PIXEL",
     "MAX_SIDE",
     "TILES",
+    "bytes_of",
     "check_disk",
     "check_fits",
     "check_time",
@@ -39,6 +40,9 @@ MAX_SIDE = 32_768
 
 BYTES_PER_PIXEL = 150
 """Memory per pixel of the result: about twelve float32 pictures of three channels are alive at once."""
+
+_OF_SAMPLERS = {"probability-flow": 48, "predictor-corrector": 48}
+"""What samplers need beyond that, for they hold more states while they ask: four pictures."""
 
 TILES = (1024, 768, 512, 384, 256, 192, 128)
 """Sides of windows that are tried, largest first, when none is asked for."""
@@ -68,6 +72,11 @@ def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 
             f"{path}: a result of {wide}x{high} needs about {needed / 2**30:.1f} GiB of memory, but "
             f"{free / 2**30:.1f} GiB is free; crop it or use a larger machine"
         )
+
+
+def bytes_of(sampling: SamplingConfig) -> int:
+    """Say how many bytes a pixel of the result are reckoned with for a way of sampling."""
+    return BYTES_PER_PIXEL + _OF_SAMPLERS.get(sampling.sampler, 0)
 
 
 def check_disk(path: Path, folder: Path, needed: float) -> None:

@@ -22,7 +22,7 @@ from sr3.errors import Cancelled, ConfigError, ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.in_memory import Kind, Unpacked, unpack
 from sr3.images.resize import upsample
-from sr3.inference.memory import BYTES_PER_PIXEL, check_fits, choose_tile
+from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, check_fits, choose_tile
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.zoo import DEFAULT_MODEL
 
@@ -167,7 +167,9 @@ class _Work(Generic[Kind]):
     def __init__(self, model: Model, unpacked: Unpacked[Kind], sampling: SamplingConfig) -> None:
         upscaler, pixels, self._alpha = model.upscaler, unpacked.pixels, unpacked.alpha
         count, _, height, width = pixels.shape
-        check_fits(Path("the picture"), width, height, upscaler.scale, extra=(count - 1) * BYTES_PER_PIXEL)
+        check_fits(
+            Path("the picture"), width, height, upscaler.scale, extra=count * bytes_of(sampling) - BYTES_PER_PIXEL
+        )
         if model.tile == "auto":
             upscaler = replace(upscaler, tile=choose_tile(upscaler, width * upscaler.scale, height * upscaler.scale))
         if self._alpha is not None:
