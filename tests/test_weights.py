@@ -20,11 +20,21 @@ LARGEST = 18e6
 
 def test_the_packaged_model_is_what_its_preset_trains():
     path = packaged_models()["photos-x4"]
-    info = read_model(path).info
-    assert (info.name, info.image_channels, info.config) == ("photos-x4", 3, preset("photos-x4"))
+    info, trained = read_model(path).info, preset("photos-x4")
+    assert (info.name, info.image_channels) == ("photos-x4", 3)
+    own = info.config.model_copy(update={"optimizer": trained.optimizer, "training": trained.training})
+    own = own.model_copy(update={"sampling": own.sampling.model_copy(update={"searched": ()})})
+    assert own == trained
+    assert info.config.training.start.startswith("photos-x4 ")
     assert info.step == info.config.training.steps
     assert path.stat().st_size <= LARGEST
     assert path.with_suffix(".md").is_file()
+
+
+def test_the_packaged_model_holds_levels_for_few_steps():
+    searched = read_model(packaged_models()["photos-x4"]).info.config.sampling.searched
+    assert {4, 8, 16} <= {grid.steps for grid in searched}
+    assert all(grid.score < grid.before for grid in searched)
 
 
 @pytest.mark.parametrize("path", BESIDE, ids=lambda path: path.stem)
