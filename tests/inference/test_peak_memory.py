@@ -17,19 +17,23 @@ pytestmark = [
 ]
 
 
+# A process counts what its parent held when it was forked. So a small one stands between, and counts its child alone.
+BETWEEN = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
 def peak_memory(*arguments) -> int:
     """Run `sr3 upscale` and return the bytes that it held at most."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     options = ["--device", "cpu", "--dtype", "float32"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sr3", "upscale", *map(str, arguments), *options],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_maxrss * 1024
+    command = [sys.executable, "-m", "sr3", "upscale", *map(str, arguments), *options]
+    process = subprocess.run([sys.executable, "-c", BETWEEN, *command], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout) * 1024
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp-2m", "heun", "probability-flow", "predictor-corrector"])
