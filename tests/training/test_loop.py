@@ -255,7 +255,7 @@ def test_a_damaged_checkpoint_does_not_drive_out_the_good_ones(tmp_path):
     run_to_end(tmp_path / "run", tiny("training.steps=2", "training.keep_checkpoints=1"))
     folder = tmp_path / "run" / "checkpoints"
     (folder / "00000005.safetensors").write_bytes(b"cut short")
-    (folder / ".sr3-0123.safetensors").write_bytes(b"left by a kill")
+    (folder / ".sr3-0123456789abcdef.safetensors").write_bytes(b"left by a kill")
     with pytest.warns(UserWarning, match=r"00000005\.safetensors: is damaged"):
         run_to_end(tmp_path / "run", apply_settings(config, ["training.steps=4"]))
     assert sorted(path.name for path in folder.iterdir()) == ["00000004.safetensors", "00000004.sha256"]

@@ -38,8 +38,8 @@ __all__ = [
 MAX_SIDE = 32_768
 """Longest side of a result in pixels."""
 
-BYTES_PER_PIXEL = 150
-"""Memory per pixel of the result: about twelve float32 pictures of three channels are alive at once."""
+BYTES_PER_PIXEL = 180
+"""Memory per pixel of the result: twelve float32 pictures of three channels at once, and what the allocator keeps."""
 
 _OF_SAMPLERS = {"probability-flow": 48, "predictor-corrector": 48}
 """What samplers need beyond that, for they hold more states while they ask: four pictures."""
