@@ -1,5 +1,6 @@
 """One thread, deterministic algorithms, checked shapes, the same examples every time, and no network."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -17,6 +18,7 @@ install_import_hook(
     "beartype.beartype",
 )
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 

@@ -23,6 +23,14 @@ def smooth(height: int, width: int, *, seed: int = 0) -> np.ndarray:
     return np.asarray(picture).copy()
 
 
+def write_pictures(folder: Path, count: int = 6, *, ending: str = ".png") -> Path:
+    """Make a folder of different colour pictures, 64x48, named by their numbers from 0 on."""
+    folder.mkdir()
+    for k in range(count):
+        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}{ending}")
+    return folder
+
+
 def write_tiff(path: Path, array: np.ndarray) -> None:
     """Write (h, w) or (h, w, bands) as a TIFF of bands side by side."""
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array

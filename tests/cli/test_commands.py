@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import unofficial
-from pictures import GENERATOR, smooth, write_random_model
+from pictures import GENERATOR, smooth, write_pictures, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
 
@@ -151,10 +151,7 @@ def test_an_input_is_never_replaced(model, photos, capsys):
 
 
 def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, capsys):
-    folder = tmp_path / "learn"
-    folder.mkdir()
-    for k in range(6):
-        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k} é.png")
+    folder = write_pictures(tmp_path / "learn", ending=" é.png")
     arguments = ["train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert run([*arguments, "--set", "training.steps=4", "--set", "training.batch=2", "--set", "sampling.steps=2"]) == 0
     assert "step 4: psnr" in capsys.readouterr().out
@@ -166,10 +163,7 @@ def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, ca
 
 @pytest.mark.slow
 def test_ctrl_c_saves_a_training_run(tmp_path):
-    folder = tmp_path / "learn"
-    folder.mkdir()
-    for k in range(6):
-        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}.png")
+    folder = write_pictures(tmp_path / "learn")
     command = [sys.executable, "-m", "sr3", "train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run")]
     settings = ["--set", "training.steps=1000000", "--set", "training.validate_every=1000000"]
     process = subprocess.Popen(

@@ -7,10 +7,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
-from pictures import smooth
+from pictures import write_pictures
 from sr3.cli.app import run
 from sr3.errors import CheckpointError
 from sr3.evaluation.pretrained import open_pretrained
@@ -122,9 +121,7 @@ def test_without_spandrel_there_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("spandrel")
 def test_evaluate_measures_a_pretrained_network_beside_bicubic(tmp_path, capsys):
-    (tmp_path / "truth").mkdir()
-    for seed in range(3):
-        Image.fromarray(smooth(48, 64, seed=seed)).save(tmp_path / "truth" / f"{seed}.png")
+    write_pictures(tmp_path / "truth", 3)
     torch.save(weights(gain=0.5), tmp_path / "dark.pth")
     options = ["--data", str(tmp_path / "truth"), "--filter", "bicubic", "--resamples", "20"]
     assert run(["evaluate", "--model", f"spandrel:{tmp_path / 'dark.pth'}", *options]) == 0

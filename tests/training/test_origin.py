@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
-from pictures import GENERATOR, Pictures, smooth, write_random_model
+from pictures import GENERATOR, Pictures, smooth, write_pictures, write_random_model
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
 from sr3.config import Config, apply_settings
@@ -123,10 +122,7 @@ def test_settings_that_name_another_model_are_refused(model, tmp_path):
 
 
 def test_from_the_command_line_and_on(model, tmp_path, capsys):
-    folder = tmp_path / "learn"
-    folder.mkdir()
-    for k in range(6):
-        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}.png")
+    folder = write_pictures(tmp_path / "learn")
     learn = ["train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]
     for setting in SMALL:
         learn += ["--set", setting]

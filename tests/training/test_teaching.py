@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pictures import GENERATOR, Pictures, smooth, write_random_model
+from pictures import GENERATOR, Pictures, smooth, write_pictures, write_random_model
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
 from sr3.config import Config, apply_settings
@@ -193,10 +193,7 @@ def test_a_model_that_was_not_distilled_says_nothing_of_it(model, tmp_path):
 
 
 def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
-    folder = tmp_path / "learn"
-    folder.mkdir()
-    for k in range(6):
-        Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}.png")
+    folder = write_pictures(tmp_path / "learn")
     out = tmp_path / "run"
     arguments = ["distill", str(model), "--data", str(folder), "--out", str(out), "--steps", "3", "--device", "cpu"]
     for setting in SMALL:

@@ -44,6 +44,10 @@ class SearchedGrid(Settings):
             raise ValueError(f"{self.steps} steps need {self.steps + 1} levels, got {len(self.gammas)}")
         return self
 
+    def serves(self, other: "SearchedGrid | SamplingConfig") -> bool:
+        """Whether these levels are for the same sampler, eta and number of steps."""
+        return (self.sampler, self.eta, self.steps) == (other.sampler, other.eta, other.steps)
+
 
 class SamplingConfig(Settings):
     """How samples are drawn when the user does not say. The paper: Algorithm 2 in at most 100 steps."""
@@ -76,8 +80,7 @@ class SamplingConfig(Settings):
     @property
     def found(self) -> SearchedGrid | None:
         """The searched levels for the sampler, eta and number of steps in use; None where there are none."""
-        wanted = (self.sampler, self.eta, self.steps)
-        return next((grid for grid in self.searched if (grid.sampler, grid.eta, grid.steps) == wanted), None)
+        return next((grid for grid in self.searched if grid.serves(self)), None)
 
     @model_validator(mode="after")
     def _regression_is_one_call(self) -> "SamplingConfig":

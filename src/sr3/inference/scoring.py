@@ -145,13 +145,9 @@ def keep_grid(path: Path, target: Path, info: ModelInfo, found: SearchedGrid) ->
     """
     if read_model(path).info != info:
         raise ConfigError(f"{path}: has changed during the search, so nothing was written; search again")
-    others = tuple(grid for grid in info.config.sampling.searched if not _alike(grid, found))
+    others = tuple(grid for grid in info.config.sampling.searched if not grid.serves(found))
     kept = info.config.sampling.model_copy(update={"searched": (*others, found)})
     describe_anew(path, target, info.model_copy(update={"config": info.config.model_copy(update={"sampling": kept})}))
-
-
-def _alike(some: SearchedGrid, other: SearchedGrid) -> bool:
-    return (some.sampler, some.eta, some.steps) == (other.sampler, other.eta, other.steps)
 
 
 def _described(

@@ -29,7 +29,7 @@ from sr3.networks.unet import NONE
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Look", "Upscaler", "build_filled", "load_upscaler", "open_upscaler", "sampling_for"]
+__all__ = ["Look", "Upscaler", "build_filled", "fill", "load_upscaler", "open_upscaler", "sampling_for"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
@@ -216,10 +216,15 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
+    fill(denoiser.network, model)
+    denoiser.eval().requires_grad_(False)
+    return denoiser.to(device)
+
+
+def fill(network: Network, model: ModelFile) -> None:
+    """Give a network the weights of a model file; CheckpointError when they do not fit."""
     try:
-        denoiser.network.load_state_dict(model.weights)
+        network.load_state_dict(model.weights)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{model.info.name}: weights do not fit the settings in the file: {detail}") from error
-    denoiser.eval().requires_grad_(False)
-    return denoiser.to(device)

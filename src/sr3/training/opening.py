@@ -13,7 +13,7 @@ from sr3.data.sources import Source
 from sr3.data.streams import Stream
 from sr3.errors import ConfigError, TrainingError
 from sr3.inference.device import computes_bfloat16
-from sr3.inference.upscaler import build_filled
+from sr3.inference.upscaler import fill
 from sr3.training.adversary import open_adversary
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
@@ -57,7 +57,7 @@ def open_session(
     if found is None:
         check_origin(config, origin, image_channels=channels)
         if origin is not None:
-            network.load_state_dict(build_filled(origin.file, processes.device).network.state_dict())
+            fill(network, origin.file)
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared
