@@ -110,7 +110,7 @@ U_NETS = [
         ("enet-x4", ["data.blur=1"], "sees the input before it is enlarged"),
         ("fsrcnn-x4", ["data.enlarged=8-bit"], "sees the input before it is enlarged"),
         ("rcan-x4", ["denoiser.supervision=0.5"], "is for network.family drcn"),
-        ("tiny-x4", ["adversary.adversarial=1"], "adversary is for models that learn one answer"),
+        ("tiny-x4", ["adversary.adversarial=1"], "adversary is for models that answer in one call or few"),
         ("drcn-x4", ["adversary.adversarial=1"], "a regression without supervision"),
         ("enet-x4", ["adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
         ("enet-x4", ["adversary.texture=1"], "name a network in adversary.features"),

@@ -121,7 +121,7 @@ def test_the_loss_is_least_for_the_student_that_follows_the_flow(prediction, jum
     def loss():
         denoiser = Denoiser(network, prediction=prediction)
         with torch.no_grad():
-            losses = jump_loss(denoiser, y, torch.zeros_like(y), target, gamma=gamma, kind="l2")
+            losses = jump_loss(denoiser, denoiser(y, y, gamma), y, target, gamma=gamma, kind="l2")
         return float(losses.mean())
 
     least = loss()

@@ -94,6 +94,27 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_run_whose_pairs_the_device_makes_learns_and_is_resumed(tmp_path):
+    config = tiny("data.feed=device", "training.steps=100", "training.batch=4", "training.validate_every=1000")
+    losses = [event.loss for event in run_to_end(tmp_path / "whole", config) if isinstance(event, Stepped)]
+    assert sum(losses[-25:]) < 0.8 * sum(losses[:25])
+    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU)) as events:
+        for event in events:
+            if isinstance(event, Stepped) and event.step == 30:
+                break
+    run_to_end(tmp_path / "parts", config)
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_device_that_holds_all_images_takes_no_stream_and_nothing_drawn_anew(tmp_path):
+    stream = shards(tmp_path, [5, 4, 6], side=64)
+    with pytest.raises(ConfigError, match="a stream has no end; set it to threads"):
+        run_to_end(tmp_path / "run", tiny("data.feed=device", "data.stream=true"), stream)
+    with pytest.raises(ConfigError, match=r"data\.degradation jpeg is drawn anew for every pair"):
+        run_to_end(tmp_path / "run", tiny("data.feed=device", "data.degradation=jpeg"))
+
+
 def test_a_run_on_a_stream_is_resumed_in_the_middle_of_an_epoch(tmp_path):
     stream = shards(tmp_path, [5, 4, 6], damaged=("1-2",), side=64)
     config = tiny("training.validate_every=100", "data.stream=true", "data.shuffle=4")
@@ -384,7 +405,7 @@ def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
 def test_classes_are_told_and_now_and_then_hidden():
     config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.hide_class=0.25")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
-    learning = find_images(labelled, config).open(range(4), {})
+    learning = find_images(labelled, config).open(range(4), {}, device=CPU)
     with ThreadPoolExecutor(1) as pool:
         batch = make_batch(learning, batch=4, seed=0, step=0, places=range(4), pool=pool)
     given = tell(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))

@@ -72,6 +72,13 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_whose_devices_make_the_pairs_learn_what_one_does(tmp_path):
+    settings = ("training.steps=12", "data.feed=device")
+    alone, together = drive(tmp_path / "alone", *settings), drive(tmp_path / "together", *settings, processes=2)
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_two_processes_share_the_shards_of_a_stream(tmp_path):
     data = shards(tmp_path, [5, 4, 6, 5], damaged=("2-3",), side=32)
     settings = ["training.steps=12", "training.validation_images=2", "data.shuffle=6"]

@@ -85,6 +85,35 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
+    teacher = read_teacher(str(model))
+
+    def states(name: str, *settings: str) -> dict[str, torch.Tensor]:
+        distilled(tmp_path / name, teacher, student(teacher, *settings))
+        return state_of(tmp_path / name)
+
+    judged = ("adversary.adversarial=0.1", "adversary.width=4", "adversary.halvings=2")
+    alone, both, judge_only = states("alone"), states("both", *judged), states("judge", *judged, "adversary.pixel=0")
+    assert any(name.startswith("critic.") for name in both)
+    for one, other in ((alone, both), (both, judge_only)):
+        assert not torch.equal(one["network.tail.weight"], other["network.tail.weight"])
+    with closing(
+        train(
+            (config := student(teacher, *judged)),
+            SOURCE,
+            open_run(tmp_path / "parts", config),
+            device=CPU,
+            origin=teacher,
+        )
+    ) as events:
+        for event in events:
+            if isinstance(event, Stepped) and event.step == 2:
+                break
+    distilled(tmp_path / "parts", teacher, config)
+    resumed = state_of(tmp_path / "parts")
+    assert all(torch.equal(both[name], resumed[name]) for name in both)
+
+
 def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
     teacher = read_teacher(str(model))
     distilled(tmp_path / "run", teacher, student(teacher))

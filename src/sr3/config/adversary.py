@@ -12,10 +12,11 @@ _Weight = Annotated[float, Field(ge=0)]
 
 
 class AdversaryConfig(Settings):
-    """Losses of EnhanceNet (arXiv:1612.07919, section 4.2), for models that answer in one call.
+    """Losses of EnhanceNet (arXiv:1612.07919, section 4.2), for models that answer in one call or in few.
 
     Its own weights belong to sums over VGG's features: perceptual 0.2 and 0.02 (second and fifth pooling), texture
     3e-7, 1e-6 and 1e-6 (first convolutions of three levels), adversarial 2, no pixels. Ours belong to means.
+    Of a distilled model the picture that each jump aims at is looked at, as in arXiv:2311.17042.
     """
 
     pixel: _Weight = 1.0

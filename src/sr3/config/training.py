@@ -34,6 +34,10 @@ class DataConfig(Settings):
     """Share of images whose class is hidden in training, so that guidance is possible (arXiv:2207.12598)."""
     cache_gib: Annotated[float, Field(ge=0)] = 2.0
     """Decoded images kept in memory, GiB."""
+    feed: Literal["threads", "device"] = "threads"
+    """Who makes the pairs: threads that decode ahead; or the device that trains, which then holds all images decoded
+    and draws crops and noise itself, for fast accelerators and sets that fit their memory. Each repeats its own draws,
+    but not the other's."""
     stream: bool = False
     """Read shards of this machine in order, as those from a network are, not at random."""
     shuffle: Positive = 2000

@@ -86,8 +86,11 @@ class Config(Settings):
     @model_validator(mode="after")
     def _adversary_fits(self) -> "Config":
         adversary, least = self.adversary, 2**self.adversary.halvings
-        if adversary.is_used and (self.denoiser.objective != "regression" or self.denoiser.supervision):
-            raise ValueError("adversary is for models that learn one answer: a regression without supervision")
+        if adversary.is_used and (self.denoiser.objective == "denoising" or self.denoiser.supervision):
+            raise ValueError(
+                "adversary is for models that answer in one call or few: a regression without supervision, or "
+                "sr3 distill"
+            )
         if adversary.adversarial and (not self.data.crop or self.data.crop % least):
             raise ValueError(
                 f"adversary.adversarial needs pictures of one size: set data.crop to a multiple of {least}, or "

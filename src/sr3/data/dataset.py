@@ -16,7 +16,7 @@ from sr3.data.tally import Tally
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError, UnusableError
 
-__all__ = ["PairDataset", "image_at", "leave_out"]
+__all__ = ["PairDataset", "image_at", "images_at", "leave_out"]
 
 _Made = TypeVar("_Made")
 
@@ -30,7 +30,7 @@ class PairDataset:
 
     def __init__(self, source: Source, recipe: PairRecipe, tally: Tally | None = None) -> None:
         """Look at the first image that can be used to learn the channels."""
-        self._source, self._recipe = source, recipe
+        self._source, self.recipe = source, recipe
         self._tally = Tally() if tally is None else tally
         self._cache: dict[int, Prepared] = {}
         self._room = int(recipe.cache_gib * 2**30)
@@ -62,9 +62,13 @@ class PairDataset:
         """Name an image for people."""
         return self._source.name(index)
 
+    def prepared(self, index: int) -> Prepared:
+        """Decode an image and make its low-resolution version."""
+        return self._first_usable(index, self._prepared)
+
     def pair(self, index: int, generator: torch.Generator) -> Pair:
         """Make a pair of a random crop, turned or mirrored at random."""
-        return self._maker.pair(self._first_usable(index, self._prepared), generator)
+        return self._maker.pair(self.prepared(index), generator)
 
     def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:
         """Make the pairs of some places: images follow from shuffles of all, laid end to end."""
@@ -87,7 +91,7 @@ class PairDataset:
         """Let go of nothing: files are opened one by one."""
 
     def _encoded(self, index: int) -> Encoded:
-        return encoded(self._source, index, with_low=self._recipe.degradation == "paired")
+        return encoded(self._source, index, with_low=self.recipe.degradation == "paired")
 
     def _prepared(self, index: int) -> Prepared:
         if index in self._cache:
@@ -118,6 +122,17 @@ def _shuffle(length: int, seed: int) -> Tensor:
 def image_at(position: int, *, length: int, seed: int) -> int:
     """Tell which image is at a position of shuffles of all of them, laid end to end: an epoch is one shuffle."""
     return int(_shuffle(length, mix_seed(seed, position // length))[position % length])
+
+
+def images_at(positions: Tensor, *, length: int, seed: int) -> Tensor:
+    """Tell which images are at rising positions, (b,), as `image_at` does."""
+    epochs = positions // length
+    return torch.cat(
+        [
+            _shuffle(length, mix_seed(seed, epoch))[positions[epochs == epoch] % length]
+            for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
+        ]
+    )
 
 
 def leave_out(source: Source, recipe: PairRecipe, tally: Tally, *, most: int = 20_000) -> Source:

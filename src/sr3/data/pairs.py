@@ -18,13 +18,25 @@ from sr3.errors import UnusableError
 from sr3.images.degrade import RANDOM, Degradation, blur_reach, degrade, gaussian_blur
 from sr3.images.enlarge import Precision, enlarge
 
-__all__ = ["Augmentation", "Pair", "PairMaker", "PairRecipe", "Pairs", "Place", "Prepared", "augment", "misfit"]
+__all__ = [
+    "MARGIN",
+    "Augmentation",
+    "Pair",
+    "PairMaker",
+    "PairRecipe",
+    "Pairs",
+    "Place",
+    "Prepared",
+    "augment",
+    "misfit",
+    "unit",
+]
 
 Augmentation = Literal["none", "flip", "dihedral"]
 
 _DEGRADATION_STREAM = 5
 
-_MARGIN = 4
+MARGIN = 4
 """Low-resolution pixels kept around a crop while enlarging, more than bicubic reaches."""
 
 
@@ -142,11 +154,11 @@ class PairMaker:
         scale = self.recipe.scale
         turn = int(torch.randint(0, 8, (), generator=generator))
         top, left, height, width = self._place(low, generator)
-        y0 = _unit(high[:, top * scale : (top + height) * scale, left * scale : (left + width) * scale])
+        y0 = unit(high[:, top * scale : (top + height) * scale, left * scale : (left + width) * scale])
         if scale == 1:
             y0 = augment(y0, turn, self.recipe.augment).contiguous()
             return Pair(y0, y0[:0], y0[:0], label=label)
-        margin = _MARGIN + blur_reach(self.recipe.blur)
+        margin = MARGIN + blur_reach(self.recipe.blur)
         up, back = max(0, top - margin), max(0, left - margin)
         part = low[:, up : top + height + margin, back : left + width + margin]
         if self.recipe.drawn:
@@ -154,11 +166,11 @@ class PairMaker:
             columns = slice(back * scale, (left + width + margin) * scale)
             part = self._reduced(Pixels(high[:, rows, columns], step), generator)
         low_res = part[:, top - up : top - up + height, left - back : left - back + width]
-        seen, level = self._spoil(_unit(part), generator)
+        seen, level = self._spoil(unit(part), generator)
         x = enlarge(seen, scale, self.recipe.enlarged)
         row, column = (top - up) * scale, (left - back) * scale
         x = x[:, row : row + height * scale, column : column + width * scale]
-        turned = (augment(image, turn, self.recipe.augment).contiguous() for image in (y0, x, _unit(low_res)))
+        turned = (augment(image, turn, self.recipe.augment).contiguous() for image in (y0, x, unit(low_res)))
         return Pair(*turned, level=level, label=label)
 
     def centre(self, image: Encoded, side: int, *, seed: int) -> Pair:
@@ -172,13 +184,13 @@ class PairMaker:
         if self.recipe.degradation == "paired":
             top, left = top // scale, left // scale
             given = self._given(image, high)
-            low = _unit(given[:, top : top + height // scale, left : left + width // scale])
+            low = unit(given[:, top : top + height // scale, left : left + width // scale])
             top, left = top * scale, left * scale
             high = high[:, top : top + height, left : left + width]
         else:
             high = high[:, top : top + height, left : left + width]
-            low = _unit(self._reduced(Pixels(high, step), torch.Generator().manual_seed(seed)))
-        y0 = _unit(high)
+            low = unit(self._reduced(Pixels(high, step), torch.Generator().manual_seed(seed)))
+        y0 = unit(high)
         if scale == 1:
             return Pair(y0, y0[:0], y0[:0], label=label)
         return Pair(y0, enlarge(low, scale, self.recipe.enlarged), low, label=label)
@@ -284,5 +296,6 @@ def augment(image: Tensor, turn: int, kind: Augmentation) -> Tensor:
     return image.transpose(-1, -2) if turn & 4 else image
 
 
-def _unit(image: Tensor) -> Tensor:
+def unit(image: Tensor) -> Tensor:
+    """Take values of 0 .. 255 to [-1, 1]."""
     return image.float() / 127.5 - 1

@@ -110,7 +110,10 @@ class Denoiser(nn.Module, Generic[N]):
 
     def predict(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Prediction:
         """Call the network once and read its output as y0 and eps, in float32."""
-        output = self(z, x, gamma, given).float()
+        return self.read(self(z, x, gamma, given).float(), z, gamma)
+
+    def read(self, output: Tensor, z: Image, gamma: Gamma) -> Prediction:
+        """Read what the network said of z as y0 and eps."""
         match self.prediction:
             case "eps":
                 return Prediction(process.y0_from_eps(z, output, gamma), output)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoise, Denoiser, Told
+from sr3.diffusion.denoiser import Denoise, Denoiser
 from sr3.diffusion.objective import LossKind, power_mean
 from sr3.diffusion.process import eps_from_y0, per_image, posterior_variance, y0_from_step
-from sr3.types import Condition, Gamma, Grid, Image
+from sr3.types import Gamma, Grid, Image
 
 __all__ = ["jump_levels", "jump_loss", "jump_target", "reached_level", "walk"]
 
@@ -65,18 +65,16 @@ def jump_target(teacher: Denoise, y_t: Image, levels: Tensor) -> Image:
 
 def jump_loss(
     denoiser: Denoiser[Any],
+    output: Tensor,
     y_t: Image,
-    x: Condition,
     target: Image,
     *,
     gamma: Gamma,
     kind: LossKind,
-    given: Told = (),
 ) -> Tensor:
-    """Compare a student's answer to y_t with a target, a clean state; mean over pixels, shape (b,).
+    """Compare a student's answer to y_t, the network's output, with a target, a clean state; mean over pixels, (b,).
 
     In the units of the prediction: for v, squared errors of the clean state count 1 / (1 - gamma), the weight SNR + 1
     of arXiv:2202.00512.
     """
-    output = denoiser(y_t, x, gamma, given).float()
     return power_mean(output - denoiser.wanted(target, eps_from_y0(y_t, target, gamma), gamma), kind)

@@ -11,12 +11,13 @@ from sr3.build import build_recipe
 from sr3.config import Config
 from sr3.data.dataset import PairDataset, leave_out
 from sr3.data.pairs import PairMaker, Pairs
+from sr3.data.resident import ResidentPairs, check_resident
 from sr3.data.sources import Source, SubsetSource, fingerprint
 from sr3.data.stream_pairs import PairStream, hold_out
 from sr3.data.streams import Stream
 from sr3.data.tally import Tally
 from sr3.diffusion.noise import mix_seed
-from sr3.errors import DataError
+from sr3.errors import ConfigError, DataError
 
 __all__ = ["DATA_STREAM", "Images", "count_workers", "find_images"]
 
@@ -46,9 +47,11 @@ class Images:
         learning = self.learning
         return learning.described if isinstance(learning, PairDataset) else f"{len(learning.shards)} shards"
 
-    def open(self, places: range, at: Mapping[str, Sequence[int]]) -> Pairs:
+    def open(self, places: range, at: Mapping[str, Sequence[int]], *, device: torch.device) -> Pairs | ResidentPairs:
         """Open what is learnt from, for the places of a process in the whole batch; at: where a stream goes on."""
         if isinstance(self.learning, PairDataset):
+            if self.config.data.feed == "device":
+                return ResidentPairs(self.learning, device, workers=count_workers(self.config, device))
             return self.learning
         return PairStream(
             self.learning,
@@ -72,7 +75,11 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
     """
     count, recipe = config.training.validation_images, build_recipe(config.data, classes=config.network.classes)
     tally, unkept = Tally(config.data.max_unusable), recipe._replace(cache_gib=0.0)
+    if config.data.feed == "device":
+        check_resident(recipe)
     if isinstance(supply, Stream):
+        if config.data.feed == "device":
+            raise ConfigError("data.feed device holds all images at once, and a stream has no end; set it to threads")
         held_out, held = hold_out(supply, count, tally)
         names = hashlib.sha256("\n".join(supply.shards).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Images(config, PairDataset(held_out, unkept, tally), supply, tally, names, held)
@@ -85,7 +92,7 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
     taken = [round((k + 0.5) * len(source) / count) for k in range(count)]
     kept = sorted(set(range(len(source))).difference(taken))
     held_out = PairDataset(SubsetSource(source, taken), unkept, tally)
-    learning = PairDataset(SubsetSource(source, kept), recipe, tally)
+    learning = PairDataset(SubsetSource(source, kept), unkept if config.data.feed == "device" else recipe, tally)
     return Images(config, held_out, learning, tally, fingerprint(supply))
 
 

@@ -92,7 +92,8 @@ def open_session(
             "sr3" if config.training.track == "wandb" else run.path.name, init_kwargs=own
         )
     speed = open_speed(config, processes, images.held_out)
-    learning = images.open(range(learner.parts[0].start, learner.parts[-1].stop), state.cursors)
+    places = range(learner.parts[0].start, learner.parts[-1].stop)
+    learning = images.open(places, state.cursors, device=processes.device)
     return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
 
 

@@ -15,6 +15,7 @@ from sr3.checkpoint import ModelInfo, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
 from sr3.data.pairs import Pairs
+from sr3.data.resident import ResidentPairs
 from sr3.errors import TrainingError
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
@@ -45,7 +46,7 @@ class Session:
     learner: Learner
     state: TrainState
     images: Images
-    learning: Pairs
+    learning: Pairs | ResidentPairs
     figures: dict[str, float]
     saved: int
     speed: Speed
@@ -59,6 +60,13 @@ class Session:
 
     def feed(self, stop: Flag) -> Generator[list[Batch]]:
         """Make the batches from here on; alone, this process ends them when it is told to stop."""
+        if isinstance(self.learning, ResidentPairs):
+            return self.learning.batches(
+                batch=self.config.training.batch,
+                parts=self.learner.parts,
+                seed=self.images.seed,
+                first_step=self.state.step,
+            )
         return batches(
             self.learning,
             batch=self.config.training.batch,

@@ -92,8 +92,15 @@ def share(batch: int, *, rank: int, count: int, accumulate: int) -> list[range]:
     return [range(first + part * size, first + (part + 1) * size) for part in range(accumulate)]
 
 
-def draw_for(config: Config, gammas: Tensor, step: int, places: range, shape: Sequence[int]) -> Draw:
-    """Draw for each image by its step and its place in the whole batch. shape: (c, h, w)."""
+def draw_for(
+    config: Config, gammas: Tensor, step: int, places: range, shape: Sequence[int], *, device: torch.device
+) -> Draw:
+    """Draw for each image by its step and its place in the whole batch. shape: (c, h, w).
+
+    Where the device makes the pairs it also draws the noise, of the whole batch whatever the part.
+    """
+    if config.data.feed == "device":
+        return _draw_on(device, config, gammas, step, slice(places.start, places.stop), shape)
     levels: list[Tensor] = []
     noises: list[Tensor] = []
     chances: list[Tensor] = []
@@ -105,6 +112,18 @@ def draw_for(config: Config, gammas: Tensor, step: int, places: range, shape: Se
     uniform = torch.stack(levels)
     gamma = draw_gamma(gammas, uniform, space=config.schedule.draw)
     return Draw(gamma, torch.stack(noises), torch.stack(chances), uniform[:, 0])
+
+
+def _draw_on(
+    device: torch.device, config: Config, gammas: Tensor, step: int, part: slice, shape: Sequence[int]
+) -> Draw:
+    seed, batch = mix_seed(config.training.seed, _NOISE_STREAM, step), config.training.batch
+    here = torch.Generator().manual_seed(seed)
+    uniform = torch.rand(batch, 2, generator=here, dtype=torch.float64)[part]
+    chance = torch.rand(batch, generator=here)[part]
+    there = torch.Generator(device).manual_seed(seed)
+    eps = torch.randn((batch, *shape), generator=there, device=device)[part]
+    return Draw(draw_gamma(gammas, uniform, space=config.schedule.draw), eps, chance, uniform[:, 0])
 
 
 def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
@@ -160,7 +179,7 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     config, device, training = learner.config, learner.processes.device, learner.config.training
     y0, x = (image.to(device).contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
     batch = batch._replace(low_res=batch.low_res.to(device))
-    draw = draw_for(config, learner.gammas, step, places, y0.shape[1:])
+    draw = draw_for(config, learner.gammas, step, places, y0.shape[1:], device=device)
     gamma, eps = draw.gamma, draw.eps.to(device)
     given, kind = tell(config, batch, draw.chance), config.denoiser.loss
     autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
@@ -180,25 +199,37 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
 
 
 def _taught_losses(learner: Learner, y0: Image, x: Condition, draw: Draw, given: Told) -> tuple[Tensor, Gamma]:
-    """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at."""
-    config, teaching = learner.config, learner.teaching
+    """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at.
+
+    With an adversary, the picture that the jump aims at is also compared with the truth.
+    """
+    config, teaching, denoiser = learner.config, learner.teaching, learner.denoiser
     assert teaching is not None
     levels = teaching.jumps[(draw.place * len(teaching.jumps)).long()].T.contiguous()
-    y_t = diffuse(learner.denoiser.encode(y0, x), draw.eps.to(y0.device), levels[0])
+    y_t = diffuse(denoiser.encode(y0, x), draw.eps.to(y0.device), levels[0])
     teacher = teaching.teacher.bind(x, clip=config.sampling.clip, given=given)
     target = jump_target(teacher, y_t, levels)
-    losses = jump_loss(learner.denoiser, y_t, x, target, gamma=levels[0], kind=config.denoiser.loss, given=given)
+    output = denoiser(y_t, x, levels[0], given).float()
+    losses = jump_loss(denoiser, output, y_t, target, gamma=levels[0], kind=config.denoiser.loss)
+    if learner.adversary is not None:
+        answer = denoiser.read(output, y_t, levels[0]).y0
+        losses = config.adversary.pixel * losses + _looked_at(learner, learner.adversary, answer, y0, x)
     return losses, levels[0]
 
 
 def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told) -> Tensor:
-    """Weigh pixels and what else is looked at; the opponent's gradients of this part are added to its own."""
+    """Weigh pixels and what else is looked at of a regression's answer."""
     config = learner.config
     state = one_answer(learner.denoiser, y0, x, given=given)
     losses = config.adversary.pixel * answer_loss(learner.denoiser, state, y0, x, kind=config.denoiser.loss)
+    return losses + _looked_at(learner, adversary, state, y0, x)
+
+
+def _looked_at(learner: Learner, adversary: Adversary, state: Image, y0: Image, x: Image) -> Tensor:
+    """Look at the picture of a clean state beside the truth; the opponent's gradients of this part are added."""
     with torch.autocast(y0.device.type, enabled=False):
         answer = learner.denoiser.decode(state.float(), x)
-        losses = losses + adversary.losses(answer, y0)
+        losses = adversary.losses(answer, y0)
         if adversary.opponent is not None:
-            adversary.opponent.learn(answer, y0, parts=config.training.accumulate)
+            adversary.opponent.learn(answer, y0, parts=learner.config.training.accumulate)
     return losses
