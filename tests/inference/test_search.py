@@ -41,6 +41,14 @@ def scorer_of(model, *features, steps=3):
     return GridScorer(upscaler, sampling_for(upscaler.info, steps=steps), pairs, features)
 
 
+@pytest.mark.parametrize("together", [2, 16])
+def test_pictures_sampled_together_have_the_score_they_have_one_after_the_other(model, together):
+    scorer = scorer_of(model)
+    other = held_out_pairs(SOURCE, scorer.upscaler, images=2, side=48)
+    alone = replace(scorer, pairs=[*scorer.pairs, *other])
+    assert replace(alone, together=together)(cosine_grid(3)) == alone(cosine_grid(3))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("place", [(0.0, 0.0), (1.0, 1.0), (0.3, 0.7)])
 def test_families_give_grids_from_corner_to_corner(name, place):

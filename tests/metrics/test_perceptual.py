@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sr3.errors import CheckpointError, ImageError
+from sr3.metrics.maps import load_maps
 from sr3.metrics.perceptual import load_perceptual
 
 CHANNELS = (64, 192, 384, 256, 256)
@@ -138,3 +139,31 @@ def test_st_lpips_is_what_modules_of_torch_give(weights):
 def test_pictures_too_small_for_st_lpips_are_refused():
     with pytest.raises(ImageError, match="at least 21"):
         load_perceptual("st-lpips")(torch.zeros(1, 3, 20, 40), torch.zeros(1, 3, 20, 40))
+
+
+VGG = {1: (0, 2), 2: (6, 8), 3: (12, 14, 16), 4: (20, 22, 24), 5: (28, 30, 32)}
+
+
+@pytest.mark.usefixtures("weights")
+def test_the_maps_of_vgg16_are_what_modules_of_torch_give(tmp_path):
+    made, levels, before = {}, [], 3
+    for level, numbers in VGG.items():
+        layers = [nn.MaxPool2d(2, 1), Blur(before)] if level > 1 else []
+        for number in numbers:
+            layer = nn.Conv2d(before, 4 * level, 3, padding=1)
+            made[f"net.slice{level}.{number}.weight"], made[f"net.slice{level}.{number}.bias"] = (
+                layer.weight,
+                layer.bias,
+            )
+            layers += [layer, nn.ReLU()]
+            before = 4 * level
+        levels.append(nn.Sequential(*layers))
+    torch.save(made, tmp_path / "site" / "stlpips_pytorch" / "weights" / "vST0.0" / "vgg_shift_tolerant.pth")
+    maps, image = load_maps("st-lpips-vgg", torch.device("cpu")), torch.rand(2, 3, 64, 48) * 2 - 1
+    mean, spread = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    seen = (image - mean.reshape(3, 1, 1)) / spread.reshape(3, 1, 1)
+    for found, level in zip(maps(image), levels, strict=True):
+        seen = level(seen)
+        torch.testing.assert_close(found, seen)
+    assert len(maps(image)) == 5
+    assert [one.shape[1] for one in load_maps("st-lpips", torch.device("cpu"))(image)] == list(CHANNELS)

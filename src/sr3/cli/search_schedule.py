@@ -52,7 +52,10 @@ def search_schedule(
     if low_res is not None:
         source = with_low_res(source, low_res, scale=upscaler.scale)
     pairs = scoring.held_out_pairs(source, upscaler, images=images, side=side)
-    scorer = scoring.GridScorer(upscaler, sampling, pairs, [load_features(features)] if features else [])
+    together = 1 if upscaler.device.type == "cpu" else 16
+    scorer = scoring.GridScorer(
+        upscaler, sampling, pairs, [load_features(features)] if features else [], together=together
+    )
     trials: list[Trial] = []
     with Display(budget) as display, suppress(KeyboardInterrupt):
         for trial in search_grid(scorer, start, budget=budget):

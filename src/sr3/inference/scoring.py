@@ -1,8 +1,9 @@
 """What a searched grid is worth, on pictures whose truth is known, and where the best is kept: inside the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -34,7 +35,8 @@ class GridScorer:
     """Score grids on pictures whose truth is known, with the same noise for every grid.
 
     features: a network, for the Frechet distance between one sample of every picture and the truths; none, for the
-    energy score x1000 of the gradients of two samples. draw: which noise; another number gives another.
+    energy score x1000 of the gradients of two samples. draw: which noise; another number gives another. together: how
+    many pictures of one size are sampled at once, which pays on a GPU.
     """
 
     upscaler: Upscaler
@@ -42,6 +44,7 @@ class GridScorer:
     pairs: Sequence[tuple[LowRes, Image]]
     features: Sequence[FeatureNetwork] = ()
     draw: int = 0
+    together: int = 1
 
     @property
     def metric(self) -> str:
@@ -56,18 +59,22 @@ class GridScorer:
         """Sample every picture along a grid and score the samples; lower is better."""
         sampling = self.sampling.model_copy(update={"searched": (_described(self.sampling, grid),)})
         count = 1 if self.features else 2
-        drawn = [
-            self._samples(low_res, sampling, [mix_seed(self.draw, number, k) for k in range(count)])
-            for number, (low_res, _) in enumerate(self.pairs)
-        ]
+        drawn = list(self._drawn(sampling, count))
         if self.features:
             return frechet_distance(self.features[0](_in_colour(part[0]) for part in drawn), self._true_features)
         scores = [gradient_energy_score(part, truth) for part, (_, truth) in zip(drawn, self.pairs, strict=True)]
         return 1000 * float(torch.cat(scores).mean())
 
-    def _samples(self, low_res: LowRes, sampling: SamplingConfig, seeds: Sequence[int]) -> Tensor:
-        together = low_res.repeat(len(seeds), 1, 1, 1)
-        return self.upscaler.upscale(together, sampling=sampling, seeds=seeds)[:, None].cpu()
+    def _drawn(self, sampling: SamplingConfig, count: int) -> Iterator[Tensor]:
+        """Draw so many samples of each picture, (count, 1, c, h, w); neighbours of one size together."""
+        numbered = [(number, low_res) for number, (low_res, _) in enumerate(self.pairs)]
+        for _, alike in groupby(numbered, key=lambda pair: pair[1].shape):
+            same = list(alike)
+            for part in (same[k : k + self.together] for k in range(0, len(same), self.together)):
+                seeds = [mix_seed(self.draw, number, k) for number, _ in part for k in range(count)]
+                together = torch.cat([low_res for _, low_res in part]).repeat_interleave(count, dim=0)
+                samples = self.upscaler.upscale(together, sampling=sampling, seeds=seeds).cpu()
+                yield from samples[:, None].split(count)
 
 
 def _in_colour(image: Image) -> Image:

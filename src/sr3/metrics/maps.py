@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sr3.errors import CheckpointError
 from sr3.metrics.features import load_torchscript
-from sr3.metrics.stlpips import load_stlpips_maps
+from sr3.metrics.stlpips import Backbone, load_stlpips_maps
 from sr3.types import Image
 
 __all__ = ["Maps", "load_maps"]
@@ -18,17 +18,20 @@ Maps = Callable[[Image], Sequence[Tensor]]
 """Pictures (b, 3, h, w) in [-1, 1] to maps (b, c, h', w')."""
 
 
+_BACKBONES: dict[str, Backbone] = {"st-lpips": "alex", "st-lpips-vgg": "vgg"}
+
+
 def load_maps(where: str, device: torch.device) -> Maps:
-    """Load `st-lpips` or a TorchScript file, which takes [0, 1]; CheckpointError when there is none.
+    """Load `st-lpips`, `st-lpips-vgg` or a TorchScript file, which takes [0, 1]; CheckpointError when there is none.
 
     The maps raise CheckpointError when the network cannot take the pictures or gives no maps. TorchScript runs code, so
     take it only from people you trust.
     """
-    if where == "st-lpips":
-        return load_stlpips_maps()
+    if where in _BACKBONES:
+        return load_stlpips_maps(_BACKBONES[where])
     path = Path(where)
     if not path.is_file():
-        raise CheckpointError(f"{where}: no such feature network; give st-lpips or a TorchScript file")
+        raise CheckpointError(f"{where}: no such feature network; give st-lpips, st-lpips-vgg or a TorchScript file")
     network = cast(Any, load_torchscript(path)).to(device)
     for parameter in network.parameters():
         parameter.requires_grad_(False)

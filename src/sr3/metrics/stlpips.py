@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,15 +18,18 @@ from torch.nn.functional import conv2d, max_pool2d, pad, relu
 from sr3.errors import CheckpointError, ImageError
 from sr3.types import Image
 
-__all__ = ["SMALLEST_SIDE", "load_stlpips", "load_stlpips_maps", "stlpips_weight_file"]
+__all__ = ["SMALLEST_SIDE", "Backbone", "load_stlpips", "load_stlpips_maps", "stlpips_weight_file"]
 
 SMALLEST_SIDE = 21
 """Sides of a picture below which the network has too few pixels to reflect at a border."""
 
-_PACKAGE, _FILE = "stlpips_pytorch", Path("weights", "vST0.0", "alex_shift_tolerant.pth")
+Backbone = Literal["alex", "vgg"]
+
+_PACKAGE, _FOLDER = "stlpips_pytorch", Path("weights", "vST0.0")
 _MEAN = (-0.030, -0.088, -0.188)  # of ImageNet in [-1, 1], as in LPIPS
 _SPREAD = (0.458, 0.448, 0.450)
 _LAYERS = ("slice1.0", "slice2.5", "slice3.9", "slice4.11", "slice5.13")
+_VGG_LAYERS = ((1, (0, 2)), (2, (6, 8)), (3, (12, 14, 16)), (4, (20, 22, 24)), (5, (28, 30, 32)))
 _TINY = 1e-10  # keeps features of length 0 finite
 
 Weights = Mapping[str, Tensor]
@@ -53,25 +57,30 @@ def load_stlpips() -> Callable[[Image, Image], Tensor]:
     return distance
 
 
-def load_stlpips_maps() -> Callable[[Image], list[Tensor]]:
-    """Load the network alone, with gradients: pictures (b, 3, h, w) in [-1, 1] to five maps, fine to coarse.
+def load_stlpips_maps(backbone: Backbone = "alex") -> Callable[[Image], list[Tensor]]:
+    """Load a network alone, with gradients: pictures (b, 3, h, w) in [-1, 1] to five maps, fine to coarse.
 
-    Raises CheckpointError when the weights are not installed.
+    backbone: AlexNet, or VGG16, whose shrinking is a blur as well. Raises CheckpointError when the weights are not
+    installed.
     """
-    weights = torch.load(stlpips_weight_file(), map_location="cpu", weights_only=True)
+    weights = torch.load(stlpips_weight_file(backbone), map_location="cpu", weights_only=True)
+    features = _features if backbone == "alex" else _vgg_features
+    here: dict[str, Tensor] = {}
 
     def maps(image: Image) -> list[Tensor]:
-        return _features(image, {name: weight.to(image) for name, weight in weights.items()})
+        if not here or next(iter(here.values())).device != image.device:
+            here.update({name: weight.to(image) for name, weight in weights.items()})
+        return features(image, here)
 
     return maps
 
 
-def stlpips_weight_file() -> Path:
+def stlpips_weight_file(backbone: Backbone = "alex") -> Path:
     """Find the weights in their package; CheckpointError when they are not installed."""
-    spec = find_spec(_PACKAGE)
+    spec, file = find_spec(_PACKAGE), _FOLDER / f"{backbone}_shift_tolerant.pth"
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / _FILE).is_file():
-            return Path(folder) / _FILE
+        if (Path(folder) / file).is_file():
+            return Path(folder) / file
     raise CheckpointError(
         f"stlpips-pytorch: the weights of ST-LPIPS are not installed for {sys.executable}; "
         "run `pip install --no-deps stlpips-pytorch`"
@@ -91,6 +100,19 @@ def _features(image: Image, weights: Weights) -> list[Tensor]:
     third = relu(convolved(_blur_pool(max_pool2d(second, 3, stride=1)), 2, 1))
     fourth = relu(convolved(third, 3, 1))
     return [first, second, third, fourth, relu(convolved(fourth, 4, 1))]
+
+
+def _vgg_features(image: Image, weights: Weights) -> list[Tensor]:
+    """Return the last activation of each of VGG16's five levels, fine to coarse."""
+    y, found = (image - _per_channel(_MEAN, image)) / _per_channel(_SPREAD, image), list[Tensor]()
+    for level, numbers in _VGG_LAYERS:
+        if found:
+            y = _blur_pool(max_pool2d(y, 2, stride=1))
+        for number in numbers:
+            layer = f"net.slice{level}.{number}"
+            y = relu(conv2d(y, weights[f"{layer}.weight"], weights[f"{layer}.bias"], padding=1))
+        found.append(y)
+    return found
 
 
 def _blur_pool(y: Tensor) -> Tensor:
