@@ -97,9 +97,10 @@ def test_a_grid_is_scored_the_same_twice_and_levels_matter(model):
     truths = torch.cat([truth for _, truth in scorer.pairs])
     along = scorer.sampling.model_copy(update={"grid": "cosine"})
     drawn = [
-        scorer._samples(low, along, [mix_seed(0, k, 0), mix_seed(0, k, 1)]) for k, (low, _) in enumerate(scorer.pairs)
+        scorer.upscaler.upscale(low.repeat(2, 1, 1, 1), sampling=along, seeds=[mix_seed(0, k, 0), mix_seed(0, k, 1)])
+        for k, (low, _) in enumerate(scorer.pairs)
     ]
-    assert first == pytest.approx(1000 * float(gradient_energy_score(torch.cat(drawn, dim=1), truths).mean()))
+    assert first == pytest.approx(1000 * float(gradient_energy_score(torch.stack(drawn, dim=1), truths).mean()))
     assert first != other
 
 
@@ -124,8 +125,7 @@ def test_with_features_the_score_is_the_frechet_distance_of_one_sample_each(mode
 def test_the_two_samples_of_a_picture_differ_and_another_draw_gives_others(model):
     scorer = scorer_of(model)
     assert replace(scorer, draw=1)(cosine_grid(3)) != scorer(cosine_grid(3))
-    sampling = scorer.sampling
-    drawn = scorer._samples(scorer.pairs[0][0], sampling, [1, 2])
+    [drawn, *_] = scorer._drawn(scorer.sampling, 2)
     assert drawn.shape == (2, 1, 3, 32, 32)
     assert not torch.equal(drawn[0], drawn[1])
 

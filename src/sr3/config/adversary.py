@@ -28,8 +28,8 @@ class AdversaryConfig(Settings):
     texture: _Weight = 0.0
     """Weight of the squared difference of the features' Gram matrices, patch by patch."""
     features: str = "none"
-    """Whose features: st-lpips or st-lpips-vgg (pip install --no-deps stlpips-pytorch), or a TorchScript file that takes
-    pictures in [0, 1] and gives one map (b, c, h, w) or several. It is needed to train, not to use the model."""
+    """Whose features: st-lpips or st-lpips-vgg (pip install --no-deps stlpips-pytorch), or a TorchScript file that
+    takes pictures in [0, 1] and gives one map (b, c, h, w) or several. It is needed to train, not to use the model."""
     patch: Positive = 16
     """Side of a patch of texture, in pixels of the picture, as we read EnhanceNet; programs take cells of each map."""
     width: Positive = 32
