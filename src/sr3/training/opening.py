@@ -60,7 +60,7 @@ def open_session(
             fill(network, origin.file)
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
-    denoiser.network = cast(Network, torch.compile(shared)) if config.training.compile else shared
+    denoiser.network = _compiled(shared) if config.training.compile else shared
     bare = processes.accelerator.unwrap_model(shared)
     decays = (config.training.ema_decay, *config.training.ema_others)
     scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
@@ -103,7 +103,14 @@ def _teaching(config: Config, origin: Origin | None, device: torch.device) -> Te
         return None
     if origin is None:
         raise TrainingError("denoiser.objective distillation needs a teacher: use sr3 distill MODEL")
-    return open_teaching(config, origin, device=device)
+    teaching = open_teaching(config, origin, device=device)
+    if config.training.compile:
+        teaching.teacher.network = _compiled(teaching.teacher.network)
+    return teaching
+
+
+def _compiled(network: Network) -> Network:
+    return cast(Network, torch.compile(network))
 
 
 def _last_state(run: RunDir) -> Path | None:
