@@ -45,7 +45,7 @@ def test_the_packaged_model_is_what_its_preset_trains():
 
 def test_the_packaged_model_holds_levels_for_few_steps():
     searched = read_model(packaged_models()["photos-x4"]).info.config.sampling.searched
-    assert {8, 16} <= {grid.steps for grid in searched}
+    assert 8 in {grid.steps for grid in searched}
     assert all(grid.score < grid.before for grid in searched)
 
 
