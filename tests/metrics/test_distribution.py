@@ -36,3 +36,14 @@ def test_sets_smaller_than_their_dimension_are_measured_by_the_same_formula():
     shift = some.mean(axis=0) - other.mean(axis=0)
     expected = shift @ shift + np.trace(covariances[0] + covariances[1]) - 2 * root
     assert frechet_distance(torch.from_numpy(some), torch.from_numpy(other)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_set_of_no_full_rank_is_measured_by_the_same_formula():
+    rng = np.random.default_rng(0)
+    some = np.repeat(rng.standard_normal((4, 6)), 5, axis=0)  # 20 features, of which four differ
+    other = rng.standard_normal((30, 6))
+    covariances = np.cov(some, rowvar=False), np.cov(other, rowvar=False)
+    root = np.sqrt(linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)).sum()
+    shift = some.mean(axis=0) - other.mean(axis=0)
+    expected = shift @ shift + np.trace(covariances[0] + covariances[1]) - 2 * root
+    assert frechet_distance(torch.from_numpy(some), torch.from_numpy(other)) == pytest.approx(expected, rel=1e-6)

@@ -36,6 +36,10 @@ def _shared_of_few(some: Tensor, other: Tensor) -> Tensor:
 
 
 def _shared_of_many(some: Tensor, other: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(some.mT @ some)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
-    return torch.linalg.eigvalsh(root @ (other.mT @ other) @ root).clamp(min=0).sqrt().sum()
+    """Trace of (S1 S2)^(1/2) from d x d matrices: S1 S2 has the eigenvalues of L^T S2 L for any L with L L^T = S1."""
+    covariance = some.mT @ some
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    if failed:  # of no full rank, as drawn sets may be
+        values, vectors = torch.linalg.eigh(covariance)
+        root = vectors * values.clamp(min=0).sqrt()
+    return torch.linalg.eigvalsh(root.mT @ (other.mT @ other) @ root).clamp(min=0).sqrt().sum()
