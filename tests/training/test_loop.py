@@ -564,17 +564,19 @@ class Slow(Pictures):
 
 
 def test_waiting_for_pictures_is_part_of_the_time_of_a_step(tmp_path):
-    config = tiny("data.cache_gib=0", "training.validate_every=100", "training.validation_images=1")
+    settings = ("data.cache_gib=0", "training.validate_every=100", "training.validation_images=1")
     source = Slow(*(smooth(64, 64, seed=k) for k in range(3)))
+    config = tiny("training.steps=12", *settings)
     steps = [event for event in run_to_end(tmp_path / "run", config, source) if isinstance(event, Stepped)]
-    # A batch of two, by one thread: 0.2 s. Three are made ahead.
-    assert max(step.images_per_second for step in steps[3:]) < 2 / 0.15
+    # A batch of two, by one thread: 0.2 s. Three are made ahead, so nine are waited for: 1.8 s, or less
+    # by what this process was held up elsewhere.
+    assert sum(2 / step.images_per_second for step in steps) > 0.9
     [line] = [
         line
         for line in map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
         if "loss" in line
     ]
-    assert line["images_per_second"] == pytest.approx(6 / sum(1 / step.images_per_second for step in steps))
+    assert line["images_per_second"] == pytest.approx(12 / sum(1 / step.images_per_second for step in steps))
     share, speed = steps[-1].share_of_peak, steps[-1].images_per_second
     assert line["share_of_peak"] == pytest.approx(line["images_per_second"] * share / speed)
 
