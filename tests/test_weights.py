@@ -43,9 +43,14 @@ def test_the_packaged_model_is_what_its_preset_trains():
     assert path.with_suffix(".md").is_file()
 
 
-def test_the_packaged_model_holds_levels_for_few_steps():
-    searched = read_model(packaged_models()["photos-x4"]).info.config.sampling.searched
-    assert 8 in {grid.steps for grid in searched}
+@pytest.mark.parametrize(
+    "path",
+    [packaged_models()["photos-x4"], ROOT / "weights" / "faces-16-128-small.safetensors"],
+    ids=lambda path: path.stem,
+)
+def test_a_model_holds_searched_levels_for_few_steps_and_many(path):
+    searched = read_model(path).info.config.sampling.searched
+    assert {grid.steps for grid in searched} == {4, 8, 16, 50, 100}
     assert all(grid.score < grid.before for grid in searched)
 
 

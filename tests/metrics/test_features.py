@@ -85,7 +85,9 @@ def test_inception_sees_bytes_and_gives_features_and_classes(monkeypatch):
     features = load_features("inception")
     assert features.name == INCEPTION
     assert features([torch.zeros(1, 3, 4, 4)]).tolist() == [[128.0] * 3]
-    assert features.classify([torch.full((1, 3, 4, 4), -1.0)]).tolist() == [[0.0] * 2]
+    found, logits = features.classify([torch.full((1, 3, 4, 4), -1.0), torch.zeros(1, 3, 4, 4)])
+    assert found.tolist() == [[0.0] * 3, [128.0] * 3]
+    assert logits.tolist() == [[0.0] * 2, [-128.0] * 2]
     assert features.digest == digest_of_weights({"bias": torch.ones(1)})
 
 

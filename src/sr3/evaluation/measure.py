@@ -90,10 +90,10 @@ def network_views(
 
     answers: what the classifier made of this picture and perhaps of other samples after it.
     """
-    features = _features(image, settings, networks)
-    if features is None or networks.features is None or networks.features.logits is None:
-        return features, None if answers is None else answers[:1]
-    return features, networks.features.classify([_patches(_coloured(image), settings.patch)])
+    network = networks.features
+    if network is not None and network.views is not None and image.shape[1] in (1, 3):
+        return network.classify([_patches(_coloured(image), settings.patch)])
+    return _features(image, settings, networks), None if answers is None else answers[:1]
 
 
 def _features(image: Image, settings: Settings, networks: Networks) -> Tensor | None:

@@ -47,4 +47,4 @@ class Networks:
     @property
     def scorer(self) -> FeatureNetwork | Classifier | None:
         """Take what the inception score is made with: the feature network if it has classes, else the classifier."""
-        return self.features if self.features is not None and self.features.logits is not None else self.classifier
+        return self.features if self.features is not None and self.features.views is not None else self.classifier

@@ -76,7 +76,7 @@ def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> S
     results = [named(text) for text in wanted.results]
     check_names([name for name, _ in results])
     loaded = load_networks(networks)
-    if loaded.features is not None and loaded.features.logits is not None and loaded.classifier is not None:
+    if loaded.features is not None and loaded.features.views is not None and loaded.classifier is not None:
         raise ConfigError(
             f"--classifier {networks.classifier}: has nothing to do, for the inception score is taken with "
             f"{loaded.features.name}; leave one of the two out"

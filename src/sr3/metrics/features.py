@@ -49,7 +49,8 @@ class FeatureNetwork:
     digest: str
     """SHA-256 of its weights, so that figures can be compared."""
     compute: Callable[[Image], Tensor]
-    logits: Callable[[Image], Tensor] | None = None
+    views: Callable[[Image], tuple[Tensor, Tensor]] | None = None
+    """Features and logits by one pass, where it has classes."""
 
     @torch.no_grad()
     def __call__(self, images: Iterable[Tensor]) -> Tensor:
@@ -57,25 +58,26 @@ class FeatureNetwork:
 
         Raises CheckpointError when the network cannot take them.
         """
-        return self._together(self.compute, images)
+        return self._together(lambda image: (self.compute(image),), images)[0]
 
     @torch.no_grad()
-    def classify(self, images: Iterable[Tensor]) -> Tensor:
-        """Compute logits of batches, as for features; ValueError for a network without classes."""
-        if self.logits is None:
+    def classify(self, images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Compute features and logits of batches, as for features; ValueError for a network without classes."""
+        if self.views is None:
             raise ValueError(f"{self.name} has no classes")
-        return self._together(self.logits, images)
+        features, logits = self._together(self.views, images)
+        return features, logits
 
-    def _together(self, compute: Callable[[Image], Tensor], images: Iterable[Tensor]) -> Tensor:
-        parts: list[Tensor] = []
+    def _together(self, compute: Callable[[Image], tuple[Tensor, ...]], images: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        parts: list[tuple[Tensor, ...]] = []
         for batch in images:
             try:
-                parts.append(compute(batch.clamp(-1, 1)).flatten(1).float().cpu())
+                parts.append(tuple(view.flatten(1).float().cpu() for view in compute(batch.clamp(-1, 1))))
             except Exception as error:  # of other people's code
                 detail = " ".join(str(error).split())[-160:]
                 raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
-        check_lengths(parts)
-        return torch.cat(parts)
+        check_lengths([part[0] for part in parts])
+        return tuple(torch.cat(views) for views in zip(*parts, strict=True))
 
 
 def check_lengths(features: Sequence[Tensor]) -> None:
@@ -143,12 +145,14 @@ def _efficientnet_lite0() -> FeatureNetwork:
     def scaled(image: Image) -> Image:
         return to_lite0(resize(image, _LITE0_SIDE, _LITE0_SIDE).clamp(-1, 1))
 
-    return FeatureNetwork(
-        "EfficientNet-lite0",
-        digest,
-        lambda image: network.extract_features(scaled(image)).mean(dim=(2, 3)),
-        lambda image: network(scaled(image)),
-    )
+    def features(image: Image) -> Tensor:
+        return network.extract_features(scaled(image)).mean(dim=(2, 3))
+
+    def views(image: Image) -> tuple[Tensor, Tensor]:
+        found = features(image)
+        return found, network.get_submodule("_fc")(found)
+
+    return FeatureNetwork("EfficientNet-lite0", digest, features, views)
 
 
 def _inception() -> FeatureNetwork:
@@ -166,8 +170,9 @@ def _inception() -> FeatureNetwork:
         raise CheckpointError(f"inception: its weights cannot be fetched ({detail}); see to the network") from error
     network.eval()
 
-    def output(image: Image, place: int) -> Tensor:
-        return network(((image + 1) * 127.5).round().to(torch.uint8))[place]
+    def views(image: Image) -> tuple[Tensor, Tensor]:
+        found, logits = network(((image + 1) * 127.5).round().to(torch.uint8))
+        return found, logits
 
     digest = digest_of_weights(network.state_dict())
-    return FeatureNetwork(INCEPTION, digest, lambda image: output(image, 0), lambda image: output(image, 1))
+    return FeatureNetwork(INCEPTION, digest, lambda image: views(image)[0], views)
