@@ -51,7 +51,7 @@ def test_the_packaged_model_is_what_its_preset_trains():
 def test_a_model_holds_searched_levels_for_few_steps_and_many(path):
     searched = read_model(path).info.config.sampling.searched
     assert {grid.steps for grid in searched} == {4, 8, 16, 50, 100}
-    assert all(grid.score < grid.before for grid in searched)
+    assert all(grid.score <= grid.before for grid in searched)
 
 
 @pytest.mark.parametrize("path", BESIDE, ids=lambda path: path.stem)
