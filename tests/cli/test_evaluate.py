@@ -19,6 +19,7 @@ from sr3.cli.app import run
 from sr3.digest import digest_of_weights
 from sr3.evaluation.description import described, environment
 from sr3.evaluation.settings import Networks, Settings
+from sr3.images.resize import downsample
 from sr3.metrics.features import INCEPTION, FeatureNetwork
 from sr3.metrics.registry import find_metric
 
@@ -350,6 +351,35 @@ def test_grey_beside_colour_is_noted(folders):
         "bicubic: 4 results are grey where the truth is in colour, or the other way round; grey was taken as three "
         "equal channels"
     ]
+
+
+def test_grey_results_are_measured_beside_inputs_in_colour(folders):
+    for folder in ("truth", "bicubic"):
+        for path in (path for path in (folders / folder).rglob("*.*") if path.is_file()):
+            Image.open(path).convert("L").save(path)
+    report = report_of(folders, "--pred", folders / "bicubic", "--input", folders / "input")
+    grey = pixels(folders / "bicubic" / "1_picture.bmp")
+    low = pixels(folders / "input" / "1_picture.png")
+    small = np.asarray(downsample(torch.from_numpy(grey)[None], 4))[0]
+    expected = 1e5 * ((small[..., None] - low) ** 2).mean()
+    assert values(report, "bicubic", "consistency")["1_picture"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_results_are_cut_as_their_truths_were_and_no_others(folders, capsys):
+    for path in (folders / "truth").glob("*.png"):
+        Image.open(path).crop((0, 0, 64, 46)).save(path)
+    for path in (folders / "bicubic").glob("*.bmp"):
+        Image.open(path).crop((0, 0, 64, 46)).save(path)
+    assert evaluate(folders, "--pred", folders / "bicubic", "--scale", 4) == 0
+    image = Image.open(folders / "bicubic" / "1_picture.bmp")
+    image.resize((64, 47)).save(folders / "bicubic" / "1_picture.bmp")
+    assert evaluate(folders, "--pred", folders / "bicubic", "--scale", 4) == 2
+    assert "1_picture: the result is 64x47, its truth 64x44" in capsys.readouterr().err
+
+
+def test_one_method_without_finite_figures_leaves_the_plots_of_the_others(folders):
+    report_of(folders, "--pred", folders / "bicubic", "--pred", f"same={folders / 'truth'}")
+    assert "<h3>PSNR, dB" in (folders / "out" / "report.html").read_text()
 
 
 def test_a_check_passes_until_a_figure_moves(folders, capsys):

@@ -19,6 +19,12 @@ def test_every_picture_has_a_mark_of_each_method_as_high_as_its_figure():
     assert [float(mark.get("cx")) for mark in marks[:3]] == sorted(float(mark.get("cx")) for mark in marks[:3])
 
 
+def test_a_picture_without_a_figure_of_the_first_method_comes_last():
+    values = {"one": {"b": 2.0}, "none": {}, "other": {"a": 1.0, "b": 2.0}}
+    marks = ElementTree.fromstring(per_picture_chart(values, digits=1)).findall("circle")
+    assert [mark.find("title").text for mark in marks] == ["b, one: 2.0", "b, other: 2.0", "a, other: 1.0"]
+
+
 def test_figures_that_are_all_alike_are_drawn_too():
     chart = ElementTree.fromstring(per_picture_chart({"one": {"a": 1.0, "b": 1.0}}, digits=2))
     assert len(chart.findall("circle")) == 2

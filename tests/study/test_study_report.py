@@ -125,6 +125,13 @@ def test_a_study_that_was_not_held_is_one_line_and_code_2(tmp_path, capsys):
     assert "nothing.toml: cannot be read" in capsys.readouterr().err
 
 
+def test_a_report_by_other_rules_than_the_answers_were_given_under_is_refused(held, capsys):
+    path = held / "study.toml"
+    path.write_text(path.read_text().replace('design = "mixed"', 'design = "mixed"\nexposure = 2.0'))
+    assert run(["study", "report", "--config", str(path)]) == 2
+    assert "holds answers given under other settings (exposure); undo the change" in capsys.readouterr().err
+
+
 def test_study_alone_shows_its_two_verbs(capsys):
     assert run(["study"]) == 0
     shown = capsys.readouterr().out

@@ -142,6 +142,18 @@ def test_an_answer_that_makes_no_sense_is_refused(wrong, study):
     asyncio.run(sit())
 
 
+def test_what_is_no_number_of_json_is_refused_and_not_repeated(study):
+    async def sit():
+        async with client(build_app(study)) as browser:
+            state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
+            body = json.dumps({"choice": "first", **MEASURED, "exposure": float("nan")})
+            url = f"/api/pairs/{state['pair']['id']}/answer"
+            refused = await browser.post(url, content=body, headers={"Content-Type": "application/json"})
+            assert (refused.status_code, refused.content) == (422, b"")
+
+    asyncio.run(sit())
+
+
 def test_who_withdraws_is_asked_for_consent_again(study):
     async def sit():
         async with client(build_app(study)) as browser:

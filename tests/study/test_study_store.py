@@ -116,6 +116,8 @@ def test_who_withdraws_leaves_no_answers_and_is_not_known_any_more(store, path):
     store.answer(subject, store.place(subject).token, FIRST)
     store.withdraw(subject)
     assert store.place(subject) is None
+    for file in path.parent.iterdir():
+        assert b"owl" not in file.read_bytes()
     assert read_records(path) == []
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT (SELECT COUNT(*) FROM answers), (SELECT COUNT(*) FROM trials)").fetchone() == (

@@ -36,13 +36,17 @@ _CLASS = re.compile(r"(\d+)_")
 
 @dataclass(frozen=True)
 class Case:
-    """A truth (1, c, h, w) in [-1, 1], its input if there is one, its class or NO_LABEL, and its levels less one."""
+    """A truth (1, c, h, w) in [-1, 1], its input if there is one, its class or NO_LABEL, and its levels less one.
+
+    uncut: height and width of the truth as it was read, before it was cut to whole cells.
+    """
 
     name: str
     truth: Image
     low_res: LowRes | None
     label: int
     top: int
+    uncut: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Cases:
         """Read a truth and read or make its input; ImageError or DataError when they do not fit each other."""
         index = self.places[name]
         truth, top = read_image(self.source, index)
+        uncut = (truth.shape[-2], truth.shape[-1])
         low_res = None
         if self.inputs is not None:
             low_res, _ = read_image(self.inputs, self.input_places[name])
@@ -86,7 +91,7 @@ class Cases:
             low_res = low_res if low_res is not None else self._reduced(truth, top, index)
         truth_name = self.source.name(index)
         self._check(truth, low_res, truth_name)
-        return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top)
+        return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top, uncut)
 
     def _reduced(self, truth: Tensor, top: int, index: int) -> Tensor:
         """Make an input as the pairs of training are made; DataError where JPEG cannot hold the truth."""

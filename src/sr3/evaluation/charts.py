@@ -18,10 +18,12 @@ _WIDTH, _HEIGHT, _LEFT, _BELOW, _ABOVE = 720, 220, 64, 24, 10
 def per_picture_chart(values: Mapping[str, Mapping[str, float]], *, digits: int) -> str:
     """Plot a figure of every picture, a line a method, pictures in the order of the first method's figure.
 
-    values: by method, then by picture, finite ones only.
+    values: by method, then by picture, finite ones only; pictures that the first has no such figure of come last.
     """
     first = next(iter(values.values()))
-    order = sorted(first, key=first.__getitem__)
+    order = sorted(
+        dict.fromkeys(name for line in values.values() for name in line), key=lambda name: first.get(name, math.inf)
+    )
     everything = [value for line in values.values() for value in line.values()]
     low, high = min(everything), max(everything)
     places = {name: _across(place, len(order)) for place, name in enumerate(order)}

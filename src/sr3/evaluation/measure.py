@@ -17,7 +17,7 @@ from sr3.metrics.crps import crps
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
 from sr3.metrics.diversity import deviation, feature_spread
 from sr3.metrics.energy import energy_score
-from sr3.types import Image
+from sr3.types import Image, LowRes
 
 __all__ = ["Measured", "in_one_colour", "measure", "measure_alone", "measure_truth", "network_views"]
 
@@ -51,8 +51,7 @@ def measure(samples: Image, case: Case, settings: Settings, networks: Networks) 
     inner, true = (without_border(image, settings.border) for image in (samples, truth))
     figures = _distortion(inner, true)
     if case.low_res is not None and settings.task == "plain":
-        low_res = case.low_res.expand(-1, samples.shape[1], -1, -1).expand(len(samples), -1, -1, -1)
-        figures["consistency"] = 1e5 * _mean(consistency(samples, low_res))
+        figures["consistency"] = 1e5 * _mean(_consistency(samples, case.low_res, case.name))
     if networks.perceptual is not None and samples.shape[1] in (1, 3):
         one_by_one = [networks.perceptual(_coloured(sample), _coloured(truth)) for sample in samples.split(1)]
         figures["perceptual"] = _mean(torch.cat(one_by_one))
@@ -111,6 +110,15 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
         figures |= {"psnr_y": _mean(psnr(light, true_light)), "ssim_y": _mean(ssim(light, true_light))}
     figures["sharpness"] = float(sharpness(samples).mean() / sharpness(truth).mean())
     return figures
+
+
+def _consistency(samples: Image, low_res: LowRes, name: str) -> Tensor:
+    """Compare results made small with their input (1, c, h, w); grey beside colour is three equal channels."""
+    channels = {samples.shape[1], low_res.shape[1]}
+    if len(channels) > 1 and channels != {1, 3}:
+        raise DataError(f"{name}: the result has {samples.shape[1]} channels, its input {low_res.shape[1]}")
+    shown = (image.expand(len(samples), max(channels), -1, -1) for image in (samples, low_res))
+    return consistency(*shown)
 
 
 def _answers(samples: Image, settings: Settings, networks: Networks) -> Tensor | None:

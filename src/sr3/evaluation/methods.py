@@ -149,8 +149,9 @@ def open_folder(name: str, where: str, source: Source, wanted: Sequence[str], *,
     return FolderMethod(name, where, source, match_samples(wanted, names_of(source, where), where, samples))
 
 
-def fitted(samples: Image, case: Case, *, scale: int, classification: bool) -> Image:
-    """Bring results to the size of their truth: cut what is beyond the last whole cell, or shrink for classification.
+def fitted(samples: Image, case: Case, *, classification: bool) -> Image:
+    """Bring results to the size of their truth: cut as the truth was, where they are as large as it was before, or
+    shrink for classification.
 
     ImageError when they are of another size.
     """
@@ -160,12 +161,12 @@ def fitted(samples: Image, case: Case, *, scale: int, classification: bool) -> I
         made = tuple(side * CLASSIFICATION_SCALE for side in case.low_res.shape[-2:])
         if tuple(found) == made:
             samples = rounded(resize(samples, height, width), case.top)
-    elif scale and all(0 <= side - kept < scale for side, kept in zip(found, (height, width), strict=True)):
+    elif tuple(found) == case.uncut:
         samples = samples[..., :height, :width]
     if samples.shape[-2:] != (height, width):
         raise ImageError(
             f"{case.name}: the result is {found[1]}x{found[0]}, its truth {width}x{height}; give results of the size "
-            "of their truths, or --scale where truths were cut to whole cells"
+            "of their truths"
         )
     return samples
 

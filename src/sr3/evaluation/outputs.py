@@ -74,7 +74,7 @@ def _shown(evaluation: Evaluation, case: Case) -> Shown:
 
 def _result(evaluation: Evaluation, method: Method, case: Case) -> Image:
     settings = evaluation.cases.settings
-    return fitted(method.first(case), case, scale=settings.scale, classification=settings.task == "classification")
+    return fitted(method.first(case), case, classification=settings.task == "classification")
 
 
 def _middle(image: Image, side: int) -> Image:

@@ -208,7 +208,7 @@ def _plots(report: Report, methods: Sequence[str]) -> str:
     parts = [f"<h2>Every picture</h2><p class=key>{key}</p>"]
     for figure, metric in report.metrics.items():
         values = {name: _finite(report, name, figure) for name in methods}
-        if figure in ("top1", "top5") or not all(values.values()):
+        if figure in ("top1", "top5") or not any(values.values()):
             continue
         chart = per_picture_chart(values, digits=int(metric["digits"]))
         parts.append(f"<h3>{escape(heading(metric))}</h3>{chart}")

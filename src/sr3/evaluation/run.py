@@ -56,7 +56,7 @@ def evaluate(
         check_lengths([features for features in ends if features is not None])
         for method in methods:
             is_class = settings.task == "classification"
-            samples = fitted(method.samples(case), case, scale=settings.scale, classification=is_class)
+            samples = fitted(method.samples(case), case, classification=is_class)
             samples, _, was_mixed = in_one_colour(samples, case)
             mixed[method.name] = mixed.get(method.name, 0) + was_mixed
             tallies[method.name].pictures.append(measure(samples, case, settings, networks))

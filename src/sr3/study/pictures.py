@@ -6,8 +6,6 @@ Knows nothing of subjects.
 
 import hashlib
 import io
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,8 +23,6 @@ __all__ = ["PictureSet", "open_pictures"]
 
 _COARSE = 12
 """Squares along the shorter side of what stands beside the camera's picture in an attention check."""
-_FILLER = b"fiLl"  # lower case first: of no importance to readers; last: may be copied
-_PNG_END = 12  # bytes of the last chunk
 _SHOWN = 5
 
 
@@ -157,9 +153,7 @@ def _shown(path: Path) -> Image.Image:
 @lru_cache(maxsize=32)
 def _pair(truth: Path, other: Path | None) -> tuple[bytes, bytes]:
     image = _shown(truth)
-    first, second = _png(image), _png(_coarse(image) if other is None else _shown(other))
-    length = max(len(first), len(second))
-    return _filled(first, length), _filled(second, length)
+    return _png(image), _png(_coarse(image) if other is None else _shown(other))
 
 
 @lru_cache(maxsize=32)
@@ -177,13 +171,7 @@ def _coarse(image: Image.Image) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
+    """Write a PNG without compression: its length tells the size of a picture, and not which compresses better."""
     buffer = io.BytesIO()
-    Image.frombytes("RGB", image.size, image.tobytes()).save(buffer, "PNG")
+    Image.frombytes("RGB", image.size, image.tobytes()).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()
-
-
-def _filled(png: bytes, length: int) -> bytes:
-    """Lengthen a PNG by a chunk that readers skip, so that the better compressed picture cannot be told."""
-    body = _FILLER + bytes(length - len(png))
-    chunk = struct.pack(">I", length - len(png)) + body + struct.pack(">I", zlib.crc32(body))
-    return png[:-_PNG_END] + chunk + png[-_PNG_END:]

@@ -29,7 +29,7 @@ _STYLE = (
 
 def report_study(config: StudyConfig) -> Figures:
     """Read all answers of a study and count them; StudyError when there is no file of them."""
-    return figures(config, read_records(config.database))
+    return figures(config, read_records(config.database, config.lasting()))
 
 
 def write_report(config: StudyConfig, found: Figures, out: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from sr3.study.store import Answer, Choice, Layout
 try:
     import uvicorn
     from fastapi import Cookie, FastAPI, HTTPException, Request, Response
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
 except ImportError as error:
     raise ConfigError("a study needs fastapi and uvicorn: pip install 'sr3[web]'") from error
@@ -101,6 +102,8 @@ def build_app(study: Study) -> FastAPI:
     _add_sitting(app, study)
     _add_pair(app, study)
 
+    app.add_exception_handler(RequestValidationError, _refuse)
+
     @app.middleware("http")
     async def guard(  # pyright: ignore[reportUnusedFunction]
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
@@ -110,6 +113,11 @@ def build_app(study: Study) -> FastAPI:
         return response
 
     return app
+
+
+def _refuse(_request: Request, _error: Exception) -> Response:
+    """Answer what cannot be understood without repeating it: it may hold what JSON cannot, such as NaN."""
+    return Response(status_code=422)
 
 
 def _add_page(app: FastAPI) -> None:

@@ -160,6 +160,8 @@ class Store:
             database.execute(
                 "UPDATE subjects SET withdrawn = datetime('now'), nonce = NULL WHERE token = ?", (subject,)
             )
+        with self._lock:  # what was deleted lies in the log until it is written back
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file."""
@@ -190,8 +192,12 @@ def open_store(path: Path, settings: Mapping[str, Any]) -> Store:
     return Store(connection)
 
 
-def read_records(path: Path) -> list[Record]:
-    """Read all trials of subjects that have not withdrawn, also while a server writes; StudyError without a file."""
+def read_records(path: Path, settings: Mapping[str, Any] | None = None) -> list[Record]:
+    """Read all trials of subjects that have not withdrawn, also while a server writes.
+
+    settings: as for `open_store`, less the hash of the pictures; None compares none. StudyError without a file, or
+    when its answers were given under other settings.
+    """
     if not path.is_file():
         raise StudyError(f"{path}: there is no file of answers; hold the study first: sr3 study serve")
     try:
@@ -199,6 +205,8 @@ def read_records(path: Path) -> list[Record]:
         try:
             if read_format(connection, path) == 0:
                 raise StudyError(f"{path}: holds no study; hold it first: sr3 study serve")
+            if settings is not None:
+                _agree(connection, path, settings, apart=frozenset({"pictures"}))
             return [_record(row) for row in connection.execute(_RECORDS)]
         finally:
             connection.close()
@@ -212,6 +220,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, 
     with _transaction(connection):
         make_tables(connection, path)
         _agree(connection, path, settings)
+        connection.execute("INSERT OR REPLACE INTO study VALUES (1, ?)", (json.dumps(dict(settings), sort_keys=True),))
 
 
 @contextmanager
@@ -225,18 +234,21 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("COMMIT")
 
 
-def _agree(connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any]) -> None:
-    text = json.dumps(dict(settings), sort_keys=True)
+def _agree(
+    connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any], *, apart: frozenset[str] = frozenset()
+) -> None:
+    """Raise StudyError where answers were given under other settings than these."""
     row = connection.execute("SELECT settings FROM study").fetchone()
-    if row is not None and connection.execute("SELECT COUNT(*) FROM subjects").fetchone()[0]:
-        before: dict[str, Any] = json.loads(row[0])
-        now = json.loads(text)
-        if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
-            raise StudyError(
-                f"{path}: holds answers given under other settings ({', '.join(changed)}); undo the change, or name "
-                "another file in database"
-            )
-    connection.execute("INSERT OR REPLACE INTO study VALUES (1, ?)", (text,))
+    if row is None or not connection.execute("SELECT COUNT(*) FROM subjects").fetchone()[0]:
+        return
+    before: dict[str, Any] = json.loads(row[0])
+    now: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    keys = (before.keys() | now.keys()) - apart
+    if changed := sorted(key for key in keys if before.get(key) != now.get(key)):
+        raise StudyError(
+            f"{path}: holds answers given under other settings ({', '.join(changed)}); undo the change, or name "
+            "another file in database"
+        )
 
 
 def _place(database: sqlite3.Connection, subject: str) -> Place | None:

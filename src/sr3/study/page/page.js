@@ -4,6 +4,7 @@
 
 const REST = 600; // milliseconds of empty plates before a pair
 const PENDING = "sr3-study-answer"; // a choice that the server has not acknowledged yet
+const PASSING = [401, 403, 408, 425, 429]; // refusals of a proxy, which are not the last word
 const SECTIONS = ["consent", "ready", "trial", "done"];
 const upright = matchMedia("(orientation: portrait) and (max-width: 44rem)");
 
@@ -20,7 +21,7 @@ class Refused extends Error {}
 
 async function ask(path, options = {}) {
   const response = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
-  if (response.status >= 400 && response.status < 500) throw new Refused(String(response.status));
+  if (response.status >= 400 && response.status < 500 && !PASSING.includes(response.status)) throw new Refused(String(response.status));
   if (!response.ok) throw new Error(String(response.status));
   return response;
 }
