@@ -194,12 +194,14 @@ def test_ctrl_c_leaves_nothing_half_written(model, tmp_path):
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    time.sleep(6)
+    while not (tmp_path / "out").exists():  # made just before the work begins
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.count("\n") == 1
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_help_answers_without_loading_torch():
