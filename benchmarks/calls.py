@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from quality import as_saved, environment, without_nan
+from quality import as_saved, environment, with_eta, without_nan
 from replication import patches
 from torch import Tensor
 
@@ -74,7 +74,7 @@ def samplings(
             family = None if grid == SEARCHED else grid or "cosine"
             sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=family)
             if eta:
-                sampling = sampling.model_copy(update={"eta": float(eta)})
+                sampling = with_eta(sampling, eta)
             if grid == SEARCHED and sampling.found is None:
                 raise ConfigError(f"{written}: the model holds no levels for {steps} steps of it; search them first")
             yield sampling, each * steps - less

@@ -31,7 +31,7 @@ def enlarge(generator: PictureGenerator, path: Path, target: Path, options: argp
     if picture.alpha is not None and bool((picture.alpha < 1).any()):
         raise ConfigError(f"{path}: is transparent in part; flatten it")
     plan = Search(options.steps, options.rate, options.calls)
-    best = float("inf")
+    best, image = float("inf"), None
     for start in range(options.starts):
         steps = search(generator, picture.pixels[None], plan, seed=mix_seed(options.seed, start))
         losses: list[float] = []
@@ -40,8 +40,10 @@ def enlarge(generator: PictureGenerator, path: Path, target: Path, options: argp
             losses.append(float(found.losses))
             last.append(found)
         if min(losses) < best:
-            best = min(losses)
-            write_picture(target, replace(picture, pixels=last[0].image[0], alpha=None))
+            best, image = min(losses), last[0].image[0]
+    if image is None:
+        raise ConfigError(f"{path}: no start led to a picture; give a lower --rate")
+    write_picture(target, replace(picture, pixels=image, alpha=None))
     return best
 
 

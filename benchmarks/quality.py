@@ -120,13 +120,24 @@ def sampled(upscaler: Upscaler, sampling: SamplingConfig, seed: int) -> Method:
     return Method(name, {**sampling.model_dump(mode="json"), "seed": seed, "correct": True}, enlarge)
 
 
+def with_eta(sampling: SamplingConfig, eta: float | str) -> SamplingConfig:
+    """Set the noise of a sampler; ConfigError when it is no number or not one from 0 to 1."""
+    try:
+        share = float(eta)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ConfigError(f"eta {eta}: give a share of the posterior's noise, 0 to 1")
+    return sampling.model_copy(update={"eta": share})
+
+
 def samplings(upscaler: Upscaler, options: argparse.Namespace) -> Iterator[SamplingConfig]:
     """Combine the steps, samplers and grids asked for; the model's own where none is."""
     own = upscaler.info.config.sampling
     choices = (options.steps or [own.steps], options.sampler or [own.sampler], options.grid or [own.grid])
     for steps, sampler, grid in product(*choices):
         sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid if options.grid else None)
-        yield sampling if options.eta is None else sampling.model_copy(update={"eta": options.eta})
+        yield sampling if options.eta is None else with_eta(sampling, options.eta)
 
 
 def colour_shift(image: Image, reference: Image) -> float:
@@ -232,6 +243,8 @@ def without_nan(value: Any) -> Any:  # noqa: ANN401
     """Replace what JSON cannot hold, NaN and infinities, by null."""
     if isinstance(value, dict):
         return {key: without_nan(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_nan(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

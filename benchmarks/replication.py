@@ -53,7 +53,11 @@ def read_pairs(where: str, upscaler: Upscaler, limit: int) -> list[Pair]:
     source = open_source(where)
     recipe = build_recipe(upscaler.info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0}))
     dataset = PairDataset(source, recipe)
-    return [dataset.centre(index, 4096) for index in range(min(len(source), limit))]
+    pairs = [dataset.centre(index, 4096) for index in range(min(len(source), limit))]
+    sizes = sorted({f"{pair.y0.shape[-1]}x{pair.y0.shape[-2]}" for pair in pairs})
+    if len(sizes) > 1:
+        raise ConfigError(f"{where}: has pictures of different sizes ({', '.join(sizes)}); prepare them alike")
+    return pairs
 
 
 def draw(upscaler: Upscaler, low_res: Tensor, seed: int, *, corrected: bool) -> Tensor:
