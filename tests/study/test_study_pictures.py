@@ -161,3 +161,27 @@ def test_a_long_list_of_missing_names_is_cut(tmp_path):
         (tmp_path / "noisy" / f"img{k}.png").unlink()
     with pytest.raises(StudyError, match="lacks img0, img1, img2, img3, img4 and 2 more; give"):
         open_pictures(config)
+
+
+@pytest.mark.parametrize("size", [(16, 4), (12, 16), (16, 16)])
+def test_inputs_of_another_shape_are_refused(tmp_path, size):
+    config = make_study(tmp_path)
+    Image.new("RGB", size).save(tmp_path / "inputs" / "img2.png")
+    with pytest.raises(StudyError, match=rf"img2\.png: is {size[0]}x{size[1]}, which is not the shape of .*64x48"):
+        open_pictures(config)
+
+
+def test_inputs_may_be_rounded_to_whole_pixels(tmp_path):
+    config = make_study(tmp_path)
+    Image.new("RGB", (22, 16)).save(tmp_path / "inputs" / "img2.png")  # a third of 64 is 21.3
+    assert open_pictures(config).images
+
+
+def test_a_name_that_is_no_text_can_be_kept(tmp_path):
+    config = make_study(tmp_path)
+    for folder in ("truth", "inputs", "blurred", "noisy"):
+        for path in (tmp_path / folder).glob("img2.*"):
+            path.rename(path.with_name(b"caf\xe9".decode("utf-8", "surrogateescape") + path.suffix))
+    images = open_pictures(config).images
+    assert "caf\\xe9" in images
+    assert all(image.encode() for image in images)

@@ -51,14 +51,18 @@ async def answer(browser, state, choice, **measured) -> httpx.Response:
 def test_a_subject_is_led_from_consent_to_the_end(study):
     async def sit():
         async with client(build_app(study)) as browser:
+            assert study.config.page.thanks not in (await browser.get("/api/page")).text
             before = (await browser.get("/api/state")).json()
+            assert before["thanks"] == ""
             assert (before["stage"], before["total"], before["pair"]) == ("consent", 6, None)
             state = (await browser.post("/api/consent", json={"nonce": nonce()})).json()
             for done in range(6):
                 assert (state["stage"], state["done"], state["total"]) == ("trial", done, 6)
                 assert state["question"] == QUESTIONS["better"]
+                assert state["thanks"] == ""
                 state = (await answer(browser, state, "first")).json()
             assert (state["stage"], state["pair"]) == ("done", None)
+            assert state["thanks"] == study.config.page.thanks
 
     asyncio.run(sit())
 
@@ -199,7 +203,7 @@ def test_the_state_has_these_fields_and_no_other(study):
         if response.url.path.endswith(("consent", "answer"))
     ]
     assert {frozenset(state) for state in states} == {
-        frozenset({"stage", "done", "total", "exposure", "question", "pair"})
+        frozenset({"stage", "done", "total", "exposure", "question", "pair", "thanks"})
     }
     pairs = [state["pair"] for state in states if state["pair"]]
     assert {(pair["width"], pair["height"], pair["middle"], frozenset(pair)) for pair in pairs} == {

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from PIL import Image, ImageCms
 
+from sr3.data.members import printable
 from sr3.errors import StudyError
 from sr3.images.files import list_pictures, read_picture, to_pillow
 from sr3.images.inks import ink_image
@@ -77,8 +78,7 @@ def open_pictures(config: StudyConfig) -> PictureSet:
     for files in methods.values():
         _check_sizes(truth, sizes, files)
     for image, path in sorted(inputs.items()):
-        if max(_size(path)) >= max(sizes[image]):
-            raise StudyError(f"{path}: is not smaller than {truth[image]}; give the low-resolution pictures")
+        _check_input(path, _size(path), truth[image], sizes[image])
     sha256 = _hash([truth, *(methods[name] for name in sorted(methods)), inputs])
     return PictureSet(truth, methods, inputs, sizes, config.pictures.low_res, sha256)
 
@@ -86,9 +86,10 @@ def open_pictures(config: StudyConfig) -> PictureSet:
 def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in list_pictures(folder):
-        if path.stem in found:
-            raise StudyError(f"{path}: {found[path.stem].name} has the same name; keep one of them")
-        found[path.stem] = path
+        name = printable(path.stem)
+        if name in found:
+            raise StudyError(f"{path}: {found[name].name} has the same name; keep one of them")
+        found[name] = path
     return found
 
 
@@ -113,6 +114,17 @@ def _check_sizes(truth: Mapping[str, Path], sizes: Mapping[str, Size], files: Ma
             raise StudyError(f"{path}: is {_text(size)}, but {truth[image]} is {_text(sizes[image])}; make them equal")
 
 
+def _check_input(path: Path, size: Size, truth: Path, true: Size) -> None:
+    """Refuse an input that is not its truth made small: as large, turned, or another part of it."""
+    if max(size) >= max(true):
+        raise StudyError(f"{path}: is not smaller than {truth}; give the low-resolution pictures")
+    scale = max(true) / max(size)
+    if abs(size.width * scale - true.width) > scale or abs(size.height * scale - true.height) > scale:
+        raise StudyError(
+            f"{path}: is {_text(size)}, which is not the shape of {truth}, {_text(true)}; give the same part made small"
+        )
+
+
 def _size(path: Path) -> Size:
     return Size(*_shown(path).size)
 
@@ -121,7 +133,7 @@ def _hash(folders: Sequence[Mapping[str, Path]]) -> str:
     whole = hashlib.sha256()
     for files in folders:
         for image, path in sorted(files.items()):
-            for part in (image.encode("utf-8", "surrogateescape"), path.read_bytes()):
+            for part in (image.encode(), path.read_bytes()):
                 whole.update(hashlib.sha256(part).digest())
     return whole.hexdigest()
 

@@ -140,7 +140,7 @@ def _add_sitting(app: FastAPI, study: Study) -> None:
 
     def texts() -> Response:
         paragraphs = [" ".join(part.split()) for part in page.consent.split("\n\n")]
-        return JSONResponse({**page.model_dump(), "consent": paragraphs})
+        return JSONResponse({"title": page.title, "contact": page.contact, "consent": paragraphs})
 
     def state(subject: Subject = "") -> Response:
         return _state(study, subject)

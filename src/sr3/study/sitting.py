@@ -34,6 +34,8 @@ class State:
     exposure: float
     question: str
     pair: Pair | None
+    thanks: str = ""
+    """What is said at the end, and not before: it may hold a code for the payment."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Study:
             return State("consent", 0, pairs + self.config.attention.checks, exposure, "", None)
         question = QUESTIONS[place.question]
         if place.token is None or place.trial is None:
-            return State("done", place.done, place.total, exposure, question, None)
+            return State("done", place.done, place.total, exposure, question, None, self.config.page.thanks)
         pair = self._pair(place, place.token, place.trial)
         return State("trial", place.done, place.total, exposure, question, pair)
 

@@ -96,9 +96,9 @@ function showReady(state) {
   show("ready");
 }
 
-function showDone() {
+function showDone(state) {
   byId("done-title").textContent = left ? "Your answers are deleted" : "Thank you";
-  byId("done-text").textContent = left ? "You have left the study. You can close this page." : page.thanks;
+  byId("done-text").textContent = left ? "You have left the study. You can close this page." : state.thanks;
   show("done");
 }
 
@@ -260,7 +260,7 @@ async function judgeAll() {
   for (;;) {
     const state = await read("api/state");
     if (left) return;
-    if (state.stage === "done") return showDone();
+    if (state.stage === "done") return showDone(state);
     if (state.stage === "consent") return showConsent(state);
     if (byId("trial").hidden) {
       byId("question").textContent = state.question;
@@ -294,7 +294,7 @@ byId("sure").onclose = async () => {
   left = true;
   localStorage.removeItem(PENDING);
   await post("api/withdraw");
-  showDone();
+  showDone({});
 };
 upright.addEventListener("change", nameSides);
 
@@ -306,7 +306,7 @@ async function begin() {
   const state = await read("api/state");
   if (state.stage === "consent") showConsent(state);
   else if (state.stage === "trial") showReady(state);
-  else showDone();
+  else showDone(state);
 }
 
 begin();
