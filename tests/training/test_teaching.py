@@ -253,3 +253,15 @@ def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
     assert "was begun with another teacher" in capsys.readouterr().err
     assert run(["distill", str(out), "--data", str(folder), "--out", str(tmp_path / "again")]) == 2
     assert "is distilled already" in capsys.readouterr().err
+
+
+def test_settings_may_have_spaces_and_the_teacher_takes_as_many_steps_as_it_needs(model):
+    teacher = read_teacher(str(model))
+    spaced = student_config(teacher, steps=4, changes=["optimizer.cooldown = 7", "distillation.eta = 0.5"])
+    assert spaced.optimizer.cooldown == 7
+    assert spaced.sampling.eta == spaced.distillation.eta == 0.5
+    for steps, expected in ((1, 16), (2, 8), (8, 4)):
+        asked = student_config(teacher, steps=steps)
+        changed = student_config(teacher, steps=4, changes=[f"distillation.steps={steps}"])
+        assert asked.distillation.teacher_steps == changed.distillation.teacher_steps == expected
+    assert student_config(teacher, steps=2, changes=["distillation.teacher_steps=5"]).distillation.teacher_steps == 5

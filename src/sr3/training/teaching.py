@@ -72,7 +72,6 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = ()) 
         teacher=teacher.file.info.name,
         digest=teacher.digest,
         steps=steps,
-        teacher_steps=max(4, ceil(_LEAST_CALLS / steps)),
     )
     config = base.model_copy(
         update={
@@ -84,16 +83,18 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = ()) 
             "distillation": taught,
         }
     )
-    shared = [f"distillation.{name}=" for name in SHARED]
-    followed = [
-        change.strip().replace("distillation.", "sampling.", 1)
-        for change in changes
-        if change.strip().startswith(tuple(shared))
-    ]
+    given = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
+    followed = [f"sampling.{name}={given[key]}" for name in SHARED if (key := f"distillation.{name}") in given]
     changed = apply_settings(config, [*changes, *followed])
-    if any(change.strip().startswith("optimizer.cooldown=") for change in changes):
-        return changed
-    return apply_settings(changed, [f"optimizer.cooldown={changed.training.steps // 2}"])
+    left = {"optimizer.cooldown": changed.training.steps // 2}
+    if changed.distillation is not None:
+        left["distillation.teacher_steps"] = _teacher_steps(changed.distillation.steps)
+    return apply_settings(changed, [f"{key}={value}" for key, value in left.items() if key not in given])
+
+
+def _teacher_steps(steps: int) -> int:
+    """Count the teacher's steps within each of so many of the student's."""
+    return max(4, ceil(_LEAST_CALLS / steps))
 
 
 def _sampling(base: SamplingConfig, taught: DistillationConfig) -> SamplingConfig:
