@@ -397,6 +397,30 @@ def test_a_check_passes_until_a_figure_moves(folders, capsys):
     assert evaluate(folders, *again, *loose) == 0
 
 
+def test_the_report_that_is_checked_is_not_replaced(folders, capsys):
+    report_of(folders, "--pred", folders / "bicubic", name="before")
+    report = folders / "before" / "report.json"
+    kept = report.read_bytes()
+    spoilt = folders / "bicubic" / "1_picture.bmp"
+    Image.fromarray(np.asarray(Image.open(spoilt)) // 2).save(spoilt)
+    assert evaluate(folders, "--pred", folders / "bicubic", "--check", report, "-o", folders / "before") == 2
+    assert "would be replaced by the new report" in capsys.readouterr().err
+    assert report.read_bytes() == kept
+
+
+def test_a_blank_truth_has_no_share_of_sharpness(folders):
+    blank = np.full((48, 64, 3), 90, np.uint8)
+    for name in ("truth", "bicubic"):
+        Image.fromarray(blank).save(folders / name / "9_blank.png")
+    Image.fromarray(blank + np.arange(64, dtype=np.uint8)[:, None] % 2).save(folders / "lanczos" / "9_blank.png")
+    given = ["--pred", folders / "bicubic", "--pred", folders / "lanczos"]
+    methods = report_of(folders, *given, name="blank")["methods"]
+    for name in ("bicubic", "lanczos"):
+        sharpness = methods[name]["figures"]["sharpness"]
+        assert np.isfinite(sharpness["value"])
+        assert sharpness["pictures"] == COUNT
+
+
 def test_a_check_says_which_settings_are_not_those_of_the_earlier_report(folders, capsys):
     model = write_random_model(folders / "model.safetensors")
     given = ["--model", model, "--first", 1, "--device", "cpu"]

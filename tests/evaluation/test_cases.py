@@ -24,13 +24,15 @@ def write(path, array):
     Image.fromarray(array).save(path)
 
 
-def cases_of(folder, inputs=None, **settings):
+def cases_of(folder, inputs=None, *, most=None, first=None, **settings):
     return open_cases(
         open_source(str(folder)),
         str(folder),
         settings=Settings(**settings),
         inputs=None if inputs is None else open_source(str(inputs)),
         input_where=str(inputs),
+        most=most,
+        first=first,
     )
 
 
@@ -73,15 +75,43 @@ def test_an_input_of_another_size_is_refused(truths, tmp_path):
 
 
 def test_fewer_truths_are_spread_evenly_and_keep_their_inputs(truths):
-    few = cases_of(truths, scale=4).fewer(1, first=9)
+    few = cases_of(truths, scale=4, most=1)
     assert few.names == ["1"]
     assert len(few) == 1
-    assert cases_of(truths).fewer(5, first=9).names == ["0", "1", "2"]
+    assert cases_of(truths, most=5, first=9).names == ["0", "1", "2"]
 
 
 def test_the_first_truths_are_the_first_by_name(truths):
-    assert cases_of(truths).fewer(9, first=2).names == ["0", "1"]
-    assert cases_of(truths).fewer(1, first=2).names == ["1"]
+    assert cases_of(truths, first=2).names == ["0", "1"]
+    assert cases_of(truths, most=1, first=2).names == ["1"]
+
+
+def test_inputs_are_needed_of_the_chosen_truths_only_and_of_no_others_than_truths(truths, tmp_path):
+    write(tmp_path / "inputs" / "0.png", smooth(16, 20))
+    assert cases_of(truths, tmp_path / "inputs", first=1).names == ["0"]
+    write(tmp_path / "inputs" / "2.png", smooth(24, 16))
+    assert cases_of(truths, tmp_path / "inputs", first=1).names == ["0"]
+    write(tmp_path / "inputs" / "x.png", smooth(24, 16))
+    with pytest.raises(DataError, match=r"1 without a truth \(x\)"):
+        cases_of(truths, tmp_path / "inputs", first=1)
+
+
+@pytest.mark.parametrize("kind", ["blur", "noise", "jpeg", "photo"])
+def test_an_input_does_not_depend_on_the_other_truths(truths, kind):
+    before = cases_of(truths, scale=4, degradation=kind).case("2").low_res
+    (truths / "0.png").unlink()
+    after = cases_of(truths, scale=4, degradation=kind).case("2").low_res
+    assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("size", [(56, 56), (256, 256), (64, 65)])
+def test_inputs_of_the_classification_are_of_one_size(tmp_path, size):
+    write(tmp_path / "truths" / "3_a.png", smooth(256, 256))
+    write(tmp_path / "inputs" / "3_a.png", smooth(*size))
+    with pytest.raises(
+        ImageError, match=rf"3_a\.png: is {size[1]}x{size[0]}, but inputs of the classification are 64x64"
+    ):
+        cases_of(tmp_path / "truths", tmp_path / "inputs", task="classification", scale=4).case("3_a")
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "photo"])

@@ -46,6 +46,20 @@ def test_a_method_of_one_answer_may_stand_beside_samples_of_others():
     assert match_samples(["a", "b"], {"a": 0, "b": 1}, "out", 4) == {"a": [0], "b": [1]}
 
 
+def test_results_of_truths_left_out_may_be_there():
+    assert match(["a"], {"a": 0, "b": 1}, "out", known=["a", "b"]) == {"a": 0}
+    numbered = {f"{name}-{k + 1}": 2 * place + k for place, name in enumerate("ab") for k in range(2)}
+    assert match_samples(["a"], numbered, "out", 2, known=["a", "b"]) == {"a": [0, 1]}
+    with pytest.raises(DataError, match=r"1 without a truth \(b\)"):
+        match(["a"], {"a": 0, "b": 1}, "out", known=["a"])
+
+
+def test_names_that_are_no_text_stay_apart_and_can_be_written():
+    names = [b"caf\xe9.png".decode("utf-8", "surrogateescape"), b"caf\xe8.png".decode("utf-8", "surrogateescape")]
+    assert names_of(folder(*names), "root") == {"caf\\xe9": 0, "caf\\xe8": 1}
+    assert set(files_of(folder(*names))) == {"caf\\xe9.png", "caf\\xe8.png"}
+
+
 def test_files_keep_their_suffixes_so_that_two_may_have_one_stem():
     assert files_of(folder("b.png", "a/c.v2.jpg", "b.jpg")) == {"a/c.v2.jpg": 1, "b.jpg": 2, "b.png": 0}
 
@@ -55,3 +69,4 @@ def test_some_names_are_spread_evenly_over_the_first():
     assert some_of(names, 2, first=10) == ["2", "7"]
     assert some_of(names, 2, first=4) == ["1", "3"]
     assert some_of(names, 20, first=3) == ["0", "1", "2"]
+    assert some_of(names, None, first=None) == names

@@ -6,6 +6,7 @@ import pytest
 
 from sr3.errors import ConfigError
 from sr3.evaluation.report import (
+    UNFINISHED,
     FigureEntry,
     MethodEntry,
     Report,
@@ -58,6 +59,12 @@ def test_infinite_and_missing_figures_have_moved():
 def test_reports_made_in_different_ways_are_not_compared(other, complaint):
     with pytest.raises(ConfigError, match=complaint):
         check(report(), report(**other), {})
+
+
+def test_an_unfinished_report_is_nothing_to_compare_with():
+    before = report().model_copy(update={"notes": [UNFINISHED]})
+    with pytest.raises(ConfigError, match="the earlier report is not finished"):
+        check(report(), before, {})
 
 
 def test_settings_that_differ_are_said_and_those_an_earlier_report_does_not_tell_are_not():

@@ -38,16 +38,19 @@ def evaluate(
         str | None, typer.Option("--input", metavar="SRC", help="Small pictures.  [default: made from the truths]")
     ] = None,
     scale: Annotated[
-        int, typer.Option(min=0, max=64, help="How much smaller inputs are.  [default: that of models or --input]")
-    ] = 0,
+        int | None,
+        typer.Option(min=1, max=64, help="How much smaller inputs are.  [default: that of models or --input]"),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Refinement steps of the models.  [default: the models']")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the models']")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Results of each input.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of samples and intervals.")] = 0,
-    first: Annotated[int, typer.Option(min=1, help="Only the first truths by name.")] = 1_000_000,
-    images: Annotated[int, typer.Option(min=1, help="Only so many truths, spread evenly.")] = 1_000_000,
+    first: Annotated[int | None, typer.Option(min=1, help="Only the first truths by name.  [default: all]")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Only so many truths, spread evenly.  [default: all]")
+    ] = None,
     border: Annotated[int, typer.Option(min=0, help="Pixels left out at each edge.")] = 0,
     task: Annotated[str, typer.Option(help="plain, or classification as in the paper.")] = "plain",
     perceptual: Annotated[
@@ -85,7 +88,7 @@ def evaluate(
 
     settings = Settings(
         task=opening.parse_task(task),
-        scale=scale,
+        scale=scale or 0,
         border=border,
         patch=patch,
         samples=samples,
@@ -97,7 +100,10 @@ def evaluate(
         truth, input_, pred or [], model or [], filters or [], steps, sampler, first, images, device, dtype
     )
     tolerances = opening.parse_tolerances(tolerance or [])
-    expected = reports.read_report(check) if check is not None else None
+    expected = None
+    if check is not None:
+        outputs.check_apart(check, output)
+        expected = reports.read_report(check)
     if unpaired:
         sets = open_sets(wanted, networks, settings)
         total, events, write_page = len(sets), evaluate_sets(sets), partial(outputs.write_sets_page, sets=sets)

@@ -1,10 +1,11 @@
 """What methods are asked and what is right: truths, their inputs and their classes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -58,6 +59,8 @@ class Cases:
     inputs: Source | None
     input_places: Mapping[str, int]
     settings: Settings
+    known: Collection[str]
+    """Names of all truths there are, also of those left out."""
 
     def __len__(self) -> int:
         """Count the truths."""
@@ -67,10 +70,6 @@ class Cases:
     def names(self) -> Sequence[str]:
         """Names of the truths, sorted."""
         return list(self.places)
-
-    def fewer(self, most: int, *, first: int) -> "Cases":
-        """Take at most so many, spread evenly over the first names."""
-        return replace(self, places={name: self.places[name] for name in some_of(self.names, most, first=first)})
 
     def label(self, name: str) -> int:
         """Look up the class of a truth, or NO_LABEL."""
@@ -84,27 +83,40 @@ class Cases:
         low_res = None
         if self.inputs is not None:
             low_res, _ = read_image(self.inputs, self.input_places[name])
+            self._check_input(low_res, self.inputs.name(self.input_places[name]))
         if self.settings.task == "classification":
             truth, low_res = _for_classification(truth, low_res, self.source.name(index), top)
         elif self.settings.scale:
             truth = _whole_cells(truth, self.settings.scale)
-            low_res = low_res if low_res is not None else self._reduced(truth, top, index)
+            low_res = low_res if low_res is not None else self._reduced(truth, top, name)
         truth_name = self.source.name(index)
         self._check(truth, low_res, truth_name)
         return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top, uncut)
 
-    def _reduced(self, truth: Tensor, top: int, index: int) -> Tensor:
-        """Make an input as the pairs of training are made; DataError where JPEG cannot hold the truth."""
-        kind = self.settings.degradation
+    def _reduced(self, truth: Tensor, top: int, name: str) -> Tensor:
+        """Make an input as the pairs of training are made; DataError where JPEG cannot hold the truth.
+
+        What is random follows from the name, so no input depends on which other truths there are.
+        """
+        kind, where = self.settings.degradation, self.source.name(self.places[name])
         assert kind != "paired", "inputs of this kind are given"
         if kind in ("jpeg", "photo") and len(truth) not in (1, 3):
             raise DataError(
-                f"{self.source.name(index)}: has {len(truth)} channels, but JPEG holds 1 or 3, and the model learnt "
+                f"{where}: has {len(truth)} channels, but JPEG holds 1 or 3, and the model learnt "
                 f"from inputs spoilt by {kind}; give --input, or grey and colour only"
             )
-        generator = torch.Generator().manual_seed(mix_seed(index, _DEGRADATION_STREAM))
+        generator = torch.Generator().manual_seed(mix_seed(crc32(name.encode()), _DEGRADATION_STREAM))
         levels = (truth + 1) * 127.5
         return rounded(degrade(levels, self.settings.scale, kind, generator) / 127.5 - 1, top)
+
+    def _check_input(self, low_res: Tensor, name: str) -> None:
+        """Refuse another size than that of the classification's inputs, which would make it another task."""
+        height, width = low_res.shape[-2:]
+        if self.settings.task == "classification" and (height, width) != (_INPUT, _INPUT):
+            raise ImageError(
+                f"{name}: is {width}x{height}, but inputs of the classification are {_INPUT}x{_INPUT}: the middle "
+                f"{_SEEN} pixels of the truth, made {_LOW} and then {_INPUT}"
+            )
 
     def _check(self, truth: Tensor, low_res: Tensor | None, name: str) -> None:
         height, width = truth.shape[-2:]
@@ -121,18 +133,29 @@ class Cases:
             raise ImageError(f"{name}: is {width}x{height}, its input {size}, which is not {scale} times smaller")
 
 
-def open_cases(source: Source, where: str, *, settings: Settings, inputs: Source | None, input_where: str) -> Cases:
+def open_cases(
+    source: Source,
+    where: str,
+    *,
+    settings: Settings,
+    inputs: Source | None,
+    input_where: str,
+    most: int | None = None,
+    first: int | None = None,
+) -> Cases:
     """Match truths and inputs by name; DataError that lists what does not match.
 
-    A scale of 0 is taken from the first truth and its input, where there are inputs.
+    A scale of 0 is taken from the first truth and its input, where there are inputs. most, first: at most so many
+    truths, spread evenly over the first by name; inputs of the others need not be there.
     """
-    places = names_of(source, where)
-    found = {} if inputs is None else match(places, names_of(inputs, input_where), input_where)
+    known = names_of(source, where)
+    places = {name: known[name] for name in some_of(list(known), most, first=first)}
+    found = {} if inputs is None else match(places, names_of(inputs, input_where), input_where, known=known)
     if inputs is not None and settings.scale == 0:
-        first = next(iter(places))
-        truth, low_res = (read_image(of, at[first])[0] for of, at in ((source, places), (inputs, found)))
+        name = next(iter(places))
+        truth, low_res = (read_image(of, at[name])[0] for of, at in ((source, places), (inputs, found)))
         settings = replace(settings, scale=max(1, truth.shape[-1] // low_res.shape[-1]))
-    return Cases(source, places, inputs, found, settings)
+    return Cases(source, places, inputs, found, settings, frozenset(known))
 
 
 def read_image(source: Source, index: int) -> tuple[Tensor, int]:

@@ -108,7 +108,8 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
     if samples.shape[1] == 3:
         light, true_light = luminance(samples), luminance(truths)
         figures |= {"psnr_y": _mean(psnr(light, true_light)), "ssim_y": _mean(ssim(light, true_light))}
-    figures["sharpness"] = float(sharpness(samples).mean() / sharpness(truth).mean())
+    true_sharpness = float(sharpness(truth).mean())  # of a blank truth there is no share
+    figures["sharpness"] = float(sharpness(samples).mean()) / true_sharpness if true_sharpness else float("nan")
     return figures
 
 

@@ -11,7 +11,7 @@ from sr3.config import SamplingConfig
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, ImageError
-from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, read_image, rounded
+from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, Cases, read_image, rounded
 from sr3.evaluation.naming import match_samples, names_of
 from sr3.images.files import Picture
 from sr3.images.resize import Filter, resize
@@ -144,9 +144,10 @@ class FilterMethod:
         return self.samples(case)
 
 
-def open_folder(name: str, where: str, source: Source, wanted: Sequence[str], *, samples: int) -> FolderMethod:
+def open_folder(name: str, where: str, source: Source, cases: Cases, *, samples: int) -> FolderMethod:
     """Match results to truths by name; DataError that lists what does not match."""
-    return FolderMethod(name, where, source, match_samples(wanted, names_of(source, where), where, samples))
+    places = match_samples(cases.names, names_of(source, where), where, samples, known=cases.known)
+    return FolderMethod(name, where, source, places)
 
 
 def fitted(samples: Image, case: Case, *, classification: bool) -> Image:

@@ -1,8 +1,9 @@
 """Pictures of two places matched by name: the path below their folder without its suffix."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from sr3.data.members import printable
 from sr3.data.sources import FolderSource, ShardSource, Source
 from sr3.errors import DataError
 
@@ -29,11 +30,12 @@ def names_of(source: Source, where: str) -> dict[str, int]:
 def _name(source: Source, index: int) -> str:
     match source:
         case FolderSource(paths, root):
-            return paths[index].relative_to(root).with_suffix("").as_posix()
+            path = paths[index].relative_to(root)
         case ShardSource(members):
-            return Path(members[index].name).with_suffix("").as_posix()
+            path = Path(members[index].name)
         case _:
-            return Path(source.name(index)).with_suffix("").as_posix()
+            path = Path(source.name(index))
+    return printable(path.with_suffix("").as_posix())
 
 
 def files_of(source: Source) -> dict[str, int]:
@@ -42,30 +44,47 @@ def files_of(source: Source) -> dict[str, int]:
         names = [path.relative_to(source.root).as_posix() for path in source.paths]
     else:
         names = [source.name(index) for index in range(len(source))]
+    names = [printable(name) for name in names]
     return dict(sorted(zip(names, range(len(names)), strict=True)))
 
 
-def some_of(names: Sequence[str], most: int, *, first: int) -> list[str]:
-    """Take at most so many names, spread evenly over the first ones."""
+def some_of(names: Sequence[str], most: int | None, *, first: int | None) -> list[str]:
+    """Take at most so many names, spread evenly over the first ones; None is all."""
     names = names[:first]
-    most = min(most, len(names))
+    most = len(names) if most is None else min(most, len(names))
     return [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
 
 
-def match(wanted: Iterable[str], found: Mapping[str, int], where: str) -> dict[str, int]:
-    """Give every wanted name its place; DataError that lists what is missing and what nobody asked for."""
+def match(
+    wanted: Iterable[str], found: Mapping[str, int], where: str, *, known: Collection[str] = ()
+) -> dict[str, int]:
+    """Give every wanted name its place; DataError that lists what is missing and what nobody asked for.
+
+    known: names that may be there and are not wanted now.
+    """
     wanted = list(wanted)
-    _complain(where, [name for name in wanted if name not in found], sorted(set(found).difference(wanted)))
+    surplus = set(found).difference(wanted, known)
+    _complain(where, [name for name in wanted if name not in found], sorted(surplus))
     return {name: found[name] for name in wanted}
 
 
-def match_samples(wanted: Sequence[str], found: Mapping[str, int], where: str, count: int) -> dict[str, list[int]]:
-    """Give every wanted name the places of its samples: one, or so many, numbered as `sr3 upscale --samples` does."""
-    numbered = {name: [f"{name}-{k + 1}" for k in range(count)] for name in wanted}
+def match_samples(
+    wanted: Sequence[str], found: Mapping[str, int], where: str, count: int, *, known: Collection[str] = ()
+) -> dict[str, list[int]]:
+    """Give every wanted name the places of its samples: one, or so many, numbered as `sr3 upscale --samples` does.
+
+    known: names of truths whose results may be there and are not wanted now.
+    """
+    numbered = {name: _numbered(name, count) for name in wanted}
     if count == 1 or not any(name in found for names in numbered.values() for name in names):
-        return {name: [place] for name, place in match(wanted, found, where).items()}
-    places = match([name for names in numbered.values() for name in names], found, where)
+        return {name: [place] for name, place in match(wanted, found, where, known=known).items()}
+    others = {one for name in known for one in _numbered(name, count)}
+    places = match([name for names in numbered.values() for name in names], found, where, known=others)
     return {name: [places[one] for one in names] for name, names in numbered.items()}
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [f"{name}-{k + 1}" for k in range(count)]
 
 
 def _complain(where: str, missing: Sequence[str], surplus: Sequence[str]) -> None:

@@ -67,8 +67,8 @@ class Wanted:
     filters: Sequence[str] = ()
     steps: int | None = None
     sampler: str | None = None
-    first: int = 1_000_000
-    most: int = 1_000_000
+    first: int | None = None
+    most: int | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -96,21 +96,24 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     if pretrained and not (settings.scale or inputs):
         settings = replace(settings, scale=pretrained[0].scale)
     cases = open_cases(
-        open_source(wanted.truth), wanted.truth, settings=settings, inputs=inputs, input_where=wanted.inputs or ""
+        open_source(wanted.truth),
+        wanted.truth,
+        settings=settings,
+        inputs=inputs,
+        input_where=wanted.inputs or "",
+        most=wanted.most,
+        first=wanted.first,
     )
     settings = cases.settings
     scales = {name: upscaler.scale for name, (upscaler, _) in opened.items()} | {
         one.name: one.scale for one in pretrained
     }
     _check_scale(settings, scales, wanted)
-    folders = [
-        open_folder(name, where, open_source(where), cases.names, samples=settings.samples) for name, where in results
-    ]
+    folders = [open_folder(name, where, open_source(where), cases, samples=settings.samples) for name, where in results]
     methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
     methods += [*folders, *(_model(name, one, wanted, settings) for name, one in opened.items())]
     methods += pretrained
     about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
-    cases = cases.fewer(wanted.most, first=wanted.first)
     _check_enough(cases, loaded)
     return Evaluation(cases, methods, loaded, about)
 

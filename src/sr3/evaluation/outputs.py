@@ -14,7 +14,9 @@ from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
 from sr3.evaluation.unpaired import Sets
 from sr3.types import Image
 
-__all__ = ["check_folder", "keep_report", "write_page", "write_sets_page"]
+__all__ = ["check_apart", "check_folder", "keep_report", "write_page", "write_sets_page"]
+
+_REPORT = "report.json"
 
 _EXAMPLES = 6
 """Most pictures of a set that its page shows."""
@@ -30,10 +32,19 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"-o {folder}: may not be written to by you; choose another place")
 
 
+def check_apart(earlier: Path, folder: Path | None) -> None:
+    """Refuse to write over the report that figures are compared with, by ConfigError."""
+    if folder is not None and earlier.resolve() == (folder / _REPORT).resolve():
+        raise ConfigError(
+            f"--check {earlier}: would be replaced by the new report, and the next check would compare with that; "
+            "give another -o"
+        )
+
+
 def keep_report(folder: Path, report: Report) -> Path:
     """Write the report, in the place of an earlier one; returns its path."""
-    write_report(folder / "report.json", report)
-    return folder / "report.json"
+    write_report(folder / _REPORT, report)
+    return folder / _REPORT
 
 
 def write_page(folder: Path, report: Report, evaluation: Evaluation) -> Path:
@@ -56,7 +67,7 @@ def write_sets_page(folder: Path, report: Report, sets: Sets) -> Path:
 
 def _write(folder: Path, page: str) -> Path:
     with whole_file(folder / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of folders may be no text
     return folder / "report.html"
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "FORMAT",
     "INPUT",
     "TRUTH",
+    "UNFINISHED",
     "Difference",
     "FigureEntry",
     "MethodEntry",
@@ -32,6 +33,9 @@ __all__ = [
 
 FORMAT = 1
 """Version of the file this code writes and reads."""
+
+UNFINISHED = "not finished: figures of the whole set are still to come"
+"""Note of a report that another will replace."""
 
 INPUT, TRUTH = "input", "truth"
 """Names that no method may have: the second is the row of the truths themselves."""
@@ -137,8 +141,10 @@ def check(report: Report, expected: Report, tolerances: Mapping[str, float]) -> 
     """Compare figures with those of an earlier report: what moved by more than its tolerance, or went missing.
 
     tolerances: by key, in the figure's unit, in the place of the registry's. ConfigError when the two were made in
-    different ways or of other pictures, so that figures cannot be compared.
+    different ways or of other pictures, so that figures cannot be compared, or when the earlier one is not finished.
     """
+    if UNFINISHED in expected.notes:
+        raise ConfigError("the earlier report is not finished, so it lacks figures; make it anew")
     _check_same_way(report, expected)
     known = {metric.key: metric.tolerance for metric in METRICS}
     moved: list[Moved] = []

@@ -16,15 +16,13 @@ from sr3.evaluation.cases import Cases
 from sr3.evaluation.intervals import mean_figure
 from sr3.evaluation.measure import in_one_colour, measure, measure_truth
 from sr3.evaluation.methods import Method, fitted
-from sr3.evaluation.report import TRUTH, Report
+from sr3.evaluation.report import TRUTH, UNFINISHED, Report
 from sr3.evaluation.sets import compare_sets, score_logits
 from sr3.evaluation.settings import Networks, Settings
 from sr3.evaluation.tally import Tally, make_report, stacked
 from sr3.metrics.features import check_lengths
 
 __all__ = ["Progress", "evaluate"]
-
-_UNFINISHED = "not finished: figures of the whole set are still to come"
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def evaluate(
     for tally in tallies.values():
         _average(tally, _figures_of_pictures(tally), settings)
     if any(part.features is not None or part.logits is not None for part in truths.pictures):
-        yield make_report(tallies, settings, networks, told, [*notes, _UNFINISHED])
+        yield make_report(tallies, settings, networks, told, [*notes, UNFINISHED])
     for tally in tallies.values():
         _compare(tally, None if tally is truths else truths, settings)
     yield make_report(tallies, settings, networks, told, notes)
