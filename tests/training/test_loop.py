@@ -192,7 +192,9 @@ def test_what_costs_only_time_may_change_between_sittings(tmp_path):
 def test_the_time_given_ends_a_run_with_a_usable_model(tmp_path):
     run_to_end(tmp_path / "run", tiny(), max_seconds=0.0)
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    events = run_to_end(tmp_path / "run", tiny("training.steps=1000000"), max_seconds=2)
+    events = run_to_end(
+        tmp_path / "run", tiny("training.steps=1000000", "training.validate_every=1000000"), max_seconds=2
+    )
     assert isinstance(events[-1], Saved)
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == events[-1].step
 
