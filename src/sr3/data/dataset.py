@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from sr3.data.decoding import decode_pixels, image_header
-from sr3.data.pairs import Pair, PairMaker, PairRecipe, Place, Prepared, misfit
+from sr3.data.pairs import Pair, PairMaker, PairRecipe, Prepared, misfit
 from sr3.data.sources import Encoded, Source, encoded, narrowed
+from sr3.data.supply import Place
 from sr3.data.tally import Tally
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError, UnusableError

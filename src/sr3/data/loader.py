@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sr3.data.pairs import Pairs, Place
+from sr3.data.supply import Pairs, Place
 from sr3.errors import DataError
 from sr3.types import Gamma, Image, LowRes
 

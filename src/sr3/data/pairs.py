@@ -4,9 +4,7 @@ The low-resolution image is antialiased bicubic, rounded to 8 bits like the file
 x is its bicubic enlargement. Crops are cut from both at the same place, away from border effects.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,8 +22,6 @@ __all__ = [
     "Pair",
     "PairMaker",
     "PairRecipe",
-    "Pairs",
-    "Place",
     "Prepared",
     "augment",
     "misfit",
@@ -89,43 +85,6 @@ class Prepared(NamedTuple):
         high, low = self.high.values, self.low
         own = low.untyped_storage().data_ptr() != high.untyped_storage().data_ptr()
         return high.nbytes + (low.nbytes if own else 0)
-
-
-class Place(NamedTuple):
-    """A place in the whole batch of a step."""
-
-    step: int
-    number: int
-
-    def generator(self, seed: int) -> torch.Generator:
-        """Draw what is random about the pair in this place."""
-        return torch.Generator().manual_seed(mix_seed(seed, self.step, self.number))
-
-
-class Pairs(Protocol):
-    """Where the pairs of a training come from."""
-
-    @property
-    def image_channels(self) -> int:
-        """Bands of every image."""
-        ...
-
-    @property
-    def described(self) -> str:
-        """Say how much there is."""
-        ...
-
-    def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:
-        """Make the pairs of some places, with names; a stream must be asked for one step after the other."""
-        ...
-
-    def cursors(self, step: int) -> dict[str, list[int]]:
-        """Tell where a stream is when a step begins."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is open."""
-        ...
 
 
 class PairMaker:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from sr3.data.lanes import Cursor, Lane, count_lanes
-from sr3.data.pairs import Pair, PairMaker, Place
+from sr3.data.pairs import Pair, PairMaker
 from sr3.data.sources import Encoded, HeldSource
 from sr3.data.streams import Broken, Stream
+from sr3.data.supply import Place
 from sr3.data.tally import Tally
 from sr3.errors import DataError, UnusableError
 

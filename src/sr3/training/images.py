@@ -10,11 +10,12 @@ import torch
 from sr3.build import build_recipe
 from sr3.config import Config
 from sr3.data.dataset import PairDataset, leave_out
-from sr3.data.pairs import PairMaker, Pairs
+from sr3.data.pairs import PairMaker
 from sr3.data.resident import ResidentPairs, check_resident
 from sr3.data.sources import Source, SubsetSource, fingerprint
 from sr3.data.stream_pairs import PairStream, hold_out
 from sr3.data.streams import Stream
+from sr3.data.supply import Pairs
 from sr3.data.tally import Tally
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError

@@ -14,8 +14,8 @@ from sr3.build import build_network, give_meaning
 from sr3.checkpoint import ModelInfo, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
-from sr3.data.pairs import Pairs
 from sr3.data.resident import ResidentPairs
+from sr3.data.supply import Pairs
 from sr3.errors import TrainingError
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
