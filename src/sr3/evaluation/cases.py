@@ -1,9 +1,8 @@
 """What methods are asked and what is right: truths, their inputs and their classes."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from zlib import crc32
 
@@ -52,24 +51,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """Truths in the order of their names, made one by one."""
+    """Truths in the order of their names, made one by one.
+
+    places: of all truths there are. names: of those that are measured, sorted.
+    """
 
     source: Source
     places: Mapping[str, int]
+    names: Sequence[str]
     inputs: Source | None
     input_places: Mapping[str, int]
     settings: Settings
-    known: Collection[str]
-    """Names of all truths there are, also of those left out."""
 
     def __len__(self) -> int:
         """Count the truths."""
-        return len(self.places)
-
-    @cached_property
-    def names(self) -> Sequence[str]:
-        """Names of the truths, sorted."""
-        return list(self.places)
+        return len(self.names)
 
     def label(self, name: str) -> int:
         """Look up the class of a truth, or NO_LABEL."""
@@ -148,14 +144,13 @@ def open_cases(
     A scale of 0 is taken from the first truth and its input, where there are inputs. most, first: at most so many
     truths, spread evenly over the first by name; inputs of the others need not be there.
     """
-    known = names_of(source, where)
-    places = {name: known[name] for name in some_of(list(known), most, first=first)}
-    found = {} if inputs is None else match(places, names_of(inputs, input_where), input_where, known=known)
+    places = names_of(source, where)
+    names = some_of(list(places), most, first=first)
+    found = {} if inputs is None else match(names, names_of(inputs, input_where), input_where, known=places)
     if inputs is not None and settings.scale == 0:
-        name = next(iter(places))
-        truth, low_res = (read_image(of, at[name])[0] for of, at in ((source, places), (inputs, found)))
+        truth, low_res = (read_image(of, at[names[0]])[0] for of, at in ((source, places), (inputs, found)))
         settings = replace(settings, scale=max(1, truth.shape[-1] // low_res.shape[-1]))
-    return Cases(source, places, inputs, found, settings, frozenset(known))
+    return Cases(source, places, names, inputs, found, settings)
 
 
 def read_image(source: Source, index: int) -> tuple[Tensor, int]:

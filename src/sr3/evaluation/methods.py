@@ -146,7 +146,7 @@ class FilterMethod:
 
 def open_folder(name: str, where: str, source: Source, cases: Cases, *, samples: int) -> FolderMethod:
     """Match results to truths by name; DataError that lists what does not match."""
-    places = match_samples(cases.names, names_of(source, where), where, samples, known=cases.known)
+    places = match_samples(cases.names, names_of(source, where), where, samples, known=cases.places)
     return FolderMethod(name, where, source, places)
 
 

@@ -86,15 +86,12 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = ()) 
     given = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
     followed = [f"sampling.{name}={given[key]}" for name in SHARED if (key := f"distillation.{name}") in given]
     changed = apply_settings(config, [*changes, *followed])
-    left = {"optimizer.cooldown": changed.training.steps // 2}
-    if changed.distillation is not None:
-        left["distillation.teacher_steps"] = _teacher_steps(changed.distillation.steps)
+    assert changed.distillation is not None
+    left = {
+        "optimizer.cooldown": changed.training.steps // 2,
+        "distillation.teacher_steps": max(4, ceil(_LEAST_CALLS / changed.distillation.steps)),
+    }
     return apply_settings(changed, [f"{key}={value}" for key, value in left.items() if key not in given])
-
-
-def _teacher_steps(steps: int) -> int:
-    """Count the teacher's steps within each of so many of the student's."""
-    return max(4, ceil(_LEAST_CALLS / steps))
 
 
 def _sampling(base: SamplingConfig, taught: DistillationConfig) -> SamplingConfig:
