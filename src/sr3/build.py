@@ -16,6 +16,7 @@ from sr3.networks.enet import ENet
 from sr3.networks.fsrcnn import FSRCNN
 from sr3.networks.one_call import OneCallShape
 from sr3.networks.rcan import RCAN
+from sr3.networks.span import SPAN
 from sr3.networks.unet import Family, UNet, UNetShape
 from sr3.types import Grid, Image
 
@@ -28,19 +29,20 @@ __all__ = [
     "build_recipe",
     "count_parameters",
     "give_meaning",
+    "most_first",
     "run_sampler",
 ]
 
 
-Network: TypeAlias = UNet | FSRCNN | DRCN | RCAN | ENet
+Network: TypeAlias = UNet | FSRCNN | DRCN | RCAN | ENet | SPAN
 """Every network there is."""
 
 
 def build_network(config: NetworkConfig, *, image_channels: int, scale: int) -> Network:
-    """Build the network, freshly initialised. scale: magnification, which a U-Net does not ask for."""
+    """Build the network, freshly initialised. scale: magnification, which a U-Net only asks for to place its guide."""
     match config.family:
         case "biggan" | "ddpm":
-            return _build_unet(config, config.family, image_channels)
+            return _build_unet(config, config.family, image_channels, scale)
         case "fsrcnn":
             return FSRCNN(_one_call_shape(config, image_channels, scale))
         case "drcn":
@@ -49,6 +51,8 @@ def build_network(config: NetworkConfig, *, image_channels: int, scale: int) -> 
             return RCAN(_one_call_shape(config, image_channels, scale))
         case "enet":
             return ENet(_one_call_shape(config, image_channels, scale))
+        case "span":
+            return SPAN(_one_call_shape(config, image_channels, scale))
         case _:
             assert_never(config.family)
 
@@ -64,7 +68,7 @@ def _one_call_shape(config: NetworkConfig, image_channels: int, scale: int) -> O
     )
 
 
-def _build_unet(config: NetworkConfig, family: Family, image_channels: int) -> UNet:
+def _build_unet(config: NetworkConfig, family: Family, image_channels: int, scale: int) -> UNet:
     shape = UNetShape(
         family=family,
         image_channels=image_channels,
@@ -80,6 +84,8 @@ def _build_unet(config: NetworkConfig, family: Family, image_channels: int) -> U
         condition=config.condition,
         condition_level=config.condition_level,
         classes=config.classes,
+        guide=config.guide,
+        guide_level=(scale // config.stem).bit_length() - 1 if config.guide else 0,
         checkpointing=config.checkpointing,
     )
     return UNet(shape)
@@ -95,7 +101,12 @@ def count_parameters(config: NetworkConfig, *, image_channels: int, scale: int) 
 def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[Network]:
     """Build the network, laid out for speed or as its family asks, and the meaning of its output."""
     network = build_network(config.network, image_channels=image_channels, scale=config.data.scale)
-    return give_meaning(network, config.denoiser).to(memory_format=_layout(config.network))  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    denoiser = give_meaning(network, config.denoiser)
+    if config.mean is not None:
+        mean = build_network(config.mean.network, image_channels=image_channels, scale=config.data.scale)
+        assert isinstance(mean, SPAN)
+        denoiser.mean = mean.eval().requires_grad_(False)
+    return denoiser.to(memory_format=_layout(config.network))  # pyright: ignore[reportCallIssue] (missing in torch's types)
 
 
 def _layout(config: NetworkConfig) -> torch.memory_format:
@@ -125,19 +136,25 @@ def build_gammas(config: ScheduleConfig) -> Tensor:
 
 def build_grid(config: SamplingConfig) -> Grid:
     """Make the sampling levels, rising to 1, shape (steps + 1,): searched ones where there are."""
+    most = most_first(config)
     if config.found is not None:
-        return schedule.check_grid(torch.tensor(config.found.gammas, dtype=torch.float64))
+        return schedule.check_grid(torch.tensor(config.found.gammas, dtype=torch.float64), most=most)
     match config.grid:
         case "linear":
-            return schedule.linear_grid(config.steps, gamma_first=config.gamma_first)
+            return schedule.linear_grid(config.steps, gamma_first=config.gamma_first, most=most)
         case "cosine":
-            return schedule.cosine_grid(config.steps, gamma_first=config.gamma_first)
+            return schedule.cosine_grid(config.steps, gamma_first=config.gamma_first, most=most)
         case "log_snr":
-            return schedule.log_snr_grid(config.steps, gamma_first=config.gamma_first)
+            return schedule.log_snr_grid(config.steps, gamma_first=config.gamma_first, most=most)
         case "karras":
-            return schedule.karras_grid(config.steps, gamma_first=config.gamma_first)
+            return schedule.karras_grid(config.steps, gamma_first=config.gamma_first, most=most)
         case _:
             assert_never(config.grid)
+
+
+def most_first(config: SamplingConfig) -> float:
+    """Give the cleanest level that sampling may start at: any below 1 where it starts with the mean."""
+    return 1.0 if config.start == "mean" else schedule.MAX_FIRST_GAMMA
 
 
 def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
@@ -158,8 +175,11 @@ def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
 def run_sampler(
     config: SamplingConfig, denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource
 ) -> Iterator[samplers.Step]:
-    """Start the sampler that the settings name, from pure noise y; GridError for a grid that does not start there."""
-    schedule.check_grid(grid)
+    """Start the sampler that the settings name, from a state y; GridError for a grid that cannot start there.
+
+    y: pure noise, or with `start` mean the noised mean at the first level of the grid.
+    """
+    schedule.check_grid(grid, most=most_first(config))
     match config.sampler:
         case "ancestral":
             return samplers.ancestral(denoise, y, grid, noise)

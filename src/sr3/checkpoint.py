@@ -21,6 +21,7 @@ from sr3.errors import CheckpointError
 
 __all__ = [
     "FORMAT",
+    "MEAN_PREFIX",
     "ModelFile",
     "ModelInfo",
     "describe_anew",
@@ -32,6 +33,8 @@ __all__ = [
 
 FORMAT = 1
 """Version of the metadata this code writes; it reads 1 to this."""
+MEAN_PREFIX = "mean."
+"""What the names of the weights of a mean begin with, beside those of the network."""
 _KEY = "sr3"
 
 

@@ -253,3 +253,42 @@ def test_a_network_without_classes_and_levels_has_nothing_for_them():
     plain, told = build(), build(classes=3, condition_level=True)
     more = set(dict(told.named_parameters())) - set(dict(plain.named_parameters()))
     assert {name.split(".")[0] for name in more} == {"class_embedding", "condition_embedding"}
+
+
+def guided(**changes):
+    return build(multipliers=(1, 2, 2), guide=5, guide_level=2, **changes)
+
+
+def test_without_weights_a_guide_changes_no_bit():
+    plain, network = build(multipliers=(1, 2, 2)), guided()
+    network.load_state_dict(plain.state_dict(), strict=False)
+    nn.init.zeros_(network.guide.weight)
+    nn.init.zeros_(network.guide.bias)
+    x, y = pictures()
+    features = torch.randn(1, 5, 2, 3)
+    expected = plain(x, y, levels(0.5))
+    assert torch.equal(network(x, y, levels(0.5), features=features), expected)
+
+
+@pytest.mark.parametrize(("stem", "level"), [(1, 2), (2, 1), (4, 0)])
+def test_a_feature_is_felt_around_its_place(stem, level):
+    """It enters at its own resolution, so the result changes most there."""
+    network = build(multipliers=(1, 2, 2), attention=(), stem=stem, guide=5, guide_level=level)
+    x, y = pictures(height=32, width=48)
+    features = torch.zeros(1, 5, 8, 12)
+    before = network(x, y, levels(0.5), features=features)
+    features[0, :, 3, 8] = 1.0
+    change = (network(x, y, levels(0.5), features=features) - before).abs().sum(dim=1)[0]
+    by_cell = change.reshape(8, 4, 12, 4).sum(dim=(1, 3))
+    row, column = divmod(int(by_cell.argmax()), 12)
+    assert max(abs(row - 3), abs(column - 8)) <= 2
+
+
+def test_sides_that_do_not_fit_the_network_repeat_the_border_of_a_guide_too():
+    network = build(multipliers=(1, 2, 2), attention=(), stem=2, guide=5, guide_level=1)
+    x, y = pictures(height=12, width=20)
+    features = torch.randn(1, 5, 3, 5, generator=torch.Generator().manual_seed(0))
+    larger = [functional.pad(image, (0, 4, 0, 4), mode="replicate") for image in (x, y)]
+    around = functional.pad(features, (0, 1, 0, 1), mode="replicate")
+    expected = network(*larger, levels(0.5), features=around)[..., :12, :20]
+    assert distance(network(x, y, levels(0.5), features=features), expected) < 1e-6

@@ -24,6 +24,9 @@ def distill(
     low_res: Annotated[
         Path | None, typer.Option(metavar="LR", help="Folder of low-resolution versions, as for train.")
     ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Refine the picture of this model, a regression of family span.")
+    ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> int:
@@ -32,14 +35,18 @@ def distill(
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
     from sr3.inference.device import choose_device
+    from sr3.training.mean import read_mean
+    from sr3.training.origin import Origins
     from sr3.training.run_dir import RunDir
     from sr3.training.teaching import check_same, check_student, read_teacher, student_config
 
     seconds = parse_duration(max_time)
     teacher = read_teacher(model)
     check_same(RunDir(out.resolve()), teacher)
-    config = student_config(teacher, steps=steps, changes=with_pairs(change, low_res))
+    refined = read_mean(mean) if mean is not None else None
+    config = student_config(teacher, steps=steps, changes=with_pairs(change, low_res), mean=refined)
     check_pairs(config, low_res)
     check_student(config, teacher)
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
-    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origin=teacher)
+    origins = Origins(teacher, refined)
+    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origins=origins)

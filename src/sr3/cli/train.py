@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sr3.data.sources import Source
     from sr3.data.streams import Stream
     from sr3.training.events import Event
-    from sr3.training.origin import Origin
+    from sr3.training.origin import Origins
 
 __all__ = ["check_pairs", "hold", "train", "with_pairs"]
 
@@ -42,6 +42,9 @@ def train(
     start: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this model: a name, a file, a run.")
     ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Refine the picture of this model, a regression of family span.")
+    ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dry_run: Annotated[
@@ -52,12 +55,18 @@ def train(
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
 
-    config = apply_settings(_read_settings(settings), with_pairs(change, low_res))
+    config, refined = _read_settings(settings), None
+    if mean is not None:
+        from sr3.training.mean import read_mean, refine_mean
+
+        refined = read_mean(mean)
+        config = refine_mean(config, refined) if config.mean is None else config
+    config = apply_settings(config, with_pairs(change, low_res))
     check_pairs(config, low_res)
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
-    from sr3.training.origin import begun_with, read_origin
+    from sr3.training.origin import Origins, begun_with, read_origin
     from sr3.training.run_dir import RunDir
 
     origin = read_origin(start) if start is not None else None
@@ -65,7 +74,8 @@ def train(
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     if dry_run:
         return _estimate(config, source, choose_device(device))
-    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origin=origin)
+    origins = Origins(origin, refined)
+    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origins=origins)
 
 
 def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
@@ -88,7 +98,7 @@ def hold(
     *,
     device: "torch.device",
     max_seconds: float,
-    origin: "Origin | None" = None,
+    origins: "Origins",
 ) -> int:
     """Hold a sitting of a run and show it; returns the exit code."""
     from sr3.cli.progress import Display
@@ -107,7 +117,7 @@ def hold(
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
     limits = Limits(max_seconds)
-    events = training(config, source, run, device=device, limits=limits, origin=origin)
+    events = training(config, source, run, device=device, limits=limits, origin=origins.start, mean=origins.mean)
     with (
         Display(config.training.steps, quiet=rank > 0) as display,
         _stop_signal(limits.stop) as received,

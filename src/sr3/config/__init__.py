@@ -6,6 +6,7 @@ The folder loads no torch, so that help and errors come at once. It knows nothin
 
 from sr3.config.adversary import AdversaryConfig
 from sr3.config.distillation import DistillationConfig
+from sr3.config.mean import MeanConfig
 from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
 from sr3.config.sampling import GridKind, SamplerKind, SamplingConfig, SearchedGrid
 from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
@@ -18,6 +19,7 @@ __all__ = [
     "DenoiserConfig",
     "DistillationConfig",
     "GridKind",
+    "MeanConfig",
     "NetworkConfig",
     "OptimizerConfig",
     "SamplerKind",

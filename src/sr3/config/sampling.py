@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from sr3.config.strict import Positive, Settings
 
-__all__ = ["GridKind", "SamplerKind", "SamplingConfig", "SearchedGrid"]
+__all__ = ["GridKind", "SamplerKind", "SamplingConfig", "SearchedGrid", "StartKind", "check_start"]
 
 SamplerKind = Literal[
     "ancestral",
@@ -21,6 +21,21 @@ SamplerKind = Literal[
 ]
 
 GridKind = Literal["linear", "cosine", "log_snr", "karras"]
+
+
+StartKind = Literal["noise", "mean"]
+
+MOST_SIGNAL_IN_NOISE = 0.01
+"""Largest share of signal at which pure noise may stand for a noisy picture."""
+
+
+def check_start(start: StartKind, gamma_first: float) -> None:
+    """Raise ValueError for a level too clean to begin with noise alone."""
+    if start == "noise" and gamma_first > MOST_SIGNAL_IN_NOISE:
+        raise ValueError(
+            f"gamma_first {gamma_first:g} is above {MOST_SIGNAL_IN_NOISE:g}: pure noise would be taken for a picture; "
+            "set it lower, or start at the noised mean of a model that has one (start = mean)"
+        )
 
 
 class SearchedGrid(Settings):
@@ -62,8 +77,11 @@ class SamplingConfig(Settings):
     """Refinement steps: one network call each, two for heun and predictor-corrector, four for probability-flow."""
     grid: GridKind = "linear"
     """Family of the levels, where `searched` has none for the sampler and the steps."""
-    gamma_first: Annotated[float, Field(gt=0, le=0.01)] = 4.4e-5
-    """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends."""
+    start: StartKind = "noise"
+    """What sampling starts with: noise, or the mean (`[mean]`) noised to the level `gamma_first`."""
+    gamma_first: Annotated[float, Field(gt=0, lt=1)] = 4.4e-5
+    """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends. Above 0.01 only from the
+    mean."""
     clip: bool = True
     """Hold each predicted picture in [-1, 1]. Open in the paper."""
     correct: bool = True
@@ -81,6 +99,11 @@ class SamplingConfig(Settings):
     def found(self) -> SearchedGrid | None:
         """The searched levels for the sampler, eta and number of steps in use; None where there are none."""
         return next((grid for grid in self.searched if grid.serves(self)), None)
+
+    @model_validator(mode="after")
+    def _start_is_noise_enough(self) -> "SamplingConfig":
+        check_start(self.start, self.gamma_first)
+        return self
 
     @model_validator(mode="after")
     def _regression_is_one_call(self) -> "SamplingConfig":

@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 
 from sr3.config.adversary import AdversaryConfig
 from sr3.config.distillation import SHARED, DistillationConfig
+from sr3.config.mean import MeanConfig
 from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
 from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
@@ -33,6 +34,8 @@ class Config(Settings):
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
     adversary: AdversaryConfig = AdversaryConfig()
+    mean: MeanConfig | None = None
+    """Only of a model that refines the picture of a mean; written by --mean."""
     distillation: DistillationConfig | None = None
     """Only of a model that was distilled."""
 
@@ -84,6 +87,47 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _mean_fits(self) -> "Config":
+        mean, network = self.mean, self.network
+        teaches = self.distillation is not None and self.adversary.pixel > 0
+        if mean is not None and mean.condition == "mean" and teaches:
+            raise ValueError(
+                "mean.condition mean: a teacher without the mean does not know its picture; set mean.condition to "
+                "enlarged, or adversary.pixel to 0 and learn from the truth"
+            )
+        if mean is None:
+            if network.guide:
+                raise ValueError("network.guide is for features of a mean, and there is none; give --mean MODEL")
+            if self.sampling.start == "mean":
+                raise ValueError("sampling.start mean: the model has no mean to start with; leave it at noise")
+            return self
+        if network.answers_in_one_call or network.condition == "none" or network.condition_level:
+            raise ValueError("a mean is for U-Nets that enlarge a picture without noise on it; leave it out")
+        if self.data.blur or self.data.enlarged != "full":
+            raise ValueError(
+                "a mean sees the input before it is enlarged, where data.blur and data.enlarged do nothing"
+            )
+        if network.guide not in (0, mean.network.width):
+            raise ValueError(f"network.guide is 0 or the width of the mean, {mean.network.width}")
+        if self.data.crop and self.data.crop <= 2 * mean.margin * self.data.scale:
+            raise ValueError(
+                f"data.crop {self.data.crop} is all margin; set it above {2 * mean.margin * self.data.scale}, or "
+                "mean.margin lower"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guide_enters_somewhere(self) -> "Config":
+        network, scale = self.network, self.data.scale
+        sides = [network.stem * 2**level for level in range(len(network.multipliers))]
+        if network.guide and (scale not in sides or network.family != "biggan"):
+            raise ValueError(
+                f"network.guide: no level of the U-Net has the resolution of an input that is enlarged {scale} times; "
+                f"the levels are {', '.join(map(str, sides))} times smaller than the result, in family biggan"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _adversary_fits(self) -> "Config":
         adversary, least = self.adversary, 2**self.adversary.halvings
         if adversary.is_used and (self.denoiser.objective == "denoising" or self.denoiser.supervision):
@@ -91,7 +135,16 @@ class Config(Settings):
                 "adversary is for models that answer in one call or few: a regression without supervision, or "
                 "sr3 distill"
             )
-        if adversary.adversarial and (not self.data.crop or self.data.crop % least):
+        if adversary.discriminator == "projected" and adversary.adversarial and not adversary.projected:
+            raise ValueError("adversary.discriminator projected sees features: name networks in adversary.projected")
+        if (adversary.truth or adversary.learned) and self.denoiser.objective != "distillation":
+            raise ValueError("adversary.truth and learned are for models that are distilled: sr3 distill")
+        if adversary.learned and adversary.features not in ("st-lpips", "st-lpips-vgg"):
+            raise ValueError("adversary.learned is ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
+        if adversary.apart and adversary.answers < 2:
+            raise ValueError("adversary.apart compares two answers: set adversary.answers to 2")
+        own_network = adversary.adversarial and adversary.discriminator == "enhancenet"
+        if own_network and (not self.data.crop or self.data.crop % least):
             raise ValueError(
                 f"adversary.adversarial needs pictures of one size: set data.crop to a multiple of {least}, or "
                 "adversary.halvings lower"

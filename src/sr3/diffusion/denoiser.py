@@ -9,10 +9,13 @@ The file knows no schedule and no sampler.
 from collections.abc import Callable
 from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 
+import torch
 from torch import Tensor, nn
 
 from sr3.diffusion import process
 from sr3.types import Condition, Gamma, Image, LowRes
+
+_NONE = torch.empty(0, dtype=torch.float64)
 
 __all__ = [
     "Denoise",
@@ -41,10 +44,15 @@ Denoise = Callable[[Image, Gamma], Prediction]
 
 
 class Given(NamedTuple):
-    """What a network may be told beside the picture x: a class, and the level to which x was noised; shape (b,)."""
+    """What a network may be told beside the picture x, each empty where it is not told.
 
-    labels: Tensor
-    levels: Gamma
+    labels: classes (b,). levels: the level to which x was noised, (b,). features: of the mean, (b, c, h, w) at the
+    resolution of the input.
+    """
+
+    labels: Tensor = _NONE
+    levels: Gamma = _NONE
+    features: Tensor = _NONE
 
 
 class GivenLowRes(NamedTuple):
@@ -83,6 +91,8 @@ class Denoiser(nn.Module, Generic[N]):
         self.prediction: PredictionKind = prediction
         self.target: TargetKind = target
         self.target_scale = target_scale
+        self.mean: nn.Module | None = None
+        """The network of the mean that x or the start is made by, if there is one; it travels with the denoiser."""
 
     def encode(self, image: Image, x: Condition) -> Image:
         """Turn a picture in [-1, 1] into a clean state."""

@@ -87,16 +87,20 @@ def last_beta(num_steps: int, gamma_first: float, *, beta_first: float = 1e-4) -
     return high
 
 
-def linear_grid(num_steps: int, *, beta_first: float = 1e-4, gamma_first: float = 4.4e-5) -> Grid:
+def linear_grid(
+    num_steps: int, *, beta_first: float = 1e-4, gamma_first: float = 4.4e-5, most: float = MAX_FIRST_GAMMA
+) -> Grid:
     """Sampling levels of linear betas that start at gamma_first and rise to 1, shape (num_steps + 1,).
 
     Below about 20 steps the last betas come close to 1; a cosine or log_snr grid is better there.
     """
     gammas = linear_gammas(num_steps, beta_first, last_beta(num_steps, gamma_first, beta_first=beta_first))
-    return check_grid(torch.cat([gammas.flip(0), torch.ones(1, dtype=torch.float64)]))
+    return check_grid(torch.cat([gammas.flip(0), torch.ones(1, dtype=torch.float64)]), most=most)
 
 
-def cosine_grid(num_steps: int, *, gamma_first: float = 4.4e-5, power: float = 1.0) -> Grid:
+def cosine_grid(
+    num_steps: int, *, gamma_first: float = 4.4e-5, power: float = 1.0, most: float = MAX_FIRST_GAMMA
+) -> Grid:
     """Sampling levels gamma = sin^2 of a divided angle, from gamma_first to 1, shape (num_steps + 1,).
 
     power: 1 divides evenly; above 1 puts more levels near the picture, below 1 near the noise.
@@ -105,17 +109,26 @@ def cosine_grid(num_steps: int, *, gamma_first: float = 4.4e-5, power: float = 1
     left = torch.linspace(1, 0, _at_least_one(num_steps) + 1, dtype=torch.float64) ** power
     grid = torch.cos((math.pi / 2 - first) * left) ** 2
     grid[-1] = 1.0
-    return check_grid(grid)
+    return check_grid(grid, most=most)
 
 
-def log_snr_grid(num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: float = 0.999) -> Grid:
+def log_snr_grid(
+    num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: float = 0.999, most: float = MAX_FIRST_GAMMA
+) -> Grid:
     """Sampling levels even in log-SNR from gamma_first to gamma_last, then 1, shape (num_steps + 1,)."""
     ends = torch.tensor([gamma_first, gamma_last], dtype=torch.float64).logit()
     levels = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, _at_least_one(num_steps), dtype=torch.float64))
-    return check_grid(torch.cat([levels.sigmoid(), torch.ones(1, dtype=torch.float64)]))
+    return check_grid(torch.cat([levels.sigmoid(), torch.ones(1, dtype=torch.float64)]), most=most)
 
 
-def karras_grid(num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: float = 0.9999, rho: float = 7.0) -> Grid:
+def karras_grid(
+    num_steps: int,
+    *,
+    gamma_first: float = 4.4e-5,
+    gamma_last: float = 0.9999,
+    rho: float = 7.0,
+    most: float = MAX_FIRST_GAMMA,
+) -> Grid:
     """Sampling levels even in sigma^(1 / rho) from gamma_first to gamma_last, then 1, shape (num_steps + 1,).
 
     Source: EDM, arXiv:2206.00364, Eq. 5, with sigma = sqrt((1 - gamma) / gamma).
@@ -123,13 +136,14 @@ def karras_grid(num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: floa
     ends = torch.tensor([gamma_first, gamma_last], dtype=torch.float64)
     roots = ((1 - ends) / ends).sqrt() ** (1 / rho)
     sigmas = torch.lerp(roots[0], roots[1], torch.linspace(0, 1, _at_least_one(num_steps), dtype=torch.float64)) ** rho
-    return check_grid(torch.cat([1 / (1 + sigmas**2), torch.ones(1, dtype=torch.float64)]))
+    return check_grid(torch.cat([1 / (1 + sigmas**2), torch.ones(1, dtype=torch.float64)]), most=most)
 
 
-def check_grid(grid: Tensor) -> Grid:
+def check_grid(grid: Tensor, *, most: float = MAX_FIRST_GAMMA) -> Grid:
     """Return the grid as float64 on the CPU, or raise GridError when no sample can come of it.
 
     A grid has at least two levels, rises strictly, ends at exactly 1 and starts close to pure noise.
+    most: largest first level; sampling that starts with a noised picture may start cleaner than one from noise.
     """
     grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
     if grid.ndim != 1 or len(grid) < 2 or not bool(grid.isfinite().all()):
@@ -137,10 +151,10 @@ def check_grid(grid: Tensor) -> Grid:
     if bool((grid.diff() <= 0).any()) or float(grid[0]) <= 0 or float(grid[-1]) != 1:
         raise GridError("a grid of gammas lies above 0, rises strictly and ends at 1; sort it and append 1")
     first = float(grid[0])
-    if first > MAX_FIRST_GAMMA:
+    if first > most:
         raise GridError(
             f"the grid starts at gamma {first:.3g}, but sampling starts from pure noise (at most "
-            f"{MAX_FIRST_GAMMA:g}): the output would be noise. A training schedule cannot be shortened by "
+            f"{most:g}): the output would be noise. A training schedule cannot be shortened by "
             f"taking fewer of its betas; {_remedy(len(grid) - 1)}"
         )
     return grid

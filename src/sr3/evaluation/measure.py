@@ -17,6 +17,7 @@ from sr3.metrics.crps import crps
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
 from sr3.metrics.diversity import deviation, feature_spread
 from sr3.metrics.energy import energy_score
+from sr3.metrics.ripples import ripples
 from sr3.types import Image, LowRes
 
 __all__ = ["Measured", "in_one_colour", "measure", "measure_alone", "measure_truth", "network_views"]
@@ -110,6 +111,7 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
         figures |= {"psnr_y": _mean(psnr(light, true_light)), "ssim_y": _mean(ssim(light, true_light))}
     true_sharpness = float(sharpness(truth).mean())  # of a blank truth there is no share
     figures["sharpness"] = float(sharpness(samples).mean()) / true_sharpness if true_sharpness else float("nan")
+    figures["ripples"] = _mean(ripples(samples, truths))
     return figures
 
 

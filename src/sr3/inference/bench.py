@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import SamplingConfig
-from sr3.diffusion.denoiser import GivenLowRes
+from sr3.diffusion.denoiser import Given, GivenLowRes, Told
 from sr3.inference.device import choose_device, choose_dtype, in_type, laid_out
 from sr3.inference.upscaler import Upscaler, build_filled, load_upscaler, sampling_for
 from sr3.zoo import find_model
@@ -122,7 +122,7 @@ def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) 
         compiled = replace(ours, denoiser=laid_out(build_filled(file, ours.device), ours.dtype))
         compiled.denoiser.network = torch.compile(compiled.denoiser.network)  # pyright: ignore[reportAttributeAccessIssue]
         ways.append(Way("torch.compile", _caller(compiled, plan.side, 1)))
-    exports = not ours.info.config.network.answers_in_one_call
+    exports = not (ours.info.config.network.answers_in_one_call or ours.info.config.mean)
     if exports and ours.device.type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         ways.append(Way("ONNX Runtime, float32", _onnx_caller(file, plan.side), note="sr3 export"))
     return ways
@@ -137,7 +137,10 @@ def _inputs(upscaler: Upscaler, side: int, batch: int) -> tuple[Tensor, Tensor, 
 def _caller(upscaler: Upscaler, side: int, batch: int) -> Callable[[], object]:
     x, y, gamma = _inputs(upscaler, side, batch)
     low_res = torch.zeros_like(x[..., :: upscaler.scale, :: upscaler.scale])
-    given = GivenLowRes(low_res) if upscaler.info.config.network.sees_low_res else ()
+    network = upscaler.info.config.network
+    given: Told = GivenLowRes(low_res) if network.sees_low_res else ()
+    if network.guide:
+        given = Given(features=low_res[:, :1].expand(-1, network.guide, -1, -1))
     denoise = in_type(upscaler.denoiser.bind(x, clip=False, given=given), device=upscaler.device, dtype=upscaler.dtype)
 
     @torch.no_grad()

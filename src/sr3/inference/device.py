@@ -8,13 +8,13 @@ from typing import Final, TypeVar
 import torch
 from torch import nn
 
-from sr3.diffusion.denoiser import Denoise, Prediction
+from sr3.diffusion.denoiser import Denoise, Denoiser, Prediction
 from sr3.errors import ConfigError
 from sr3.types import Gamma, Image
 
 __all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type", "laid_out"]
 
-D = TypeVar("D", bound=nn.Module)
+N = TypeVar("N", bound=nn.Module)
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -58,11 +58,14 @@ def in_type(denoise: Denoise, *, device: torch.device, dtype: torch.dtype) -> De
     return cast
 
 
-def laid_out(denoiser: D, dtype: torch.dtype) -> D:
-    """Prepare weights for a type; for bfloat16 channels last, convolutions rounded now and not at every call."""
+def laid_out(denoiser: Denoiser[N], dtype: torch.dtype) -> Denoiser[N]:
+    """Prepare weights for a type; for bfloat16 channels last, convolutions rounded now and not at every call.
+
+    The network of a mean stays in float32: it is called once.
+    """
     if dtype == torch.float32:
         return denoiser
-    for part in denoiser.modules():
+    for part in denoiser.network.modules():
         if isinstance(part, nn.Conv2d):
             part.to(dtype)
     return denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue, reportReturnType] (missing in torch's types)

@@ -98,6 +98,8 @@ def _call_of(file: ModelFile) -> _Call:
         raise ConfigError(
             f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX"
         )
+    if file.info.config.mean is not None:
+        raise ConfigError(f"{file.info.name}: has a mean, and models with one are not exported as ONNX yet")
     network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
     return _Call(network, _input_names(file)).eval()
 

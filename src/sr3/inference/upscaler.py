@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sr3.build import Network, build_denoiser, build_grid, run_sampler
-from sr3.checkpoint import ModelFile, ModelInfo, read_model
+from sr3.checkpoint import MEAN_PREFIX, ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig, apply_settings
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenLowRes, Told
 from sr3.diffusion.noise import NoiseSource
@@ -23,13 +23,15 @@ from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type, laid_out
+from sr3.inference.mean import mean_of
 from sr3.inference.norms import SharedNorms
 from sr3.inference.tiling import Window, tiled, windows
+from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Look", "Upscaler", "build_filled", "fill", "load_upscaler", "open_upscaler", "sampling_for"]
+__all__ = ["Look", "Upscaler", "build_filled", "fill", "fill_mean", "load_upscaler", "open_upscaler", "sampling_for"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
@@ -77,10 +79,13 @@ class Upscaler:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
-        seen, given = self._condition(low_res, sampling, noise)
-        x = enlarge(seen, self.scale, self.info.config.data.enlarged)
+        x, given, mean_picture = self._condition(low_res, sampling, noise)
         denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(x)
-        other = self._other_mean(denoise, start, grid) if sampling.detail < 1 else None
+        other = None
+        if sampling.detail < 1:
+            other = self._predict_first(denoise, self._started(-start, mean_picture, x, sampling, grid), grid)
+        start = self._started(start, mean_picture, x, sampling, grid)
+        del mean_picture
         mean: Image | None = None
         yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
         steps = run_sampler(sampling, denoise, start, grid, noise)
@@ -97,10 +102,17 @@ class Upscaler:
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
 
-    def _other_mean(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
-        """Predict the clean state from the mirrored noise: with the first prediction it averages to E[y0 | x]."""
+    def _started(self, noise: Image, mean: Image | None, x: Condition, sampling: SamplingConfig, grid: Grid) -> Image:
+        """Make the state that sampling starts with: the noise itself, or the mean noised by it to the first level."""
+        if sampling.start == "noise":
+            return noise
+        assert mean is not None
+        return diffuse(self.denoiser.encode(mean, x), noise, grid[:1].expand(len(noise)))
+
+    def _predict_first(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
+        """Predict the clean state of a start; of the mirrored noise it averages with the other to E[y0 | x]."""
         with torch.no_grad():
-            return denoise(-start, grid[:1].expand(len(start))).y0
+            return denoise(start, grid[:1].expand(len(start))).y0
 
     def _seen_state(self, y: Image, x: Condition) -> Image:
         return self.denoiser.decode(y, x).clamp(-1, 1)
@@ -124,7 +136,21 @@ class Upscaler:
         """Draw one sample an image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
-    def _condition(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Told]:
+    def _condition(
+        self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
+    ) -> tuple[Condition, Told, Image | None]:
+        """Make the picture x, what else the network is told, and the mean of a model that has one."""
+        config = self.info.config
+        if config.mean is not None:
+            found = mean_of(cast(SPAN, self.denoiser.mean), low_res.to(self.device))
+            given = Given(features=found.features.to(low_res)) if config.network.guide else ()
+            picture = found.picture.to(low_res)
+            x = picture if config.mean.condition == "mean" else enlarge(low_res, self.scale, config.data.enlarged)
+            return x, given, picture
+        seen, given = self._noised(low_res, sampling, noise)
+        return enlarge(seen, self.scale, config.data.enlarged), given, None
+
+    def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Told]:
         """Noise the input as the settings say, and tell the network so if it can be told."""
         if self.info.config.network.sees_low_res:
             return low_res, GivenLowRes(low_res)
@@ -162,8 +188,8 @@ class Upscaler:
 def _only(given: Told, k: int) -> Told:
     """Keep what one image of a batch is told."""
     match given:
-        case Given(labels, levels):
-            return Given(labels[k : k + 1], levels[k : k + 1])
+        case Given():
+            return Given(*(part[k : k + 1] for part in given))
         case GivenLowRes(low_res):
             return GivenLowRes(low_res[k : k + 1])
         case _:
@@ -172,9 +198,14 @@ def _only(given: Told, k: int) -> Told:
 
 def _inside(given: Told, window: Window, scale: int) -> Told:
     """Keep what is told of a window, whose places and sides are whole pixels of the small picture."""
-    if not isinstance(given, GivenLowRes):
-        return given
-    return GivenLowRes(Window(*(place // scale for place in window)).of(given.low_res))
+    small = Window(*(place // scale for place in window))
+    match given:
+        case GivenLowRes(low_res):
+            return GivenLowRes(small.of(low_res))
+        case Given(features=features) if len(features):
+            return given._replace(features=small.of(features))
+        case _:
+            return given
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
@@ -217,14 +248,26 @@ def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     fill(denoiser.network, model)
+    if denoiser.mean is not None:
+        fill_mean(denoiser.mean, model)
     denoiser.eval().requires_grad_(False)
     return denoiser.to(device)
 
 
-def fill(network: Network, model: ModelFile) -> None:
+def fill(network: nn.Module, model: ModelFile) -> None:
     """Give a network the weights of a model file; CheckpointError when they do not fit."""
+    _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(MEAN_PREFIX)}, model)
+
+
+def fill_mean(network: nn.Module, model: ModelFile) -> None:
+    """Give the network of a mean its weights in a model file; CheckpointError when they do not fit."""
+    own = {name: weight for name, weight in model.weights.items() if name.startswith(MEAN_PREFIX)}
+    _load(network, {name.removeprefix(MEAN_PREFIX): weight for name, weight in own.items()}, model)
+
+
+def _load(network: nn.Module, weights: dict[str, Tensor], model: ModelFile) -> None:
     try:
-        network.load_state_dict(model.weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{model.info.name}: weights do not fit the settings in the file: {detail}") from error

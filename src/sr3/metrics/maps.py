@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sr3.errors import CheckpointError
 from sr3.metrics.features import load_torchscript
-from sr3.metrics.stlpips import Backbone, load_stlpips_maps
+from sr3.metrics.stlpips import Backbone, load_stlpips_maps, load_stlpips_weights
 from sr3.types import Image
 
-__all__ = ["Maps", "load_maps"]
+__all__ = ["Maps", "load_maps", "load_stlpips_heads"]
 
 Maps = Callable[[Image], Sequence[Tensor]]
 """Pictures (b, 3, h, w) in [-1, 1] to maps (b, c, h', w')."""
@@ -48,3 +48,8 @@ def load_maps(where: str, device: torch.device) -> Maps:
         return several
 
     return maps
+
+
+def load_stlpips_heads(where: str) -> list[Tensor]:
+    """Load the weights of the channels of `st-lpips` or `st-lpips-vgg`, as the learned distance has them."""
+    return load_stlpips_weights(_BACKBONES[where])

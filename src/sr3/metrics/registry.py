@@ -86,6 +86,18 @@ METRICS: tuple[Metric, ...] = (
         target=1.0,
         tolerance=0.005,
     ),
+    Metric(
+        "ripples",
+        "ripples",
+        "of truth",
+        "target",
+        "energy of structures of 2 to 8 pixels where the truth is flat (deviation below 2/255 in 17x17 pixels), divided by "
+        "the truth's; mean of the pictures that have 1000 flat pixels",
+        "ours",
+        target=1.0,
+        digits=2,
+        tolerance=0.02,
+    ),
     Metric("perceptual", "{network}", "", "lower", "whole pictures", "of the network", digits=4),
     Metric(
         "top1",

@@ -6,7 +6,7 @@ torchvision, IPython and torchsummary. The network is written here in plain torc
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,15 @@ from torch.nn.functional import conv2d, max_pool2d, pad, relu
 from sr3.errors import CheckpointError, ImageError
 from sr3.types import Image
 
-__all__ = ["SMALLEST_SIDE", "Backbone", "load_stlpips", "load_stlpips_maps", "stlpips_weight_file"]
+__all__ = [
+    "SMALLEST_SIDE",
+    "Backbone",
+    "load_stlpips",
+    "load_stlpips_maps",
+    "load_stlpips_weights",
+    "root_distance",
+    "stlpips_weight_file",
+]
 
 SMALLEST_SIDE = 21
 """Sides of a picture below which the network has too few pixels to reflect at a border."""
@@ -31,6 +39,7 @@ _SPREAD = (0.458, 0.448, 0.450)
 _LAYERS = ("slice1.0", "slice2.5", "slice3.9", "slice4.11", "slice5.13")
 _VGG_LAYERS = ((1, (0, 2)), (2, (6, 8)), (3, (12, 14, 16)), (4, (20, 22, 24)), (5, (28, 30, 32)))
 _TINY = 1e-10  # keeps features of length 0 finite
+_SMALL = 1e-5  # keeps the gradient of a root finite
 
 Weights = Mapping[str, Tensor]
 
@@ -73,6 +82,25 @@ def load_stlpips_maps(backbone: Backbone = "alex") -> Callable[[Image], list[Ten
         return features(image, here)
 
     return maps
+
+
+def load_stlpips_weights(backbone: Backbone = "alex") -> list[Tensor]:
+    """Load the weights of the channels of each of the five maps, (1, c, 1, 1), as the distance has them."""
+    weights = torch.load(stlpips_weight_file(backbone), map_location="cpu", weights_only=True)
+    return [weights[f"lin{number}.model.1.weight"] for number in range(len(_LAYERS))]
+
+
+def root_distance(found: Sequence[Tensor], wanted: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
+    """Sum over maps the mean over places of the root of what ST-LPIPS sums there, shape (b,).
+
+    At each place that is the length of a difference of vectors, unlike its square, so that an energy score can be made
+    of it. maps (b, c, h, w), fine to coarse; heads: weights of their channels.
+    """
+    layers = [
+        (conv2d((_unit(a) - _unit(b)).square(), head).clamp(min=0) + _SMALL).sqrt().mean(dim=(1, 2, 3))
+        for a, b, head in zip(found, wanted, heads, strict=True)
+    ]
+    return torch.stack(layers).sum(dim=0)
 
 
 def stlpips_weight_file(backbone: Backbone = "alex") -> Path:

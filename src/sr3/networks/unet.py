@@ -44,6 +44,7 @@ class UNetShape:
     features: width of the noise-level embedding.
     dropout: share of features dropped in training, before each block's second convolution.
     stem: side of the pixel blocks folded into channels at the start: 1 (the paper), 2 or 4.
+    guide: channels of features of a mean that enter after the halving to guide_level; 0 for none.
     checkpointing: recompute activations in the backward pass: less memory, more time.
     """
 
@@ -61,6 +62,8 @@ class UNetShape:
     features: int
     dropout: float = 0.0
     stem: Literal[1, 2, 4] = 1
+    guide: int = 0
+    guide_level: int = 0
     checkpointing: bool = False
 
     @property
@@ -113,6 +116,9 @@ class UNet(nn.Module):
             self.condition_embedding = embedding(shape.width, shape.features)
         pictures = 2 if shape.condition == "picture" else 1
         self.head = nn.Conv2d(pictures * pixels, shape.width, 3, padding=1)
+        if shape.guide:
+            into = shape.width * shape.multipliers[max(0, shape.guide_level - 1)]
+            self.guide = zero_init(nn.Conv2d(shape.guide, into, 3, padding=1))
         skips = [shape.width]
         self.down = nn.ModuleList(self._down_stages(skips))
         widest = skips[-1]
@@ -169,11 +175,20 @@ class UNet(nn.Module):
                 stages.append(self._stage(width, width, attends=False, resampling="up"))
         return stages
 
-    def forward(self, x: Condition, y_t: Image, gamma: Gamma, labels: Tensor = NONE, levels: Tensor = NONE) -> Tensor:
+    def forward(
+        self,
+        x: Condition,
+        y_t: Image,
+        gamma: Gamma,
+        labels: Tensor = NONE,
+        levels: Tensor = NONE,
+        features: Tensor = NONE,
+    ) -> Tensor:
         """Estimate from y_t at level gamma and the condition x; all pictures (b, c, h, w), any h and w.
 
         x: of 0 channels for a generator. labels: classes (b,) int64; empty, or the number of classes, for no class.
         levels: the level to which the condition was noised, (b,) float64; empty for a clean one.
+        features: of the mean, (b, guide, h / scale, w / scale), for a network with a guide.
         Sides are padded to the network's multiple by repeating the border, and the result is cropped.
         """
         height, width = y_t.shape[-2:]
@@ -183,7 +198,7 @@ class UNet(nn.Module):
         if any(padding):
             both = functional.pad(both, padding, mode="replicate")
         embedding = self._embed(gamma, labels, levels)
-        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), embedding)
+        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), embedding, self._guided(features, padding))
         return functional.pixel_shuffle(out, self.shape.stem)[..., :height, :width]
 
     def _embed(self, gamma: Gamma, labels: Tensor, levels: Tensor) -> Tensor:
@@ -195,11 +210,27 @@ class UNet(nn.Module):
             embedding = embedding + self.condition_embedding(levels if len(levels) else torch.ones_like(gamma))
         return embedding
 
-    def _inner(self, image: Tensor, embedding: Tensor) -> Tensor:
+    def _guided(self, features: Tensor, padding: tuple[int, int, int, int]) -> Tensor | None:
+        """Bring the features of the mean to what is added at their resolution, padded as the pictures are."""
+        if not self.shape.guide:
+            return None
+        scale = self.shape.stem * 2**self.shape.guide_level
+        if any(padding):
+            features = functional.pad(features, [-(-side // scale) for side in padding], mode="replicate")
+        return self.guide(features)
+
+    def _inner(self, image: Tensor, embedding: Tensor, guide: Tensor | None) -> Tensor:
         hidden = self.head(image)
+        level = 0
+        if guide is not None and self.shape.guide_level == level:
+            hidden = hidden + guide
         skips = [hidden]
         for stage in self.down:
             hidden = self._run(stage, hidden, embedding)
+            if cast(Stage, stage).block.resampling == "down":
+                level += 1
+                if guide is not None and self.shape.guide_level == level:
+                    hidden = hidden + guide
             skips.append(hidden)
         for stage in self.middle:
             hidden = self._run(stage, hidden, embedding)

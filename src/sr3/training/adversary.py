@@ -5,8 +5,10 @@ training (4.2.4). There, too, features have a mean activation of one; that it is
 means and not sums, and that both losses take the same maps with equal weights is ours. Nothing here is random.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +16,23 @@ from torch.nn.functional import softplus
 
 from sr3.config import AdversaryConfig, Config
 from sr3.errors import ConfigError
-from sr3.metrics.maps import Maps, load_maps
+from sr3.metrics.maps import Maps, load_maps, load_stlpips_heads
+from sr3.metrics.stlpips import root_distance
 from sr3.networks.critic import Critic
 from sr3.training.optimizer import build_optimizer
+from sr3.training.projected import ProjectedOpponent, open_projected
 from sr3.types import Image
 
-__all__ = ["Adversary", "Opponent", "critic_loss", "gram_matrices", "open_adversary", "perceptual_loss", "texture_loss"]
+__all__ = [
+    "Adversary",
+    "Opponent",
+    "critic_loss",
+    "energy_loss",
+    "gram_matrices",
+    "open_adversary",
+    "perceptual_loss",
+    "texture_loss",
+]
 
 _TINY = 1e-6
 
@@ -61,22 +74,42 @@ class Adversary:
 
     config: AdversaryConfig
     maps: Maps | None
-    opponent: Opponent | None
+    opponent: Opponent | ProjectedOpponent | None
+    heads: Sequence[Tensor] = ()
+    """Weights of the channels of the maps in the learned distance."""
 
-    def losses(self, answer: Image, truth: Image) -> Tensor:
-        """Weigh and sum the losses of results beside their truths, shape (b,)."""
-        total = answer.new_zeros(len(answer))
+    def losses(self, answers: Image, truth: Image, *, step: int = 0) -> Tensor:
+        """Weigh and sum the losses of results beside their truths, shape (b,).
+
+        answers: (k b, c, h, w), the first of every truth, then perhaps the second of every one. step: of the run.
+        """
+        config, count = self.config, len(answers) // len(truth)
+        total = answers.new_zeros(len(truth))
+        if config.truth:
+            total = total + config.truth * energy_loss(_absolute, answers.split(len(truth)), truth, config.apart)
         if self.maps is not None:
             with torch.no_grad():
                 wanted = self.maps(truth)
-            found = self.maps(answer)
-            if self.config.perceptual:
-                total = total + self.config.perceptual * perceptual_loss(found, wanted)
-            if self.config.texture:
-                share = self.config.patch / truth.shape[-1]
-                total = total + self.config.texture * texture_loss(found, wanted, share=share)
-        if self.opponent is not None:
-            total = total + self.config.adversarial * self.opponent.fooled(answer)
+            both = self.maps(answers)
+            found = [[one.split(len(truth))[k] for one in both] for k in range(count)]
+            total = total + self._of_features(found, wanted, patch_share=config.patch / truth.shape[-1])
+        if self.opponent is not None and step >= config.begins:
+            total = total + config.adversarial * self.opponent.fooled(answers).reshape(count, -1).mean(dim=0)
+        return total
+
+    def _of_features(
+        self, found: Sequence[Sequence[Tensor]], wanted: Sequence[Tensor], *, patch_share: float
+    ) -> Tensor:
+        """Compare the maps of each answer with those of the truth."""
+        config, total = self.config, wanted[0].new_zeros(len(wanted[0]))
+        if config.learned:
+            distance = partial(root_distance, heads=[head.to(wanted[0]) for head in self.heads])
+            total = total + config.learned * energy_loss(distance, found, wanted, config.apart)
+        for maps in found:
+            if config.perceptual:
+                total = total + config.perceptual / len(found) * perceptual_loss(maps, wanted)
+            if config.texture:
+                total = total + config.texture / len(found) * texture_loss(maps, wanted, share=patch_share)
         return total
 
 
@@ -90,13 +123,34 @@ def open_adversary(config: Config, *, image_channels: int, device: torch.device)
             f"adversary.features see colour pictures, not {image_channels} channels; set their weights to 0"
         )
     maps = load_maps(wanted.features, device) if wanted.looks_at_features else None
-    return Adversary(wanted, maps, _open_opponent(config, image_channels, device) if wanted.adversarial else None)
+    opponent = _open_opponent(config, image_channels, device) if wanted.adversarial else None
+    return Adversary(wanted, maps, opponent, load_stlpips_heads(wanted.features) if wanted.learned else ())
 
 
-def _open_opponent(config: Config, image_channels: int, device: torch.device) -> Opponent:
+def _open_opponent(config: Config, image_channels: int, device: torch.device) -> Opponent | ProjectedOpponent:
     wanted = config.adversary
+    if wanted.discriminator == "projected":
+        if image_channels != 3:
+            raise ConfigError(f"adversary.projected networks see colour pictures, not {image_channels} channels")
+        return open_projected(wanted, device=device)
     critic = Critic(image_channels, side=config.data.crop, width=wanted.width, halvings=wanted.halvings).to(device)
     return Opponent(critic, build_optimizer(critic.parameters(), config.optimizer), wanted.most_right)
+
+
+T = TypeVar("T")
+
+
+def energy_loss(distance: Callable[[T, T], Tensor], answers: Sequence[T], truth: T, apart: float) -> Tensor:
+    """Average the distance of answers to the truth, less a share of half that of two answers to each other, (b,).
+
+    With apart 1 and a distance of vectors it is the energy score (Gneiting and Raftery 2007, Eq. 21), without bias.
+    """
+    near = torch.stack([distance(answer, truth) for answer in answers]).mean(dim=0)
+    return near - apart / 2 * distance(answers[0], answers[1]) if apart else near
+
+
+def _absolute(one: Image, other: Image) -> Tensor:
+    return (one - other).abs().mean(dim=(1, 2, 3))
 
 
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:

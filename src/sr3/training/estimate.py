@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.build import Network, build_network, count_parameters
 from sr3.config import Config
+from sr3.diffusion.denoiser import Given, GivenLowRes, Told
 
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
 
@@ -94,7 +95,9 @@ def _call(network: Network, config: Config, image_channels: int, side: int) -> T
     picture = torch.empty(1, image_channels, side, side, device="meta")
     x = picture if config.network.condition == "picture" else picture[:, :0]
     low_side = side // config.data.scale
-    told = (x[..., :low_side, :low_side],) if config.network.sees_low_res else ()
+    told: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
+    if config.network.guide:
+        told = Given(features=torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
     return network(x, picture, torch.ones(1, dtype=torch.float64, device="cpu"), *told)
 
 

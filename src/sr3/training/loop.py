@@ -44,10 +44,12 @@ def train(
     device: torch.device,
     limits: Limits | None = None,
     origin: Origin | None = None,
+    mean: Origin | None = None,
 ) -> Generator[Event]:
     """Train until config.training.steps or the limits; resumes what the run holds.
 
     origin: the model that a student is taught by, or whose weights another run begins with in place of random ones.
+    mean: the model whose picture this one refines.
 
     Closing the iterator saves, where there is one process; several must be stopped by the flag. Raises TrainingError
     when the loss or the weights are not finite (the last state stays), DataError when images cannot be used,
@@ -58,7 +60,7 @@ def train(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
-    session = open_session(config, supply, run, processes, origin=origin)
+    session = open_session(config, supply, run, processes, origin=origin, mean=mean)
     feed = session.feed(limits.stop)
     try:
         if processes.is_first:

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 
 from sr3.build import Network, build_denoiser, build_gammas, build_grid
-from sr3.checkpoint import read_model
+from sr3.checkpoint import ModelFile, read_model
 from sr3.config import Config
 from sr3.data.sources import Source
 from sr3.data.streams import Stream
@@ -17,6 +17,7 @@ from sr3.inference.upscaler import fill
 from sr3.training.adversary import open_adversary
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
+from sr3.training.mean import check_mean
 from sr3.training.optimizer import build_optimizer
 from sr3.training.origin import Origin, check_origin
 from sr3.training.processes import Processes
@@ -37,10 +38,12 @@ def open_session(
     processes: Processes,
     *,
     origin: Origin | None = None,
+    mean: Origin | None = None,
 ) -> Session:
     """Part the images, build or read the state; refuses settings that could not be sampled from or taught.
 
-    A new run begins with the weights of its origin, if it has one.
+    A new run begins with the weights of its origin, if it has one; what brings in the features of a mean, which the
+    origin may not have, begins as nothing.
     """
     build_grid(config.sampling)
     _check_precision(config.training.precision, processes.device)
@@ -52,12 +55,15 @@ def open_session(
         adversary = open_adversary(config, image_channels=channels, device=processes.device)
     if adversary is not None and processes.count > 1:
         raise TrainingError("adversary learns in one process only; launch one, or set the weights of adversary to 0")
+    check_mean(config, mean, image_channels=channels)
+    if denoiser.mean is not None and mean is not None:
+        fill(denoiser.mean, mean.file)
     network, teaching = denoiser.network, _teaching(config, origin, processes.device)
     found = _last_state(run)
     if found is None:
         check_origin(config, origin, image_channels=channels)
         if origin is not None:
-            fill(network, origin.file)
+            fill(network, _with_guide(network, origin.file))
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = _compiled(shared) if config.training.compile else shared
@@ -95,6 +101,12 @@ def open_session(
     places = range(learner.parts[0].start, learner.parts[-1].stop)
     learning = images.open(places, state.cursors, device=processes.device)
     return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
+
+
+def _with_guide(network: Network, file: ModelFile) -> ModelFile:
+    """Add to a file the weights that bring features into the network, as they are, where it has none."""
+    own = {name: tensor.detach().clone() for name, tensor in network.state_dict().items() if name.startswith("guide.")}
+    return ModelFile(file.info, {**own, **file.weights})
 
 
 def _teaching(config: Config, origin: Origin | None, device: torch.device) -> Teaching | None:

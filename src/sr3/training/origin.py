@@ -9,7 +9,7 @@ from sr3.errors import ConfigError, DataError
 from sr3.training.run_dir import RunDir
 from sr3.zoo import find_model
 
-__all__ = ["Origin", "begun_with", "check_likeness", "check_origin", "read_origin"]
+__all__ = ["Origin", "Origins", "begun_with", "check_likeness", "check_origin", "read_origin"]
 
 _DIGITS = 16
 
@@ -25,6 +25,14 @@ class Origin:
     def name(self) -> str:
         """What training.start calls it: its name and the first digits of its SHA-256."""
         return f"{self.file.info.name} {self.digest[:_DIGITS]}"
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The models that a run comes from: that it begins with or is taught by, and whose mean it refines."""
+
+    start: Origin | None = None
+    mean: Origin | None = None
 
 
 def read_origin(model: str) -> Origin:
@@ -83,7 +91,7 @@ def check_likeness(config: Config, origin: Origin) -> None:
 
 def _likeness(config: Config, pairs: set[str]) -> dict[str, object]:
     parts = {
-        "network": config.network.model_dump(mode="json", exclude={"dropout", "checkpointing"}),
+        "network": config.network.model_dump(mode="json", exclude={"dropout", "checkpointing", "guide"}),
         "denoiser": config.denoiser.model_dump(mode="json", include={"prediction", "target", "target_scale"}),
         "data": config.data.model_dump(mode="json", include=pairs),
     }

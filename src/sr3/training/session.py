@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sr3.build import build_network, give_meaning
-from sr3.checkpoint import ModelInfo, write_model
+from sr3.checkpoint import MEAN_PREFIX, ModelInfo, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
 from sr3.data.resident import ResidentPairs
@@ -157,7 +157,8 @@ class Session:
             figures["ema_decay"] = decay
             info = self.info().model_copy(update={"results": figures})
             self.run.averages.mkdir(exist_ok=True)
-            write_model(self.run.averages / f"{decay!r}.safetensors", info, weights, dtype=torch.float16)
+            path = self.run.averages / f"{decay!r}.safetensors"
+            write_model(path, info, self._with_mean(weights), dtype=torch.float16)
         return figures
 
     def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:
@@ -168,6 +169,7 @@ class Session:
         network.load_state_dict(weights)
         network = network.to(device).eval().requires_grad_(False)
         denoiser = give_meaning(network, self.config.denoiser)
+        denoiser.mean = self.learner.denoiser.mean
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         sheet = self.run.samples / f"{self.state.step:07d}.png"
         if self.config.network.condition == "none":
@@ -216,7 +218,13 @@ class Session:
 
     def _write_model(self, weights: dict[str, Tensor]) -> None:
         """Write the moving average with its description, in half precision."""
-        write_model(self.run.model, self.info(), weights, dtype=torch.float16)
+        write_model(self.run.model, self.info(), self._with_mean(weights), dtype=torch.float16)
+
+    def _with_mean(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Put the weights of the mean, if there is one, beside those of the network."""
+        mean = self.learner.denoiser.mean
+        own = mean.state_dict() if mean is not None else {}
+        return {**weights, **{f"{MEAN_PREFIX}{name}": tensor for name, tensor in own.items()}}
 
 
 def badness(figures: dict[str, float]) -> float:

@@ -17,6 +17,7 @@ from sr3.digest import digest_of
 from sr3.errors import CheckpointError
 from sr3.training.adversary import Opponent
 from sr3.training.ema import Averages
+from sr3.training.projected import ProjectedOpponent
 
 __all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read_state", "write_state"]
 
@@ -39,7 +40,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     cursors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    opponent: Opponent | None = None
+    opponent: Opponent | ProjectedOpponent | None = None
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,14 @@ def _named_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
         yield from ((f"{prefix}.{name}", tensor) for name, tensor in average.items())
     yield from _named_moments(state.network, state.optimizer, "")
     if state.opponent is not None:
-        yield from ((f"critic.{name}", parameter) for name, parameter in state.opponent.critic.named_parameters())
+        yield from ((f"critic.{name}", tensor) for name, tensor in _own_tensors(state.opponent.critic))
         yield from _named_moments(state.opponent.critic, state.opponent.optimizer, "critic.")
+
+
+def _own_tensors(critic: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name the parameters of a critic and what it keeps beside them: projections, vectors of its spectral norms."""
+    yield from critic.named_parameters()
+    yield from critic.named_buffers()
 
 
 def _named_moments(network: nn.Module, optimizer: torch.optim.Optimizer, prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -176,9 +183,9 @@ def read_state(path: Path, state: TrainState) -> None:
         )
 
 
-def _fill_opponent(opponent: Opponent, tensors: Mapping[str, Tensor], updates: int) -> None:
-    for name, parameter in opponent.critic.named_parameters():
-        _fill(parameter, tensors[f"critic.{name}"])
+def _fill_opponent(opponent: Opponent | ProjectedOpponent, tensors: Mapping[str, Tensor], updates: int) -> None:
+    for name, tensor in _own_tensors(opponent.critic):
+        _fill(tensor, tensors[f"critic.{name}"])
     if updates:
         _fill_moments(opponent.critic, opponent.optimizer, tensors, updates, prefix="critic.")
 

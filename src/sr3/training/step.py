@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -23,12 +23,13 @@ from sr3.diffusion.objective import answer_loss, denoising_loss, one_answer, reg
 from sr3.diffusion.process import diffuse
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
+from sr3.networks.span import SPAN, Mean
 from sr3.training.adversary import Adversary
 from sr3.training.processes import Processes
 from sr3.training.teaching import Teaching
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
+__all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell", "with_mean"]
 
 _NOISE_STREAM, _DROPOUT_STREAM = 1, 3
 
@@ -42,12 +43,14 @@ class Draw(NamedTuple):
     """Everything random about the images of a part: levels, noise, and whether each one's class is hidden.
 
     place: where in the schedule each level lies, in [0, 1), float64; a distillation chooses its jumps by it.
+    other: noise of a second answer, where the settings ask for one.
     """
 
     gamma: Gamma
     eps: Image
     chance: Tensor
     place: Tensor
+    other: Image | None = None
 
 
 class StepFigures(NamedTuple):
@@ -104,14 +107,18 @@ def draw_for(
     levels: list[Tensor] = []
     noises: list[Tensor] = []
     chances: list[Tensor] = []
+    others: list[Tensor] = []
     for place in places:
         generator = torch.Generator().manual_seed(mix_seed(config.training.seed, _NOISE_STREAM, step, place))
         levels.append(torch.rand(2, generator=generator, dtype=torch.float64))
         noises.append(draw_noise(shape, generator))
         chances.append(torch.rand((), generator=generator))
+        if config.adversary.answers > 1:
+            others.append(draw_noise(shape, generator))
     uniform = torch.stack(levels)
     gamma = draw_gamma(gammas, uniform, space=config.schedule.draw)
-    return Draw(gamma, torch.stack(noises), torch.stack(chances), uniform[:, 0])
+    other = torch.stack(others) if others else None
+    return Draw(gamma, torch.stack(noises), torch.stack(chances), uniform[:, 0], other)
 
 
 def _draw_on(
@@ -123,7 +130,10 @@ def _draw_on(
     chance = torch.rand(batch, generator=here)[part]
     there = torch.Generator(device).manual_seed(seed)
     eps = torch.randn((batch, *shape), generator=there, device=device)[part]
-    return Draw(draw_gamma(gammas, uniform, space=config.schedule.draw), eps, chance, uniform[:, 0])
+    other = None
+    if config.adversary.answers > 1:
+        other = torch.randn((batch, *shape), generator=there, device=device)[part]
+    return Draw(draw_gamma(gammas, uniform, space=config.schedule.draw), eps, chance, uniform[:, 0], other)
 
 
 def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
@@ -177,11 +187,14 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
 def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int) -> tuple[Tensor, Gamma]:
     """Compute the loss of each image of a part."""
     config, device, training = learner.config, learner.processes.device, learner.config.training
-    y0, x = (image.to(device).contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
-    batch = batch._replace(low_res=batch.low_res.to(device))
+    batch = batch._replace(low_res=batch.low_res.to(device), y0=batch.y0.to(device), x=batch.x.to(device))
+    batch, mean = with_mean(learner.denoiser, config, batch)
+    y0, x = (image.contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
     draw = draw_for(config, learner.gammas, step, places, y0.shape[1:], device=device)
     gamma, eps = draw.gamma, draw.eps.to(device)
     given, kind = tell(config, batch, draw.chance), config.denoiser.loss
+    if mean is not None and config.network.guide:
+        given = Given(features=mean.features)
     autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))
@@ -190,46 +203,93 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
                 return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
             case "regression":
                 if learner.adversary is not None:
-                    return _adversarial_losses(learner, learner.adversary, y0, x, given), gamma
+                    return _adversarial_losses(learner, learner.adversary, y0, x, given, step), gamma
                 if share := config.denoiser.supervision * max(0.0, 1 - step / training.steps):
                     return supervised_loss(learner.denoiser, y0, x, kind=kind, share=share, given=given), gamma
                 return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma
             case "distillation":
-                return _taught_losses(learner, y0, x, draw, given)
+                start = y0 if mean is None or config.sampling.start == "noise" else mean.picture
+                return _taught_losses(learner, Seen(y0, x, start, given), draw, step)
 
 
-def _taught_losses(learner: Learner, y0: Image, x: Condition, draw: Draw, given: Told) -> tuple[Tensor, Gamma]:
+class Seen(NamedTuple):
+    """Truths, conditions, what the first jump starts with in place of the truth, and what else is given."""
+
+    y0: Image
+    x: Condition
+    start: Image
+    given: Told
+
+
+def _taught_losses(learner: Learner, seen: Seen, draw: Draw, step: int) -> tuple[Tensor, Gamma]:
     """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at.
 
-    With an adversary, the picture that the jump aims at is also compared with the truth.
+    With an adversary, the picture that the jump aims at is also compared with the truth; without weight on the
+    teacher's walk the teacher is not asked.
     """
     config, teaching, denoiser = learner.config, learner.teaching, learner.denoiser
     assert teaching is not None
-    levels = teaching.jumps[(draw.place * len(teaching.jumps)).long()].T.contiguous()
-    y_t = diffuse(denoiser.encode(y0, x), draw.eps.to(y0.device), levels[0])
-    teacher = teaching.teacher.bind(x, clip=config.sampling.clip, given=given)
-    target = jump_target(teacher, y_t, levels)
-    output = denoiser(y_t, x, levels[0], given).float()
-    losses = jump_loss(denoiser, output, y_t, target, gamma=levels[0], kind=config.denoiser.loss)
+    y0, x, start, given = seen
+    number = (draw.place * len(teaching.jumps)).long()
+    levels = teaching.jumps[number].T.contiguous()
+    clean = torch.where((number == 0).to(y0.device)[:, None, None, None], start, y0)
+    clean = denoiser.encode(clean, x)
+    noises = [draw.eps, *([draw.other] if draw.other is not None else [])]
+    y_t = torch.cat([diffuse(clean, eps.to(y0.device), levels[0]) for eps in noises])
+    count = len(noises)
+    x_all, gamma = torch.cat([x] * count), torch.cat([levels[0]] * count)
+    output = denoiser(y_t, x_all, gamma, _repeated(given, count)).float()
+    losses = y0.new_zeros(len(y0))
+    if learner.adversary is None or config.adversary.pixel:
+        taught_given = () if config.mean is not None else given
+        teacher = teaching.teacher.bind(x, clip=config.sampling.clip, given=taught_given)
+        for one, state in zip(output.split(len(y0)), y_t.split(len(y0)), strict=True):
+            target = jump_target(teacher, state, levels)
+            jump = jump_loss(denoiser, one, state, target, gamma=levels[0], kind=config.denoiser.loss)
+            losses = losses + config.adversary.pixel / count * jump
     if learner.adversary is not None:
-        answer = denoiser.read(output, y_t, levels[0]).y0
-        losses = config.adversary.pixel * losses + _looked_at(learner, learner.adversary, answer, y0, x)
+        answer = denoiser.read(output, y_t, gamma).y0
+        losses = losses + _looked_at(learner, learner.adversary, answer, y0, x_all, step)
     return losses, levels[0]
 
 
-def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told) -> Tensor:
+def _repeated(given: Told, count: int) -> Told:
+    """Tell every answer of an image the same."""
+    return (
+        given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()
+    )
+
+
+def with_mean(denoiser: Denoiser[Network], config: Config, batch: Batch) -> tuple[Batch, Mean | None]:
+    """Compute the mean of a batch, cut both to what lies inside the margin, and show it as x where the settings say."""
+    if config.mean is None:
+        return batch, None
+    margin, scale = config.mean.margin, config.data.scale
+    with torch.no_grad():
+        found = cast(SPAN, denoiser.mean).mean(batch.low_res)
+
+    def inside(image: Tensor, factor: int) -> Tensor:
+        cut = margin * factor
+        return image[..., cut : image.shape[-2] - cut, cut : image.shape[-1] - cut]
+
+    mean = Mean(inside(found.picture, scale), inside(found.features, 1))
+    x = mean.picture if config.mean.condition == "mean" else inside(batch.x, scale)
+    return batch._replace(y0=inside(batch.y0, scale), x=x, low_res=inside(batch.low_res, 1)), mean
+
+
+def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told, step: int) -> Tensor:
     """Weigh pixels and what else is looked at of a regression's answer."""
     config = learner.config
     state = one_answer(learner.denoiser, y0, x, given=given)
     losses = config.adversary.pixel * answer_loss(learner.denoiser, state, y0, x, kind=config.denoiser.loss)
-    return losses + _looked_at(learner, adversary, state, y0, x)
+    return losses + _looked_at(learner, adversary, state, y0, x, step)
 
 
-def _looked_at(learner: Learner, adversary: Adversary, state: Image, y0: Image, x: Image) -> Tensor:
+def _looked_at(learner: Learner, adversary: Adversary, state: Image, y0: Image, x: Image, step: int) -> Tensor:
     """Look at the picture of a clean state beside the truth; the opponent's gradients of this part are added."""
     with torch.autocast(y0.device.type, enabled=False):
         answer = learner.denoiser.decode(state.float(), x)
-        losses = adversary.losses(answer, y0)
+        losses = adversary.losses(answer, y0, step=step)
         if adversary.opponent is not None:
             adversary.opponent.learn(answer, y0, parts=learner.config.training.accumulate)
     return losses

@@ -14,6 +14,7 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
 from sr3.errors import CheckpointError, ConfigError, TrainingError
 from sr3.inference.upscaler import build_filled
+from sr3.training.mean import refine_mean
 from sr3.training.origin import Origin, check_likeness, read_origin
 from sr3.training.run_dir import RunDir
 
@@ -60,12 +61,13 @@ def read_teacher(model: str) -> Origin:
     return teacher
 
 
-def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = ()) -> Config:
+def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = (), mean: Origin | None = None) -> Config:
     """Give the settings of a student of so many steps, with `a.b=value` changes over them.
 
     The network, what its output means and the pairs are the teacher's; the rate is low and falls to 0 over the second
     half, however long the run, unless that is changed. What `distillation` and `sampling` share need be changed only in
-    the first. ConfigError for what cannot be.
+    the first. With a mean, its picture is where the student starts, and its features are seen; x stays the teacher's.
+    ConfigError for what cannot be.
     """
     base = teacher.file.info.config
     taught = DistillationConfig(
@@ -83,6 +85,12 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = ()) 
             "distillation": taught,
         }
     )
+    if mean is not None:
+        config = refine_mean(config, mean)
+        assert config.mean is not None
+        config = config.model_copy(update={"mean": config.mean.model_copy(update={"condition": "enlarged"})})
+        defaults = ("distillation.start=mean", "distillation.gamma_first=0.5")
+        changes = (*defaults, *changes)
     given = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
     followed = [f"sampling.{name}={given[key]}" for name in SHARED if (key := f"distillation.{name}") in given]
     changed = apply_settings(config, [*changes, *followed])
@@ -100,6 +108,7 @@ def _sampling(base: SamplingConfig, taught: DistillationConfig) -> SamplingConfi
         steps=taught.steps,
         eta=taught.eta,
         grid=taught.grid,
+        start=taught.start,
         gamma_first=taught.gamma_first,
         clip=base.clip,
         correct=base.correct,

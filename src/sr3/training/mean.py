@@ -1,0 +1,56 @@
+"""The mean that a run's model refines: which models can be one, and the settings that follow."""
+
+from sr3.config import Config, MeanConfig
+from sr3.errors import CheckpointError, ConfigError, DataError
+from sr3.training.origin import Origin, read_origin
+
+__all__ = ["check_mean", "read_mean", "refine_mean"]
+
+
+def read_mean(model: str) -> Origin:
+    """Find and read a model; CheckpointError when it cannot be the mean of another."""
+    mean = read_origin(model)
+    network = mean.file.info.config.network
+    if network.family != "span":
+        raise CheckpointError(
+            f"{model}: is of family {network.family}; a mean is a regression of family span (sr3 train span-x4)"
+        )
+    return mean
+
+
+def refine_mean(config: Config, mean: Origin) -> Config:
+    """Let a model refine a mean: its picture is x, its features enter the U-Net where a level has their resolution.
+
+    Training crops grow by the margin that only the mean sees, so the network's part of them stays. Raises ConfigError
+    where the two do not belong together.
+    """
+    theirs = mean.file.info.config
+    if theirs.data.scale != config.data.scale:
+        raise ConfigError(f"--mean: {mean.file.info.name} enlarges {theirs.data.scale} times, not {config.data.scale}")
+    section = MeanConfig(name=mean.file.info.name, digest=mean.digest, network=theirs.network)
+    network, data = config.network, config.data
+    levels = [network.stem * 2**level for level in range(len(network.multipliers))]
+    guide = theirs.network.width if data.scale in levels and network.family == "biggan" else 0
+    crop = data.crop + 2 * section.margin * data.scale if data.crop else 0
+    return config.model_copy(
+        update={
+            "mean": section,
+            "network": network.model_copy(update={"guide": guide}),
+            "data": data.model_copy(update={"crop": crop}),
+        }
+    )
+
+
+def check_mean(config: Config, mean: Origin | None, *, image_channels: int) -> None:
+    """Raise ConfigError or DataError when a run of these settings and pictures does not have this mean."""
+    wanted = config.mean
+    if wanted is None:
+        return
+    if mean is None or mean.digest != wanted.digest:
+        found = "none is given" if mean is None else f"{mean.file.info.name} is another, or its weights have changed"
+        raise ConfigError(f"mean.name = {wanted.name}: the run refines this mean, and {found}; give it by --mean")
+    if mean.file.info.image_channels != image_channels:
+        raise DataError(
+            f"the pictures have {image_channels} channels, but the mean {wanted.name} takes "
+            f"{mean.file.info.image_channels}; give pictures of its kind"
+        )

@@ -1,0 +1,130 @@
+"""A model that refines a mean: what it starts with, that it travels in the file, in tiles as in whole."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sr3.build import build_denoiser
+from sr3.checkpoint import MEAN_PREFIX, ModelInfo, write_model
+from sr3.config import apply_settings
+from sr3.diffusion.noise import NoiseSource, mix_seed
+from sr3.errors import CheckpointError, ConfigError
+from sr3.images.resize import upsample
+from sr3.inference.upscaler import open_upscaler
+from sr3.presets import preset
+
+DIGEST = "0" * 64
+
+
+def refining(path, *settings, seed=0, mean=True):
+    """A model of random weights on a mean of random weights."""
+    section = [
+        'mean={name="span", digest="' + DIGEST + '", network={family="span", width=8, blocks=2}}',
+        "network.guide=8",
+        "data.crop=96",
+    ]
+    config = apply_settings(preset("tiny-x4"), [*section, *settings])
+    torch.manual_seed(seed)
+    denoiser = build_denoiser(config, image_channels=3)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {n: w + 0.03 * torch.randn(w.shape, generator=generator) for n, w in denoiser.network.state_dict().items()}
+    assert denoiser.mean is not None
+    own = {f"{MEAN_PREFIX}{n}": w for n, w in denoiser.mean.state_dict().items()} if mean else {}
+    info = ModelInfo(name=path.stem, image_channels=3, step=1, config=config)
+    write_model(path, info, {**weights, **own}, dtype=torch.float32)
+    return path
+
+
+def low_res(height=8, width=10, seed=0):
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+START = ("sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1", "sampling.correct=false")
+
+
+@pytest.mark.parametrize("shown", ["mean", "enlarged"])
+def test_one_call_from_the_mean_is_the_formula(tmp_path, shown):
+    """z = sqrt(gamma) encode(mean) + sqrt(1 - gamma) noise, and the answer its y0."""
+    upscaler = open_upscaler(str(refining(tmp_path / "a.safetensors", *START, f"mean.condition={shown}")))
+    small = low_res()
+    mean = upscaler.denoiser.mean.mean(small)
+    x = mean.picture if shown == "mean" else upsample(small, 4)
+    noise = NoiseSource([mix_seed(7)]).like(x)
+    gamma = torch.tensor([0.5], dtype=torch.float64)
+    z = 0.5**0.5 * (mean.picture - x) * 4 + 0.5**0.5 * noise
+    v = upscaler.denoiser.network(x, z, gamma, features=mean.features)
+    y0 = 0.5**0.5 * z - 0.5**0.5 * v
+    expected = (y0 / 4 + x).clamp(-1, 1)
+    found = upscaler.upscale(small, sampling=upscaler.info.config.sampling, seeds=[mix_seed(7)])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_mirrored_noise_of_detail_starts_at_the_mean_too(tmp_path):
+    """At detail 0 the answer is that to the noise and its mirror, averaged, but for the share that stays."""
+    upscaler = open_upscaler(str(refining(tmp_path / "a.safetensors", *START)))
+    small, sampling = low_res(), upscaler.info.config.sampling
+    mean = upscaler.denoiser.mean.mean(small)
+    noise, gamma = NoiseSource([3]).like(mean.picture), torch.tensor([0.5], dtype=torch.float64)
+
+    def answer(sign):
+        z = sign * 0.5**0.5 * noise
+        return upscaler.denoiser.bind(mean.picture, clip=sampling.clip, given=upscaler_given(mean))(z, gamma).y0
+
+    middle = (answer(1) + answer(-1)) / 2
+    state = middle.lerp(answer(1), 0.125)
+    expected = (state / 4 + mean.picture).clamp(-1, 1)
+    found = upscaler.upscale(small, sampling=sampling.model_copy(update={"detail": 0.0}), seeds=[3])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def upscaler_given(mean):
+    from sr3.diffusion.denoiser import Given
+
+    return Given(features=mean.features)
+
+
+def test_tiles_see_the_features_of_their_place(tmp_path):
+    path = refining(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
+    upscaler, small = open_upscaler(str(path)), low_res(48, 60)
+    sampling = upscaler.info.config.sampling
+    whole = upscaler.upscale(small, sampling=sampling, seeds=[0])
+    tiled = replace(upscaler, tile=128).upscale(small, sampling=sampling, seeds=[0])
+    shuffled = low_res(48, 60, seed=1)
+    other = upscaler.upscale(shuffled, sampling=sampling, seeds=[0])
+    assert (tiled - whole).abs().mean() < 0.1 * (other - whole).abs().mean()
+
+
+def test_an_image_alone_is_the_same_in_a_batch(tmp_path):
+    upscaler = open_upscaler(str(refining(tmp_path / "a.safetensors", *START)))
+    both, sampling = torch.cat([low_res(), low_res(seed=1)]), upscaler.info.config.sampling
+    together = upscaler.upscale(both, sampling=sampling, seeds=[4, 5])
+    for k in range(2):
+        alone = upscaler.upscale(both[k : k + 1], sampling=sampling, seeds=[4 + k])
+        torch.testing.assert_close(together[k : k + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="weights do not fit"):
+        open_upscaler(str(refining(tmp_path / "a.safetensors", mean=False)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["network.guide=8"], "there is none"),
+        (["sampling.start=mean"], "no mean to start with"),
+        (["sampling.gamma_first=0.5"], "pure noise would be taken"),
+        (['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"], "family span"),
+        (['mean={name="a", digest="' + DIGEST + '"}'], "all margin"),
+        (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "network.guide=5"], "0 or the width"),
+        (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "data.blur=1"], "do nothing"),
+        (
+            ['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "network.guide=48", "network.multipliers=[1]"],
+            "no level",
+        ),
+    ],
+)
+def test_what_does_not_fit_a_mean_is_refused_in_one_line(settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        apply_settings(preset("tiny-x4"), settings)
