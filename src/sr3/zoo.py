@@ -5,10 +5,12 @@ from pathlib import Path
 
 from sr3.errors import CheckpointError
 
-__all__ = ["DEFAULT_MODEL", "find_model", "packaged_models"]
+__all__ = ["DEFAULT_MODEL", "REFINING_MODEL", "find_model", "packaged_models"]
 
-DEFAULT_MODEL = "photos-x4"
-"""The model `sr3 upscale` takes when none is named."""
+DEFAULT_MODEL = "photos-x4-fast"
+"""The model that is taken when none is named: it answers in one call."""
+REFINING_MODEL = "photos-x4"
+"""The model that is taken when none is named but steps, levels or a share of detail are asked for: it refines."""
 
 
 def packaged_models() -> dict[str, Path]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.zoo import DEFAULT_MODEL
+from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL
 
 if TYPE_CHECKING:
     from sr3.cli.progress import Display
@@ -19,8 +19,12 @@ def upscale(
     inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures, or folders of pictures.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder; a file for one picture.")],
     model: Annotated[
-        str, typer.Option(help="A packaged model's name, a .safetensors file, a run's folder.")
-    ] = DEFAULT_MODEL,
+        str | None,
+        typer.Option(
+            help="A packaged model's name, a .safetensors file, a run's folder.  "
+            f"[default: {DEFAULT_MODEL}; {REFINING_MODEL} with --steps, --sampler, --grid, --detail, --save-process]"
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Refinement steps.  [default: the model's]")] = None,
     sampler: Annotated[
         str | None, typer.Option(help="ancestral, ddim, dpmpp-2m, heun, ...; docs/samplers.md.  [default: the model's]")
@@ -69,6 +73,8 @@ def upscale(
     if uncertainty and samples < 2:
         raise ConfigError("--uncertainty: one sample shows none; give --samples 2 or more")
     share, outputs = open_share(), Outputs(samples, uncertainty, save_process)
+    refines = any(value is not None for value in (steps, sampler, grid, detail)) or save_process
+    model = model or (REFINING_MODEL if refines else DEFAULT_MODEL)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)
     naming = Naming(name, form, upscaler.scale, upscaler.info.name)
     jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))

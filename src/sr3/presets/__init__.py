@@ -34,11 +34,13 @@ PRESETS: dict[str, Preset] = {
     "rcan-x4": rivals.rcan_x4,
     "enet-x4": rivals.enet_x4,
     "enet-pat-x4": rivals.enet_pat_x4,
+    "span-x4": rivals.span_x4,
     "fsrcnn-x4-small": rivals.fsrcnn_x4_small,
     "drcn-x4-small": rivals.drcn_x4_small,
     "rcan-x4-small": rivals.rcan_x4_small,
     "enet-x4-small": rivals.enet_x4_small,
     "enet-pat-x4-small": rivals.enet_pat_x4_small,
+    "span-x4-small": rivals.span_x4_small,
 }
 
 REGRESSION = "-regression"

@@ -1,4 +1,4 @@
-"""Networks that the paper compares itself with, fourfold, each at its own paper's size and for two processor cores.
+"""Networks that the paper compares itself with, and SPAN, the mean that others refine; fourfold, each at its own paper's size and for two processor cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
 pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
@@ -29,6 +29,8 @@ __all__ = [
     "fsrcnn_x4_small",
     "rcan_x4",
     "rcan_x4_small",
+    "span_x4",
+    "span_x4_small",
 ]
 
 _ONE_CALL = SamplingConfig(sampler="regression", steps=1, grid="cosine", correct=False)
@@ -148,6 +150,19 @@ def enet_pat_x4() -> Config:
 def enet_pat_x4_small() -> Config:
     """Give ENet-PAT for two processor cores: 5 blocks, 32 channels, a discriminator of half the width."""
     return _with_opponent(enet_x4_small(), width=16)
+
+
+def span_x4() -> Config:
+    """Give SPAN (arXiv:2311.12770): 48 channels, 6 blocks, 0.43M parameters in its inference form.
+
+    L1, batch 64, inputs of 64 pixels and Adam 5e-4, as there. `weights/span-x4.safetensors` has the published weights.
+    """
+    return _rival(NetworkConfig(family="span", width=48, blocks=6), crop=256, batch=64, rate=5e-4, loss="l1")
+
+
+def span_x4_small() -> Config:
+    """Give SPAN for two processor cores: 32 channels, 4 blocks."""
+    return _for_two_cores(span_x4(), NetworkConfig(family="span", width=32, blocks=4), crop=96)
 
 
 def _with_opponent(config: Config, *, width: int = 32) -> Config:
