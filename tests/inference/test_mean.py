@@ -28,7 +28,9 @@ def refining(path, *settings, seed=0, mean=True):
     torch.manual_seed(seed)
     denoiser = build_denoiser(config, image_channels=3)
     generator = torch.Generator().manual_seed(seed)
-    weights = {n: w + 0.03 * torch.randn(w.shape, generator=generator) for n, w in denoiser.network.state_dict().items()}
+    weights = {
+        n: w + 0.03 * torch.randn(w.shape, generator=generator) for n, w in denoiser.network.state_dict().items()
+    }
     assert denoiser.mean is not None
     own = {f"{MEAN_PREFIX}{n}": w for n, w in denoiser.mean.state_dict().items()} if mean else {}
     info = ModelInfo(name=path.stem, image_channels=3, step=1, config=config)
@@ -79,9 +81,9 @@ def test_the_mirrored_noise_of_detail_starts_at_the_mean_too(tmp_path):
 
 
 def upscaler_given(mean):
-    from sr3.diffusion.denoiser import Given
+    from sr3.diffusion.denoiser import GivenFeatures
 
-    return Given(features=mean.features)
+    return GivenFeatures(mean.features)
 
 
 def test_tiles_see_the_features_of_their_place(tmp_path):

@@ -6,7 +6,8 @@ import torch
 from scipy.signal import correlate2d
 
 from sr3.inference import mean as windows_of_mean
-from sr3.inference.mean import mean_of
+from sr3.inference.mean import mean_in, picture_of
+from sr3.inference.tiling import Window
 from sr3.networks.one_call import OneCallShape
 from sr3.networks.span import REACH, SPAN
 
@@ -77,6 +78,10 @@ def test_a_pixel_depends_on_the_input_as_far_as_the_reach_and_no_further():
 def test_the_mean_in_windows_is_that_of_the_whole(size, monkeypatch):
     monkeypatch.setattr(windows_of_mean, "_SIDE", 32)
     net, low_res = network(), picture(*size)
-    whole, parts = net.mean(low_res), mean_of(net, low_res)
-    for one, other in zip(whole, parts, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    whole = net.mean(low_res)
+    torch.testing.assert_close(picture_of(net, low_res), whole.picture, rtol=1e-4, atol=1e-4)
+    window = Window(5, 3, size[0] - 9, 20)
+    found = mean_in(net, low_res, window)
+    torch.testing.assert_close(found.features, window.of(whole.features), rtol=1e-4, atol=1e-4)
+    large = Window(*(2 * place for place in window))
+    torch.testing.assert_close(found.picture, large.of(whole.picture), rtol=1e-4, atol=1e-4)

@@ -135,7 +135,7 @@ def test_losses_of_heads_are_the_hinge_and_its_opposite():
     expected = np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()
     bias = one.critic.heads[0].last.bias
     one.learn(answer, truth, parts=1)
-    # The loss falls by -1 a unit of the last offset where a truth is below 1, and rises by 1 where an answer is above -1.
+    # Of the last offset the loss falls by 1 where a truth is below 1, and rises by 1 where an answer is above -1.
     assert float(bias.grad) == pytest.approx((fake > -1).mean() - (real < 1).mean(), abs=1e-6)
     assert expected > 0
 
@@ -295,6 +295,20 @@ def test_sr3_on_the_residual_of_a_mean_trains_and_upscales(tmp_path, mean_file):
     assert info.config.mean is not None
     assert (info.config.mean.name, info.config.network.guide) == ("mean", 8)
     Image.fromarray(smooth(10, 12)).save(tmp_path / "small.png")
-    assert run(["upscale", str(tmp_path / "small.png"), "-o", str(tmp_path), "--model", str(tmp_path / "run"), "--name", "large"]) == 0
+    assert (
+        run(
+            [
+                "upscale",
+                str(tmp_path / "small.png"),
+                "-o",
+                str(tmp_path),
+                "--model",
+                str(tmp_path / "run"),
+                "--name",
+                "large",
+            ]
+        )
+        == 0
+    )
     with Image.open(tmp_path / "large.png") as large:
         assert large.size == (48, 40)

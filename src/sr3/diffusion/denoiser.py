@@ -9,18 +9,17 @@ The file knows no schedule and no sampler.
 from collections.abc import Callable
 from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 
-import torch
 from torch import Tensor, nn
 
 from sr3.diffusion import process
 from sr3.types import Condition, Gamma, Image, LowRes
 
-_NONE = torch.empty(0, dtype=torch.float64)
 
 __all__ = [
     "Denoise",
     "Denoiser",
     "Given",
+    "GivenFeatures",
     "GivenLowRes",
     "Prediction",
     "PredictionKind",
@@ -44,15 +43,10 @@ Denoise = Callable[[Image, Gamma], Prediction]
 
 
 class Given(NamedTuple):
-    """What a network may be told beside the picture x, each empty where it is not told.
+    """What a network may be told beside the picture x: a class, and the level to which x was noised; shape (b,)."""
 
-    labels: classes (b,). levels: the level to which x was noised, (b,). features: of the mean, (b, c, h, w) at the
-    resolution of the input.
-    """
-
-    labels: Tensor = _NONE
-    levels: Gamma = _NONE
-    features: Tensor = _NONE
+    labels: Tensor
+    levels: Gamma
 
 
 class GivenLowRes(NamedTuple):
@@ -61,7 +55,13 @@ class GivenLowRes(NamedTuple):
     low_res: LowRes
 
 
-Told = Given | GivenLowRes | tuple[()]
+class GivenFeatures(NamedTuple):
+    """What a network that refines a mean is told: the mean's features, (b, width, h, w) at the input's resolution."""
+
+    features: Tensor
+
+
+Told = Given | GivenLowRes | GivenFeatures | tuple[()]
 """Whatever a network is told beside x."""
 
 
@@ -116,6 +116,8 @@ class Denoiser(nn.Module, Generic[N]):
 
     def forward(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Tensor:
         """Call the network: its own output, in the units of `prediction`."""
+        if isinstance(given, GivenFeatures):
+            return self.network(x, z, gamma, features=given.features)
         return self.network(x, z, gamma, *given)
 
     def predict(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Prediction:

@@ -37,7 +37,7 @@ def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
 
 def diffuse(y0: Image, eps: Image, gamma: Gamma) -> Image:
     """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
-    return per_image(gamma.sqrt(), y0) * y0 + per_image((1 - gamma).sqrt(), y0) * eps
+    return (per_image(gamma.sqrt(), y0) * y0).add_(per_image((1 - gamma).sqrt(), y0) * eps)
 
 
 def alpha_between(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
@@ -79,7 +79,8 @@ def y0_from_step(y_t: Image, y_s: Image, gamma_t: Gamma, gamma_s: Gamma) -> Imag
 
 def eps_from_y0(y_t: Image, y0: Image, gamma: Gamma) -> Image:
     """Solve Eq. 5 for eps; unbounded as gamma goes to 1."""
-    return per_image((1 - gamma).rsqrt(), y_t) * y_t - per_image((gamma / (1 - gamma)).sqrt(), y_t) * y0
+    noisy = per_image((1 - gamma).rsqrt(), y_t) * y_t
+    return noisy.sub_(per_image((gamma / (1 - gamma)).sqrt(), y_t) * y0)  # in place: pictures may fill the memory
 
 
 def v_from_y0_eps(y0: Image, eps: Image, gamma: Gamma) -> Image:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import SamplingConfig
-from sr3.diffusion.denoiser import Given, GivenLowRes, Told
+from sr3.diffusion.denoiser import GivenFeatures, GivenLowRes, Told
 from sr3.inference.device import choose_device, choose_dtype, in_type, laid_out
 from sr3.inference.upscaler import Upscaler, build_filled, load_upscaler, sampling_for
 from sr3.zoo import find_model
@@ -140,7 +140,7 @@ def _caller(upscaler: Upscaler, side: int, batch: int) -> Callable[[], object]:
     network = upscaler.info.config.network
     given: Told = GivenLowRes(low_res) if network.sees_low_res else ()
     if network.guide:
-        given = Given(features=low_res[:, :1].expand(-1, network.guide, -1, -1))
+        given = GivenFeatures(low_res[:, :1].expand(-1, network.guide, -1, -1))
     denoise = in_type(upscaler.denoiser.bind(x, clip=False, given=given), device=upscaler.device, dtype=upscaler.dtype)
 
     @torch.no_grad()

@@ -17,7 +17,10 @@ def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8) -> 
 
     Both in [-1, 1]; the result is held there.
     """
-    return torch.cat([_match(image[:, c : c + 1], low_res[:, c : c + 1], rounds) for c in range(image.shape[1])], dim=1)
+    result = torch.empty_like(image)
+    for c in range(image.shape[1]):
+        result[:, c : c + 1] = _match(image[:, c : c + 1], low_res[:, c : c + 1], rounds)
+    return result
 
 
 def _match(image: Image, low_res: LowRes, rounds: int) -> Image:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from sr3.build import Network, build_denoiser, build_grid, run_sampler
 from sr3.checkpoint import MEAN_PREFIX, ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig, apply_settings
-from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenLowRes, Told
+from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenFeatures, GivenLowRes, Told
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type, laid_out
-from sr3.inference.mean import mean_of
+from sr3.inference.mean import mean_in, picture_of
 from sr3.inference.norms import SharedNorms
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.span import SPAN
@@ -79,13 +79,13 @@ class Upscaler:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
-        x, given, mean_picture = self._condition(low_res, sampling, noise)
+        x, given, clean = self._condition(low_res, sampling, noise)
         denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(x)
         other = None
         if sampling.detail < 1:
-            other = self._predict_first(denoise, self._started(-start, mean_picture, x, sampling, grid), grid)
-        start = self._started(start, mean_picture, x, sampling, grid)
-        del mean_picture
+            other = self._predict_first(denoise, _started(clean, -start, grid), grid)
+        start = _started(clean, start, grid)
+        del clean
         mean: Image | None = None
         yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
         steps = run_sampler(sampling, denoise, start, grid, noise)
@@ -97,17 +97,10 @@ class Upscaler:
             state = step.y if final else step.y0
             if mean is not None:
                 state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * sampling.detail)
-            image = self.denoiser.decode(state, x).clamp(-1, 1)
+            image = self.denoiser.decode(state, x).clamp_(-1, 1)
             image = self.correct(image, low_res) if final and sampling.correct else image
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
-
-    def _started(self, noise: Image, mean: Image | None, x: Condition, sampling: SamplingConfig, grid: Grid) -> Image:
-        """Make the state that sampling starts with: the noise itself, or the mean noised by it to the first level."""
-        if sampling.start == "noise":
-            return noise
-        assert mean is not None
-        return diffuse(self.denoiser.encode(mean, x), noise, grid[:1].expand(len(noise)))
 
     def _predict_first(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
         """Predict the clean state of a start; of the mirrored noise it averages with the other to E[y0 | x]."""
@@ -138,17 +131,28 @@ class Upscaler:
 
     def _condition(
         self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
-    ) -> tuple[Condition, Told, Image | None]:
-        """Make the picture x, what else the network is told, and the mean of a model that has one."""
+    ) -> tuple[Condition, Callable[[Window], Told], Image | None]:
+        """Make the picture x, what else the network is told in a window, and the clean state that sampling starts at.
+
+        The last is that of the mean, where the settings start with it.
+        """
         config = self.info.config
-        if config.mean is not None:
-            found = mean_of(cast(SPAN, self.denoiser.mean), low_res.to(self.device))
-            given = Given(features=found.features.to(low_res)) if config.network.guide else ()
-            picture = found.picture.to(low_res)
-            x = picture if config.mean.condition == "mean" else enlarge(low_res, self.scale, config.data.enlarged)
-            return x, given, picture
-        seen, given = self._noised(low_res, sampling, noise)
-        return enlarge(seen, self.scale, config.data.enlarged), given, None
+        if config.mean is None:
+            seen, given = self._noised(low_res, sampling, noise)
+            return enlarge(seen, self.scale, config.data.enlarged), partial(_inside, given, scale=self.scale), None
+        network = cast(SPAN, self.denoiser.mean)
+        shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
+        mean = picture_of(network, low_res) if shows_mean or starts_there else None
+        x = mean if mean is not None and shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
+        clean = self.denoiser.encode(mean, x) if mean is not None and starts_there else None
+
+        def features(window: Window) -> Told:
+            if not config.network.guide:
+                return ()
+            small = Window(*(place // self.scale for place in window))
+            return GivenFeatures(mean_in(network, low_res, small).features)
+
+        return x, features, clean
 
     def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Told]:
         """Noise the input as the settings say, and tell the network so if it can be told."""
@@ -161,15 +165,15 @@ class Upscaler:
             low_res = diffuse(low_res, noise.like(low_res), levels)
         return low_res, Given(NONE, levels)
 
-    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Told) -> Denoise:
+    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Told]) -> Denoise:
         height, width = x.shape[-2:]
         multiple = self.denoiser.network.shape.size_multiple
         if max(height, width) <= self.tile:
-            return self._window_denoise(x, sampling, given)
+            return self._window_denoise(x, sampling, given(Window(0, 0, height, width)))
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
         def alone(window: Window) -> Denoise:
-            return self._window_denoise(window.of(x), sampling, _inside(given, window, self.scale))
+            return self._window_denoise(window.of(x), sampling, given(window))
 
         if not self.shares_statistics:
             return tiled(alone, cover, overlap=OVERLAP)
@@ -185,25 +189,30 @@ class Upscaler:
         return each_alone([in_type(bind(a, given=b), device=self.device, dtype=self.dtype) for a, b in pairs])
 
 
+def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
+    """Make the state that sampling starts with: the noise itself, or a clean state noised by it to the first level."""
+    return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)))
+
+
 def _only(given: Told, k: int) -> Told:
     """Keep what one image of a batch is told."""
     match given:
-        case Given():
-            return Given(*(part[k : k + 1] for part in given))
+        case Given(labels, levels):
+            return Given(labels[k : k + 1], levels[k : k + 1])
+        case GivenFeatures(features):
+            return GivenFeatures(features[k : k + 1])
         case GivenLowRes(low_res):
             return GivenLowRes(low_res[k : k + 1])
         case _:
             return given
 
 
-def _inside(given: Told, window: Window, scale: int) -> Told:
+def _inside(given: Told, window: Window, *, scale: int) -> Told:
     """Keep what is told of a window, whose places and sides are whole pixels of the small picture."""
     small = Window(*(place // scale for place in window))
     match given:
         case GivenLowRes(low_res):
             return GivenLowRes(small.of(low_res))
-        case Given(features=features) if len(features):
-            return given._replace(features=small.of(features))
         case _:
             return given
 

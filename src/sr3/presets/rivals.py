@@ -1,4 +1,5 @@
-"""Networks that the paper compares itself with, and SPAN, the mean that others refine; fourfold, each at its own paper's size and for two processor cores.
+"""Networks that the paper compares itself with, and SPAN, the mean that others refine: fourfold, each at its own
+paper's size and for two processor cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
 pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the

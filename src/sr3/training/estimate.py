@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.build import Network, build_network, count_parameters
 from sr3.config import Config
-from sr3.diffusion.denoiser import Given, GivenLowRes, Told
+from sr3.diffusion.denoiser import Denoiser, GivenFeatures, GivenLowRes, Told
 
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
 
@@ -97,8 +97,9 @@ def _call(network: Network, config: Config, image_channels: int, side: int) -> T
     low_side = side // config.data.scale
     told: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
     if config.network.guide:
-        told = Given(features=torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
-    return network(x, picture, torch.ones(1, dtype=torch.float64, device="cpu"), *told)
+        told = GivenFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
+    level = torch.ones(1, dtype=torch.float64, device="cpu")
+    return Denoiser(network)(picture, x, level, told)
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5) -> float:

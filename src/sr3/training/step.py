@@ -16,7 +16,7 @@ from torch import Tensor
 from sr3.build import Network
 from sr3.config import Config
 from sr3.data.loader import Batch
-from sr3.diffusion.denoiser import Denoiser, Given, GivenLowRes, Told
+from sr3.diffusion.denoiser import Denoiser, Given, GivenFeatures, GivenLowRes, Told
 from sr3.diffusion.distillation import jump_loss, jump_target
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.objective import answer_loss, denoising_loss, one_answer, regression_loss, supervised_loss
@@ -194,7 +194,7 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     gamma, eps = draw.gamma, draw.eps.to(device)
     given, kind = tell(config, batch, draw.chance), config.denoiser.loss
     if mean is not None and config.network.guide:
-        given = Given(features=mean.features)
+        given = GivenFeatures(mean.features)
     autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))

@@ -22,8 +22,12 @@ def ddim(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: flo
     """
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
         y0, eps = denoise(y, gamma)
+        if float(gamma_next[0]) == 1:
+            del eps  # whose share is 0; a large picture needs the memory
+            yield Step(y0, y0)
+            return
         added = eta**2 * posterior_variance(gamma, gamma_next)
         y = per_image(gamma_next.sqrt(), y) * y0 + per_image((1 - gamma_next - added).sqrt(), y) * eps
-        if eta > 0 and float(gamma_next[0]) < 1:
+        if eta > 0:
             y = y + per_image(added.sqrt(), y) * noise.like(y)
         yield Step(y, y0)
