@@ -146,10 +146,13 @@ def hold(
 def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
     """Print what the training would cost here."""
     from sr3.duration import format_duration
+    from sr3.training.advice import before_training, imitated
     from sr3.training.estimate import estimate
     from sr3.training.images import find_images
     from sr3.training.speed import side_of
 
+    for text in (*before_training(config), *imitated(config, device)):
+        typer.echo(f"sr3: warning: {text}", err=True)
     images = find_images(source, config)
     side, channels = side_of(config, images.held_out), images.held_out.image_channels
     costs = estimate(config, image_channels=channels, side=side, device=device)

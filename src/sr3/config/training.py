@@ -89,8 +89,9 @@ class TrainingConfig(Settings):
     """Refuse operations whose result may differ from run to run; slower on a GPU."""
     accumulate: Positive = 1
     """Parts a batch is cut into in each process, one after the other: less memory, the same step."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the network's arithmetic; weights and EMA stay float32. float16 is for cuda."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Type of the network's arithmetic; weights and EMA stay float32. auto is bfloat16 where the device has
+    instructions for it, and float32 elsewhere. float16 is for cuda."""
     compile: bool = False
     """Compile the network (torch.compile): minutes at the start of every sitting, then somewhat faster."""
     keep: Literal["last", "best-psnr"] = "last"

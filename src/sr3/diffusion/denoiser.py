@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from sr3.diffusion import process
 from sr3.types import Condition, Gamma, Image, LowRes
 
-
 __all__ = [
     "Denoise",
     "Denoiser",

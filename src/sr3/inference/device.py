@@ -12,7 +12,7 @@ from sr3.diffusion.denoiser import Denoise, Denoiser, Prediction
 from sr3.errors import ConfigError
 from sr3.types import Gamma, Image
 
-__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type", "laid_out"]
+__all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type", "laid_out", "training_dtype"]
 
 N = TypeVar("N", bound=nn.Module)
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -79,6 +79,15 @@ def each_alone(denoisers: Sequence[Denoise]) -> Denoise:
         return Prediction(*(torch.cat(readings) for readings in zip(*parts, strict=True)))
 
     return denoise
+
+
+def training_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Give the type of a `training.precision` on a device; ConfigError for float16 elsewhere than on cuda."""
+    if precision == "auto":
+        return torch.bfloat16 if computes_bfloat16(device) else torch.float32
+    if precision == "float16" and device.type != "cuda":
+        raise ConfigError(f"training.precision float16 is for cuda, not {device.type}; use auto")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
 def computes_bfloat16(device: torch.device) -> bool:

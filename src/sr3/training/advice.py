@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from sr3.config import Config
+import torch
 
-__all__ = ["before_training", "of_validation"]
+from sr3.config import Config
+from sr3.inference.device import computes_bfloat16
+
+__all__ = ["before_training", "imitated", "of_validation"]
 
 _RATE_AT_BATCH_1 = 4e-4
 """Rate of Adam above which small U-Nets were seen to burst, times the root of the batch."""
@@ -42,6 +45,15 @@ def before_training(config: Config) -> Iterator[str]:
         yield (
             f"training ends after {config.training.steps} steps, before the {optimizer.warmup} of warm-up; "
             "set optimizer.warmup lower"
+        )
+
+
+def imitated(config: Config, device: torch.device) -> Iterator[str]:
+    """Say that a type has no instructions on the device."""
+    if config.training.precision == "bfloat16" and not computes_bfloat16(device):
+        yield (
+            f"{device.type} here has no instructions for bfloat16 and imitates it slowly; "
+            "use --set training.precision=auto"
         )
 
 

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sr3.build import Network, build_network, count_parameters
 from sr3.config import Config
 from sr3.diffusion.denoiser import Denoiser, GivenFeatures, GivenLowRes, Told
+from sr3.inference.device import training_dtype
 
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
 
@@ -48,7 +49,7 @@ def estimate(config: Config, *, image_channels: int, side: int, device: torch.de
     if network.checkpointing:
         flops *= (BACKWARD + 1) / BACKWARD
     part = training.batch // (processes * training.accumulate)
-    half = training.precision != "float32"
+    half = training_dtype(training.precision, device) != torch.float32
     kept = _activations(config, image_channels=image_channels, side=side) * part // (2 if half else 1)
     peak = peak_rate(device, torch.bfloat16 if half else torch.float32)
     averages = 1 + len(training.ema_others)

@@ -1,9 +1,10 @@
 """What happens in a training, as it is told to whoever reads it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Event", "Noted", "Saved", "Stepped", "Validated"]
+__all__ = ["Event", "Noted", "Saved", "Stepped", "Stopped", "Stops", "Validated"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Saved:
     """The run can be resumed from here."""
 
     step: int
+
+
+Stops = Callable[[], bool]
+"""Tells whether a session has been told to end, or its time is over."""
+
+
+class Stopped(Exception):
+    """Work that is repeated on resuming was given up, for the session was told to end."""
 
 
 Event = Stepped | Validated | Saved | Noted

@@ -18,7 +18,7 @@ from sr3.data.sources import Source
 from sr3.data.streams import Stream
 from sr3.errors import DataError, TrainingError
 from sr3.training.advice import before_training, of_validation
-from sr3.training.events import Event, Noted, Saved, Validated
+from sr3.training.events import Event, Noted, Saved, Stopped, Validated
 from sr3.training.opening import open_session
 from sr3.training.origin import Origin
 from sr3.training.processes import open_processes
@@ -68,7 +68,7 @@ def train(
         beginning = list(_left_out(session))  # the same in all processes
         yield from beginning if processes.is_first else ()
         if session.owes_validation():
-            yield from _validated(session)
+            yield from _validated(session, limits)
         while session.state.step < training.steps:
             if processes.any(limits.stop.is_set() or time.monotonic() - began >= limits.max_seconds):
                 break
@@ -76,7 +76,10 @@ def train(
             batch = next(feed, None)
             if batch is None:
                 break
-            yield session.step(batch, asked=asked)
+            try:
+                yield session.step(batch, asked=asked, stops=limits.stop.is_set)
+            except Stopped:
+                break
             yield from _left_out(session)
             step, ended = session.state.step, session.state.step == training.steps
             validates = ended or step % training.validate_every == 0
@@ -84,7 +87,7 @@ def train(
                 session.save()
                 yield Saved(step)
             if validates:
-                yield from _validated(session)
+                yield from _validated(session, limits)
         if session.saved < session.state.step:
             session.save()
             yield Saved(session.state.step)
@@ -107,7 +110,12 @@ def _left_out(session: Session) -> Iterator[Event]:
     yield from (Noted(session.state.step, f"left out: {text}") for text in session.images.tally.untold())
 
 
-def _validated(session: Session) -> Iterator[Event]:
-    step, figures = session.state.step, session.validate()
+def _validated(session: Session, limits: Limits) -> Iterator[Event]:
+    """Measure the model; told to stop meanwhile, leave that to the next session."""
+    step = session.state.step
+    try:
+        figures = session.validate(limits.stop.is_set)
+    except Stopped:
+        return
     yield Validated(step, figures)
     yield from (Noted(step, text) for text in of_validation(session.config, step, figures))

@@ -11,10 +11,11 @@ from sr3.checkpoint import ModelFile, read_model
 from sr3.config import Config
 from sr3.data.sources import Source
 from sr3.data.streams import Stream
-from sr3.errors import ConfigError, TrainingError
-from sr3.inference.device import computes_bfloat16
+from sr3.errors import TrainingError
+from sr3.inference.device import training_dtype
 from sr3.inference.upscaler import fill
 from sr3.training.adversary import open_adversary
+from sr3.training.advice import imitated
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
 from sr3.training.mean import check_mean
@@ -46,7 +47,9 @@ def open_session(
     origin may not have, begins as nothing.
     """
     build_grid(config.sampling)
-    _check_precision(config.training.precision, processes.device)
+    for text in imitated(config, processes.device):
+        warnings.warn(text, stacklevel=2)
+    dtype = training_dtype(config.training.precision, processes.device)
     images = find_images(supply, config)
     channels = images.held_out.image_channels
     with torch.random.fork_rng(devices=[]):
@@ -69,7 +72,7 @@ def open_session(
     denoiser.network = _compiled(shared) if config.training.compile else shared
     bare = processes.accelerator.unwrap_model(shared)
     decays = (config.training.ema_decay, *config.training.ema_others)
-    scaler = torch.amp.GradScaler(processes.device.type, enabled=config.training.precision == "float16")
+    scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype == torch.float16)
     averages = {decay: copy_weights(bare) for decay in decays}
     state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
     state.opponent = adversary.opponent if adversary is not None else None
@@ -128,14 +131,3 @@ def _compiled(network: Network) -> Network:
 def _last_state(run: RunDir) -> Path | None:
     found = last_whole(run.checkpoints)
     return found or (run.old_state if run.old_state.is_file() else None)
-
-
-def _check_precision(precision: str, device: torch.device) -> None:
-    if precision == "bfloat16" and not computes_bfloat16(device):
-        warnings.warn(
-            f"{device.type} here has no instructions for bfloat16 and imitates it slowly; "
-            "use --set training.precision=float32",
-            stacklevel=2,
-        )
-    if precision == "float16" and device.type != "cuda":
-        raise ConfigError(f"training.precision float16 is for cuda, not {device.type}; use bfloat16 or float32")

@@ -17,10 +17,11 @@ from sr3.data.loader import Batch, batches
 from sr3.data.resident import ResidentPairs
 from sr3.data.supply import Pairs
 from sr3.errors import TrainingError
+from sr3.inference.device import training_dtype
 from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.training.ema import update_all
-from sr3.training.events import Stepped
+from sr3.training.events import Stepped, Stops
 from sr3.training.images import Images, count_workers
 from sr3.training.optimizer import learning_rate_at
 from sr3.training.processes import Processes
@@ -77,15 +78,16 @@ class Session:
             stop=stop if self.processes.count == 1 else None,
         )
 
-    def step(self, batch: list[Batch], *, asked: float) -> Stepped:
+    def step(self, batch: list[Batch], *, asked: float, stops: Stops) -> Stepped:
         """Take a step on a batch and keep its figures for the log.
 
         asked: when the batch was asked for, by `perf_counter`, so that waiting for it is part of the step's time.
+        stops: asked between parts of the batch; Stopped is raised when it tells so.
         """
         training = self.config.training
         rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
         try:
-            figures = take_step(self.learner, batch, step=self.state.step, rate=rate)
+            figures = take_step(self.learner, batch, step=self.state.step, rate=rate, stops=stops)
         except Exception as error:
             if training.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 detail = " ".join(str(error).split())[:200]
@@ -130,13 +132,18 @@ class Session:
         due = step > 0 and (step % training.validate_every == 0 or step == training.steps)
         return self.processes.any(self.processes.is_first and due and step not in self.run.validated_steps())
 
-    def validate(self) -> dict[str, float]:
-        """Measure the moving average on the held-out images and write the figures to log and model."""
+    def validate(self, stops: Stops) -> dict[str, float]:
+        """Measure the moving average on the held-out images and write the figures to log and model.
+
+        stops: asked between network calls, where one process trains; Stopped is raised when it tells so, and the next
+        session validates.
+        """
+        stops = stops if self.processes.count == 1 else lambda: False
         candidates = self._averages(all_of_them=self.state.step == self.config.training.steps)
         figures, measured = {"step": float(self.state.step)}, dict[float, dict[str, float]]()
         if self.processes.is_first:
             try:
-                measured = {decay: self._measured(decay, weights) for decay, weights in candidates.items()}
+                measured = {decay: self._measured(decay, weights, stops) for decay, weights in candidates.items()}
             except OSError as error:
                 raise TrainingError(
                     f"{self.run.path}: cannot be written ({error.strerror}); free space and resume"
@@ -150,9 +157,9 @@ class Session:
         self.processes.wait()
         return figures
 
-    def _measured(self, decay: float, weights: dict[str, Tensor]) -> dict[str, float]:
+    def _measured(self, decay: float, weights: dict[str, Tensor], stops: Stops) -> dict[str, float]:
         """Measure an average; where there are several, keep each as a model of its own."""
-        figures = {"step": float(self.state.step), **self._measure(weights)}
+        figures = {"step": float(self.state.step), **self._measure(weights, stops)}
         if self.config.training.ema_others:
             figures["ema_decay"] = decay
             info = self.info().model_copy(update={"results": figures})
@@ -161,8 +168,8 @@ class Session:
             write_model(path, info, self._with_mean(weights), dtype=torch.float16)
         return figures
 
-    def _measure(self, weights: dict[str, Tensor]) -> dict[str, float]:
-        device, precision = self.processes.device, self.config.training.precision
+    def _measure(self, weights: dict[str, Tensor], stops: Stops) -> dict[str, float]:
+        device = self.processes.device
         network = build_network(
             self.config.network, image_channels=self.learning.image_channels, scale=self.config.data.scale
         )
@@ -170,15 +177,18 @@ class Session:
         network = network.to(device).eval().requires_grad_(False)
         denoiser = give_meaning(network, self.config.denoiser)
         denoiser.mean = self.learner.denoiser.mean
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        half = training_dtype(self.config.training.precision, device) == torch.bfloat16
+        dtype = torch.bfloat16 if half else torch.float32
         sheet = self.run.samples / f"{self.state.step:07d}.png"
         if self.config.network.condition == "none":
             generator = PictureGenerator(self.info(), denoiser, device, dtype)
             gammas = self.learner.gammas
-            return validate_generator(generator, self.images.held_out, self.config, gammas=gammas, sheet=sheet)
+            return validate_generator(
+                generator, self.images.held_out, self.config, gammas=gammas, sheet=sheet, stops=stops
+            )
         upscaler = Upscaler(self.info(), denoiser, device, dtype)
         samples = 2 if self.config.training.ema_others or self.learner.teaching else 1
-        return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples)
+        return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples, stops=stops)
 
     def info(self) -> ModelInfo:
         """Describe the model so far."""

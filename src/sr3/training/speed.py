@@ -7,22 +7,28 @@ import torch
 
 from sr3.config import Config
 from sr3.data.dataset import PairDataset
+from sr3.inference.device import training_dtype
 from sr3.training.estimate import BACKWARD, forward_flops, peak_rate
 from sr3.training.processes import Processes
 
 __all__ = ["Speed", "memory_held", "open_speed", "side_of"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Speed:
-    """FLOPs of an image in a step, and FLOP/s of a large matrix product by all processes together."""
+    """FLOPs of an image in a step, and FLOP/s of a large matrix product by all processes together.
+
+    The peak is measured for less than a second, perhaps a busy one, so what is reached later raises it.
+    """
 
     flops_per_image: float
     peak: float
 
     def share(self, images_per_second: float) -> float:
         """Tell which share of the peak a speed is."""
-        return self.flops_per_image * images_per_second / self.peak if self.peak else math.nan
+        reached = self.flops_per_image * images_per_second
+        self.peak = max(self.peak, reached)
+        return reached / self.peak if self.peak else math.nan
 
 
 def open_speed(config: Config, processes: Processes, images: PairDataset) -> Speed:
@@ -31,7 +37,7 @@ def open_speed(config: Config, processes: Processes, images: PairDataset) -> Spe
     flops = (BACKWARD + taught) * forward_flops(
         config, image_channels=images.image_channels, side=side_of(config, images)
     )
-    half = config.training.precision != "float32"
+    half = training_dtype(config.training.precision, processes.device) != torch.float32
     peak = peak_rate(processes.device, torch.bfloat16 if half else torch.float32, seconds=0.4) * processes.count
     return Speed(flops, peak)
 

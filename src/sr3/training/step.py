@@ -23,8 +23,10 @@ from sr3.diffusion.objective import answer_loss, denoising_loss, one_answer, reg
 from sr3.diffusion.process import diffuse
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
+from sr3.inference.device import training_dtype
 from sr3.networks.span import SPAN, Mean
 from sr3.training.adversary import Adversary
+from sr3.training.events import Stopped, Stops
 from sr3.training.processes import Processes
 from sr3.training.teaching import Teaching
 from sr3.types import Condition, Gamma, Image
@@ -35,8 +37,6 @@ _NOISE_STREAM, _DROPOUT_STREAM = 1, 3
 
 BANDS = (0.1, 0.5, 0.9)
 """Levels that part the bands of noise in which the loss is told."""
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Draw(NamedTuple):
@@ -146,15 +146,21 @@ def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
     return Given(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
 
 
-def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: float) -> StepFigures:
+def take_step(
+    learner: Learner, batches: Sequence[Batch], *, step: int, rate: float, stops: Stops = lambda: False
+) -> StepFigures:
     """Take a step at a learning rate; batches: the parts of this process, in order.
 
-    Raises TrainingError in every process when the loss of any is not finite; the weights are then unchanged.
+    stops: asked between two parts, where one process trains. Raises TrainingError in every process when the loss of any
+    is not finite, and Stopped when it is told to; the weights are then unchanged.
     """
     config, processes = learner.config, learner.processes
     opponent = learner.adversary.opponent if learner.adversary is not None else None
     sums = torch.zeros(len(BANDS) + 1, 2, dtype=torch.float64)
     for part, (places, batch) in enumerate(zip(learner.parts, batches, strict=True)):
+        if part and processes.count == 1 and stops():
+            _drop_gradients(learner)
+            raise Stopped
         last = part + 1 == len(batches)
         with nullcontext() if last else processes.accelerator.no_sync(learner.denoiser.network):
             losses, gamma = _losses(learner, batch, places, step, part)
@@ -165,9 +171,7 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     sums = processes.total(sums)
     loss = float(sums[:, 0].sum() / sums[:, 1].sum())
     if not math.isfinite(loss):
-        learner.optimizer.zero_grad(set_to_none=True)
-        if opponent is not None:
-            opponent.optimizer.zero_grad(set_to_none=True)
+        _drop_gradients(learner)
         raise TrainingError(
             f"step {step}: the loss is {loss}; the last checkpoint is as it was: lower optimizer.learning_rate "
             "and run the same again"
@@ -184,6 +188,12 @@ def take_step(learner: Learner, batches: Sequence[Batch], *, step: int, rate: fl
     return StepFigures(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
 
 
+def _drop_gradients(learner: Learner) -> None:
+    learner.optimizer.zero_grad(set_to_none=True)
+    if learner.adversary is not None and learner.adversary.opponent is not None:
+        learner.adversary.opponent.optimizer.zero_grad(set_to_none=True)
+
+
 def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int) -> tuple[Tensor, Gamma]:
     """Compute the loss of each image of a part."""
     config, device, training = learner.config, learner.processes.device, learner.config.training
@@ -195,7 +205,8 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     given, kind = tell(config, batch, draw.chance), config.denoiser.loss
     if mean is not None and config.network.guide:
         given = GivenFeatures(mean.features)
-    autocast = torch.autocast(device.type, dtype=_DTYPES[training.precision], enabled=training.precision != "float32")
+    dtype = training_dtype(training.precision, device)
+    autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))
         match config.denoiser.objective:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sr3.build import Network, build_grid
-from sr3.config import Config, DistillationConfig, OptimizerConfig, SamplingConfig, apply_settings
+from sr3.config import Config, DataConfig, DistillationConfig, OptimizerConfig, SamplingConfig, apply_settings
 from sr3.config.distillation import SHARED
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
@@ -20,10 +20,16 @@ from sr3.training.run_dir import RunDir
 
 __all__ = ["Teaching", "check_same", "check_student", "open_teaching", "read_teacher", "student_config"]
 
-_STEPS = 3_000
+_STEPS, _BATCH = 3_000, 16
 _TRAINING = {
     "steps": _STEPS,
+    "batch": _BATCH,
     "seed": 0,
+    "track": "none",
+    "deterministic": False,
+    "accumulate": 1,
+    "precision": "auto",
+    "compile": False,
     "start": "none",
     "keep": "last",
     "ema_decay": 0.995,
@@ -31,6 +37,8 @@ _TRAINING = {
     "validate_every": 500,
     "save_every": 250,
 }
+_DATA = {"feed": "threads", "workers": 0, "stream": False, "cache_gib": DataConfig().cache_gib}
+"""With the settings of training above, what belongs to the machine that the teacher learnt on: never inherited."""
 _LEAST_CALLS = 16
 """Calls of the teacher from noise to picture; with fewer its own walk would be coarse."""
 
@@ -64,7 +72,8 @@ def read_teacher(model: str) -> Origin:
 def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = (), mean: Origin | None = None) -> Config:
     """Give the settings of a student of so many steps, with `a.b=value` changes over them.
 
-    The network, what its output means and the pairs are the teacher's; the rate is low and falls to 0 over the second
+    The network, what its output means and the pairs are the teacher's, but not batch, precision and whatever else
+    belongs to the machine that it learnt on; the rate is low and falls to 0 over the second
     half, however long the run, unless that is changed. What `distillation` and `sampling` share need be changed only in
     the first. With a mean, its picture is where the student starts, and its features are seen; x stays the teacher's.
     ConfigError for what cannot be.
@@ -79,6 +88,7 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = (), 
         update={
             "network": base.network.model_copy(update={"dropout": 0.0}),
             "denoiser": base.denoiser.model_copy(update={"objective": "distillation"}),
+            "data": base.data.model_copy(update=_DATA),
             "optimizer": OptimizerConfig(learning_rate=1e-4, warmup=100),
             "training": base.training.model_copy(update=_TRAINING),
             "sampling": _sampling(base.sampling, taught),

@@ -1,5 +1,7 @@
 """Figures and pictures of the model so far, on images held out of training."""
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -17,6 +19,8 @@ from sr3.inference.generator import PictureGenerator
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.metrics.energy import gradient_energy_score
+from sr3.training.events import Stopped, Stops
+from sr3.types import Image
 
 __all__ = ["SIDE", "validate", "validate_generator"]
 
@@ -30,14 +34,21 @@ _LOSS_DRAWS = 8
 
 
 def validate(
-    upscaler: Upscaler, held_out: PairDataset, sampling: SamplingConfig, *, sheet: Path, samples: int = 1
+    upscaler: Upscaler,
+    held_out: PairDataset,
+    sampling: SamplingConfig,
+    *,
+    sheet: Path,
+    samples: int = 1,
+    stops: Stops = lambda: False,
 ) -> dict[str, float]:
     """Upscale the middles of the held-out images, compare them with the truth and bicubic; means over images.
 
     Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB and sharpness as a share of
     the truth's, of samples as the settings make them, and consistency with and without the correction of low
     frequencies ([0, 1] range, squared). samples: with 2, two are drawn of each and the energy score x1000 of their
-    gradients is taken; a regression has only one.
+    gradients is taken; a regression has only one. stops: asked after every step of sampling; Stopped is raised, and
+    nothing written, when it tells so.
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[list[Tensor]] = []
@@ -45,7 +56,7 @@ def validate(
     for index in range(len(held_out)):
         pair = held_out.centre(index, SIDE)
         y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
-        raw = upscaler.upscale(low_res, sampling=raw_sampling, seeds=[index]).cpu()
+        raw = _until(upscaler.samples(low_res, sampling=raw_sampling, seeds=[index]), stops).cpu()
         corrected = upscaler.correct(raw, low_res)
         sample = corrected if sampling.correct else raw
         figures.append(
@@ -58,7 +69,8 @@ def validate(
             }
         )
         if samples > 1 and sampling.sampler != "regression":
-            other = upscaler.upscale(low_res, sampling=sampling, seeds=[len(held_out) + index]).cpu()
+            seeds = [len(held_out) + index]
+            other = _until(upscaler.samples(low_res, sampling=sampling, seeds=seeds), stops).cpu()
             score = gradient_energy_score(torch.stack([sample, other]), y0)
             figures[-1]["gradient_energy"] = 1000 * float(score)
         if len(rows) < _SHEET_ROWS:
@@ -70,17 +82,37 @@ def validate(
     return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
 
 
+def _until(steps: Iterator[Image], stops: Stops) -> Image:
+    """Walk to the last picture; Stopped when that is told on the way."""
+
+    def watched() -> Iterator[Image]:
+        for image in steps:
+            if stops():
+                raise Stopped
+            yield image
+
+    return deque(watched(), maxlen=1)[0]
+
+
 def validate_generator(
-    generator: PictureGenerator, held_out: PairDataset, config: Config, *, gammas: Tensor, sheet: Path
+    generator: PictureGenerator,
+    held_out: PairDataset,
+    config: Config,
+    *,
+    gammas: Tensor,
+    sheet: Path,
+    stops: Stops = lambda: False,
 ) -> dict[str, float]:
     """Measure the loss on held-out images at fixed draws, and the sharpness of 16 samples as a share of the truth's.
 
-    Writes a sheet of the samples; with classes, the first ones in turn.
+    Writes a sheet of the samples; with classes, the first ones in turn. stops: as for `validate`.
     """
     denoiser, device = generator.denoiser, generator.device
     truths = [held_out.centre(index, generator.side) for index in range(len(held_out))]
     losses: list[float] = []
     for index, pair in enumerate(truths):
+        if stops():
+            raise Stopped
         draws = torch.Generator().manual_seed(mix_seed(index))
         gamma = draw_gamma(
             gammas, torch.rand(_LOSS_DRAWS, 2, generator=draws, dtype=torch.float64), space=config.schedule.draw
@@ -93,7 +125,8 @@ def validate_generator(
             loss = denoising_loss(denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.denoiser.loss, given=given)
         losses.append(float(loss.mean()))
     labels = [seed % generator.classes if generator.classes else 0 for seed in range(_SHEET_SAMPLES)]
-    samples = generator.generate(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES)).cpu()
+    drawn = generator.samples(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES))
+    samples = _until(drawn, stops).cpu()
     rows = [torch.cat(list(row), dim=-1) for row in samples.split(4)]
     with whole_file(sheet) as temporary:
         to_pillow(_shown(torch.cat(rows, dim=-2))).save(temporary)
