@@ -203,7 +203,7 @@ def test_one_bad_file_loses_no_other_and_is_mended_by_the_same_command(ffhq, tmp
     command = ["prepare", "ffhq", str(ffhq), str(tmp_path / "out"), "--size", "32", "--workers", "1"]
     assert run(command) == 1
     captured = capsys.readouterr()
-    assert "00002.jpg: cannot be decoded" in captured.err
+    assert "00002.jpg: is damaged or cut short" in captured.err
     assert "4 images, 0 left out, 1 failed" in captured.out
     assert json.loads((tmp_path / "out/manifest.json").read_text())["failed"][0][0].endswith("00002.jpg")
     bad.write_bytes(whole)
@@ -393,7 +393,7 @@ def test_training_shards_are_a_fair_sample_of_all(tmp_path):
 def test_a_shard_with_failures_is_made_again_though_its_files_are_the_same(ffhq, tmp_path, monkeypatch):
     how, layout = Preparation("ffhq", 32, 8), read_layout("ffhq", str(ffhq))
     with monkeypatch.context() as patch:
-        patch.setattr("sr3.data.shards.decode_image", lambda *_, **__: (_ for _ in ()).throw(DataError("no memory")))
+        patch.setattr("sr3.data.shards.decode_pixels", lambda *_, **__: (_ for _ in ()).throw(DataError("no memory")))
         [report] = prepare(layout, tmp_path / "out", how)
     assert len(report.failed) == 5
     [report] = prepare(layout, tmp_path / "out", how)

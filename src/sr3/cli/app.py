@@ -28,7 +28,7 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="sr3",
     help="Image super-resolution by iterative refinement: upscale pictures, train models.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sr3.cli.options import Threads
 from sr3.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def bench(
     turns: Annotated[int, typer.Option(min=1, help="Times each way is run; the median counts.")] = 5,
     steps: Annotated[int | None, typer.Option(help="Refinement steps of a picture.  [default: the model's]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     compiles: Annotated[bool, typer.Option("--compile", help="Also torch.compile, which takes minutes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -31,7 +33,9 @@ def bench(
 
     from sr3.inference.bench import Plan, describe_machine
     from sr3.inference.bench import bench as measure
+    from sr3.inference.threads import choose_threads
 
+    choose_threads(threads)
     plan = Plan(model, side, batch, turns, steps, device=device, dtype=dtype, compiles=compiles)
     machine = describe_machine(device)
     if as_json:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sr3.cli.options import Threads
+
 __all__ = ["distill"]
 
 
@@ -29,17 +31,20 @@ def distill(
     ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
 ) -> int:
     """Teach a model to sample in few steps, or go on with a run that was stopped."""
     from sr3.cli.train import check_pairs, hold, with_pairs
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
     from sr3.inference.device import choose_device
+    from sr3.inference.threads import choose_threads
     from sr3.training.mean import read_mean
     from sr3.training.origin import Origins
     from sr3.training.run_dir import RunDir
     from sr3.training.teaching import check_same, check_student, read_teacher, student_config
 
+    choose_threads(threads)
     seconds = parse_duration(max_time)
     teacher = read_teacher(model)
     check_same(RunDir(out.resolve()), teacher)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sr3.cli.options import Threads
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -76,6 +78,7 @@ def evaluate(
         list[str] | None, typer.Option(metavar="FIGURE=X", help="For --check; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> int:
@@ -85,7 +88,9 @@ def evaluate(
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
     from sr3.evaluation.unpaired import evaluate_sets, open_sets
+    from sr3.inference.threads import choose_threads
 
+    choose_threads(threads)
     settings = Settings(
         task=opening.parse_task(task),
         scale=scale or 0,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sr3.cli.options import Threads
+
 __all__ = ["generate"]
 
 
@@ -22,6 +24,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same pictures.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Pictures made together.")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that exist.")] = False,
 ) -> int:
@@ -30,7 +33,9 @@ def generate(
     from sr3.errors import ConfigError
     from sr3.inference.cascade import open_cascade
     from sr3.inference.generation import Made, Order, Refining, Skipped, generate_files
+    from sr3.inference.threads import choose_threads
 
+    choose_threads(threads)
     if steps and not all(part.strip().isdecimal() and int(part) for part in steps.split(",")):
         raise ConfigError(f"--steps {steps}: write a number for each model, such as 100,25")
     numbers = [int(part) for part in steps.split(",")] if steps else []

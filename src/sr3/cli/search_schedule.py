@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from sr3.cli.options import Threads
+
 __all__ = ["search_schedule"]
 
 
@@ -27,6 +29,7 @@ def search_schedule(
         Path | None, typer.Option("-o", "--output", help="The model with the levels.  [default: MODEL itself]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model that exists.")] = False,
 ) -> None:
     """Search the levels of a sampler and keep the best in the model; `sr3 upscale --steps N` then uses them.
@@ -37,10 +40,12 @@ def search_schedule(
     from sr3.data.opening import open_source, with_low_res
     from sr3.inference import scoring
     from sr3.inference.search import Trial, search_grid
+    from sr3.inference.threads import choose_threads
     from sr3.inference.upscaler import open_upscaler, sampling_for
     from sr3.metrics.features import load_features
     from sr3.zoo import find_model
 
+    choose_threads(threads)
     path = find_model(model)
     target = output or path
     scoring.check_target(path, target, overwrite=overwrite)

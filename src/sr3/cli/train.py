@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sr3.cli.options import Threads
+
 if TYPE_CHECKING:
     import torch
 
@@ -47,6 +49,7 @@ def train(
     ] = None,
     max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate size, memory and time; write nothing.")
     ] = False,
@@ -66,9 +69,11 @@ def train(
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
     from sr3.inference.device import choose_device
+    from sr3.inference.threads import choose_threads
     from sr3.training.origin import Origins, begun_with, read_origin
     from sr3.training.run_dir import RunDir
 
+    choose_threads(threads)
     origin = read_origin(start) if start is not None else None
     config = begun_with(config, origin, RunDir(out.resolve()))
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)

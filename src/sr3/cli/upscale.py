@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sr3.cli.options import Threads
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ __all__ = ["upscale"]
 
 def upscale(
     inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures, or folders of pictures.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder; a file for one picture.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="OUT", help="Folder; a file for one picture.  [default: NAME-x4 beside each]"
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -45,6 +51,7 @@ def upscale(
         int | None, typer.Option(min=1, help="Largest window, pixels of the result.  [default: by free memory]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Threads = None,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     form: Annotated[
         str, typer.Option("--format", help="png, jpg, webp, tif, bmp, npy, or same: the input's.")
@@ -67,8 +74,10 @@ def upscale(
     from sr3.inference.jobs import upscale_files
     from sr3.inference.naming import Naming, Outputs, plan_jobs
     from sr3.inference.shares import open_share, wait_for_all
+    from sr3.inference.threads import choose_threads
     from sr3.inference.upscaler import open_upscaler, sampling_for
 
+    choose_threads(threads)
     samples = samples or (8 if uncertainty else 1)
     if uncertainty and samples < 2:
         raise ConfigError("--uncertainty: one sample shows none; give --samples 2 or more")

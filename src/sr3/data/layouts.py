@@ -6,12 +6,12 @@ FFHQ (arXiv:1812.04948) for training on faces, CelebA-HQ (arXiv:1710.10196) to e
 
 import csv
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sr3.data.folders import files_below
 from sr3.data.opening import open_source
 from sr3.data.sources import NO_LABEL, FolderSource, ShardSource, Source
 from sr3.errors import DataError
@@ -165,23 +165,7 @@ def _images(folder: Path, *, below: bool = True) -> list[Path]:
     """List the images of a folder, and of those below it, linked ones too; what cannot be read is found out later."""
     if not below:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=_complain):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()  # a link that leads back
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES]
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def _complain(error: OSError) -> None:
-    raise DataError(
-        f"{error.filename}: cannot be read ({error.strerror}); mend its permissions or remove it"
-    ) from error
+    return files_below(folder, SUFFIXES)
 
 
 def _refuse_twins(paths: Sequence[Path], keys: Sequence[str]) -> None:

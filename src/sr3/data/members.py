@@ -12,6 +12,7 @@ __all__ = [
     "LOW_RES",
     "SUFFIXES",
     "CheckedHeader",
+    "check_member",
     "class_number",
     "is_class",
     "is_low",
@@ -29,6 +30,11 @@ SUFFIXES = (*WRITABLE_SUFFIXES, ".npy")
 
 _LARGEST = 2**36
 """Bytes of a member above which its header must be damaged."""
+
+
+_MOST_IN_PICTURE = 2**32
+"""Bytes that an encoded image may have: more than the most pixels that are read, at 16 bits and with alpha, need."""
+_MOST_IN_CLASS = 2**10
 
 
 class CheckedHeader(tarfile.TarInfo):
@@ -66,13 +72,21 @@ def is_low(name: str) -> bool:
 
 
 def is_picture(name: str) -> bool:
-    """Tell whether a member is a picture of either kind."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    """Tell whether a member is a picture of either kind; what a Mac puts beside each file is none."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._") and "__MACOSX" not in path.parts
 
 
 def is_class(name: str) -> bool:
     """Tell whether a member holds the number of a class."""
-    return name.endswith(".cls")
+    return name.endswith(".cls") and not PurePosixPath(name).name.startswith("._")
+
+
+def check_member(entry: tarfile.TarInfo) -> None:
+    """Raise ReadError for a member that claims more bytes than its kind can have, before any of them are read."""
+    most = _MOST_IN_PICTURE if is_picture(entry.name) else _MOST_IN_CLASS if is_class(entry.name) else _LARGEST
+    if entry.size > most:
+        raise tarfile.ReadError(f"damaged: {printable(entry.name)} claims {entry.size:,} bytes")
 
 
 def class_number(data: bytes | None, name: str) -> int:

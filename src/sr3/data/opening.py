@@ -8,7 +8,17 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sr3.data.members import SUFFIXES, CheckedHeader, class_number, is_class, is_low, is_picture, key_of
+from sr3.data.folders import files_below
+from sr3.data.members import (
+    SUFFIXES,
+    CheckedHeader,
+    check_member,
+    class_number,
+    is_class,
+    is_low,
+    is_picture,
+    key_of,
+)
 from sr3.data.sources import NO_LABEL, FolderSource, Member, ShardSource, Source, Span
 from sr3.data.streams import Stream, TarStream
 from sr3.errors import DataError
@@ -74,7 +84,7 @@ def open_source(where: str) -> Source:
     """
     path = Path(where)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and _is_visible_file(p, path))
+        files = [file for file in files_below(path, SUFFIXES) if file.is_file()]
         if files and _shards_in(path):
             raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
         if files:
@@ -116,7 +126,7 @@ def pair_up(source: FolderSource, low_res: Path, *, scale: int) -> FolderSource:
     """
     if not low_res.is_dir():
         raise DataError(f"{low_res}: is not a folder; give the one with the low-resolution pictures")
-    found = sorted(p for p in low_res.rglob("*") if p.suffix.lower() in SUFFIXES and _is_visible_file(p, low_res))
+    found = [file for file in files_below(low_res, SUFFIXES) if file.is_file()]
     lows: dict[str, Path] = {}
     for path in found:
         stem = str(path.relative_to(low_res).with_suffix(""))
@@ -150,6 +160,8 @@ def _index(shard: Path) -> list[Member]:
     try:
         with tarfile.open(shard, "r:", tarinfo=CheckedHeader) as tar:
             entries = [entry for entry in tar if entry.isfile()]
+            for entry in entries:
+                check_member(entry)
             labels = {key_of(entry.name): _class_of(tar, entry) for entry in entries if is_class(entry.name)}
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise DataError(f"{shard}: not a readable uncompressed tar shard ({error}); check it with `tar tf`") from error

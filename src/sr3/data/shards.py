@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from sr3.atomic import whole_file
-from sr3.data.decoding import decode_image
+from sr3.data.decoding import decode_pixels
 from sr3.data.layouts import Item
 from sr3.data.sources import NO_LABEL, Source, stamp
 from sr3.digest import digest_of
-from sr3.errors import DataError
+from sr3.errors import DataError, UnusableError
 from sr3.images.resize import downsample, resize
 
 __all__ = ["RECORDS", "Preparation", "Report", "Shard", "make_shard", "prepare_image", "printable"]
@@ -112,7 +112,7 @@ def make_shard(shard: Shard, out: Path, preparation: Preparation) -> Report:
             for item in shard.items:
                 name = printable(shard.source.name(item.index))
                 try:
-                    image = decode_image(shard.source.read(item.index), name, upright=preparation.upright)
+                    image = _decoded(shard.source.read(item.index), name, upright=preparation.upright)
                 except DataError as error:
                     failed.append((name, printable(str(error))))
                     continue
@@ -131,6 +131,16 @@ def make_shard(shard: Shard, out: Path, preparation: Preparation) -> Report:
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}); free space and run the same again") from error
     return report
+
+
+def _decoded(data: bytes, name: str, *, upright: bool) -> Tensor:
+    """Decode an image to uint8 (c, h, w), grey or RGB; UnusableError for more bits or bands than a shard holds."""
+    pixels = decode_pixels(data, name, upright=upright)
+    if pixels.step != 1:
+        raise UnusableError(f"{name}: has more than 8 bits a channel, and prepared images hold 8; convert or remove it")
+    if len(pixels.values) not in (1, 3):
+        raise UnusableError(f"{name}: has {len(pixels.values)} bands, and prepared images are grey or RGB; remove it")
+    return pixels.values
 
 
 def printable(name: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import IO, NamedTuple, Protocol, cast, runtime_checkable
 
-from sr3.data.members import CheckedHeader, class_number, is_class, is_low, is_picture, key_of, printable
+from sr3.data.members import CheckedHeader, check_member, class_number, is_class, is_low, is_picture, key_of, printable
 from sr3.data.sources import Encoded
 from sr3.errors import DataError
 
@@ -162,6 +162,7 @@ def _samples(where: str, file: IO[bytes]) -> Iterator[Encoded | Broken]:
             if key_of(entry.name) != key:
                 yield from _sample(where, files)
                 key, files = key_of(entry.name), {}
+            check_member(entry)
             content = tar.extractfile(entry)
             files[entry.name] = content.read() if content else b""
         yield from _sample(where, files)

@@ -15,10 +15,11 @@ from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError, ImageError
 from sr3.evaluation.naming import match, names_of, some_of
 from sr3.evaluation.settings import Settings
-from sr3.images.bands import BAND_SUFFIXES
+from sr3.images.bands import is_array, is_tiff
 from sr3.images.degrade import degrade
-from sr3.images.files import read_picture
+from sr3.images.files import read_encoded
 from sr3.images.resize import resize
+from sr3.images.tiff import holds_bands
 from sr3.types import Image, LowRes
 
 __all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "read_image", "rounded"]
@@ -158,14 +159,14 @@ def read_image(source: Source, index: int) -> tuple[Tensor, int]:
 
     Colour profiles are not applied. ImageError or DataError when it cannot be read or has see-through parts.
     """
-    name = source.name(index)
-    if isinstance(source, FolderSource) and Path(name).suffix.lower() not in BAND_SUFFIXES:
-        picture = read_picture(Path(name))
-        if picture.alpha is not None and bool((picture.alpha < 1).any()):
-            raise ImageError(f"{name}: is transparent in part, so it has no one colour there; flatten it")
-        return picture.pixels, {8: 255, 16: 65535, 32: 0}[picture.depth]
-    pixels = decode_pixels(source.read(index), name)
-    return pixels.values.float() / 127.5 - 1, round(255 / pixels.step) if pixels.step else 0
+    name, data = source.name(index), source.read(index)
+    if is_array(data) or (is_tiff(data) and holds_bands(data)):
+        pixels = decode_pixels(data, name)
+        return pixels.values.float() / 127.5 - 1, round(255 / pixels.step) if pixels.step else 0
+    picture = read_encoded(data, name)
+    if picture.alpha is not None and bool((picture.alpha < 1).any()):
+        raise ImageError(f"{name}: is transparent in part, so it has no one colour there; flatten it")
+    return picture.pixels, {8: 255, 16: 65535, 32: 0}[picture.depth]
 
 
 def rounded(image: Tensor, top: int) -> Tensor:

@@ -151,11 +151,23 @@ def _read(file: BinaryIO, name: str) -> Bands:
         return _bands(np.load(file, allow_pickle=False), name)
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages[0]
+        _check_is_bands(name, page)
         _check_size(name, page.shape)
         array = np.asarray(page.asarray())
     if getattr(page, "planarconfig", 1) == 2 and array.ndim == 3:
         array = array.transpose(1, 2, 0)
     return _bands(array, name)
+
+
+def _check_is_bands(name: str, page: Any) -> None:  # noqa: ANN401 (a page or a frame of tifffile)
+    """Raise ImageError where the numbers of a TIFF are no bands as they stand: inks, other colours, alpha."""
+    photometric = getattr(page, "photometric", None)
+    if photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
+        kind = getattr(photometric, "name", photometric)
+        raise ImageError(f"{name}: has colours of the kind {kind}, which are no bands; convert it to grey or RGB")
+    alphas = (tifffile.EXTRASAMPLE.UNASSALPHA, tifffile.EXTRASAMPLE.ASSOCALPHA)
+    if any(extra in alphas for extra in getattr(page, "extrasamples", ())):
+        raise ImageError(f"{name}: has a channel of alpha, which is no band; save it without")
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:

@@ -60,8 +60,8 @@ def _lower(rawmode: str) -> str:
     return mode + _LOWER[order] if mode in _MODES and order in _LOWER and len(rawmode) == len(mode) + 4 else ""
 
 
-def lower_bytes(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
-    """Open a file that `is_deep` a second time and load the lower bytes, turned upright like the upper ones."""
+def lower_bytes(file: BinaryIO, formats: tuple[str, ...], *, upright: bool) -> Image.Image:
+    """Open a file that `is_deep` a second time and load the lower bytes, turned upright if the upper ones were."""
     image = Image.open(file, formats=formats)
     for place, tile in enumerate(image.tile):
         rawmode, arguments = _lower(_rawmode(tile)), tile[3]
@@ -70,7 +70,8 @@ def lower_bytes(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
     is_grey = image.format == "PNG" and _rawmode(image.tile[0]) == "RGBA"
     image.load()
     image.info["is_grey"] = is_grey
-    turn_upright(image)
+    if upright:
+        turn_upright(image)
     return image
 
 

@@ -8,8 +8,9 @@ import io
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -21,7 +22,15 @@ from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_
 from sr3.images.inks import ink_image, to_light
 from sr3.images.metadata import Metadata, read_metadata, saving_options, scale_colour_key, turn_upright, warn_of_losses
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
-from sr3.images.refusal import MAX_INPUT_PIXELS, check_size, named_warnings, one_line, refusal, refusing
+from sr3.images.refusal import (
+    MAX_INPUT_PIXELS,
+    check_size,
+    explaining,
+    named_warnings,
+    one_line,
+    refusal,
+    refusing,
+)
 from sr3.images.tiff import read_tiff, tiff_size
 
 __all__ = [
@@ -33,6 +42,7 @@ __all__ = [
     "check_can_hold",
     "list_pictures",
     "picture_size",
+    "read_encoded",
     "read_picture",
     "to_pillow",
     "to_pixels",
@@ -91,15 +101,25 @@ def read_picture(path: Path) -> Picture:
     Raises ImageError when the file is missing, damaged, cut short, too large or of another kind.
     """
     with named_warnings(path):
-        return _read(path)
+        return _read(_Encoded(path), upright=True)
+
+
+def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
+    """Read an encoded picture that is in memory, as `read_picture` reads a file, with the same errors.
+
+    upright: whether to carry out a turn named by EXIF or XMP.
+    """
+    with named_warnings(Path(name)):
+        return _read(_Encoded(Path(name), data), upright=upright)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
     with warnings.catch_warnings(action="ignore"):
-        if size := _tiff_size(path):
+        encoded = _Encoded(path)
+        if size := _tiff_size(encoded):
             return size
-        with _opened(path) as image:
+        with _opened(encoded) as image:
             return image.size
 
 
@@ -120,47 +140,68 @@ def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     _replace(path, data)
 
 
-def _read(path: Path) -> Picture:
-    if _tiff_size(path):
-        return _read_tiff(path)
-    with _opened(path) as image:
+@dataclass(frozen=True)
+class _Encoded:
+    """A picture as it is encoded: in a file, or in memory under a name."""
+
+    path: Path
+    data: bytes | None = None
+
+    @contextmanager
+    def opened(self) -> Generator[BinaryIO]:
+        """Open it for reading; what goes wrong inside becomes an ImageError with its name."""
+        if self.data is None:
+            with refusing(self.path), self.path.open("rb") as file:
+                yield file
+        else:
+            with explaining(self.path):
+                if not self.data:
+                    raise refusal(self.path, "is empty; copy or download it again")
+                yield io.BytesIO(self.data)
+
+
+def _read(encoded: _Encoded, *, upright: bool) -> Picture:
+    if _tiff_size(encoded):
+        return _read_tiff(encoded, upright=upright)
+    with _opened(encoded) as image:
         scale_colour_key(image)
         warn_of_losses(getattr(image, "n_frames", 1))
         deep = is_deep(image)
         if not deep and has_deep_colour(image):
-            raise refusal(path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
+            raise refusal(encoded.path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
         image.load()
-        return _deep_picture_from(path, image) if deep else _picture_from(path, image)
+        if upright:
+            turn_upright(image)
+        return _deep_picture_from(encoded, image, upright=upright) if deep else _picture_from(encoded.path, image)
 
 
-def _tiff_size(path: Path) -> tuple[int, int] | None:
+def _tiff_size(encoded: _Encoded) -> tuple[int, int] | None:
     """Read the size of a TIFF that is not for Pillow, and check it; None for other files."""
-    with refusing(path), path.open("rb") as file:
+    with encoded.opened() as file:
         if size := tiff_size(file):
-            check_size(path, size)
+            check_size(encoded.path, size)
         return size
 
 
-def _read_tiff(path: Path) -> Picture:
-    with refusing(path), path.open("rb") as file:
+def _read_tiff(encoded: _Encoded, *, upright: bool) -> Picture:
+    with encoded.opened() as file:
         try:
-            picture, pages = read_tiff(file)
+            picture, pages = read_tiff(file, upright=upright)
         except ImageError as error:
-            raise refusal(path, str(error)) from error
+            raise refusal(encoded.path, str(error)) from error
     warn_of_losses(pages)
     return picture
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[Image.Image]:
-    """Open a picture, its size checked and its pixels not yet decoded; what goes wrong inside becomes an ImageError."""
-    with refusing(path), path.open("rb") as file, Image.open(file, formats=_READABLE) as image:
-        check_size(path, image.size)
+def _opened(encoded: _Encoded) -> Generator[Image.Image]:
+    """Open a picture, its size checked and its pixels not yet decoded."""
+    with encoded.opened() as file, Image.open(file, formats=_READABLE) as image:
+        check_size(encoded.path, image.size)
         yield image
 
 
 def _picture_from(path: Path, image: Image.Image) -> Picture:
-    turn_upright(image)
     metadata = read_metadata(image)
     if image.mode.startswith("I;16"):
         return _grey16(path, image, metadata)
@@ -179,10 +220,9 @@ def _picture_from(path: Path, image: Image.Image) -> Picture:
     return Picture(to_pixels(image.convert("L" if is_grey else "RGB")), alpha, metadata=metadata)
 
 
-def _deep_picture_from(path: Path, upper: Image.Image) -> Picture:
-    turn_upright(upper)
+def _deep_picture_from(encoded: _Encoded, upper: Image.Image, *, upright: bool) -> Picture:
     metadata = read_metadata(upper)
-    with path.open("rb") as file, lower_bytes(file, _READABLE) as lower:
+    with encoded.opened() as file, lower_bytes(file, _READABLE, upright=upright) as lower:
         pixels, alpha = join_bytes(upper, lower)
     return Picture(pixels, alpha, 16, metadata, "cmyk" if upper.mode == "CMYK" else "light")
 

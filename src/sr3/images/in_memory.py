@@ -30,6 +30,7 @@ __all__ = ["Kind", "Unpacked", "unpack"]
 
 Kind = TypeVar("Kind", Image.Image, NDArray[Any], Tensor)
 
+_PHOTOMETRIC_TAG = 262  # of TIFF
 _LOADING = threading.Lock()  # Pillow decodes a file on first use, which two threads must not do at once
 
 
@@ -67,6 +68,7 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
         raise ImageError(f"a Pillow image of {upright.width}x{upright.height} has no pixels; give a larger one")
     if upright.mode.startswith("I;16"):
         values = torch.from_numpy(np.asarray(upright).astype(np.int32))[None, None]
+        values = 65535 - values if _has_white_at_0(image) else values
         return Unpacked(values.float() / 32767.5 - 1, None, _to_grey16(metadata))
     if upright.mode in ("I", "F"):
         raise ImageError(f"a Pillow image of mode {upright.mode} has no known range; convert it to L, RGB or I;16")
@@ -80,6 +82,11 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
         upright = upright.convert("LA" if mode == "L" else "RGBA")
         alpha = torch.from_numpy(np.array(upright.getchannel("A"))[None, None]).float() / 255
     return Unpacked(to_pixels(upright.convert(mode))[None], alpha, _to_pillow(metadata))
+
+
+def _has_white_at_0(image: Image.Image) -> bool:
+    """Tell whether 0 is white in a TIFF of 16-bit grey, which Pillow leaves as it is."""
+    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG, 1) == 0
 
 
 def _upright(image: Image.Image) -> tuple[Image.Image, Metadata]:

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sr3.errors import ImageError
 
-__all__ = ["MAX_INPUT_PIXELS", "check_size", "named_warnings", "one_line", "refusal", "refusing"]
+__all__ = ["MAX_INPUT_PIXELS", "check_size", "explaining", "named_warnings", "one_line", "refusal", "refusing"]
 
 MAX_INPUT_PIXELS = 2**27
 """Width times height above which a file is refused before it is decoded."""
@@ -29,8 +29,15 @@ def refusal(path: Path, text: str) -> ImageError:
 @contextmanager
 def refusing(path: Path) -> Generator[None]:
     """Check that there is a file; what goes wrong inside becomes an ImageError."""
-    try:
+    with explaining(path):
         _check_is_file(path)
+        yield
+
+
+@contextmanager
+def explaining(path: Path) -> Generator[None]:
+    """Turn what goes wrong with a picture of this name into an ImageError."""
+    try:
         yield
     except ImageError:
         raise

@@ -4,6 +4,7 @@ tifffile reads them, but would unpack whatever a file holds, and fill what it la
 first. Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
 """
 
+import io
 import logging
 import sys
 import zlib
@@ -21,7 +22,7 @@ from sr3.errors import ImageError
 from sr3.images.metadata import read_tiff_metadata
 from sr3.images.picture import Picture, from_numbers
 
-__all__ = ["read_tiff", "tiff_size"]
+__all__ = ["holds_bands", "read_tiff", "tiff_layout", "tiff_size"]
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PLAIN, _PACKED = COMPRESSION.NONE, (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
@@ -46,8 +47,16 @@ def tiff_size(file: BinaryIO) -> tuple[int, int] | None:
         return None if page is None else (page.imagewidth, page.imagelength)
 
 
-def read_tiff(file: BinaryIO) -> tuple[Picture, int]:
-    """Read the first picture of a TIFF for which `tiff_size` gives a size, turned upright, and how many there are.
+def tiff_layout(file: BinaryIO) -> tuple[int, int, int] | None:
+    """Read width, height and colours of a TIFF that is read here; None for any other; ImageError as `read_tiff`."""
+    with _first_page(file) as page:
+        return None if page is None else (page.imagewidth, page.imagelength, _layout(page).colours)
+
+
+def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, int]:
+    """Read the first picture of a TIFF for which `tiff_size` gives a size, and how many there are.
+
+    upright: whether to turn it as its tag says.
 
     Grey or RGB, with alpha or without. Raises ImageError, without a name, for other colours and channels, for packing
     other than deflate, for floats outside 0 to 1 or NaN, and for strips or tiles that are cut short or too large.
@@ -61,14 +70,14 @@ def read_tiff(file: BinaryIO) -> tuple[Picture, int]:
         order = page.parent.byteorder
         turn, metadata = read_tiff_metadata(file, page.offset, order=order, is_big=page.parent.is_bigtiff)
         pages = len(page.parent.pages)
-    planes = _turned(planes, turn)
+    planes = _turned(planes, turn) if upright else planes
     unit = 1 - planes[: layout.colours] if layout.is_inverted else planes[: layout.colours]
     alpha = planes[layout.colours :] if layout.has_alpha else None
     return Picture(unit * 2 - 1, alpha, depth, metadata), pages
 
 
 @contextmanager
-def _first_page(file: BinaryIO) -> Generator[tifffile.TiffPage | None]:
+def _first_page(file: BinaryIO, *, of_any_kind: bool = False) -> Generator[tifffile.TiffPage | None]:
     """Open the first directory if it is to be read here; what tifffile cannot open is left to Pillow's complaint."""
     file.seek(0)
     is_tiff = file.read(4) in _MAGIC
@@ -77,7 +86,7 @@ def _first_page(file: BinaryIO) -> Generator[tifffile.TiffPage | None]:
     try:
         if is_tiff:
             found = tifffile.TiffFile(file).pages.first
-            page = found if _is_read_here(found) else None
+            page = found if of_any_kind or _is_read_here(found) else None
     except Exception:
         # Damaged data surface as almost any exception.
         page = None
@@ -89,14 +98,38 @@ def _is_read_here(page: tifffile.TiffPage) -> bool:
         return True
     if page.bitspersample > 16 and page.samplesperpixel > 1:
         return True
+    if page.sampleformat == SAMPLEFORMAT.INT or not _is_understood_by_pillow(page):
+        return True
     in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     return page.bitspersample == 16 and (in_planes or page.photometric == PHOTOMETRIC.MINISWHITE)
+
+
+def _is_understood_by_pillow(page: tifffile.TiffPage) -> bool:
+    """Tell whether channels of grey or RGB have a meaning that Pillow knows; others it drops or cannot open.
+
+    Colours multiplied by alpha it divides itself, where they have 8 bits.
+    """
+    colours = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.RGB: 3}.get(page.photometric)
+    if colours is None:
+        return True
+    extras = tuple(page.extrasamples)
+    known = ((), (EXTRASAMPLE.UNASSALPHA,), (EXTRASAMPLE.ASSOCALPHA,))
+    return extras in known and page.samplesperpixel - len(extras) == colours
+
+
+def holds_bands(data: bytes) -> bool:
+    """Tell whether a TIFF holds bands in the place of colours: beside grey or RGB there are channels, and no alpha."""
+    with _first_page(io.BytesIO(data), of_any_kind=True) as page:
+        if page is None or page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+            return False
+        return not _is_understood_by_pillow(page)
 
 
 def _layout(page: tifffile.TiffPage) -> Layout:
     """Say what the channels are; ImageError for what is neither grey nor RGB of numbers that are read."""
     if page.dtype is None or page.dtype.newbyteorder("=") not in (np.uint8, np.uint16, "f2", "f4", "f8"):
-        kind = "floats" if page.sampleformat == SAMPLEFORMAT.IEEEFP else "whole numbers"
+        kinds = {SAMPLEFORMAT.IEEEFP: "floats", SAMPLEFORMAT.INT: "signed whole numbers"}
+        kind = kinds.get(page.sampleformat, "whole numbers")
         raise ImageError(f"holds {kind} of {page.bitspersample} bits; give uint8, uint16, or floats from 0 to 1")
     if page.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
         name = getattr(page.photometric, "name", page.photometric)
@@ -113,8 +146,8 @@ def _layout(page: tifffile.TiffPage) -> Layout:
         return Layout(3, has_alpha=False, is_inverted=False)  # three bands, as `write_bands` writes them
     wanted = 3 if page.photometric == PHOTOMETRIC.RGB else 1
     if colours != wanted or extras not in ((), (EXTRASAMPLE.UNASSALPHA,)):
-        text = f"has {samples} channels, of which {wanted} are colour and the others not alpha alone"
-        raise ImageError(f"{text}; save it as grey or RGB")
+        text = f"has {samples} channels, and only the first {wanted} are grey or colour: the others are not alpha"
+        raise ImageError(f"{text}; save those alone, or use a model of {samples} channels")
     return Layout(colours, bool(extras), page.photometric == PHOTOMETRIC.MINISWHITE)
 
 

@@ -57,6 +57,14 @@ class Model:
     upscaler: Upscaler
     tile: int | Literal["auto"] = "auto"
 
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        sampling = self.upscaler.info.config.sampling
+        return (
+            f"<sr3 model {self.name}: x{self.scale}, {self.channels} channels, {sampling.sampler} in {sampling.steps} "
+            f"steps, on {self.upscaler.device}>"
+        )
+
     @property
     def name(self) -> str:
         """What the model calls itself."""

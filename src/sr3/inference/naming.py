@@ -2,7 +2,7 @@
 
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sr3.errors import ConfigError, ImageError
@@ -105,13 +105,16 @@ class Naming:
         return name if "{suffix}" in self.pattern else name + suffix
 
 
-def plan_jobs(inputs: Sequence[Path], output: Path, *, outputs: Outputs, naming: Naming) -> list[Job]:
+def plan_jobs(inputs: Sequence[Path], output: Path | None, *, outputs: Outputs, naming: Naming) -> list[Job]:
     """Pair every input file, and every picture in input folders, with its output file.
 
-    output is a folder, or a picture's path when there is one input file. Raises ImageError when two results would have
+    output is a folder, or a picture's path when there is one input file; without one each result goes beside its input
+    file, as NAME-x4. Raises ImageError when two results would have
     one name, or one would replace an input; ConfigError as `Naming.check` does, and for names where output is a file.
     """
     naming.check()
+    if output is None:
+        return _beside_inputs(inputs, outputs=outputs, naming=naming)
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
         if output.suffix.lower() not in _SUFFIXES:
             raise ImageError(
@@ -124,6 +127,17 @@ def plan_jobs(inputs: Sequence[Path], output: Path, *, outputs: Outputs, naming:
     else:
         sources = [p for path in inputs for p in (list_pictures(path) if path.is_dir() else [path])]
         jobs = [Job(source, output / naming.name(source)) for source in sources]
+    _check_distinct(jobs, outputs)
+    return jobs
+
+
+def _beside_inputs(inputs: Sequence[Path], *, outputs: Outputs, naming: Naming) -> list[Job]:
+    """Put each result beside its input, under another name; ConfigError for folders, which would grow by every run."""
+    if folders := [path for path in inputs if path.is_dir()]:
+        raise ConfigError(f"{folders[0]}: is a folder, so say where its results go: -o FOLDER")
+    if naming.pattern == Naming.pattern:
+        naming = replace(naming, pattern="{stem}-x{scale}")
+    jobs = [Job(source, source.parent / naming.name(source)) for source in inputs]
     _check_distinct(jobs, outputs)
     return jobs
 

@@ -91,8 +91,8 @@ METRICS: tuple[Metric, ...] = (
         "ripples",
         "of truth",
         "target",
-        "energy of structures of 2 to 8 pixels where the truth is flat (deviation below 2/255 in 17x17 pixels), divided "
-        "by the truth's; mean of the pictures that have 1000 flat pixels",
+        "energy of structures of 2 to 8 pixels where the truth is flat (deviation below 2/255 in 17x17 pixels), to the "
+        "truth's; mean of the pictures that have 1000 flat pixels",
         "ours",
         target=1.0,
         digits=2,
