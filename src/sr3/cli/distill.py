@@ -34,7 +34,7 @@ def distill(
     threads: Threads = None,
 ) -> int:
     """Teach a model to sample in few steps, or go on with a run that was stopped."""
-    from sr3.cli.train import check_pairs, hold, with_pairs
+    from sr3.cli.train import check_code, check_pairs, hold, with_pairs
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
     from sr3.inference.device import choose_device
@@ -50,6 +50,7 @@ def distill(
     check_same(RunDir(out.resolve()), teacher)
     refined = read_mean(mean) if mean is not None else None
     config = student_config(teacher, steps=steps, changes=with_pairs(change, low_res), mean=refined)
+    check_code(config, change)
     check_pairs(config, low_res)
     check_student(config, teacher)
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)

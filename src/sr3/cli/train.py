@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sr3.training.events import Event
     from sr3.training.origin import Origins
 
-__all__ = ["check_pairs", "hold", "train", "with_pairs"]
+__all__ = ["check_code", "check_pairs", "hold", "train", "with_pairs"]
 
 
 def train(
@@ -65,6 +65,7 @@ def train(
         refined = read_mean(mean)
         config = refine_mean(config, refined) if config.mean is None else config
     config = apply_settings(config, with_pairs(change, low_res))
+    check_code(config, change)
     check_pairs(config, low_res)
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
@@ -86,6 +87,21 @@ def train(
 def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
     """Put the setting that --low-res stands for before the changes that were asked for."""
     return [*(["data.degradation=paired"] if low_res else []), *(change or [])]
+
+
+def check_code(config: "Config", change: list[str] | None) -> None:
+    """Raise ConfigError where settings from a file would run code; say so where the command line asks for it."""
+    from sr3.errors import ConfigError
+
+    path = config.adversary.runs_code_of
+    if not path:
+        return
+    if not any(one.partition("=")[0].strip() == "adversary.features" for one in change or []):
+        raise ConfigError(
+            f"adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from a settings "
+            f"file; if you trust it, give --set adversary.features={path}"
+        )
+    typer.echo(f"sr3: adversary.features runs the code of {path}", err=True)
 
 
 def check_pairs(config: "Config", low_res: Path | None) -> None:

@@ -61,6 +61,11 @@ class AdversaryConfig(Settings):
     EnhanceNet has this rule with the batch before, and a share that was not found. 1 always learns."""
 
     @property
+    def runs_code_of(self) -> str:
+        """The TorchScript file that would run, or nothing."""
+        return "" if self.features in ("none", "st-lpips", "st-lpips-vgg") else self.features
+
+    @property
     def is_used(self) -> bool:
         """Whether anything but pixels counts."""
         return self.adversarial > 0 or self.looks_at_features or self.truth > 0

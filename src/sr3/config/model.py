@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sr3.config.strict import NonNegative, Positive, Settings
+from sr3.config.strict import NonNegative, Settings
 
 __all__ = ["DenoiserConfig", "NetworkConfig", "ScheduleConfig"]
 
@@ -29,23 +29,23 @@ class NetworkConfig(Settings):
     family: Literal["biggan", "ddpm", "fsrcnn", "drcn", "rcan", "enet", "span"] = "biggan"
     """A U-Net with blocks of BigGAN, the paper's, or of DDPM, those of the best-known unofficial implementation
     (`sr3 convert`); or one of the networks that the paper compares itself with, or SPAN, which answer in one call."""
-    width: Annotated[int, Field(ge=8, multiple_of=4)] = 128
+    width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)] = 128
     """Channels of the finest level; of most layers where there are no levels."""
-    multipliers: tuple[Positive, ...] = (1, 2, 4, 8, 8)
+    multipliers: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(max_length=12)] = (1, 2, 4, 8, 8)
     """Width of each level as a multiple of `width`, fine to coarse."""
-    blocks: Positive = 3
+    blocks: Annotated[int, Field(ge=1, le=64)] = 3
     """Residual blocks: a level; in `rcan` a group; in `enet` and `span` in all. Layers of the mapping in `fsrcnn`,
     recursions in `drcn`."""
-    attention: tuple[NonNegative, ...] = ()
+    attention: Annotated[tuple[NonNegative, ...], Field(max_length=12)] = ()
     """Levels that attend, 0 the finest. Open in the paper."""
-    head_width: Positive = 64
+    head_width: Annotated[int, Field(ge=1, le=4096)] = 64
     """Channels of an attention head. Open in the paper. In `ddpm` there is one head of all channels."""
-    groups: Positive = 32
+    groups: Annotated[int, Field(ge=1, le=1024)] = 32
     """Groups of the normalisation in `ddpm`; they divide `width`. In `biggan` they follow from the widths. In `rcan`
     groups of residual blocks."""
-    inner: Positive = 12
+    inner: Annotated[int, Field(ge=1, le=4096)] = 12
     """Channels inside the mapping of `fsrcnn`, and inside the attention of `rcan`."""
-    features: Annotated[int, Field(ge=4)] = 512
+    features: Annotated[int, Field(ge=4, le=65_536)] = 512
     """Width of the noise-level embedding. Open in the paper; DDPM takes four times `width`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of features dropped in training."""
@@ -55,9 +55,9 @@ class NetworkConfig(Settings):
     """What is seen beside the noisy picture: the enlarged input, or nothing (a generator)."""
     condition_level: bool = False
     """Tell the network how much noise `data.condition_gamma` put on the input (CDM, arXiv:2106.15282)."""
-    guide: NonNegative = 0
+    guide: Annotated[int, Field(ge=0, le=4096)] = 0
     """Channels of features of the mean (`[mean]`) that enter the U-Net at the resolution of the input; 0 for none."""
-    classes: NonNegative = 0
+    classes: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Classes a picture may be labelled with; 0 for a model without classes."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
@@ -109,7 +109,7 @@ class ScheduleConfig(Settings):
 
     kind: Literal["linear", "cosine"] = "linear"
     """Shape of the betas."""
-    num_levels: Annotated[int, Field(ge=2)] = 2000
+    num_levels: Annotated[int, Field(ge=2, le=1_000_000)] = 2000
     """T, the number of segments of p(gamma)."""
     beta_first: Annotated[float, Field(gt=0, lt=1)] = 1e-6
     """First beta of the linear schedule (Palette, arXiv:2111.05826)."""

@@ -77,7 +77,7 @@ class TrainingConfig(Settings):
 
     steps: Positive = 1_000_000
     """Optimiser steps."""
-    batch: Positive = 256
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 256
     """Images a step."""
     seed: NonNegative = 0
     """Seed of everything random in the run."""

@@ -255,12 +255,30 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
 
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
+    _check_shapes(model)
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     fill(denoiser.network, model)
     if denoiser.mean is not None:
         fill_mean(denoiser.mean, model)
     denoiser.eval().requires_grad_(False)
     return denoiser.to(device)
+
+
+def _check_shapes(model: ModelFile) -> None:
+    """Compare the tensors in a file with the network of its settings, before memory is taken for it."""
+    with torch.device("meta"):
+        denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
+    wanted = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
+    if denoiser.mean is not None:
+        wanted |= {f"{MEAN_PREFIX}{name}": tensor.shape for name, tensor in denoiser.mean.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in model.weights.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            shapes = [str(tuple(of[name])) if name in of else "none" for of in (wanted, found)]
+            raise CheckpointError(
+                f"{model.info.name}: weights do not fit the settings in the file: {name} should be {shapes[0]} and is "
+                f"{shapes[1]}; fetch or copy it again"
+            )
 
 
 def fill(network: nn.Module, model: ModelFile) -> None:

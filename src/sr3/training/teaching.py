@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from sr3.build import Network, build_grid
-from sr3.config import Config, DataConfig, DistillationConfig, OptimizerConfig, SamplingConfig, apply_settings
+from sr3.config import (
+    AdversaryConfig,
+    Config,
+    DataConfig,
+    DistillationConfig,
+    OptimizerConfig,
+    SamplingConfig,
+    apply_settings,
+)
 from sr3.config.distillation import SHARED
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
@@ -88,6 +96,7 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = (), 
         update={
             "network": base.network.model_copy(update={"dropout": 0.0}),
             "denoiser": base.denoiser.model_copy(update={"objective": "distillation"}),
+            "adversary": AdversaryConfig(),
             "data": base.data.model_copy(update=_DATA),
             "optimizer": OptimizerConfig(learning_rate=1e-4, warmup=100),
             "training": base.training.model_copy(update=_TRAINING),
