@@ -18,7 +18,7 @@ from sr3.errors import CheckpointError
 
 __all__ = ["ForeignNetwork", "ForeignState", "our_name", "read_foreign"]
 
-_NETWORK, _WRAPPER = "denoise_fn.", "module."
+_NETWORK, _WRAPPER, _BETAS = "denoise_fn.", "module.", "betas"
 _FIXED = {
     "noise_level_mlp.1": "embedding.layers.0",
     "noise_level_mlp.3": "embedding.layers.2",
@@ -76,7 +76,7 @@ def read_foreign(path: Path) -> ForeignState:
     except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         detail = f"it lacks {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(f"{path}: is not a network of that implementation: {detail}") from error
-    return ForeignState(network, weights, state.get("betas", torch.empty(0)).double().flatten())
+    return ForeignState(network, weights, state.get(_BETAS, torch.empty(0)).double().flatten())
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -101,7 +101,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             )
         if value.layout is not torch.strided or value.is_complex() or value.is_quantized:
             raise CheckpointError(f"{path}: {key} is no plain tensor of numbers; give a *_gen.pth as it was written")
-        if not bool(value.isfinite().all()):
+        used = key.removeprefix(_WRAPPER).startswith(_NETWORK) or key.removeprefix(_WRAPPER) == _BETAS
+        if used and not bool(value.isfinite().all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; give an earlier checkpoint")
         state[key.removeprefix(_WRAPPER)] = value
     return state
