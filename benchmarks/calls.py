@@ -32,7 +32,7 @@ from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.metrics.distribution import frechet_distance
 from sr3.metrics.features import load_features
 from sr3.metrics.stlpips import load_stlpips
-from sr3.zoo import DEFAULT_MODEL
+from sr3.zoo import REFINING_MODEL
 
 PER_STEP = {"heun": (2, 1), "predictor-corrector": (2, 1), "probability-flow": (4, 3)}
 """Samplers that take a n - b calls for n steps: (a, b). The others take n."""
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code: 0, or 2 for what the user can fix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the truths")
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="as for `sr3 upscale`")
+    parser.add_argument("--model", default=REFINING_MODEL, metavar="NAME|FILE", help="as for `sr3 upscale`")
     samplers = ["ancestral", "ddim:0", "dpmpp-2m:1", "heun"]
     parser.add_argument("--sampler", nargs="+", default=samplers, metavar="NAME[:ETA[:GRID]]", help="what to measure")
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 100], metavar="N")

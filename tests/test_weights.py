@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 
 from sr3.checkpoint import read_model
+from sr3.digest import digest_of_weights
 from sr3.images.files import read_picture
 from sr3.images.resize import downsample, upsample
 from sr3.inference.upscaler import open_upscaler, sampling_for
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
-from sr3.zoo import packaged_models
+from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, packaged_models
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.png"))
 BESIDE = sorted((ROOT / "weights").glob("*.safetensors"))
-LARGEST = 18e6
+LARGEST = 18.5e6
 
 
 def is_of_preset(path: Path) -> bool:
@@ -41,6 +42,35 @@ def test_the_packaged_model_is_what_its_preset_trains():
     assert 5_000 < info.step <= info.config.training.steps
     assert path.stat().st_size <= LARGEST
     assert path.with_suffix(".md").is_file()
+
+
+def test_the_default_model_answers_in_one_call_from_a_mean_and_is_a_student_of_the_other():
+    assert set(packaged_models()) == {DEFAULT_MODEL, REFINING_MODEL}
+    path = packaged_models()[DEFAULT_MODEL]
+    info, teacher = read_model(path).info, read_model(packaged_models()[REFINING_MODEL])
+    assert (info.name, info.image_channels) == (DEFAULT_MODEL, 3)
+    sampling, taught = info.config.sampling, info.config.distillation
+    assert (sampling.sampler, sampling.steps, sampling.start) == ("distilled", 1, "mean")
+    assert taught is not None
+    assert taught.digest == digest_of_weights(teacher.weights)
+    assert info.config.mean is not None
+    assert info.config.mean.digest == digest_of_weights(read_model(ROOT / "weights" / "span-x4.safetensors").weights)
+    assert path.stat().st_size <= LARGEST
+    assert path.with_suffix(".md").is_file()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_default_is_near_to_the_truth_sharp_and_another_picture_by_every_seed(path):
+    truth = read_picture(path).pixels[None]
+    low_res = downsample(truth, 4).clamp(-1, 1)
+    upscaler = open_upscaler(DEFAULT_MODEL, device="cpu", dtype="float32")
+    sampling = upscaler.info.config.sampling
+    one, other = (upscaler.upscale(low_res, sampling=sampling, seeds=[seed]) for seed in (0, 1))
+    bicubic = upsample(low_res, 4).clamp(-1, 1)
+    assert float(consistency(one, low_res)) <= 1e-5
+    assert float(psnr(one, truth)) > float(psnr(bicubic, truth)) + 0.5
+    assert 0.85 < float(sharpness(one) / sharpness(truth)) < 1.15
+    assert 1 < float((one - other).abs().mean()) * 127.5 < 20
 
 
 @pytest.mark.parametrize(

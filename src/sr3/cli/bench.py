@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sr3.cli.options import Threads
-from sr3.zoo import DEFAULT_MODEL
+from sr3.zoo import REFINING_MODEL
 
 if TYPE_CHECKING:
     from sr3.inference.bench import Row
@@ -16,7 +16,7 @@ _TITLES = {"call": "one network call", "picture": "one picture", "start": "until
 
 
 def bench(
-    model: Annotated[str, typer.Option(help="A model's name, its file, or a run's folder.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help="A model's name, its file, or a run's folder.")] = REFINING_MODEL,
     side: Annotated[int, typer.Option(min=8, help="Pixels a side of the result.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Pictures in the row of several a call.")] = 4,
     turns: Annotated[int, typer.Option(min=1, help="Times each way is run; the median counts.")] = 5,

@@ -46,6 +46,12 @@ def upscale(
         float | None,
         typer.Option(min=0, max=1, help="0: smooth and near to the truth; 1: a whole sample.  [default: the model's]"),
     ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            "--range", metavar="LOW,HIGH", help="Numbers the file uses, or auto: for 12 bits in 16, reflectance, ..."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     tile: Annotated[
         int | None, typer.Option(min=1, help="Largest window, pixels of the result.  [default: by free memory]")
@@ -76,6 +82,7 @@ def upscale(
     from sr3.inference.shares import open_share, wait_for_all
     from sr3.inference.threads import choose_threads
     from sr3.inference.upscaler import open_upscaler, sampling_for
+    from sr3.inference.value_range import parse_range
 
     choose_threads(threads)
     samples = samples or (8 if uncertainty else 1)
@@ -89,7 +96,8 @@ def upscale(
     jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
     seconds = parse_duration(max_time) if max_time else float("inf")
-    request = Request(sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds)
+    ends = parse_range(values) if values else None
+    request = Request(sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds, values=ends)
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:
         for event in upscale_files(upscaler, jobs, request):

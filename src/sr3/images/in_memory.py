@@ -24,7 +24,7 @@ from torch import Tensor
 from sr3.errors import ImageError
 from sr3.images.inks import to_light
 from sr3.images.metadata import Metadata, read_metadata
-from sr3.images.picture import Picture, to_levels, to_pillow, to_pixels
+from sr3.images.picture import EIGHT_BITS, Numbers, Picture, to_levels, to_pillow, to_pixels
 
 __all__ = ["Kind", "Unpacked", "unpack"]
 
@@ -39,12 +39,14 @@ class Unpacked(Generic[Kind]):
     """Pixels of one picture or of a batch, and the way back.
 
     pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (b, 1, h, w) in [0, 1], or None where there is none.
+    numbers: those that stand for black and white.
     pack: makes the same kind of picture of other pixels (b, c, h', w') in [-1, 1], their alpha, and the magnification.
     """
 
     pixels: Tensor
     alpha: Tensor | None
     pack: Callable[[Tensor, Tensor | None, int], Kind]
+    numbers: Numbers = EIGHT_BITS
 
 
 def unpack(image: Kind, *, takes_alpha: bool = False) -> Unpacked[Kind]:
@@ -69,7 +71,7 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
     if upright.mode.startswith("I;16"):
         values = torch.from_numpy(np.asarray(upright).astype(np.int32))[None, None]
         values = 65535 - values if _has_white_at_0(image) else values
-        return Unpacked(values.float() / 32767.5 - 1, None, _to_grey16(metadata))
+        return Unpacked(values.float() / 32767.5 - 1, None, _to_grey16(metadata), Numbers.of_depth(16))
     if upright.mode in ("I", "F"):
         raise ImageError(f"a Pillow image of mode {upright.mode} has no known range; convert it to L, RGB or I;16")
     if upright.mode == "CMYK":
@@ -152,7 +154,7 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
         large = unit if kind.kind == "f" else np.round(unit * top)
         return np.ascontiguousarray(large[..., 0] if is_grey else large).astype(kind)
 
-    return Unpacked(*_split(pixels, takes_alpha), pack)
+    return Unpacked(*_split(pixels, takes_alpha), pack, Numbers(0.0, top, kind.kind != "f"))
 
 
 def _from_tensor(tensor: Tensor, takes_alpha: bool) -> Unpacked[Tensor]:
@@ -169,7 +171,7 @@ def _from_tensor(tensor: Tensor, takes_alpha: bool) -> Unpacked[Tensor]:
         joined = _joined(pixels, alpha)
         return (joined[0] if is_one else joined).detach().to(tensor)
 
-    return Unpacked(*_split(pixels[None] if is_one else pixels, takes_alpha), pack)
+    return Unpacked(*_split(pixels[None] if is_one else pixels, takes_alpha), pack, Numbers(-1.0, 1.0, False))
 
 
 def _split(pixels: Tensor, takes_alpha: bool) -> tuple[Tensor, Tensor | None]:

@@ -4,7 +4,7 @@ Knows no file and no format beside Pillow's images.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +15,37 @@ from torch import Tensor
 from sr3.errors import ImageError
 from sr3.images.metadata import Metadata
 
-__all__ = ["Depth", "Picture", "from_numbers", "to_floats", "to_levels", "to_pillow", "to_pixels"]
+__all__ = [
+    "EIGHT_BITS",
+    "Depth",
+    "Numbers",
+    "Picture",
+    "from_numbers",
+    "to_floats",
+    "to_levels",
+    "to_pillow",
+    "to_pixels",
+]
 
 Depth = Literal[8, 16, 32]
 """Bits a channel of a file: whole numbers, or 32 for floats of any size."""
+
+
+class Numbers(NamedTuple):
+    """The numbers by which a file or an array holds black and white, and whether they are whole."""
+
+    least: float
+    most: float
+    are_whole: bool
+
+    @classmethod
+    def of_depth(cls, depth: Depth) -> "Numbers":
+        """Give those of a file: whole ones of 8 or 16 bits, or floats from 0 to 1."""
+        return cls(0.0, 1.0, False) if depth == 32 else cls(0.0, float(2**depth - 1), True)
+
+
+EIGHT_BITS = Numbers(0.0, 255.0, True)
+"""Those of most files."""
 
 _DEPTHS = {255: np.uint8, 65535: np.uint16}
 _OPAQUE = 1 - 0.5 / 65535  # an enlarged 1 is rounded, and is 1 in any file

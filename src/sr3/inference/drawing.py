@@ -18,6 +18,7 @@ from sr3.inference.memory import samples_at_once
 from sr3.inference.naming import ONE_SAMPLE, Job, Outputs
 from sr3.inference.results import copy_result, write_bytes, write_drawing, write_result
 from sr3.inference.upscaler import Look, Upscaler
+from sr3.inference.value_range import ValueRange, stretched
 from sr3.types import Image
 
 __all__ = ["Request", "Taken", "Written", "draw"]
@@ -29,7 +30,7 @@ class Request:
 
     tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
     auto for as many as its memory holds. quality: of JPEG and WebP. max_seconds: the longest that a picture may be
-    expected to take.
+    expected to take. values: the range of numbers that a picture uses, see `value_range`; None for all there are.
     """
 
     sampling: SamplingConfig
@@ -40,6 +41,7 @@ class Request:
     tile: int | Literal["auto"] = "auto"
     at_once: int | Literal["auto"] = 1
     max_seconds: float = float("inf")
+    values: str | tuple[float, float] | None = None
 
     def wants(self, path: Path) -> bool:
         """Tell whether a file is to be written."""
@@ -66,8 +68,9 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
 
     A sample depends on its own number alone, unless several are drawn at once on a GPU.
     """
+    picture, used = stretched(picture, request.values, job.source)
     low_res, steps = to_condition(picture, upscaler), request.sampling.steps
-    writer = _Writer(job, request, picture, upscaler)
+    writer = _Writer(job, request, picture, upscaler, used)
     numbers = writer.numbers()
     size = (picture.width * upscaler.scale, picture.height * upscaler.scale)
     group = samples_at_once(upscaler, *size, len(numbers)) if request.at_once == "auto" else request.at_once
@@ -91,7 +94,10 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
 class _Writer:
     """Writes each sample as it comes, and gathers what is written of all of them."""
 
-    def __init__(self, job: Job, request: Request, picture: Picture, upscaler: Upscaler) -> None:
+    def __init__(
+        self, job: Job, request: Request, picture: Picture, upscaler: Upscaler, used: ValueRange | None
+    ) -> None:
+        self._used = used
         self._job, self._request, self._picture, self._scale = job, request, picture, upscaler.scale
         self._paths = request.outputs.samples_of(job.target)
         self._wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
@@ -126,6 +132,8 @@ class _Writer:
     def take(self, k: int, image: Image) -> None:
         """Write sample number k, if it is wanted."""
         self._result = to_picture(image, self._picture, self._scale)
+        if self._used is not None:
+            self._result = replace(self._result, pixels=self._used.put_back(self._result.pixels))
         if self._request.outputs.uncertainty:
             self._ensemble.add(self._result.pixels)
         if self._paths[k] in self._wanted:

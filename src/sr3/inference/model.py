@@ -24,11 +24,14 @@ from sr3.images.in_memory import Kind, Unpacked, unpack
 from sr3.images.resize import upsample
 from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, check_fits, choose_tile
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.value_range import find_range, warn_of_narrow
 from sr3.zoo import DEFAULT_MODEL
 
 __all__ = ["Model", "Refinement", "load"]
 
 _COLOURS = 3
+Values = tuple[float, float] | Literal["auto"] | None
+"""The numbers that a picture uses: (low, high), found by themselves, or all there are."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Model:
         detail: float | None = None,
         samples: None = None,
         seed: int = 0,
+        values: Values = None,
         stop: threading.Event | None = None,
     ) -> Kind: ...
 
@@ -106,6 +110,7 @@ class Model:
         detail: float | None = None,
         samples: int,
         seed: int = 0,
+        values: Values = None,
         stop: threading.Event | None = None,
     ) -> list[Kind]: ...
 
@@ -118,19 +123,21 @@ class Model:
         detail: float | None = None,
         samples: int | None = None,
         seed: int = 0,
+        values: Values = None,
         stop: threading.Event | None = None,
     ) -> Kind | list[Kind]:
         """Draw a large picture; with `samples` a list of that many different ones.
 
         steps, sampler, detail: None for the model's own; detail goes from 0, near the mean of all pictures that fit, to
-        1, a sample. seed: the same gives the same, and what `sr3 upscale --seed` gives.
+        1, a sample. seed: the same gives the same, and what `sr3 upscale --seed` gives. values: the numbers that the
+        picture uses, (low, high) in its own, or "auto", as `sr3 upscale --range`.
         stop: once set, by any thread, the call ends with Cancelled after the step under way.
         Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit.
         """
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
-        work = _Work(self, self._unpack(image), sampling)
+        work = _Work(self, self._unpack(image), sampling, values)
         drawn = [work.last(mix_seed(seed, number), stop) for number in range(samples or 1)]
         return drawn[0] if samples is None else drawn
 
@@ -150,7 +157,7 @@ class Model:
         with them is raised at once, not at the first step.
         """
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
-        return _Work(self, self._unpack(image), sampling).refinements(mix_seed(seed, 0), stop)
+        return _Work(self, self._unpack(image), sampling, None).refinements(mix_seed(seed, 0), stop)
 
     def _unpack(self, image: Kind) -> Unpacked[Kind]:
         """Lay a picture out; a model of colour takes alpha where others have bands."""
@@ -172,8 +179,13 @@ def load(
 class _Work(Generic[Kind]):
     """One picture at one model."""
 
-    def __init__(self, model: Model, unpacked: Unpacked[Kind], sampling: SamplingConfig) -> None:
+    def __init__(self, model: Model, unpacked: Unpacked[Kind], sampling: SamplingConfig, values: Values) -> None:
         upscaler, pixels, self._alpha = model.upscaler, unpacked.pixels, unpacked.alpha
+        self._used = None if values is None else find_range(values, pixels, unpacked.numbers, "the picture")
+        if self._used is not None:
+            pixels = self._used.stretch(pixels)
+        else:
+            warn_of_narrow(pixels, unpacked.numbers, "the picture", 'values="auto"')
         count, _, height, width = pixels.shape
         check_fits(
             Path("the picture"), width, height, upscaler.scale, extra=count * bytes_of(sampling) - BYTES_PER_PIXEL
@@ -209,7 +221,8 @@ class _Work(Generic[Kind]):
     def _packed(self, image: Tensor) -> Kind:
         scale = self._upscaler.scale
         alpha = None if self._alpha is None else upsample(self._alpha, scale).clamp(0, 1)
-        return self._pack(self._back(image.cpu()), alpha, scale)
+        pixels = self._back(image.cpu())
+        return self._pack(pixels if self._used is None else self._used.put_back(pixels), alpha, scale)
 
 
 def _in_channels(pixels: Tensor, wanted: int, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -142,15 +142,18 @@ class Upscaler:
             return enlarge(seen, self.scale, config.data.enlarged), partial(_inside, given, scale=self.scale), None
         network = cast(SPAN, self.denoiser.mean)
         shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
-        mean = picture_of(network, low_res) if shows_mean or starts_there else None
-        x = mean if mean is not None and shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
-        clean = self.denoiser.encode(mean, x) if mean is not None and starts_there else None
+        height, width = low_res.shape[-2:]
+        fits = max(height, width) * self.scale <= self.tile
+        whole = mean_in(network, low_res, Window(0, 0, height, width)) if fits else None
+        mean = whole.picture if whole is not None else picture_of(network, low_res)
+        x = mean if shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
+        clean = self.denoiser.encode(mean, x) if starts_there else None
 
         def features(window: Window) -> Told:
             if not config.network.guide:
                 return ()
             small = Window(*(place // self.scale for place in window))
-            return GivenFeatures(mean_in(network, low_res, small).features)
+            return GivenFeatures((whole or mean_in(network, low_res, small)).features)
 
         return x, features, clean
 
