@@ -119,3 +119,11 @@ def test_an_error_of_the_writer_reaches_the_caller_as_it_is(tmp_path):
     with pytest.raises(FileNotFoundError, match="the writer's"), whole_file(tmp_path / "a.txt"):
         raise FileNotFoundError("the writer's")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path):
+    target = tmp_path / "report.html"
+    with pytest.raises(OSError, match="No space left") as refused, whole_file(target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert refused.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,8 @@ _LONG_AGO = 24 * 3600  # seconds
 def whole_file(path: Path) -> Generator[Path]:
     """Give a temporary path beside `path`; on leaving in order it takes its place, otherwise it is removed.
 
-    The bytes are on the disk before the name changes. OSError when the folder is missing, full or not writable.
+    The bytes are on the disk before the name changes. OSError, with the name of `path`, when the folder is missing, full
+    or not writable.
     """
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     with _temporary_beside(path) as temporary:
@@ -33,6 +34,10 @@ def whole_file(path: Path) -> Generator[Path]:
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
+        except OSError as error:
+            if error.filename is None or Path(error.filename) == temporary:
+                error.filename = str(path)  # a full disk names no file, and nobody knows the temporary one
+            raise
         finally:
             with suppress(OSError):
                 temporary.unlink()

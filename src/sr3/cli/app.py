@@ -1,5 +1,6 @@
 """The `sr3` command: its verbs, and how errors end."""
 
+import errno
 import io
 import os
 import sys
@@ -82,7 +83,8 @@ def run(arguments: list[str]) -> int:
         sys.stdout = None  # whoever read the output has gone; nothing is left to say
         return 2
     except OSError as error:
-        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; check place and permissions", 2)
+        remedy = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check place and permissions"
+        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy}", 2)
     except Exception as error:
         # typer brings a copy of click of its own, so its errors are known by what they can do.
         message = getattr(error, "format_message", None)

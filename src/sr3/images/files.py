@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
@@ -48,6 +48,10 @@ __all__ = [
     "to_pixels",
     "write_picture",
 ]
+
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 2**25)
+PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 2**27)
+# Pillow calls a PNG damaged whose profile or text unpacks to more than 1 MiB; profiles of printers have several.
 
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _WRITABLE = {

@@ -4,6 +4,7 @@
 A picture that cannot be done is reported and the others go on.
 """
 
+import errno
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -94,7 +95,16 @@ def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> 
         except ImageError as error:
             yield Failed(job, str(error))
         except OSError as error:
-            yield Failed(job, f"{job.source}: {error.strerror or error}; check place and permissions")
+            yield Failed(job, f"{error.filename or job.source}: {error.strerror or error}; {_remedy(error)}")
+
+
+def _remedy(error: OSError) -> str:
+    """Say what to do about a refusal of the system."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "give a shorter name, with -o FILE or --name"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free space, or give another -o"
+    return "check place and permissions"
 
 
 def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
