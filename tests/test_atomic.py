@@ -1,5 +1,6 @@
 """A file appears whole or not at all, and what a killed process leaves is told from what is being written."""
 
+import errno
 import os
 import signal
 import subprocess

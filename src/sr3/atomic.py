@@ -22,8 +22,8 @@ _LONG_AGO = 24 * 3600  # seconds
 def whole_file(path: Path) -> Generator[Path]:
     """Give a temporary path beside `path`; on leaving in order it takes its place, otherwise it is removed.
 
-    The bytes are on the disk before the name changes. OSError, with the name of `path`, when the folder is missing, full
-    or not writable.
+    The bytes are on the disk before the name changes. OSError, with the name of `path`, when the folder is missing,
+    full or not writable.
     """
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     with _temporary_beside(path) as temporary:

@@ -20,7 +20,16 @@ from sr3.atomic import whole_file
 from sr3.errors import ImageError
 from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
 from sr3.images.inks import ink_image, to_light
-from sr3.images.metadata import Metadata, read_metadata, saving_options, scale_colour_key, turn_upright, warn_of_losses
+from sr3.images.metadata import (
+    COLOUR_CHUNKS,
+    Metadata,
+    read_colour_chunks,
+    read_metadata,
+    saving_options,
+    scale_colour_key,
+    turn_upright,
+    warn_of_losses,
+)
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
 from sr3.images.refusal import (
     MAX_INPUT_PIXELS,
@@ -167,7 +176,11 @@ class _Encoded:
 def _read(encoded: _Encoded, *, upright: bool) -> Picture:
     if _tiff_size(encoded):
         return _read_tiff(encoded, upright=upright)
+    with encoded.opened() as file:
+        chunks = read_colour_chunks(file)
     with _opened(encoded) as image:
+        if chunks:
+            image.info[COLOUR_CHUNKS] = chunks
         scale_colour_key(image)
         warn_of_losses(getattr(image, "n_frames", 1))
         deep = is_deep(image)

@@ -11,7 +11,9 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 __all__ = [
+    "COLOUR_CHUNKS",
     "Metadata",
+    "read_colour_chunks",
     "read_metadata",
     "read_tiff_metadata",
     "saving_options",
@@ -27,6 +29,15 @@ _XMP_TAG, _ICC_TAG = 700, 34675  # of TIFF
 _CENTIMETRES = 3  # unit of a TIFF's resolution
 _MAX_JPEG_BLOCK = 65500
 _MAX_DPI = 65535
+_LONG_TEXT = 1000
+_GAIN_MAP = b"hdrgm:Version"  # of Ultra HDR
+_IPTC = 0x0404  # among the blocks of Photoshop
+_GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_OF_COLOUR = (b"gAMA", b"cHRM", b"cICP")
+_MOST_IN_CHUNK = 64  # bytes; the largest of them has 32
+COLOUR_CHUNKS = "sr3-colour-chunks"
+"""Where `read_metadata` finds in `info` what `read_colour_chunks` found."""
 # Pillow widens a PNG's grey of 2 or 4 bits to 8 by these factors, but not its transparent grey.
 _GREY_FACTORS = {"L;2": 85, "L;4": 17}
 # In these modes the profile describes other channels than the grey or RGB that the pixels become.
@@ -49,17 +60,40 @@ class Metadata:
     """What a file says about its pixels; None where it says nothing.
 
     `icc`, `exif` (with its `Exif` mark in front) and `xmp` are the raw blocks; `dpi` is horizontal and
-    vertical dots an inch.
+    vertical dots an inch. `colour_chunks` are those of a PNG that say what its numbers mean (gAMA, cHRM, cICP), `text`
+    what else a PNG says of itself, `comment` a JPEG's or a GIF's. `lost` names what was found and cannot be kept.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    text: tuple[tuple[str, str], ...] = ()
+    comment: bytes | None = None
+    lost: tuple[str, ...] = ()
 
     def scaled(self, scale: int) -> "Metadata":
-        """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch."""
-        return self if self.dpi is None else replace(self, dpi=(self.dpi[0] * scale, self.dpi[1] * scale))
+        """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch, in EXIF as well."""
+        dpi = None if self.dpi is None else (self.dpi[0] * scale, self.dpi[1] * scale)
+        return replace(self, dpi=dpi, exif=_with_resolution(self.exif, scale))
+
+
+def _with_resolution(exif: bytes | None, scale: int) -> bytes | None:
+    """Multiply the resolution that EXIF names, if it names one."""
+    tags = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+    if exif is None or scale == 1:
+        return exif
+    parsed = Image.Exif()
+    try:
+        parsed.load(exif)
+        named = [tag for tag in tags if tag in parsed]
+        for tag in named:
+            parsed[tag] = float(parsed[tag]) * scale
+        return _EXIF_PREFIX + parsed.tobytes().removeprefix(_EXIF_PREFIX) if named else exif
+    except Exception:
+        # Pillow's EXIF parser lets damaged data surface as almost any exception; what it cannot read stays as it is.
+        return exif
 
 
 def scale_colour_key(image: Image.Image) -> None:
@@ -105,13 +139,57 @@ def read_metadata(image: Image.Image) -> Metadata:
     if icc and image.mode in _FOREIGN_MODES:
         warnings.warn(f"the profile is for {image.mode}, so the RGB pixels go without", stacklevel=2)
         icc = None
-    xmp = image.info.get("xmp") or image.info.get(_PNG_XMP)
+    found = image.info.get("xmp") or image.info.get(_PNG_XMP)
+    xmp = (found.encode() if isinstance(found, str) else found) or None
+    if xmp is not None and _GAIN_MAP in xmp:
+        warnings.warn("holds an HDR gain map, which is left out with the XMP that describes it", stacklevel=2)
+        xmp = None
+    comment = image.info.get("comment")
     return Metadata(
         icc=icc or None,
         exif=_read_exif(image),
-        xmp=(xmp.encode() if isinstance(xmp, str) else xmp) or None,
+        xmp=xmp,
         dpi=_read_dpi(image),
+        colour_chunks=image.info.get(COLOUR_CHUNKS, ()),
+        text=_read_text(image),
+        comment=(comment.encode() if isinstance(comment, str) else comment) or None,
+        lost=_read_lost(image),
     )
+
+
+def read_colour_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
+    """Collect the chunks before the pixels of a PNG that say what its numbers mean; none for any other file."""
+    if file.read(8) != _PNG_SIGNATURE:
+        return ()
+    chunks: list[tuple[bytes, bytes]] = []
+    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] in _OF_COLOUR and length <= _MOST_IN_CHUNK:
+            chunks.append((head[4:], file.read(length)))
+            file.seek(4, 1)
+        else:
+            file.seek(length + 4, 1)
+    return tuple(chunks)
+
+
+def _read_text(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    """Collect what a PNG says of itself beside XMP and what tools keep EXIF in."""
+    if image.format != "PNG":
+        return ()
+    own = ((key, value) for key, value in image.info.items() if isinstance(key, str) and isinstance(value, str))
+    return tuple((key, str(value)) for key, value in own if key not in ("xmp", _PNG_XMP, _RAW_EXIF, "comment"))
+
+
+def _read_lost(image: Image.Image) -> tuple[str, ...]:
+    """Name what a file holds beside its pixels that no format gets from here."""
+    lost: list[str] = []
+    blocks = image.info.get("photoshop")
+    if isinstance(blocks, dict) and _IPTC in blocks:
+        lost.append("IPTC")
+    tags = getattr(image, "tag_v2", {})
+    if any(tag in tags for tag in _GEO_TAGS):
+        lost.append("GeoTIFF tags")
+    return tuple(lost)
 
 
 def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool) -> tuple[int, Metadata]:
@@ -143,13 +221,22 @@ def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool)
 def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
     """Name the metadata that a format has a place for, as arguments of `PIL.Image.Image.save`."""
     kept: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
-    if kind == "PNG" and metadata.xmp:
-        kept["pnginfo"] = PngImagePlugin.PngInfo()
-        kept["pnginfo"].add_itxt(_PNG_XMP, metadata.xmp.decode(errors="replace"))
+    lost = list(metadata.lost)
+    if kind == "PNG":
+        kept["pnginfo"] = _png_info(metadata)
     elif kind == "TIFF":
         kept["exif"] = _tiff_exif(metadata)
     else:
         kept["xmp"] = metadata.xmp
+    if kind == "JPEG" and metadata.comment:
+        kept["comment"] = metadata.comment
+    elif metadata.comment:
+        lost.append("comment")
+    if kind != "PNG":
+        lost += ["text"] if metadata.text else []
+        lost += [", ".join(name.decode() for name, _ in metadata.colour_chunks)] if metadata.colour_chunks else []
+    if lost:
+        warnings.warn(f"{', '.join(lost)}: has no place in the result and is left out", stacklevel=2)
     for name in ("exif", "xmp"):
         if kind == "JPEG" and len(kept[name] or b"") > _MAX_JPEG_BLOCK:
             warnings.warn(f"{name.upper()} is too long for a JPEG and left out", stacklevel=2)
@@ -158,6 +245,20 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
         warnings.warn(f"dots an inch above {_MAX_DPI} have no place in a JPEG and are left out", stacklevel=2)
         kept["dpi"] = None
     return {name: value for name, value in kept.items() if value}
+
+
+def _png_info(metadata: Metadata) -> PngImagePlugin.PngInfo | None:
+    """Gather the chunks that Pillow does not write by itself."""
+    if not (metadata.xmp or metadata.text or metadata.colour_chunks):
+        return None
+    info = PngImagePlugin.PngInfo()
+    for name, data in metadata.colour_chunks:
+        info.add(name, data)
+    if metadata.xmp:
+        info.add_itxt(_PNG_XMP, metadata.xmp.decode(errors="replace"))
+    for key, value in metadata.text:
+        info.add_itxt(key, value, zip=len(value) > _LONG_TEXT)
+    return info
 
 
 def _read_exif(image: Image.Image) -> bytes | None:
