@@ -122,8 +122,9 @@ def test_exif_without_a_resolution_stays_as_it_is():
 
 
 def test_a_gain_map_is_left_out_with_a_warning_and_so_is_the_xmp_that_claims_one(tmp_path):
-    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
-    Image.fromarray(COLOUR).save(tmp_path / "a.jpg", xmp=xmp + b"</x:xmpmeta>")
+    claim = b'<d xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + claim + b"</x:xmpmeta>"
+    Image.fromarray(COLOUR).save(tmp_path / "a.jpg", xmp=xmp)
     with pytest.warns(UserWarning, match=r"a\.jpg: holds an HDR gain map"):
         picture = read_picture(tmp_path / "a.jpg")
     assert picture.metadata.xmp is None

@@ -137,3 +137,11 @@ def test_study_alone_shows_its_two_verbs(capsys):
     shown = capsys.readouterr().out
     assert "serve" in shown
     assert "report" in shown
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx"])
+def test_a_text_is_no_formula_in_a_spreadsheet(name):
+    from sr3.study.report import _csv
+
+    assert _csv([{"image": name, "share": -0.5}]).splitlines()[1].startswith(("'", "\"'"))
+    assert _csv([{"image": "a=1", "share": -0.5}]).splitlines()[1] == "a=1,-0.5"

@@ -319,3 +319,22 @@ def test_the_texts_of_the_page_are_those_of_the_settings(study):
     assert page["contact"] == "Ada, ada@example.org"
     assert len(page["consent"]) == 3
     assert "\n" not in json.dumps(page["consent"], ensure_ascii=False).replace("\\n", "\n")
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_large_body_is_refused_before_it_is_held(study, says_so):
+    sent = []
+
+    async def body():
+        for _ in range(400):
+            sent.append(1)
+            yield bytes(64 * 1024)
+
+    async def send():
+        async with client(build_app(study)) as browser:
+            if says_so:
+                return await browser.post("/api/consent", content=bytes(2**20))
+            return await browser.post("/api/consent", content=body())
+
+    assert asyncio.run(send()).status_code in (400, 413)
+    assert len(sent) < 10

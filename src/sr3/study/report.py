@@ -124,12 +124,20 @@ def _answer_rows(found: Figures) -> list[dict[str, Any]]:
     ]
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _plain(value: object) -> object:
+    """Keep a spreadsheet from taking a text, such as a name of a file, for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
     buffer = io.StringIO()
     if rows:
         writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from sr3.config.strict import Settings
 from sr3.errors import ConfigError, StudyError
+from sr3.study.bounds import Bounded
 from sr3.study.settings import StudyConfig
 from sr3.study.sitting import Slot, Study, open_study
 from sr3.study.store import Answer, Choice, Layout
@@ -28,6 +29,7 @@ except ImportError as error:
 __all__ = ["Server", "build_app", "open_server"]
 
 _COOKIE = "sr3_study"
+_MOST_CONNECTIONS = 512
 _COOKIE_AGE = 30 * 24 * 3600  # seconds
 _KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _HEADERS = {
@@ -79,7 +81,17 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM."""
-        config = uvicorn.Config(self.app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(
+            self.app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            http="h11",  # the one whose headers are bounded
+            h11_max_incomplete_event_size=16 * 1024,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=15,
+        )
         uvicorn.Server(config).run(sockets=[self.listener])
 
 
@@ -103,6 +115,7 @@ def build_app(study: Study) -> FastAPI:
     _add_pair(app, study)
 
     app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_middleware(Bounded)
 
     @app.middleware("http")
     async def guard(  # pyright: ignore[reportUnusedFunction]
