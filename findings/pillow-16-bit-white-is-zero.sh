@@ -6,14 +6,15 @@
 # numbers of the file as they are, so 0 is white, and nothing but the tag says so. A training set, a metric or a viewer
 # that takes the array gets the negative: the same picture saved both ways has a PSNR of a few decibels against itself.
 #
-# Versions: Python 3.11, Pillow 12.3.0, tifffile 2026.6.1, numpy 2.4.6. 2026-11-27.
+# Versions: Python 3.11, Pillow 13.0.0, tifffile 2026.3.3, numpy 2.4.6. 2026-11-27.
 # Output:
-#   OUTPUT
+#   8 bits, mode L: shows [0, 63, 255], Pillow gives [0, 63, 255]
+#   16 bits, mode I;16: shows [0, 16383, 65535], Pillow gives [65535, 49152, 0]
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet "pillow==PILLOW" "tifffile==TIFFFILE" "numpy==NUMPY"
+"$work/venv/bin/pip" install --quiet "pillow==13.0.0" "tifffile==2026.3.3" "numpy==2.4.6"
 "$work/venv/bin/python" - "$work" <<'PY'
 import sys
 import numpy as np, tifffile

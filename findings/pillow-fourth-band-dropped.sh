@@ -7,14 +7,15 @@
 # warning. The same numbers as four bands of grey (PhotometricInterpretation 1) are refused. So whether infrared survives
 # depends on a tag that most writers set by default, and a model for four bands trains on three.
 #
-# Versions: Python 3.11, Pillow 12.3.0, tifffile 2026.6.1, numpy 2.4.6. 2026-11-27.
+# Versions: Python 3.11, Pillow 13.0.0, tifffile 2026.3.3, numpy 2.4.6. 2026-11-27.
 # Output:
-#   OUTPUT
+#   RGB and an unspecified sample: mode RGB, shape (4, 4, 3), bands ('R', 'G', 'B')
+#   four bands of grey: refused
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet "pillow==PILLOW" "tifffile==TIFFFILE" "numpy==NUMPY"
+"$work/venv/bin/pip" install --quiet "pillow==13.0.0" "tifffile==2026.3.3" "numpy==2.4.6"
 "$work/venv/bin/python" -W error - "$work" <<'PY'
 import sys
 import numpy as np, tifffile

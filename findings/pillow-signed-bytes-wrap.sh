@@ -5,14 +5,15 @@
 # What happens: signed bytes are opened as unsigned ones (mode L) without a word: -1 becomes 255, and dark and bright
 # change places across zero. Signed 16-bit numbers, by contrast, are opened with their sign (mode I).
 #
-# Versions: Python 3.11, Pillow 12.3.0, tifffile 2026.6.1, numpy 2.4.6. 2026-11-27.
+# Versions: Python 3.11, Pillow 13.0.0, tifffile 2026.3.3, numpy 2.4.6. 2026-11-27.
 # Output:
-#   OUTPUT
+#   int8: wrote [-128, -1, 0, 127], mode L, Pillow gives [128, 255, 0, 127]
+#   int16: wrote [-128, -1, 0, 127], mode I, Pillow gives [-128, -1, 0, 127]
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet "pillow==PILLOW" "tifffile==TIFFFILE" "numpy==NUMPY"
+"$work/venv/bin/pip" install --quiet "pillow==13.0.0" "tifffile==2026.3.3" "numpy==2.4.6"
 "$work/venv/bin/python" -W error - "$work" <<'PY'
 import sys
 import numpy as np, tifffile

@@ -102,6 +102,8 @@ PARAMETERS = {
     "fsrcnn-x4-small": 10_872,
     "drcn-x4-small": 29_515,
     "rcan-x4-small": 0.338e6,
+    "span-x4": 0.4263e6,
+    "span-x4-small": 0.1391e6,
     "enet-x4-small": 0.122e6,
     "enet-pat-x4-small": 0.122e6,
 }

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,7 +77,7 @@ def trained(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", [name for name in RIVALS if name != "span-x4-small"])
 def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, name):
     upscaler = trained(name)
     low_res = torch.rand(2, 3, 40, 52, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -89,8 +90,19 @@ def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, na
     torch.testing.assert_close(tiled, whole, atol=share * float(whole.std()), rtol=0)
 
 
+def test_windows_of_span_give_nearly_what_the_whole_picture_gives():
+    """With weights that were learnt: at random it is chaotic, for its inputs are multiplied by 255."""
+    weights = Path(__file__).parents[1] / "weights" / "span-x4.safetensors"
+    upscaler = open_upscaler(str(weights), device="cpu", dtype="float32")
+    low_res = torch.from_numpy(smooth(48, 64)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    sampling = upscaler.info.config.sampling
+    whole = upscaler.upscale(low_res, sampling=sampling, seeds=[0])
+    tiled = replace(upscaler, tile=128).upscale(low_res, sampling=sampling, seeds=[0])
+    assert float((tiled - whole).abs().max()) < 2 / 127.5
+
+
 def test_only_rcan_needs_windows_to_share_what_they_see(trained):
-    assert [trained(name).shares_statistics for name in RIVALS] == [False, False, True, False]
+    assert [trained(name).shares_statistics for name in RIVALS] == [False, False, True, False, False]
 
 
 def test_the_loss_of_drcn_counts_every_recursion_by_its_share():

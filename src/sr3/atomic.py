@@ -35,7 +35,7 @@ def whole_file(path: Path) -> Generator[Path]:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as error:
-            if error.filename is None or Path(error.filename) == temporary:
+            if error.errno is not None and (error.filename is None or Path(str(error.filename)) == temporary):
                 error.filename = str(path)  # a full disk names no file, and nobody knows the temporary one
             raise
         finally:

@@ -110,7 +110,7 @@ def test_when_nothing_could_be_done_the_code_is_2(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["upscale", "a.png"], "Missing option '-o'"),
+        (["upscale", "a.png"], "a.png: does not exist"),
         (["upscale", "a.png", "-o", "out", "--steps", "0"], "sampling.steps = 0"),
         (["upscale", "a.png", "-o", "out", "--model", "nothing"], "no packaged model"),
         (["upscale", "a.png", "-o", "out", "--device", "tpu"], "--device tpu"),

@@ -70,7 +70,7 @@ def values(report, method, key):
 def test_figures_are_those_of_scikit_image(folders):
     report = report_of(folders, "--pred", folders / "bicubic", "--input", folders / "input", "--border", 4)
     found = report["methods"]["bicubic"]
-    assert set(found["figures"]) == {"psnr", "psnr_y", "ssim", "ssim_y", "consistency", "sharpness"}
+    assert set(found["figures"]) == {"psnr", "psnr_y", "ssim", "ssim_y", "consistency", "sharpness", "ripples"}
     for name, row in found["pictures"].items():
         truth, result = (
             pixels(folders / f"{kind}/{name}.{end}") for kind, end in (("truth", "png"), ("bicubic", "bmp"))

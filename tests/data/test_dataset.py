@@ -226,7 +226,7 @@ def test_an_image_found_damaged_later_is_replaced_by_the_next_and_counted_once()
     assert torch.equal(dataset.pair(1, draws[0]).y0, dataset.pair(2, draws[1]).y0)
     dataset.pair(1, draws[2])
     assert len(tally) == 1
-    with pytest.raises(DataError, match=r"picture 1: is damaged or cut short.*data\.max_unusable"):
+    with pytest.raises(DataError, match=r"picture 1: is not a picture Pillow can read.*data\.max_unusable"):
         PairDataset(Damaged(*(smooth(16, 16) for _ in range(3))), recipe()).pair(1, draws[0])
 
 

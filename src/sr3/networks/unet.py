@@ -198,7 +198,13 @@ class UNet(nn.Module):
         if any(padding):
             both = functional.pad(both, padding, mode="replicate")
         embedding = self._embed(gamma, labels, levels)
-        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), embedding, self._guided(features, padding))
+        guide = None
+        if self.shape.guide:
+            if any(padding):
+                scale = self.shape.stem * 2**self.shape.guide_level
+                features = functional.pad(features, [-(-side // scale) for side in padding], mode="replicate")
+            guide = self.guide(features)
+        out = self._inner(functional.pixel_unshuffle(both, self.shape.stem), embedding, guide)
         return functional.pixel_shuffle(out, self.shape.stem)[..., :height, :width]
 
     def _embed(self, gamma: Gamma, labels: Tensor, levels: Tensor) -> Tensor:
@@ -209,15 +215,6 @@ class UNet(nn.Module):
         if self.shape.condition_level:
             embedding = embedding + self.condition_embedding(levels if len(levels) else torch.ones_like(gamma))
         return embedding
-
-    def _guided(self, features: Tensor, padding: tuple[int, int, int, int]) -> Tensor | None:
-        """Bring the features of the mean to what is added at their resolution, padded as the pictures are."""
-        if not self.shape.guide:
-            return None
-        scale = self.shape.stem * 2**self.shape.guide_level
-        if any(padding):
-            features = functional.pad(features, [-(-side // scale) for side in padding], mode="replicate")
-        return self.guide(features)
 
     def _inner(self, image: Tensor, embedding: Tensor, guide: Tensor | None) -> Tensor:
         hidden = self.head(image)
