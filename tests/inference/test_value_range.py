@@ -45,7 +45,7 @@ def test_a_narrow_picture_is_warned_of_and_a_wide_one_is_not(model, tmp_path, ca
     enlarged(model, tmp_path, GREY * 257)
     assert "uses only" not in capsys.readouterr().err
     enlarged(model, tmp_path, GREY * 16)
-    assert "in.png: uses only the lower 4,0" in capsys.readouterr().err
+    assert "in.png: uses only the lower 3,553 of 65,536 levels" in capsys.readouterr().err
     enlarged(model, tmp_path, GREY * 16, "--range", "auto")
     assert "uses only" not in capsys.readouterr().err
 

@@ -109,7 +109,8 @@ def _is_understood_by_pillow(page: tifffile.TiffPage) -> bool:
 
     Colours multiplied by alpha it divides itself, where they have 8 bits.
     """
-    colours = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.RGB: 3}.get(page.photometric)
+    known_colours: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.RGB: 3}
+    colours = known_colours.get(page.photometric)
     if colours is None:
         return True
     extras = tuple(page.extrasamples)
@@ -128,7 +129,7 @@ def holds_bands(data: bytes) -> bool:
 def _layout(page: tifffile.TiffPage) -> Layout:
     """Say what the channels are; ImageError for what is neither grey nor RGB of numbers that are read."""
     if page.dtype is None or page.dtype.newbyteorder("=") not in (np.uint8, np.uint16, "f2", "f4", "f8"):
-        kinds = {SAMPLEFORMAT.IEEEFP: "floats", SAMPLEFORMAT.INT: "signed whole numbers"}
+        kinds: dict[int, str] = {SAMPLEFORMAT.IEEEFP: "floats", SAMPLEFORMAT.INT: "signed whole numbers"}
         kind = kinds.get(page.sampleformat, "whole numbers")
         raise ImageError(f"holds {kind} of {page.bitspersample} bits; give uint8, uint16, or floats from 0 to 1")
     if page.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
