@@ -23,8 +23,9 @@ def ddim(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: flo
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
-            del eps  # whose share is 0; a large picture needs the memory
-            yield Step(y0, y0)
+            y = y0
+            del eps, y0  # eps, whose share is 0, and the noisy state: a large picture needs the memory
+            yield Step(y, y)
             return
         added = eta**2 * posterior_variance(gamma, gamma_next)
         y = per_image(gamma_next.sqrt(), y) * y0 + per_image((1 - gamma_next - added).sqrt(), y) * eps
