@@ -52,11 +52,11 @@ class Saved:
 
 
 Stops = Callable[[], bool]
-"""Tells whether a session has been told to end, or its time is over."""
+"""Tells whether a training has been told to end."""
 
 
 class Stopped(Exception):
-    """Work that is repeated on resuming was given up, for the session was told to end."""
+    """Work that is repeated on resuming was given up, for the training was told to end."""
 
 
 Event = Stepped | Validated | Saved | Noted

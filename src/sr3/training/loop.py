@@ -111,7 +111,7 @@ def _left_out(session: Session) -> Iterator[Event]:
 
 
 def _validated(session: Session, limits: Limits) -> Iterator[Event]:
-    """Measure the model; told to stop meanwhile, leave that to the next session."""
+    """Measure the model; told to stop meanwhile, leave that to the resumed run."""
     step = session.state.step
     try:
         figures = session.validate(limits.stop.is_set)

@@ -135,8 +135,8 @@ class Session:
     def validate(self, stops: Stops) -> dict[str, float]:
         """Measure the moving average on the held-out images and write the figures to log and model.
 
-        stops: asked between network calls, where one process trains; Stopped is raised when it tells so, and the next
-        session validates.
+        stops: asked between network calls, where one process trains; Stopped is raised when it tells so, and a
+        resumed run validates.
         """
         stops = stops if self.processes.count == 1 else lambda: False
         candidates = self._averages(all_of_them=self.state.step == self.config.training.steps)
