@@ -12,7 +12,7 @@ from sr3.checkpoint import ModelInfo, read_model
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference import export
 from sr3.inference.export import export_onnx
-from sr3.inference.upscaler import build_filled
+from sr3.inference.filling import build_filled
 
 
 def exported(tmp_path, *settings):

@@ -24,12 +24,11 @@ from sr3.presets import preset
 from sr3.training.adversary import Adversary, energy_loss
 from sr3.training.events import Stepped
 from sr3.training.loop import train
-from sr3.training.mean import read_mean, refine_mean
+from sr3.training.mean import read_mean, refine_mean, with_mean
 from sr3.training.origin import Origin
 from sr3.training.projected import ProjectedOpponent, View
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
-from sr3.training.step import with_mean
 from sr3.training.teaching import read_teacher, student_config
 
 SOURCE = Pictures(*(smooth(96, 96, seed=k) for k in range(6)))

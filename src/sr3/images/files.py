@@ -6,24 +6,22 @@ Bad input always ends in an `ImageError` of one line; a picture is never read in
 
 import io
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
 from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
+from sr3.images.encoded import READABLE, Encoded, opened_image, other_tiff_size
+from sr3.images.extras import read_colour_chunks
 from sr3.images.inks import ink_image, to_light
 from sr3.images.metadata import (
     COLOUR_CHUNKS,
     Metadata,
-    read_colour_chunks,
     read_metadata,
     saving_options,
     scale_colour_key,
@@ -33,14 +31,11 @@ from sr3.images.metadata import (
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
 from sr3.images.refusal import (
     MAX_INPUT_PIXELS,
-    check_size,
-    explaining,
     named_warnings,
     one_line,
     refusal,
-    refusing,
 )
-from sr3.images.tiff import read_tiff, tiff_size
+from sr3.images.tiff import read_tiff
 
 __all__ = [
     "MAX_INPUT_PIXELS",
@@ -58,11 +53,6 @@ __all__ = [
     "write_picture",
 ]
 
-PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 2**25)
-PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 2**27)
-# Pillow calls a PNG damaged whose profile or text unpacks to more than 1 MiB; profiles of printers have several.
-
-_READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 _WRITABLE = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -114,7 +104,7 @@ def read_picture(path: Path) -> Picture:
     Raises ImageError when the file is missing, damaged, cut short, too large or of another kind.
     """
     with named_warnings(path):
-        return _read(_Encoded(path), upright=True)
+        return _read(Encoded(path), upright=True)
 
 
 def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
@@ -123,16 +113,16 @@ def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
     upright: whether to carry out a turn named by EXIF or XMP.
     """
     with named_warnings(Path(name)):
-        return _read(_Encoded(Path(name), data), upright=upright)
+        return _read(Encoded(Path(name), data), upright=upright)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
     with warnings.catch_warnings(action="ignore"):
-        encoded = _Encoded(path)
-        if size := _tiff_size(encoded):
+        encoded = Encoded(path)
+        if size := other_tiff_size(encoded):
             return size
-        with _opened(encoded) as image:
+        with opened_image(encoded) as image:
             return image.size
 
 
@@ -153,32 +143,12 @@ def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     _replace(path, data)
 
 
-@dataclass(frozen=True)
-class _Encoded:
-    """A picture as it is encoded: in a file, or in memory under a name."""
-
-    path: Path
-    data: bytes | None = None
-
-    @contextmanager
-    def opened(self) -> Generator[BinaryIO]:
-        """Open it for reading; what goes wrong inside becomes an ImageError with its name."""
-        if self.data is None:
-            with refusing(self.path), self.path.open("rb") as file:
-                yield file
-        else:
-            with explaining(self.path):
-                if not self.data:
-                    raise refusal(self.path, "is empty; copy or download it again")
-                yield io.BytesIO(self.data)
-
-
-def _read(encoded: _Encoded, *, upright: bool) -> Picture:
-    if _tiff_size(encoded):
+def _read(encoded: Encoded, *, upright: bool) -> Picture:
+    if other_tiff_size(encoded):
         return _read_tiff(encoded, upright=upright)
     with encoded.opened() as file:
         chunks = read_colour_chunks(file)
-    with _opened(encoded) as image:
+    with opened_image(encoded) as image:
         if chunks:
             image.info[COLOUR_CHUNKS] = chunks
         scale_colour_key(image)
@@ -192,15 +162,7 @@ def _read(encoded: _Encoded, *, upright: bool) -> Picture:
         return _deep_picture_from(encoded, image, upright=upright) if deep else _picture_from(encoded.path, image)
 
 
-def _tiff_size(encoded: _Encoded) -> tuple[int, int] | None:
-    """Read the size of a TIFF that is not for Pillow, and check it; None for other files."""
-    with encoded.opened() as file:
-        if size := tiff_size(file):
-            check_size(encoded.path, size)
-        return size
-
-
-def _read_tiff(encoded: _Encoded, *, upright: bool) -> Picture:
+def _read_tiff(encoded: Encoded, *, upright: bool) -> Picture:
     with encoded.opened() as file:
         try:
             picture, pages = read_tiff(file, upright=upright)
@@ -208,14 +170,6 @@ def _read_tiff(encoded: _Encoded, *, upright: bool) -> Picture:
             raise refusal(encoded.path, str(error)) from error
     warn_of_losses(pages)
     return picture
-
-
-@contextmanager
-def _opened(encoded: _Encoded) -> Generator[Image.Image]:
-    """Open a picture, its size checked and its pixels not yet decoded."""
-    with encoded.opened() as file, Image.open(file, formats=_READABLE) as image:
-        check_size(encoded.path, image.size)
-        yield image
 
 
 def _picture_from(path: Path, image: Image.Image) -> Picture:
@@ -237,9 +191,9 @@ def _picture_from(path: Path, image: Image.Image) -> Picture:
     return Picture(to_pixels(image.convert("L" if is_grey else "RGB")), alpha, metadata=metadata)
 
 
-def _deep_picture_from(encoded: _Encoded, upper: Image.Image, *, upright: bool) -> Picture:
+def _deep_picture_from(encoded: Encoded, upper: Image.Image, *, upright: bool) -> Picture:
     metadata = read_metadata(upper)
-    with encoded.opened() as file, lower_bytes(file, _READABLE, upright=upright) as lower:
+    with encoded.opened() as file, lower_bytes(file, READABLE, upright=upright) as lower:
         pixels, alpha = join_bytes(upper, lower)
     return Picture(pixels, alpha, 16, metadata, "cmyk" if upper.mode == "CMYK" else "light")
 

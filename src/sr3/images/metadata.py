@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
+from sr3.images.extras import read_lost, read_text
+
 __all__ = [
     "COLOUR_CHUNKS",
     "Metadata",
-    "read_colour_chunks",
     "read_metadata",
     "read_tiff_metadata",
     "saving_options",
@@ -31,11 +32,6 @@ _MAX_JPEG_BLOCK = 65500
 _MAX_DPI = 65535
 _LONG_TEXT = 1000
 _GAIN_MAP = b"hdrgm:Version"  # of Ultra HDR
-_IPTC = 0x0404  # among the blocks of Photoshop
-_GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_OF_COLOUR = (b"gAMA", b"cHRM", b"cICP")
-_MOST_IN_CHUNK = 64  # bytes; the largest of them has 32
 COLOUR_CHUNKS = "sr3-colour-chunks"
 """Where `read_metadata` finds in `info` what `read_colour_chunks` found."""
 # Pillow widens a PNG's grey of 2 or 4 bits to 8 by these factors, but not its transparent grey.
@@ -151,45 +147,10 @@ def read_metadata(image: Image.Image) -> Metadata:
         xmp=xmp,
         dpi=_read_dpi(image),
         colour_chunks=image.info.get(COLOUR_CHUNKS, ()),
-        text=_read_text(image),
+        text=read_text(image, beside=("xmp", _PNG_XMP, _RAW_EXIF, "comment")),
         comment=(comment.encode() if isinstance(comment, str) else comment) or None,
-        lost=_read_lost(image),
+        lost=read_lost(image),
     )
-
-
-def read_colour_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
-    """Collect the chunks before the pixels of a PNG that say what its numbers mean; none for any other file."""
-    if file.read(8) != _PNG_SIGNATURE:
-        return ()
-    chunks: list[tuple[bytes, bytes]] = []
-    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] in _OF_COLOUR and length <= _MOST_IN_CHUNK:
-            chunks.append((head[4:], file.read(length)))
-            file.seek(4, 1)
-        else:
-            file.seek(length + 4, 1)
-    return tuple(chunks)
-
-
-def _read_text(image: Image.Image) -> tuple[tuple[str, str], ...]:
-    """Collect what a PNG says of itself beside XMP and what tools keep EXIF in."""
-    if image.format != "PNG":
-        return ()
-    own = ((key, value) for key, value in image.info.items() if isinstance(key, str) and isinstance(value, str))
-    return tuple((key, str(value)) for key, value in own if key not in ("xmp", _PNG_XMP, _RAW_EXIF, "comment"))
-
-
-def _read_lost(image: Image.Image) -> tuple[str, ...]:
-    """Name what a file holds beside its pixels that no format gets from here."""
-    lost: list[str] = []
-    blocks = image.info.get("photoshop")
-    if isinstance(blocks, dict) and _IPTC in blocks:
-        lost.append("IPTC")
-    tags = getattr(image, "tag_v2", {})
-    if any(tag in tags for tag in _GEO_TAGS):
-        lost.append("GeoTIFF tags")
-    return tuple(lost)
 
 
 def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool) -> tuple[int, Metadata]:

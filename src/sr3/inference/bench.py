@@ -24,7 +24,8 @@ from sr3.checkpoint import ModelFile, read_model
 from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import GivenFeatures, GivenLowRes, Told
 from sr3.inference.device import choose_device, choose_dtype, in_type, laid_out
-from sr3.inference.upscaler import Upscaler, build_filled, load_upscaler, sampling_for
+from sr3.inference.filling import build_filled
+from sr3.inference.upscaler import Upscaler, load_upscaler, sampling_for
 from sr3.zoo import find_model
 
 __all__ = ["USUAL_CALLS", "Plan", "Row", "Section", "Way", "bench", "describe_machine", "time_in_turns"]

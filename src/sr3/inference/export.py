@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sr3.atomic import whole_file
 from sr3.checkpoint import FORMAT, ModelFile, read_model
 from sr3.errors import CheckpointError, ConfigError
-from sr3.inference.upscaler import build_filled
+from sr3.inference.filling import build_filled
 from sr3.networks.unet import NONE, UNet
 from sr3.zoo import find_model
 

@@ -18,7 +18,7 @@ from sr3.diffusion.guidance import guided
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.device import in_type, laid_out
-from sr3.inference.upscaler import build_filled
+from sr3.inference.filling import build_filled
 from sr3.types import Condition, Gamma, Image
 
 __all__ = ["PictureGenerator", "load_generator"]

@@ -11,10 +11,10 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sr3.build import Network, build_denoiser, build_grid, run_sampler
-from sr3.checkpoint import MEAN_PREFIX, ModelFile, ModelInfo, read_model
+from sr3.build import Network, build_grid, run_sampler
+from sr3.checkpoint import ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig, apply_settings
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenFeatures, GivenLowRes, Told
 from sr3.diffusion.noise import NoiseSource
@@ -23,6 +23,7 @@ from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type, laid_out
+from sr3.inference.filling import build_filled
 from sr3.inference.mean import mean_in, picture_of
 from sr3.inference.norms import SharedNorms
 from sr3.inference.tiling import Window, tiled, windows
@@ -31,7 +32,7 @@ from sr3.networks.unet import NONE
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Look", "Upscaler", "build_filled", "fill", "fill_mean", "load_upscaler", "open_upscaler", "sampling_for"]
+__all__ = ["Look", "Upscaler", "load_upscaler", "open_upscaler", "sampling_for"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
@@ -254,50 +255,3 @@ def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype)
     if model.info.config.network.condition == "none":
         raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
     return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)
-
-
-def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
-    """Build the network of a model file and fill it; CheckpointError when weights and settings disagree."""
-    _check_shapes(model)
-    denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
-    fill(denoiser.network, model)
-    if denoiser.mean is not None:
-        fill_mean(denoiser.mean, model)
-    denoiser.eval().requires_grad_(False)
-    return denoiser.to(device)
-
-
-def _check_shapes(model: ModelFile) -> None:
-    """Compare the tensors in a file with the network of its settings, before memory is taken for it."""
-    with torch.device("meta"):
-        denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
-    wanted = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
-    if denoiser.mean is not None:
-        wanted |= {f"{MEAN_PREFIX}{name}": tensor.shape for name, tensor in denoiser.mean.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in model.weights.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            shapes = [str(tuple(of[name])) if name in of else "none" for of in (wanted, found)]
-            raise CheckpointError(
-                f"{model.info.name}: weights do not fit the settings in the file: {name} should be {shapes[0]} and is "
-                f"{shapes[1]}; fetch or copy it again"
-            )
-
-
-def fill(network: nn.Module, model: ModelFile) -> None:
-    """Give a network the weights of a model file; CheckpointError when they do not fit."""
-    _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(MEAN_PREFIX)}, model)
-
-
-def fill_mean(network: nn.Module, model: ModelFile) -> None:
-    """Give the network of a mean its weights in a model file; CheckpointError when they do not fit."""
-    own = {name: weight for name, weight in model.weights.items() if name.startswith(MEAN_PREFIX)}
-    _load(network, {name.removeprefix(MEAN_PREFIX): weight for name, weight in own.items()}, model)
-
-
-def _load(network: nn.Module, weights: dict[str, Tensor], model: ModelFile) -> None:
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{model.info.name}: weights do not fit the settings in the file: {detail}") from error

@@ -1,10 +1,19 @@
-"""The mean that a run's model refines: which models can be one, and the settings that follow."""
+"""The mean that a run's model refines: which models can be one, the settings that follow, and its part in a batch."""
 
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from sr3.build import Network
 from sr3.config import Config, MeanConfig
+from sr3.data.loader import Batch
+from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError, ConfigError, DataError
+from sr3.networks.span import SPAN, Mean
 from sr3.training.origin import Origin, read_origin
 
-__all__ = ["check_mean", "read_mean", "refine_mean"]
+__all__ = ["check_mean", "read_mean", "refine_mean", "with_mean"]
 
 
 def read_mean(model: str) -> Origin:
@@ -54,3 +63,20 @@ def check_mean(config: Config, mean: Origin | None, *, image_channels: int) -> N
             f"the pictures have {image_channels} channels, but the mean {wanted.name} takes "
             f"{mean.file.info.image_channels}; give pictures of its kind"
         )
+
+
+def with_mean(denoiser: Denoiser[Network], config: Config, batch: Batch) -> tuple[Batch, Mean | None]:
+    """Compute the mean of a batch, cut both to what lies inside the margin, and show it as x where the settings say."""
+    if config.mean is None:
+        return batch, None
+    margin, scale = config.mean.margin, config.data.scale
+    with torch.no_grad():
+        found = cast(SPAN, denoiser.mean).mean(batch.low_res)
+
+    def inside(image: Tensor, factor: int) -> Tensor:
+        cut = margin * factor
+        return image[..., cut : image.shape[-2] - cut, cut : image.shape[-1] - cut]
+
+    mean = Mean(inside(found.picture, scale), inside(found.features, 1))
+    x = mean.picture if config.mean.condition == "mean" else inside(batch.x, scale)
+    return batch._replace(y0=inside(batch.y0, scale), x=x, low_res=inside(batch.low_res, 1)), mean

@@ -13,7 +13,7 @@ from sr3.data.sources import Source
 from sr3.data.streams import Stream
 from sr3.errors import TrainingError
 from sr3.inference.device import training_dtype
-from sr3.inference.upscaler import fill
+from sr3.inference.filling import fill
 from sr3.training.adversary import open_adversary
 from sr3.training.advice import imitated
 from sr3.training.ema import copy_weights

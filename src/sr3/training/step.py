@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,14 +24,14 @@ from sr3.diffusion.process import diffuse
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
 from sr3.inference.device import training_dtype
-from sr3.networks.span import SPAN, Mean
 from sr3.training.adversary import Adversary
 from sr3.training.events import Stopped, Stops
+from sr3.training.mean import with_mean
 from sr3.training.processes import Processes
 from sr3.training.teaching import Teaching
 from sr3.types import Condition, Gamma, Image
 
-__all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell", "with_mean"]
+__all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
 
 _NOISE_STREAM, _DROPOUT_STREAM = 1, 3
 
@@ -269,23 +269,6 @@ def _repeated(given: Told, count: int) -> Told:
     return (
         given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()
     )
-
-
-def with_mean(denoiser: Denoiser[Network], config: Config, batch: Batch) -> tuple[Batch, Mean | None]:
-    """Compute the mean of a batch, cut both to what lies inside the margin, and show it as x where the settings say."""
-    if config.mean is None:
-        return batch, None
-    margin, scale = config.mean.margin, config.data.scale
-    with torch.no_grad():
-        found = cast(SPAN, denoiser.mean).mean(batch.low_res)
-
-    def inside(image: Tensor, factor: int) -> Tensor:
-        cut = margin * factor
-        return image[..., cut : image.shape[-2] - cut, cut : image.shape[-1] - cut]
-
-    mean = Mean(inside(found.picture, scale), inside(found.features, 1))
-    x = mean.picture if config.mean.condition == "mean" else inside(batch.x, scale)
-    return batch._replace(y0=inside(batch.y0, scale), x=x, low_res=inside(batch.low_res, 1)), mean
 
 
 def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told, step: int) -> Tensor:

@@ -21,7 +21,7 @@ from sr3.config.distillation import SHARED
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
 from sr3.errors import CheckpointError, ConfigError, TrainingError
-from sr3.inference.upscaler import build_filled
+from sr3.inference.filling import build_filled
 from sr3.training.mean import refine_mean
 from sr3.training.origin import Origin, check_likeness, read_origin
 from sr3.training.run_dir import RunDir
