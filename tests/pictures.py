@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from sr3.build import build_denoiser
-from sr3.checkpoint import ModelInfo, write_model
+from sr3.checkpoint import MEAN_PREFIX, ModelInfo, write_model
 from sr3.config import apply_settings
 from sr3.data.sources import NO_LABEL
 from sr3.presets import preset
@@ -85,4 +85,25 @@ def write_random_model(
     }
     info = ModelInfo(name=path.stem, image_channels=image_channels, step=1, config=config)
     write_model(path, info, weights, dtype=torch.float32)
+    return path
+
+
+def write_refining_model(path, *settings, seed=0, mean=True):
+    """A model of random weights on a mean of random weights."""
+    section = [
+        'mean={name="span", digest="' + "0" * 64 + '", network={family="span", width=8, blocks=2}}',
+        "network.guide=8",
+        "data.crop=96",
+    ]
+    config = apply_settings(preset("tiny-x4"), [*section, *settings])
+    torch.manual_seed(seed)
+    denoiser = build_denoiser(config, image_channels=3)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {
+        n: w + 0.03 * torch.randn(w.shape, generator=generator) for n, w in denoiser.network.state_dict().items()
+    }
+    assert denoiser.mean is not None
+    own = {f"{MEAN_PREFIX}{n}": w for n, w in denoiser.mean.state_dict().items()} if mean else {}
+    info = ModelInfo(name=path.stem, image_channels=3, step=1, config=config)
+    write_model(path, info, {**weights, **own}, dtype=torch.float32)
     return path

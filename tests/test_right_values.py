@@ -28,6 +28,7 @@ from sr3.training.ema import ema_decay_at
 from sr3.training.loop import train
 from sr3.training.optimizer import learning_rate_at
 from sr3.training.run_dir import open_run
+from sr3.training.step import draw_for
 
 
 def log_snr(gamma):
@@ -225,3 +226,15 @@ def test_gradients_are_clipped_after_unscaling_and_are_means_over_the_batch(tmp_
         list(train(config, source, run, device=torch.device("cpu")))
     assert norms[0] > 1e-3
     assert norms == pytest.approx([norms[0]] * 4, rel=1e-3)
+
+
+def test_every_image_of_a_part_has_a_level_and_noise_of_its_own_whatever_the_part():
+    config = apply_settings(preset("tiny-x4"), ["training.batch=4"])
+    gammas = torch.linspace(0.999, 0.01, 2001, dtype=torch.float64)
+    cpu = torch.device("cpu")
+    whole = draw_for(config, gammas, 7, range(4), (3, 8, 8), device=cpu)
+    parts = [draw_for(config, gammas, 7, places, (3, 8, 8), device=cpu) for places in (range(2), range(2, 4))]
+    assert len(set(whole.gamma.tolist())) == 4
+    assert torch.equal(torch.cat([part.gamma for part in parts]), whole.gamma)
+    assert torch.equal(torch.cat([part.eps for part in parts]), whole.eps)
+    assert not torch.equal(whole.eps[0], whole.eps[1])

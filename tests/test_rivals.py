@@ -107,9 +107,13 @@ def test_only_rcan_needs_windows_to_share_what_they_see(trained):
 
 def test_the_loss_of_drcn_counts_every_recursion_by_its_share():
     denoiser = build_denoiser(tiny("drcn-x4-small"), image_channels=3)
+    generator = torch.Generator().manual_seed(1)  # at first all recursions answer alike
+    for parameter in denoiser.network.parameters():
+        parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     y0, x = torch.rand(2, 2, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
     last = regression_loss(denoiser, y0, x, kind="l2")
     answers = denoiser.network(x, x, torch.zeros(2, dtype=torch.float64), every=True)[1:]
+    assert float((answers[0] - answers[-1]).detach().abs().mean()) > 1e-3
     others = torch.stack([(answer - y0).square().mean(dim=(1, 2, 3)) for answer in answers]).mean(dim=0)
     found = supervised_loss(denoiser, y0, x, kind="l2", share=0.25)
     torch.testing.assert_close(found, 0.25 * others + 0.75 * last)

@@ -70,6 +70,11 @@ def test_a_seed_is_mixed_as_splitmix64_does(seed, first_output):
     assert mix_seed(seed) == first_output % 2**63
 
 
+def test_a_stream_is_torchs_of_the_mixed_seed():
+    expected = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(mix_seed(3)))
+    assert torch.equal(NoiseSource([3]).draw((3, 4, 5))[0], expected)
+
+
 def test_mixed_seeds_are_distinct():
     pairs = {mix_seed(a, b) for a in range(-50, 50) for b in range(100)}
     singles = {mix_seed(a) for a in range(-50, 50)}

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sr3.build import build_denoiser
-from sr3.checkpoint import MEAN_PREFIX, ModelInfo, write_model
+from pictures import write_refining_model
 from sr3.config import apply_settings
 from sr3.diffusion.noise import NoiseSource, mix_seed
 from sr3.errors import CheckpointError, ConfigError
@@ -15,27 +14,6 @@ from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset
 
 DIGEST = "0" * 64
-
-
-def refining(path, *settings, seed=0, mean=True):
-    """A model of random weights on a mean of random weights."""
-    section = [
-        'mean={name="span", digest="' + DIGEST + '", network={family="span", width=8, blocks=2}}',
-        "network.guide=8",
-        "data.crop=96",
-    ]
-    config = apply_settings(preset("tiny-x4"), [*section, *settings])
-    torch.manual_seed(seed)
-    denoiser = build_denoiser(config, image_channels=3)
-    generator = torch.Generator().manual_seed(seed)
-    weights = {
-        n: w + 0.03 * torch.randn(w.shape, generator=generator) for n, w in denoiser.network.state_dict().items()
-    }
-    assert denoiser.mean is not None
-    own = {f"{MEAN_PREFIX}{n}": w for n, w in denoiser.mean.state_dict().items()} if mean else {}
-    info = ModelInfo(name=path.stem, image_channels=3, step=1, config=config)
-    write_model(path, info, {**weights, **own}, dtype=torch.float32)
-    return path
 
 
 def low_res(height=8, width=10, seed=0):
@@ -48,7 +26,7 @@ START = ("sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1", 
 @pytest.mark.parametrize("shown", ["mean", "enlarged"])
 def test_one_call_from_the_mean_is_the_formula(tmp_path, shown):
     """z = sqrt(gamma) encode(mean) + sqrt(1 - gamma) noise, and the answer its y0."""
-    upscaler = open_upscaler(str(refining(tmp_path / "a.safetensors", *START, f"mean.condition={shown}")))
+    upscaler = open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", *START, f"mean.condition={shown}")))
     small = low_res()
     mean = upscaler.denoiser.mean.mean(small)
     x = mean.picture if shown == "mean" else upsample(small, 4)
@@ -64,7 +42,7 @@ def test_one_call_from_the_mean_is_the_formula(tmp_path, shown):
 
 def test_the_mirrored_noise_of_detail_starts_at_the_mean_too(tmp_path):
     """At detail 0 the answer is that to the noise and its mirror, averaged, but for the share that stays."""
-    upscaler = open_upscaler(str(refining(tmp_path / "a.safetensors", *START)))
+    upscaler = open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", *START)))
     small, sampling = low_res(), upscaler.info.config.sampling
     mean = upscaler.denoiser.mean.mean(small)
     noise, gamma = NoiseSource([3]).like(mean.picture), torch.tensor([0.5], dtype=torch.float64)
@@ -87,7 +65,7 @@ def upscaler_given(mean):
 
 
 def test_tiles_see_the_features_of_their_place(tmp_path):
-    path = refining(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
+    path = write_refining_model(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
     upscaler, small = open_upscaler(str(path)), low_res(48, 60)
     sampling = upscaler.info.config.sampling
     whole = upscaler.upscale(small, sampling=sampling, seeds=[0])
@@ -98,7 +76,7 @@ def test_tiles_see_the_features_of_their_place(tmp_path):
 
 
 def test_an_image_alone_is_the_same_in_a_batch(tmp_path):
-    upscaler = open_upscaler(str(refining(tmp_path / "a.safetensors", *START)))
+    upscaler = open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", *START)))
     both, sampling = torch.cat([low_res(), low_res(seed=1)]), upscaler.info.config.sampling
     together = upscaler.upscale(both, sampling=sampling, seeds=[4, 5])
     for k in range(2):
@@ -108,7 +86,7 @@ def test_an_image_alone_is_the_same_in_a_batch(tmp_path):
 
 def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
     with pytest.raises(CheckpointError, match="weights do not fit"):
-        open_upscaler(str(refining(tmp_path / "a.safetensors", mean=False)))
+        open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", mean=False)))
 
 
 @pytest.mark.parametrize(

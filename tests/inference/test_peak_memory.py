@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from pictures import smooth, write_random_model
+from pictures import smooth, write_random_model, write_refining_model
 from sr3.config import SamplingConfig
 from sr3.inference.memory import bytes_of
 
@@ -36,15 +36,26 @@ def peak_memory(*arguments) -> int:
     return int(process.stdout) * 1024
 
 
-@pytest.mark.parametrize("sampler", ["dpmpp-2m", "heun", "probability-flow", "predictor-corrector"])
-def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(sampler, tmp_path):
-    model = write_random_model(tmp_path / "model.safetensors")
+@pytest.mark.parametrize("way", ["dpmpp-2m", "heun", "ancestral", "probability-flow", "predictor-corrector", "mean"])
+def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(way, tmp_path):
+    file, sampler = tmp_path / "model.safetensors", "ddim" if way == "mean" else way
+    if way == "mean":
+        model = write_refining_model(file, "sampling.start=mean", "sampling.gamma_first=0.5")
+    else:
+        model = write_random_model(file)
     peaks = {}
     for side in (96, 256):
         Image.fromarray(smooth(side, side)).save(tmp_path / f"{side}.png")
-        way = ["--steps", 2, "--sampler", sampler, "--tile", 256]  # at either size windows are as large, and several
+        options = [
+            "--steps",
+            2,
+            "--sampler",
+            sampler,
+            "--tile",
+            256,
+        ]  # at either size windows are as large, and several
         out = tmp_path / "out" / f"{side}.png"
-        peaks[side] = peak_memory(tmp_path / f"{side}.png", "-o", out, "--model", model, *way)
+        peaks[side] = peak_memory(tmp_path / f"{side}.png", "-o", out, "--model", model, *options)
         with Image.open(out) as image:
             assert image.size == (4 * side, 4 * side)
     grown = (peaks[256] - peaks[96]) / (16 * (256**2 - 96**2))

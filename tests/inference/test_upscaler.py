@@ -6,6 +6,7 @@ import torch
 from pictures import smooth, write_random_model
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import apply_settings
+from sr3.diffusion.noise import NoiseSource
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import downsample
 from sr3.inference.device import choose_device, choose_dtype
@@ -52,6 +53,36 @@ def test_an_image_alone_is_the_same_image_in_a_batch(upscaler):
     a, b = low_res(seed=1), low_res(seed=2)
     together = draw(upscaler, torch.cat([a, b]), [1, 2])
     assert torch.equal(together[1:], draw(upscaler, b, [2]))
+
+
+def test_only_the_last_picture_is_corrected(upscaler):
+    x = low_res() * 0.8
+    sampling = sampling_for(upscaler.info, steps=3, sampler="ddim")
+    errors = [float((downsample(g, 4) - x).square().mean()) for g in upscaler.samples(x, sampling=sampling, seeds=[0])]
+    assert min(errors[:-1]) > 1e-4
+    assert errors[-1] < 1e-5
+
+
+def test_a_sample_is_corrected_to_the_input_as_it_was_before_it_was_noised(tmp_path):
+    file = write_random_model(tmp_path / "m.safetensors", settings=["network.condition_level=true"])
+    x = low_res() * 0.8
+    sample = draw(open_upscaler(str(file), device="cpu", dtype="float32"), x, [0], condition_gamma=0.5)
+    assert float((downsample(sample, 4) - x).square().mean()) < 1e-5
+
+
+def test_detail_0_is_an_eighth_of_the_sample_and_else_the_mean_of_two_first_guesses_of_mirrored_noise(
+    upscaler, monkeypatch
+):
+    x, way = low_res() * 0.5, {"correct": False, "clip": False, "sampler": "ddim", "steps": 1}
+    sample, dulled = draw(upscaler, x, [0], **way), draw(upscaler, x, [0], detail=0.0, **way)
+    like = NoiseSource.like
+    monkeypatch.setattr(NoiseSource, "like", lambda noise, image: -like(noise, image))
+    mirrored = draw(upscaler, x, [0], **way)
+    inside = (sample.abs() < 1) & (mirrored.abs() < 1)
+    expected = ((sample + mirrored) / 2).lerp(sample, 0.125)
+    assert float(inside.float().mean()) > 0.5
+    assert float((sample - mirrored).abs().mean()) > 0.01
+    torch.testing.assert_close(dulled[inside], expected[inside], atol=1e-5, rtol=0)
 
 
 def test_every_step_yields_a_picture(upscaler):

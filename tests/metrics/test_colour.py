@@ -28,5 +28,6 @@ def test_a_border_is_left_out_at_every_edge():
     image = torch.arange(30.0).reshape(1, 1, 5, 6)
     assert without_border(image, 2).tolist() == [[[[14.0, 15.0]]]]
     assert torch.equal(without_border(image, 0), image)
-    with pytest.raises(ValueError, match="6x5 has nothing left"):
-        without_border(image, 3)
+    for rows, border in ((5, 3), (4, 2)):  # more than half, and exactly half
+        with pytest.raises(ValueError, match=f"6x{rows} has nothing left"):
+            without_border(image[..., :rows, :], border)

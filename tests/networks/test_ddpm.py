@@ -1,12 +1,15 @@
 """DDPM's blocks, as a family of the network. tests/inference/test_conversion.py compares what they compute."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from sr3.config import Config, apply_settings
 from sr3.errors import ConfigError
-from sr3.networks.embedding import sinusoids
+from sr3.networks.ddpm import OneHeadAttention, PlainLevelEmbedding, ShiftedBlock
+from sr3.networks.embedding import ClassEmbedding, sinusoids
 from sr3.networks.unet import UNet, UNetShape
 
 
@@ -55,6 +58,55 @@ def test_the_level_is_encoded_without_a_factor():
     encoded = sinusoids(gamma, 4, factor=1.0)[0]
     expected = torch.tensor([0.5, 0.5e-2]).double()
     torch.testing.assert_close(encoded.double(), torch.cat([expected.sin(), expected.cos()]), atol=1e-7, rtol=0)
+
+
+def test_attention_is_softmax_of_products_over_the_root_of_the_width_and_is_added_unscaled():
+    """By plain matrices: A = softmax(Q^T K / sqrt(c)), image + W_out (V A^T), with the normalised image as input."""
+    torch.manual_seed(0)
+    attention = OneHeadAttention(8, groups=4).double().requires_grad_(False)
+    nn.init.normal_(attention.out.weight)
+    image = torch.randn(2, 8, 3, 5, dtype=torch.float64)
+    query, key, value = (attention.qkv.weight[:, :, 0, 0] @ attention.norm(image).flatten(2)).chunk(3, dim=1)
+    shares = torch.softmax(query.transpose(1, 2) @ key / math.sqrt(8), dim=-1)
+    mixed = attention.out.weight[:, :, 0, 0] @ (value @ shares.transpose(1, 2)) + attention.out.bias[:, None]
+    torch.testing.assert_close(attention(image), image + mixed.reshape(image.shape))
+
+
+def test_a_block_normalises_then_bends_then_convolves_and_the_level_is_added_before_the_second_normalisation():
+    torch.manual_seed(0)
+    block = ShiftedBlock(4, 8, features=6, dropout=0.0, groups=2).double().requires_grad_(False)
+    nn.init.normal_(block.conv_out.weight)
+    image, level = torch.randn(2, 4, 5, 3, dtype=torch.float64), torch.randn(2, 6, dtype=torch.float64)
+
+    def normalised(x, norm):
+        parts = x.unflatten(1, (2, -1))
+        deviation = parts.var(dim=(2, 3, 4), keepdim=True, correction=0).add(norm.eps).sqrt()
+        flat = ((parts - parts.mean(dim=(2, 3, 4), keepdim=True)) / deviation).flatten(1, 2)
+        return flat * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+    def bent(x):
+        return x * torch.sigmoid(x)
+
+    hidden = block.conv_in(bent(normalised(image, block.norm_in)))
+    hidden = hidden + (level @ block.shift.weight.T + block.shift.bias)[:, :, None, None]
+    expected = block.conv_out(bent(normalised(hidden, block.norm_out))) + block.shortcut(image)
+    torch.testing.assert_close(block(image, level), expected)
+
+
+def test_the_level_is_embedded_by_its_root_without_a_factor_and_no_bend_at_the_end():
+    torch.manual_seed(0)
+    embedding = PlainLevelEmbedding(4, 6).requires_grad_(False)
+    first, second = embedding.layers[0], embedding.layers[2]
+    encoded = torch.tensor([math.sin(0.5), math.sin(0.005), math.cos(0.5), math.cos(0.005)])
+    hidden = encoded @ first.weight.T + first.bias
+    expected = (hidden * torch.sigmoid(hidden)) @ second.weight.T + second.bias
+    torch.testing.assert_close(embedding(torch.tensor([0.25], dtype=torch.float64))[0], expected)
+
+
+def test_class_vectors_start_at_zero():
+    vectors = ClassEmbedding(3, 8).vectors
+    assert vectors.shape == (4, 8)
+    assert not bool(vectors.any())
 
 
 def test_classes_and_noise_on_the_condition_are_told():

@@ -105,3 +105,9 @@ def test_answers_to_pairs_seen_too_long_too_briefly_twice_or_never_are_left_out(
     assert found.answers_left_out == {"never shown": 1, "shown more than once": 2, "shown too long or too briefly": 2}
     assert [subject.answers_left_out for subject in found.subjects] == [2, 2, 1]
     assert (found.exposure_median, found.exposure_worst) == (3.0, 3.09)
+
+
+@pytest.mark.parametrize(("seconds", "counted"), [(3.1, 1), (2.9, 1), (3.1001, 0), (2.8999, 0)])
+def test_an_answer_at_exactly_the_tolerance_counts(seconds, counted):
+    found = figures(study(), sitting(1, [RIGHT._replace(exposure=seconds)]))
+    assert found.methods[0].rate == Rate(0, counted)

@@ -99,7 +99,7 @@ class Denoiser(nn.Module, Generic[N]):
             case "image":
                 return image * self.target_scale
             case "residual":
-                return (image - x) * self.target_scale
+                return (image - x).mul_(self.target_scale)
             case _:
                 assert_never(self.target)
 
@@ -109,7 +109,7 @@ class Denoiser(nn.Module, Generic[N]):
             case "image":
                 return state / self.target_scale
             case "residual":
-                return state / self.target_scale + x
+                return (state / self.target_scale).add_(x)
             case _:
                 assert_never(self.target)
 

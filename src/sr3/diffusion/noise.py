@@ -44,7 +44,10 @@ class NoiseSource:
 
     def draw(self, shape: Sequence[int]) -> Image:
         """Draw noise of shape (c, h, w) for every image: float32, CPU, shape (b, c, h, w)."""
-        return torch.stack([draw_noise(shape, generator) for generator in self._generators])
+        drawn = torch.empty(len(self._generators), *shape, dtype=torch.float32)
+        for one, generator in zip(drawn, self._generators, strict=True):
+            one.normal_(generator=generator)  # in place: pictures may fill the memory
+        return drawn
 
     def like(self, image: Image) -> Image:
         """Draw noise of an image batch's shape, type and device."""

@@ -7,6 +7,7 @@ the paper's schedule and float32 gets it wrong by about one per cent.
 This file knows no network, no condition and no schedule.
 """
 
+import torch
 from torch import Tensor
 
 from sr3.types import Gamma, Image
@@ -18,6 +19,7 @@ __all__ = [
     "eps_from_y0",
     "forward_variance",
     "log_snr",
+    "mix",
     "per_image",
     "posterior_mean",
     "posterior_variance",
@@ -35,9 +37,19 @@ def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
     return coefficient.to(device=image.device, dtype=image.dtype).reshape(-1, 1, 1, 1)
 
 
+def mix(a: Tensor, y: Image, b: Tensor, z: Image) -> Image:
+    """Add a y and b z, with a number an image each; without gradients by channels, for pictures may fill the memory."""
+    total = per_image(a, y) * y
+    if torch.is_grad_enabled():
+        return total.add_(per_image(b, z) * z)
+    for k in range(total.shape[1]):
+        total[:, k : k + 1].add_(per_image(b, z) * z[:, k : k + 1])
+    return total
+
+
 def diffuse(y0: Image, eps: Image, gamma: Gamma) -> Image:
     """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
-    return (per_image(gamma.sqrt(), y0) * y0).add_(per_image((1 - gamma).sqrt(), y0) * eps)
+    return mix(gamma.sqrt(), y0, (1 - gamma).sqrt(), eps)
 
 
 def alpha_between(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
@@ -59,12 +71,12 @@ def posterior_mean(y0: Image, y_t: Image, gamma_t: Gamma, gamma_s: Gamma) -> Ima
     """Mean of q(y_s | y0, y_t) (Eq. 4); with y0 made from eps it is the mean of Algorithm 2."""
     of_y0 = gamma_s.sqrt() * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
     of_y_t = alpha_between(gamma_t, gamma_s).sqrt() * (1 - gamma_s) / (1 - gamma_t)
-    return per_image(of_y0, y0) * y0 + per_image(of_y_t, y_t) * y_t
+    return mix(of_y0, y0, of_y_t, y_t)
 
 
 def y0_from_eps(y_t: Image, eps: Image, gamma: Gamma) -> Image:
     """Solve Eq. 5 for y0; unbounded as gamma goes to 0."""
-    return per_image(gamma.rsqrt(), y_t) * y_t - per_image(((1 - gamma) / gamma).sqrt(), y_t) * eps
+    return mix(gamma.rsqrt(), y_t, -((1 - gamma) / gamma).sqrt(), eps)
 
 
 def y0_from_step(y_t: Image, y_s: Image, gamma_t: Gamma, gamma_s: Gamma) -> Image:
@@ -74,28 +86,27 @@ def y0_from_step(y_t: Image, y_s: Image, gamma_t: Gamma, gamma_s: Gamma) -> Imag
     """
     kept = ((1 - gamma_s) / (1 - gamma_t)).sqrt()
     of_y0 = gamma_s.sqrt() - kept * gamma_t.sqrt()
-    return per_image(1 / of_y0, y_s) * y_s - per_image(kept / of_y0, y_t) * y_t
+    return mix(1 / of_y0, y_s, -kept / of_y0, y_t)
 
 
 def eps_from_y0(y_t: Image, y0: Image, gamma: Gamma) -> Image:
     """Solve Eq. 5 for eps; unbounded as gamma goes to 1."""
-    noisy = per_image((1 - gamma).rsqrt(), y_t) * y_t
-    return noisy.sub_(per_image((gamma / (1 - gamma)).sqrt(), y_t) * y0)  # in place: pictures may fill the memory
+    return mix((1 - gamma).rsqrt(), y_t, -(gamma / (1 - gamma)).sqrt(), y0)
 
 
 def v_from_y0_eps(y0: Image, eps: Image, gamma: Gamma) -> Image:
     """Make the velocity v = sqrt(gamma) eps - sqrt(1 - gamma) y0 (arXiv:2202.00512, section 4)."""
-    return per_image(gamma.sqrt(), y0) * eps - per_image((1 - gamma).sqrt(), y0) * y0
+    return mix(gamma.sqrt(), eps, -(1 - gamma).sqrt(), y0)
 
 
 def y0_from_v(y_t: Image, v: Image, gamma: Gamma) -> Image:
     """Turn v back: y0 = sqrt(gamma) y_t - sqrt(1 - gamma) v; bounded at every level."""
-    return per_image(gamma.sqrt(), y_t) * y_t - per_image((1 - gamma).sqrt(), y_t) * v
+    return mix(gamma.sqrt(), y_t, -(1 - gamma).sqrt(), v)
 
 
 def eps_from_v(y_t: Image, v: Image, gamma: Gamma) -> Image:
     """Turn v back: eps = sqrt(1 - gamma) y_t + sqrt(gamma) v; bounded at every level."""
-    return per_image((1 - gamma).sqrt(), y_t) * y_t + per_image(gamma.sqrt(), y_t) * v
+    return mix((1 - gamma).sqrt(), y_t, gamma.sqrt(), v)
 
 
 def score_from_eps(eps: Image, gamma: Gamma) -> Image:

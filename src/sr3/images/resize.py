@@ -40,7 +40,7 @@ def _along(image: Tensor, dim: int, size: int, method: Filter) -> Tensor:
     shape = (-1, 1) if dim == -2 else (-1,)
     out: Tensor | None = None
     for column, factor in zip(index.to(image.device).unbind(1), weight.to(image).unbind(1), strict=True):
-        part = image.index_select(dim, column) * factor.reshape(shape)
+        part = image.index_select(dim, column).mul_(factor.reshape(shape))
         out = part if out is None else out.add_(part)
     assert out is not None
     return out

@@ -12,12 +12,13 @@ from sr3.types import Image, LowRes
 __all__ = ["match_low_frequencies"]
 
 
-def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8) -> Image:
+def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8, out: Image | None = None) -> Image:
     """Correct image (b, c, s h, s w) so that antialiased bicubic downsampling by s gives low_res (b, c, h, w).
 
-    Both in [-1, 1]; the result is held there.
+    Both in [-1, 1]; the result is held there. out: where the result goes, which may be the image itself; None for new
+    memory.
     """
-    result = torch.empty_like(image)
+    result = torch.empty_like(image) if out is None else out
     for c in range(image.shape[1]):
         result[:, c : c + 1] = _match(image[:, c : c + 1], low_res[:, c : c + 1], rounds)
     return result
@@ -27,5 +28,5 @@ def _match(image: Image, low_res: LowRes, rounds: int) -> Image:
     """Correct one channel; one by one they need a third of the memory."""
     scale = image.shape[-1] // low_res.shape[-1]
     for _ in range(rounds):
-        image = (image + upsample(low_res - downsample(image, scale), scale)).clamp(-1, 1)
+        image = upsample(low_res - downsample(image, scale), scale).add_(image).clamp_(-1, 1)
     return image

@@ -8,6 +8,7 @@ from typing import Literal
 from sr3.build import build_grid
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
+from sr3.diffusion.samplers import numbered
 from sr3.images.colours import map_picture
 from sr3.images.files import Picture, to_pillow
 from sr3.images.inks import to_light
@@ -79,7 +80,7 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
         batch = low_res.repeat(len(chosen), 1, 1, 1)
         seeds = [mix_seed(request.seed, k) for k in chosen for _ in low_res]
         guess: Image | None = None
-        for step, look in enumerate(upscaler.looks(batch, sampling=request.sampling, seeds=seeds)):
+        for step, look in numbered(upscaler.looks(batch, sampling=request.sampling, seeds=seeds), start=0):
             if chosen[0] == 0:
                 writer.watch(look, step, len(low_res))
             guess = look.guess if step == steps else None

@@ -16,6 +16,7 @@ from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given
 from sr3.diffusion.guidance import guided
 from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.device import in_type, laid_out
 from sr3.inference.filling import build_filled
@@ -61,7 +62,7 @@ class PictureGenerator:
         with_class, without = (self._denoise(x, label) for label in (told, untold))
         denoise = guided(with_class, without, sampling.guidance)
         denoise = self.denoiser.clipped(denoise, x) if sampling.clip else denoise
-        for number, step in enumerate(run_sampler(sampling, denoise, y, build_grid(sampling), noise), start=1):
+        for number, step in numbered(run_sampler(sampling, denoise, y, build_grid(sampling), noise), start=1):
             final = number == sampling.steps
             yield self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
 

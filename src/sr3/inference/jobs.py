@@ -19,6 +19,7 @@ from sr3.inference.drawing import Request, Written, draw
 from sr3.inference.memory import (
     BYTES_PER_PIXEL,
     bytes_of,
+    bytes_of_other_bands,
     check_disk,
     check_fits,
     check_time,
@@ -140,7 +141,8 @@ def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Pictu
     outputs, scale = request.outputs, upscaler.scale
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
     kept += bytes_of(request.sampling) - BYTES_PER_PIXEL
-    check_fits(job.source, picture.width, picture.height, scale, extra=kept + _of_other_bands(len(picture.pixels)))
+    bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two pictures
+    check_fits(job.source, picture.width, picture.height, scale, extra=kept + bytes_of_other_bands(bands))
     blank = blank_result(picture, scale)
     if not holds_bands(job.target, blank):
         check_can_hold(job.target, blank)
@@ -156,12 +158,7 @@ def _read(path: Path, upscaler: Upscaler) -> Picture:
     of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
     if of_bands or path.suffix.lower() == ARRAY_SUFFIX:
         width, height, channels = band_size(path)
-        check_fits(path, width, height, upscaler.scale, extra=_of_other_bands(channels))
+        check_fits(path, width, height, upscaler.scale, extra=bytes_of_other_bands(channels))
         return read_bands(path)
     check_fits(path, *picture_size(path), upscaler.scale)  # before the pixels, which may be many, are decoded
     return read_picture(path)
-
-
-def _of_other_bands(channels: int) -> int:
-    """Reckon bytes a pixel of the result that the bands beyond three need."""
-    return max(channels - 3, 0) * BYTES_PER_PIXEL // 3

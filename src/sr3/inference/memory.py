@@ -24,6 +24,7 @@ __all__ = [
     "MAX_SIDE",
     "TILES",
     "bytes_of",
+    "bytes_of_other_bands",
     "check_disk",
     "check_fits",
     "check_time",
@@ -38,11 +39,11 @@ __all__ = [
 MAX_SIDE = 32_768
 """Longest side of a result in pixels."""
 
-BYTES_PER_PIXEL = 180
-"""Memory per pixel of the result: twelve float32 pictures of three channels at once, and what the allocator keeps."""
+BYTES_PER_PIXEL = 108
+"""Memory per pixel of the result: seven float32 pictures of three channels at once, and what the allocator keeps."""
 
-_OF_SAMPLERS = {"probability-flow": 48, "predictor-corrector": 48}
-"""What samplers need beyond that, for they hold more states while they ask: four pictures."""
+_OF_SAMPLERS = {"heun": 36, "probability-flow": 60, "predictor-corrector": 84}
+"""What samplers need beyond that, for they hold more states while they ask: three to seven pictures."""
 
 TILES = (1024, 768, 512, 384, 256, 192, 128)
 """Sides of windows that are tried, largest first, when none is asked for."""
@@ -77,6 +78,11 @@ def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 
 def bytes_of(sampling: SamplingConfig) -> int:
     """Say how many bytes a pixel of the result are reckoned with for a way of sampling."""
     return BYTES_PER_PIXEL + _OF_SAMPLERS.get(sampling.sampler, 0)
+
+
+def bytes_of_other_bands(channels: int) -> int:
+    """Say how many bytes a pixel of the result the bands beyond three are reckoned with."""
+    return max(channels - 3, 0) * BYTES_PER_PIXEL // 3
 
 
 def check_disk(path: Path, folder: Path, needed: float) -> None:

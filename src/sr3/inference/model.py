@@ -18,11 +18,12 @@ from torch import Tensor
 
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
+from sr3.diffusion.samplers import numbered
 from sr3.errors import Cancelled, ConfigError, ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.in_memory import Kind, Unpacked, unpack
 from sr3.images.resize import upsample
-from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, check_fits, choose_tile
+from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, bytes_of_other_bands, check_fits, choose_tile
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.inference.value_range import find_range, warn_of_narrow
 from sr3.zoo import DEFAULT_MODEL
@@ -186,10 +187,9 @@ class _Work(Generic[Kind]):
             pixels = self._used.stretch(pixels)
         else:
             warn_of_narrow(pixels, unpacked.numbers, "the picture", 'values="auto"')
-        count, _, height, width = pixels.shape
-        check_fits(
-            Path("the picture"), width, height, upscaler.scale, extra=count * bytes_of(sampling) - BYTES_PER_PIXEL
-        )
+        count, channels, height, width = pixels.shape
+        needed = count * (bytes_of(sampling) + bytes_of_other_bands(channels))
+        check_fits(Path("the picture"), width, height, upscaler.scale, extra=needed - BYTES_PER_PIXEL)
         if model.tile == "auto":
             upscaler = replace(upscaler, tile=choose_tile(upscaler, width * upscaler.scale, height * upscaler.scale))
         if self._alpha is not None:
@@ -199,8 +199,9 @@ class _Work(Generic[Kind]):
         self._low_res, self._back = _in_channels(pixels, upscaler.info.image_channels, upscaler.info.name)
 
     def refinements(self, seed: int, stop: threading.Event | None) -> Iterator[Refinement[Kind]]:
-        for step, image in enumerate(self._steps(seed, stop), start=1):
+        for step, image in numbered(self._steps(seed, stop), start=1):
             yield Refinement(step, self._sampling.steps, self._packed(image))
+            del image
 
     def last(self, seed: int, stop: threading.Event | None) -> Kind:
         return self._packed(deque(self._steps(seed, stop), maxlen=1)[0])
@@ -209,8 +210,9 @@ class _Work(Generic[Kind]):
         self._check(stop, 0)
         seeds = [seed] * len(self._low_res)
         steps = self._upscaler.samples(self._low_res, sampling=self._sampling, seeds=seeds)
-        for step, image in enumerate(steps, start=1):
+        for step, image in numbered(steps, start=1):
             yield image
+            del image
             self._check(stop, step)
 
     def _check(self, stop: threading.Event | None, step: int) -> None:

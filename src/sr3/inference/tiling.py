@@ -90,6 +90,8 @@ def tiled(denoise_window: Callable[[Window], Denoise], cover: Sequence[Window], 
             weight = window_weight(window, height, width, overlap=overlap).to(z)
             window.of(y0).add_(denoise_window(window)(window.of(z), gamma).y0 * weight)
             window.of(total).add_(weight)
-        return Prediction(y0.div_(total), eps_from_y0(z, y0, gamma))
+        y0.div_(total)
+        del total
+        return Prediction(y0, eps_from_y0(z, y0, gamma))
 
     return denoise

@@ -19,6 +19,7 @@ from sr3.config import SamplingConfig, apply_settings
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenFeatures, GivenLowRes, Told
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
+from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
@@ -91,7 +92,7 @@ class Upscaler:
         yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
         steps = run_sampler(sampling, denoise, start, grid, noise)
         del start  # only the sampler still needs it, for one step
-        for number, step in enumerate(steps, start=1):
+        for number, step in numbered(steps, start=1):
             if other is not None and mean is None:
                 mean, other = (step.y0 + other) / 2, None
             final = number == sampling.steps
@@ -99,7 +100,8 @@ class Upscaler:
             if mean is not None:
                 state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * sampling.detail)
             image = self.denoiser.decode(state, x).clamp_(-1, 1)
-            image = self.correct(image, low_res) if final and sampling.correct else image
+            if final and sampling.correct:
+                match_low_frequencies(image, low_res, out=image)
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
 

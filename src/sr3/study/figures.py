@@ -144,7 +144,8 @@ def _fault(config: StudyConfig, record: Record) -> str:
         return "never shown"
     if record.views > 1:
         return "shown more than once"
-    if abs(record.answer.exposure - config.exposure) > config.exposure_tolerance:
+    # Rounded to microseconds, so that 3.1 s are no more than 0.1 s from 3 s.
+    if round(abs(record.answer.exposure - config.exposure), 6) > config.exposure_tolerance:
         return "shown too long or too briefly"
     return ""
 

@@ -10,7 +10,7 @@ import torch
 from oracles import MEAN, STD, Scripted, exact_flow, oracle, pixels
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.samplers import Step, ancestral, ddim, dpmpp_2m, last
+from sr3.diffusion.samplers import Step, ancestral, ddim, dpmpp_2m, last, predictor_corrector
 from sr3.diffusion.schedule import cosine_grid, karras_grid, linear_grid
 
 SAMPLERS = {
@@ -186,6 +186,16 @@ def test_one_step_is_that_made_by_hand(name, mean, deviation):
     step = next(SAMPLERS[name](half, pixels(1, 1, 1), GRID, Scripted(draws)))
     assert step.y.flatten().tolist() == pytest.approx([mean + deviation * draw for draw in draws])
     assert step.y0.flatten().tolist() == [0.5] * 3
+
+
+def test_one_step_of_predictor_and_corrector_is_that_made_by_hand():
+    """A draw with the forward variance, then Langevin: length 2 alpha (0.16 |z| / |score|)^2 with alpha 0.64."""
+    drawn, z = 0.5, -2.0
+    predicted = 0.625 + 0.609375**0.5 * drawn
+    score = -(predicted - 0.4) / 0.36
+    length = 2 * 0.64 * (0.16 * abs(z) / abs(score)) ** 2
+    step = next(predictor_corrector(half, pixels(1), GRID, Scripted([drawn], [z])))
+    assert step.y.item() == pytest.approx(predicted + length * score + (2 * length) ** 0.5 * z)
 
 
 @pytest.mark.parametrize("name", list(SAMPLERS))

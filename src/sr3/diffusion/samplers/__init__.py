@@ -7,7 +7,7 @@ from sr3.diffusion.samplers.heun import heun
 from sr3.diffusion.samplers.ode import probability_flow
 from sr3.diffusion.samplers.one_call import one_call
 from sr3.diffusion.samplers.predictor_corrector import predictor_corrector
-from sr3.diffusion.samplers.step import Step, last
+from sr3.diffusion.samplers.step import Step, last, numbered
 
 __all__ = [
     "Step",
@@ -16,6 +16,7 @@ __all__ = [
     "dpmpp_2m",
     "heun",
     "last",
+    "numbered",
     "one_call",
     "predictor_corrector",
     "probability_flow",

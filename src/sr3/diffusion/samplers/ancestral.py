@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
-import torch
-
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import forward_variance, per_image, posterior_mean, posterior_variance
-from sr3.diffusion.samplers.step import Step
+from sr3.diffusion.samplers.step import Step, without_gradients
 from sr3.types import Grid, Image
 
 __all__ = ["Variance", "ancestral"]
@@ -17,7 +15,7 @@ __all__ = ["Variance", "ancestral"]
 Variance = Literal["forward", "posterior"]
 
 
-@torch.no_grad()
+@without_gradients
 def ancestral(
     denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, variance: Variance = "forward"
 ) -> Iterator[Step]:
@@ -31,5 +29,6 @@ def ancestral(
         y0, _ = denoise(y, gamma)
         y = posterior_mean(y0, y, gamma, gamma_next)
         if float(gamma_next[0]) < 1:
-            y = y + per_image(variance_of(gamma, gamma_next).sqrt(), y) * noise.like(y)
+            y.add_(per_image(variance_of(gamma, gamma_next).sqrt(), y) * noise.like(y))
         yield Step(y, y0)
+        del y0  # the next call needs the memory

@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
-
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.process import per_image, posterior_variance
-from sr3.diffusion.samplers.step import Step
+from sr3.diffusion.process import mix, per_image, posterior_variance
+from sr3.diffusion.samplers.step import Step, without_gradients
 from sr3.types import Grid, Image
 
 __all__ = ["ddim"]
 
 
-@torch.no_grad()
+@without_gradients
 def ddim(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
     """Walk y along the grid, one network call a step.
 
@@ -28,7 +26,9 @@ def ddim(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: flo
             yield Step(y, y)
             return
         added = eta**2 * posterior_variance(gamma, gamma_next)
-        y = per_image(gamma_next.sqrt(), y) * y0 + per_image((1 - gamma_next - added).sqrt(), y) * eps
+        y = mix(gamma_next.sqrt(), y0, (1 - gamma_next - added).sqrt(), eps)
+        del eps
         if eta > 0:
-            y = y + per_image(added.sqrt(), y) * noise.like(y)
+            y.add_(per_image(added.sqrt(), y) * noise.like(y))
         yield Step(y, y0)
+        del y0

@@ -7,18 +7,16 @@ half log-SNR of the paper, and takes the place of the prediction in a step of DD
 from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
-
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.process import eps_from_y0, log_snr, per_image, posterior_variance
-from sr3.diffusion.samplers.step import Step
+from sr3.diffusion.process import eps_from_y0, log_snr, mix, per_image, posterior_variance
+from sr3.diffusion.samplers.step import Step, without_gradients
 from sr3.types import Grid, Image
 
 __all__ = ["dpmpp_2m"]
 
 
-@torch.no_grad()
+@without_gradients
 def dpmpp_2m(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
     """Walk y along the grid, one network call a step.
 
@@ -30,12 +28,18 @@ def dpmpp_2m(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta:
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
         y0 = denoise(y, gamma).y0
         width = float(log_snr(gamma_next[:1]) - log_snr(gamma[:1]))
-        is_last = float(gamma_next[0]) == 1
-        ahead = y0 if before is None or is_last else y0 + width / (2 * width_before) * (y0 - before)
+        if float(gamma_next[0]) == 1:
+            y = y0
+            del before, y0  # and the noisy state: a large picture needs the memory
+            yield Step(y, y)
+            return
+        ahead = y0 if before is None else (y0 - before).mul_(width / (2 * width_before)).add_(y0)
         before, width_before = y0, width
         added = eta**2 * posterior_variance(gamma, gamma_next)
         eps = eps_from_y0(y, ahead, gamma)
-        y = per_image(gamma_next.sqrt(), y) * ahead + per_image((1 - gamma_next - added).sqrt(), y) * eps
-        if eta > 0 and not is_last:
-            y = y + per_image(added.sqrt(), y) * noise.like(y)
+        y = mix(gamma_next.sqrt(), ahead, (1 - gamma_next - added).sqrt(), eps)
+        del eps, ahead
+        if eta > 0:
+            y.add_(per_image(added.sqrt(), y) * noise.like(y))
         yield Step(y, y0)
+        del y0

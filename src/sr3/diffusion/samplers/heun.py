@@ -7,23 +7,23 @@ a step, one for the last, where sigma is 0. Made for grids that are even in a po
 from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
-
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.process import per_image, sigma
-from sr3.diffusion.samplers.step import Step
+from sr3.diffusion.samplers.step import Step, without_gradients
 from sr3.types import Grid, Image
 
 __all__ = ["heun"]
 
 
-@torch.no_grad()
+@without_gradients
 def heun(denoise: Denoise, y: Image, grid: Grid) -> Iterator[Step]:
     """Walk y along the grid without noise, two network calls a step: a step of Euler, and its mend."""
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
-            yield Step(y0, y0)
+            y = y0
+            del eps, y0
+            yield Step(y, y)
             return
         half, shrink = per_image(sigma(gamma_next) - sigma(gamma), y) / 2, per_image(gamma_next.sqrt(), y)
         # Of the state and its noise only the way to the middle is kept, for the second call needs the memory.
@@ -33,3 +33,4 @@ def heun(denoise: Denoise, y: Image, grid: Grid) -> Iterator[Step]:
         y = shrink * (u + half * denoise(y, gamma_next).eps)
         del u
         yield Step(y, y0)
+        del y0  # the next call needs the memory

@@ -12,30 +12,34 @@ from torch import Tensor
 
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.process import per_image, v_from_y0_eps
-from sr3.diffusion.samplers.step import Step
+from sr3.diffusion.samplers.step import Step, without_gradients
 from sr3.types import Gamma, Grid, Image
 
 __all__ = ["probability_flow"]
 
 
-@torch.no_grad()
+@without_gradients
 def probability_flow(denoise: Denoise, y: Image, grid: Grid) -> Iterator[Step]:
     """Walk y along the grid without noise, four network calls a step and one for the last, where v is not defined."""
     for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
-            yield Step(y0, y0)
+            y = y0
+            del eps, y0
+            yield Step(y, y)
             return
         here, there = _angle(gamma), _angle(gamma_next)
         middle, width = torch.sin((here + there) / 2) ** 2, per_image(there - here, y)
-        slope = total = -v_from_y0_eps(y0, eps, gamma)
+        slope = v_from_y0_eps(y0, eps, gamma).neg_()
+        total = slope.clone()
         del eps  # the calls need the memory
         for share, level, weight in ((0.5, middle, 2), (0.5, middle, 2), (1, gamma_next, 1)):
             slope = _slope(denoise, y + share * width * slope, level)
-            total = total + weight * slope
+            total.add_(weight * slope)
         y = y + width / 6 * total
         del slope, total
         yield Step(y, y0)
+        del y0  # the next call needs the memory
 
 
 def _angle(gamma: Gamma) -> Tensor:
@@ -44,4 +48,4 @@ def _angle(gamma: Gamma) -> Tensor:
 
 def _slope(denoise: Denoise, y: Image, gamma: Gamma) -> Image:
     y0, eps = denoise(y, gamma)
-    return -v_from_y0_eps(y0, eps, gamma)
+    return v_from_y0_eps(y0, eps, gamma).neg_()

@@ -11,13 +11,13 @@ import torch
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import alpha_between, forward_variance, per_image, posterior_mean, score_from_eps
-from sr3.diffusion.samplers.step import Step
+from sr3.diffusion.samplers.step import Step, without_gradients
 from sr3.types import Grid, Image
 
 __all__ = ["predictor_corrector"]
 
 
-@torch.no_grad()
+@without_gradients
 def predictor_corrector(
     denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, snr: float = 0.16, corrections: int = 1
 ) -> Iterator[Step]:
@@ -30,7 +30,7 @@ def predictor_corrector(
         y0, _ = denoise(y, gamma)
         y = posterior_mean(y0, y, gamma, gamma_next)
         if float(gamma_next[0]) < 1:
-            y = y + per_image(forward_variance(gamma, gamma_next).sqrt(), y) * noise.like(y)
+            y.add_(per_image(forward_variance(gamma, gamma_next).sqrt(), y) * noise.like(y))
             for _ in range(corrections):
                 score = score_from_eps(denoise(y, gamma_next).eps, gamma_next)
                 z = noise.like(y)
@@ -38,6 +38,7 @@ def predictor_corrector(
                 length = 2 * alpha * (snr * _norm(z) / _norm(score).clamp(min=1e-12)) ** 2
                 y = y + per_image(length, y) * score + per_image((2 * length).sqrt(), y) * z
         yield Step(y, y0)
+        del y0  # the next call needs the memory
 
 
 def _norm(image: Image) -> torch.Tensor:
