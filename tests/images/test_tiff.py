@@ -182,7 +182,7 @@ def test_three_bands_are_a_picture_in_colour(tmp_path):
         ),
         (np.zeros((4, 5, 5), np.float32), {"photometric": "minisblack"}, "only the first 1 are grey"),
         (np.zeros((4, 5, 5), np.uint16), {"planes": True, "photometric": "minisblack"}, "has 5 channels"),
-        (np.zeros((4, 5, 3), np.float32), {"compression": "lzma"}, "packed by LZMA"),
+        (np.zeros((4, 5, 3), np.uint8), {"compression": "jpeg2000"}, "packed by JPEG2000"),
         (np.zeros((16, 16, 16), np.float32), {"volume": True, "tile": (16, 16, 16)}, "is a volume"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -198,7 +198,7 @@ def test_what_is_odd_is_refused_in_one_line(tmp_path, array, options, complaint)
 @pytest.mark.parametrize(
     ("tag", "value", "complaint"),
     [
-        ("Compression", 5, "packed by LZW, which such a TIFF is not read with; save it"),
+        ("Compression", 5, "is damaged"),
         ("Compression", 4242, "packed by 4242"),
         ("SampleFormat", 2, "whole numbers of 32 bits"),
         ("ImageWidth", 60000, "is damaged"),
@@ -219,7 +219,7 @@ def test_a_predictor_of_floats_is_refused_by_its_number(tmp_path):
     path = save(tmp_path / "a.tif", drawn(3, np.uint16), planes=True, compression="zlib", predictor=2)
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages.first.tags["Predictor"].overwrite(3)
-    assert "differences (predictor 3); save it" in refusal(path)
+    assert "differences of a kind that is not read (predictor 3); save it" in refusal(path)
 
 
 def test_a_size_beyond_the_limit_is_refused_before_anything_is_unpacked(tmp_path, monkeypatch):

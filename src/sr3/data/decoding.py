@@ -5,6 +5,7 @@ What is not plain 8-bit grey or colour is read by the same reader as pictures th
 
 import io
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,8 @@ from sr3.images.bands import band_header, is_array, is_tiff, read_array
 from sr3.images.deep import has_deep_colour, is_deep
 from sr3.images.files import read_encoded
 from sr3.images.inks import to_light
+from sr3.images.libtiff import load_pixels
+from sr3.images.refusal import named_warnings
 from sr3.images.tiff import holds_bands, tiff_layout
 
 __all__ = ["Pixels", "decode_pixels", "image_header"]
@@ -86,8 +89,8 @@ def _is_plain(data: bytes) -> bool:
 def _decode_plain(data: bytes, name: str, *, upright: bool) -> Tensor:
     """Decode to uint8 (c, h, w), grey or RGB."""
     try:
-        with PillowImage.open(io.BytesIO(data)) as image:
-            image.load()
+        with named_warnings(Path(name)), PillowImage.open(io.BytesIO(data)) as image:
+            load_pixels(image)
             turned = ImageOps.exif_transpose(image) if upright else image
             _check_opaque(turned.convert("RGBA").getchannel("A") if turned.has_transparency_data else None, name)
             plain = turned.convert("L" if turned.mode in _GREY_MODES else "RGB")

@@ -18,6 +18,7 @@ from torch import Tensor
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
 from sr3.images.files import MAX_INPUT_PIXELS, Picture
+from sr3.images.packing import check_whole
 from sr3.images.picture import Depth, from_numbers, to_floats
 
 __all__ = [
@@ -150,9 +151,13 @@ def _read(file: BinaryIO, name: str) -> Bands:
         file.seek(0)
         return _bands(np.load(file, allow_pickle=False), name)
     with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages.first
         _check_is_bands(name, page)
         _check_size(name, page.shape)
+        try:
+            check_whole(page, file)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
         array = np.asarray(page.asarray())
     if getattr(page, "planarconfig", 1) == 2 and array.ndim == 3:
         array = array.transpose(1, 2, 0)

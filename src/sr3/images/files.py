@@ -19,6 +19,7 @@ from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_
 from sr3.images.encoded import READABLE, Encoded, opened_image, other_tiff_size
 from sr3.images.extras import read_colour_chunks
 from sr3.images.inks import ink_image, to_light
+from sr3.images.libtiff import load_pixels
 from sr3.images.metadata import (
     COLOUR_CHUNKS,
     Metadata,
@@ -156,7 +157,7 @@ def _read(encoded: Encoded, *, upright: bool) -> Picture:
         deep = is_deep(image)
         if not deep and has_deep_colour(image):
             raise refusal(encoded.path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
-        image.load()
+        load_pixels(image)
         if upright:
             turn_upright(image)
         return _deep_picture_from(encoded, image, upright=upright) if deep else _picture_from(encoded.path, image)

@@ -1,34 +1,29 @@
 """TIFF that Pillow does not open or reads wrongly: floats, planes of 16 bits, inverted grey of 16 bits.
 
-tifffile reads them, but would unpack whatever a file holds, and fill what it lacks. So strips and tiles are measured
-first. Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
+Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
 """
 
 import io
 import logging
-import sys
-import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
 import torch
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
+from PIL import TiffImagePlugin
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
 from torch import Tensor
 
 from sr3.errors import ImageError
 from sr3.images.metadata import read_tiff_metadata
+from sr3.images.packing import check_whole
 from sr3.images.picture import Picture, from_numbers
 
 __all__ = ["holds_bands", "read_tiff", "tiff_layout", "tiff_size"]
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PLAIN, _PACKED = COMPRESSION.NONE, (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
-_DIFFERENCES = 2  # a predictor that needs no further package
-_MOST_IN_A_TILE = 2048**2  # pixels, where the picture has fewer
-_REMEDY = "save it with whole channels side by side, uncompressed or with deflate"
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it would print what is said here in one line
 
@@ -59,13 +54,13 @@ def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, int]:
     upright: whether to turn it as its tag says.
 
     Grey or RGB, with alpha or without. Raises ImageError, without a name, for other colours and channels, for packing
-    other than deflate, for floats outside 0 to 1 or NaN, and for strips or tiles that are cut short or too large.
+    that is not read (see `sr3.images.packing`), for floats outside 0 to 1 or NaN, and for strips or tiles that are cut
+    short or too large.
     """
     with _first_page(file) as page:
         assert page is not None, "tiff_size is asked first"
         layout = _layout(page)
-        _check_packing(page)
-        _check_segments(page, file)
+        check_whole(page, file)
         planes, depth = from_numbers(_decoded(page))
         order = page.parent.byteorder
         turn, metadata = read_tiff_metadata(file, page.offset, order=order, is_big=page.parent.is_bigtiff)
@@ -94,7 +89,7 @@ def _first_page(file: BinaryIO, *, of_any_kind: bool = False) -> Generator[tifff
 
 
 def _is_read_here(page: tifffile.TiffPage) -> bool:
-    if page.sampleformat == SAMPLEFORMAT.IEEEFP:
+    if page.sampleformat == SAMPLEFORMAT.IEEEFP or int(page.compression) not in TiffImagePlugin.COMPRESSION_INFO:
         return True
     if page.bitspersample > 16 and page.samplesperpixel > 1:
         return True
@@ -150,48 +145,6 @@ def _layout(page: tifffile.TiffPage) -> Layout:
         text = f"has {samples} channels, and only the first {wanted} are grey or colour: the others are not alpha"
         raise ImageError(f"{text}; save those alone, or use a model of {samples} channels")
     return Layout(colours, bool(extras), page.photometric == PHOTOMETRIC.MINISWHITE)
-
-
-def _check_packing(page: tifffile.TiffPage) -> None:
-    if page.compression not in (_PLAIN, *_PACKED):
-        name = getattr(page.compression, "name", page.compression)
-        raise ImageError(f"is packed by {name}, which such a TIFF is not read with; {_REMEDY}")
-    is_native = page.parent.byteorder == ("<" if sys.byteorder == "little" else ">")
-    of_floats = page.sampleformat == SAMPLEFORMAT.IEEEFP
-    if page.predictor not in (1, _DIFFERENCES) or (page.predictor != 1 and of_floats and not is_native):
-        raise ImageError(f"holds floats as differences (predictor {int(page.predictor)}); {_REMEDY}")
-
-
-def _check_segments(page: tifffile.TiffPage, file: BinaryIO) -> None:
-    """Raise ImageError unless every strip and tile is in the file and holds just what it should."""
-    end, expected = file.seek(0, 2), list(_segments(page))
-    if not len(page.dataoffsets) == len(page.databytecounts) == len(expected):
-        raise ImageError("is damaged, for strips or tiles are missing; copy or save it again")
-    for offset, count, (least, most) in zip(page.dataoffsets, page.databytecounts, expected, strict=True):
-        if offset <= 0 or offset + count > end:
-            raise ImageError("is damaged or cut short; copy or download it again")
-        found = count
-        if page.compression != _PLAIN:
-            file.seek(offset)
-            found = len(zlib.decompressobj().decompress(file.read(count), most + 1))
-        if not (least <= found and (found <= most or page.compression == _PLAIN)):
-            raise ImageError("is damaged, for a strip or tile is not of its size; copy or save it again")
-
-
-def _segments(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
-    """Give the bytes that each strip or tile holds at least and at most, in the order of the file."""
-    assert page.dtype is not None
-    width, height = page.imagewidth, page.imagelength
-    in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-    wide, high = (page.tilewidth, page.tilelength) if page.is_tiled else (width, min(page.rowsperstrip, height))
-    if wide * high < 1 or wide * high > max(width * height, _MOST_IN_A_TILE):
-        raise ImageError(f"has tiles of {wide}x{high}, which is no sensible size; {_REMEDY}")
-    row = wide * page.dtype.itemsize * (1 if in_planes else page.samplesperpixel)
-    across = -(-width // wide)
-    for _ in range(page.samplesperpixel if in_planes else 1):
-        for top in range(0, height, high):
-            rows = high if page.is_tiled else min(high, height - top)
-            yield from [(rows * row, high * row)] * across
 
 
 def _decoded(page: tifffile.TiffPage) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
