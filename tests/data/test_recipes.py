@@ -403,4 +403,8 @@ def test_a_shard_with_failures_is_made_again_though_its_files_are_the_same(ffhq,
 def test_a_data_set_of_which_nothing_is_left_is_an_error(tmp_path, capsys):
     jpeg(tmp_path / "in" / "00000.jpg", 20, 20)
     assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out")]) == 2
-    assert "no image could be used" in capsys.readouterr().err
+    assert "a smaller --size to the same OUT" in capsys.readouterr().err
+    assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out"), "--size", "16"]) == 0
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["images"] == {"train": 1}
+    assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out"), "--size", "8"]) == 2
+    assert "was prepared with other settings" in capsys.readouterr().err

@@ -191,7 +191,10 @@ def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ("sampling.steps=8", "sampled as it was taught, with steps 2 and not 8; use its teacher, teacher"),
+        (
+            "sampling.steps=8",
+            "with steps 2 and not 8; use the model that it was made of, which was called teacher",
+        ),
         ("sampling.eta=1", "with eta 0.0 and not 1.0"),
         ("sampling.grid=karras", "with grid cosine and not karras"),
         ("sampling.sampler=ddim", "objective is distillation cannot be sampled by ddim"),

@@ -50,5 +50,7 @@ def prepare(
             failed += len(report.failed)
     typer.echo(f"{out / 'manifest.json'}: {written} images, {dropped} left out, {failed} failed; each is listed there")
     if not written:
-        raise DataError(f"{source}: no image could be used, the manifest says why; give others or a smaller --size")
+        raise DataError(
+            f"{source}: no image could be used, the manifest says why; give others, or a smaller --size to the same OUT"
+        )
     return 1 if failed else 0

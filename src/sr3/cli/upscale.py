@@ -76,6 +76,7 @@ def upscale(
     from sr3.cli.progress import Display
     from sr3.duration import parse_duration
     from sr3.errors import ConfigError
+    from sr3.inference.advice import warn_of_noise
     from sr3.inference.drawing import Request
     from sr3.inference.jobs import upscale_files
     from sr3.inference.naming import Naming, Outputs, plan_jobs
@@ -95,6 +96,7 @@ def upscale(
     naming = Naming(name, form, upscaler.scale, upscaler.info.name)
     jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
+    warn_of_noise(sampling)
     seconds = parse_duration(max_time) if max_time else float("inf")
     ends = parse_range(values) if values else None
     request = Request(sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds, values=ends)

@@ -62,8 +62,8 @@ class Config(Settings):
             asked, learnt = getattr(sampling, name), getattr(taught, name)
             if asked != learnt:
                 raise ValueError(
-                    f"a distilled model is sampled as it was taught, with {name} {learnt} and not {asked}; use its "
-                    f"teacher, {taught.teacher}, or distil again"
+                    f"a distilled model is sampled as it was taught, with {name} {learnt} and not {asked}; use "
+                    f"the model that it was made of, which was called {taught.teacher}, or distil again"
                 )
         if sampling.searched:
             raise ValueError("a distilled model has learnt its levels, and no others can be searched for it")

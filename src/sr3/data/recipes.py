@@ -118,7 +118,7 @@ def _open_folder(out: Path, preparation: Preparation, shards: Sequence[Shard]) -
             before: object = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             before = None
-        if before != settings:
+        if before != settings and not _removed_if_empty(out):
             raise DataError(f"{out}: was prepared with other settings ({before}); give another OUT")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and was not made by sr3 prepare; give a new folder")
@@ -135,6 +135,19 @@ def _open_folder(out: Path, preparation: Preparation, shards: Sequence[Shard]) -
             temporary.write_text(json.dumps(settings), encoding="utf-8")
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _removed_if_empty(out: Path) -> bool:
+    """Remove shards and records of a preparation that no image was fit for, so that another may take its place."""
+    try:
+        images = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["images"]
+        if any(images.values()):
+            return False
+        for stale in (*out.glob("*/*.tar"), *(out / RECORDS).glob("*.json"), out / "manifest.json"):
+            stale.unlink()
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+    return True
 
 
 def _write_manifest(
