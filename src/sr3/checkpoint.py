@@ -18,6 +18,7 @@ from torch import Tensor
 from sr3.atomic import whole_file
 from sr3.config import Config
 from sr3.errors import CheckpointError
+from sr3.parsing import parse_json
 
 __all__ = [
     "FORMAT",
@@ -36,6 +37,7 @@ FORMAT = 1
 MEAN_PREFIX = "mean."
 """What the names of the weights of a mean begin with, beside those of the network."""
 _KEY = "sr3"
+_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 class ModelInfo(BaseModel):
@@ -78,6 +80,10 @@ def read_model(path: Path) -> ModelFile:
     except ValueError as error:
         raise CheckpointError(f"{path}: its settings cannot be read by this version of sr3; upgrade sr3") from error
     for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            kinds = ", ".join(str(kind).removeprefix("torch.") for kind in _TYPES)
+            found = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{path}: {name} is of type {found}; save the weights as one of {kinds}")
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint of the run")
     return ModelFile(info, {name: tensor.float() for name, tensor in tensors.items()})
@@ -121,7 +127,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if _KEY not in metadata:
         raise CheckpointError(f"{path}: safetensors, but not written by sr3; give a model that sr3 trained")
     try:
-        description = dict(json.loads(metadata[_KEY]))
+        description = dict(parse_json(metadata[_KEY]))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its settings are damaged ({error}); fetch or copy it again") from error
     found = description.pop("format", None)

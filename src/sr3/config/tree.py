@@ -1,7 +1,6 @@
 """The whole tree of settings: what must agree between its parts, and how it is read."""
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
 from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
 from sr3.errors import ConfigError
+from sr3.parsing import parse_toml
 
 __all__ = ["Config", "apply_settings", "first_complaint", "read_toml"]
 
@@ -215,8 +215,8 @@ def first_complaint(error: ValidationError) -> str:
 def read_toml(text: str, *, where: str) -> Config:
     """Read a TOML text into settings; what is not named keeps its default."""
     try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tree = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
     return Config.parse(tree, where=where)
 
@@ -241,6 +241,6 @@ def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--s
 
 def _toml_value(text: str) -> object:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text

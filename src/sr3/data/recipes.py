@@ -23,6 +23,7 @@ from sr3.data.layouts import Layout
 from sr3.data.shards import RECORDS, Preparation, Report, Shard, make_shard, printable
 from sr3.data.sources import NO_LABEL, narrowed
 from sr3.errors import DataError
+from sr3.parsing import parse_json
 
 __all__ = ["prepare"]
 
@@ -115,7 +116,7 @@ def _open_folder(out: Path, preparation: Preparation, shards: Sequence[Shard]) -
     settings, path = asdict(preparation), out / "preparation.json"
     if path.is_file():
         try:
-            before: object = json.loads(path.read_text(encoding="utf-8"))
+            before: object = parse_json(path.read_text(encoding="utf-8"))
         except ValueError:
             before = None
         if before != settings and not _removed_if_empty(out):
@@ -140,7 +141,7 @@ def _open_folder(out: Path, preparation: Preparation, shards: Sequence[Shard]) -
 def _removed_if_empty(out: Path) -> bool:
     """Remove shards and records of a preparation that no image was fit for, so that another may take its place."""
     try:
-        images = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["images"]
+        images = parse_json((out / "manifest.json").read_text(encoding="utf-8"))["images"]
         if any(images.values()):
             return False
         for stale in (*out.glob("*/*.tar"), *(out / RECORDS).glob("*.json"), out / "manifest.json"):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from sr3.atomic import whole_file
 from sr3.errors import ConfigError
 from sr3.metrics.registry import METRICS
+from sr3.parsing import parse_json
 
 __all__ = [
     "FORMAT",
@@ -122,7 +123,7 @@ def to_json(report: Report) -> str:
 def read_report(path: Path) -> Report:
     """Read a report; ConfigError when there is none, or it is damaged or of another version."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a report.json of sr3 evaluate") from error
     except ValueError as error:

@@ -102,7 +102,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         if value.layout is not torch.strided or value.is_complex() or value.is_quantized:
             raise CheckpointError(f"{path}: {key} is no plain tensor of numbers; give a *_gen.pth as it was written")
         used = key.removeprefix(_WRAPPER).startswith(_NETWORK) or key.removeprefix(_WRAPPER) == _BETAS
-        if used and not bool(value.isfinite().all()):
+        if used and not bool(value.float().isfinite().all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; give an earlier checkpoint")
         state[key.removeprefix(_WRAPPER)] = value
     return state

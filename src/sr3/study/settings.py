@@ -5,7 +5,6 @@ the field says so. The file knows no pictures and no answers.
 """
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from sr3.config.strict import NonNegative, Positive, Settings
 from sr3.config.tree import first_complaint
 from sr3.errors import ConfigError
+from sr3.parsing import parse_toml
 
 __all__ = ["QUESTIONS", "AttentionConfig", "PageConfig", "PicturesConfig", "Question", "StudyConfig", "read_study"]
 
@@ -116,16 +116,16 @@ class StudyConfig(Settings):
 def read_study(path: Path) -> StudyConfig:
     """Read study.toml; ConfigError names the file, the setting and the reason."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = parse_toml(path.read_text(encoding="utf-8"))
         config = StudyConfig.model_validate_json(json.dumps(tree, default=str), strict=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the file of a study") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not text in UTF-8; give the file of a study") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {first_complaint(error)}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return _from_folder(config, path.parent)
 
 

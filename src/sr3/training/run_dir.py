@@ -11,6 +11,7 @@ import tomli_w
 from sr3.atomic import remove_leftovers, whole_file
 from sr3.config import Config, read_toml
 from sr3.errors import TrainingError
+from sr3.parsing import parse_json
 from sr3.training.state import checkpoints
 
 __all__ = ["RunDir", "open_run"]
@@ -87,7 +88,7 @@ class RunDir:
         steps: set[int] = set()
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError, KeyError, TypeError):
-                figures = json.loads(line)
+                figures = parse_json(line)
                 if "loss" not in figures:
                     steps.add(int(figures["step"]))
         return steps

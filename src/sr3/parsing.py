@@ -1,0 +1,52 @@
+"""JSON and TOML that others wrote: what is nested too deeply for Python is told as any other fault of the text is.
+
+Knows no settings.
+"""
+
+import json
+import tomllib
+from typing import Any, cast
+
+__all__ = ["parse_json", "parse_toml"]
+
+_DEPTH = 64
+"""Levels of nesting, of which settings and reports have fewer than ten."""
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever it holds)
+    """Parse JSON; ValueError for what is none, or nested too deeply."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(_complaint()) from error
+    _check_depth(value)
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML; ValueError for what is none, or nested too deeply."""
+    try:
+        tree = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(_complaint()) from error
+    _check_depth(tree)
+    return tree
+
+
+def _complaint() -> str:
+    return f"it is nested more than {_DEPTH} levels deep"
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise ValueError(_complaint())
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast(dict[str, object], value).values())
+    return cast(list[object], value) if isinstance(value, list) else []
