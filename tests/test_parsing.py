@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pictures import write_random_model
-from sr3.checkpoint import read_model
+from sr3.checkpoint import read_model, write_model
 from sr3.config import read_toml
 from sr3.errors import CheckpointError, ConfigError
 from sr3.evaluation.report import read_report
@@ -79,3 +79,29 @@ def test_weights_of_a_type_that_is_not_read_are_refused_in_one_line(rewritten, n
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_weights_of_other_floats_are_read(rewritten, dtype):
     assert all(weight.dtype == torch.float32 for weight in read_model(rewritten(dtype=dtype)).weights.values())
+
+
+@pytest.mark.parametrize("changed", [{"name": "a\x1b[31mb"}, {"data": "from\x07here"}, {"results": {"x\x9b": 1.0}}])
+def test_control_characters_in_a_model_are_refused(rewritten, tmp_path, changed):
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        own = json.loads(file.metadata()["sr3"])
+    with pytest.raises(CheckpointError, match=r"its settings hold control characters \('[\w\\\[]+'\)") as caught:
+        read_model(rewritten(json.dumps(own | changed)))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "a\\b", "", "..", "a" * 200])
+def test_a_model_whose_name_leads_elsewhere_is_refused(rewritten, tmp_path, name):
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        own = json.loads(file.metadata()["sr3"])
+    with pytest.raises(CheckpointError, match="is no name of a file"):
+        read_model(rewritten(json.dumps(own | {"name": name})))
+
+
+def test_a_model_written_under_an_odd_name_is_read(tmp_path):
+    model = read_model(write_random_model(tmp_path / "m.safetensors"))
+    info = model.info.model_copy(update={"name": "run\x1b[1m" + "x" * 200, "data": "pictures\n"})
+    write_model(tmp_path / "n.safetensors", info, model.weights, dtype=torch.float32)
+    found = read_model(tmp_path / "n.safetensors").info
+    assert found.name == "run-[1m" + "x" * 121
+    assert found.data == "pictures\\n"

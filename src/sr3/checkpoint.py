@@ -4,10 +4,10 @@ A model file holds the weights that sample (the moving average) and `ModelInfo`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sr3.atomic import whole_file
 from sr3.config import Config
+from sr3.data.members import printable
 from sr3.errors import CheckpointError
 from sr3.parsing import parse_json
 
@@ -37,6 +38,7 @@ FORMAT = 1
 MEAN_PREFIX = "mean."
 """What the names of the weights of a mean begin with, beside those of the network."""
 _KEY = "sr3"
+_LONGEST_NAME = 128
 _TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
@@ -66,7 +68,13 @@ class ModelFile:
 
 
 def write_model(path: Path, info: ModelInfo, weights: Mapping[str, Tensor], *, dtype: torch.dtype) -> None:
-    """Write a model file atomically, its weights in a floating type."""
+    """Write a model file atomically, its weights in a floating type.
+
+    What no name of a file may hold becomes a hyphen in its name; control characters in `data` are escaped.
+    """
+    plain = "".join(letter if letter.isprintable() and letter not in "/\\" else "-" for letter in info.name)
+    name = plain[:_LONGEST_NAME] if plain.strip(".") else "model"
+    info = info.model_copy(update={"name": name, "data": printable(info.data)})
     description = {"format": FORMAT, **info.model_dump(mode="json", exclude_none=True)}
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
     write_tensors(path, tensors, description)
@@ -79,6 +87,7 @@ def read_model(path: Path) -> ModelFile:
         info = ModelInfo.model_validate_json(json.dumps(description))
     except ValueError as error:
         raise CheckpointError(f"{path}: its settings cannot be read by this version of sr3; upgrade sr3") from error
+    _check_plain(path, info.name, description)
     for name, tensor in tensors.items():
         if tensor.dtype not in _TYPES:
             kinds = ", ".join(str(kind).removeprefix("torch.") for kind in _TYPES)
@@ -87,6 +96,28 @@ def read_model(path: Path) -> ModelFile:
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint of the run")
     return ModelFile(info, {name: tensor.float() for name, tensor in tensors.items()})
+
+
+def _check_plain(path: Path, name: str, description: object) -> None:
+    """Refuse texts that a terminal would obey, and a name that would lead a file elsewhere."""
+    source = "take it from its source"
+    for text in _texts(description):
+        if not text.replace("\n", "").replace("\t", "").isprintable():
+            raise CheckpointError(f"{path}: its settings hold control characters ({text[:60]!r}); {source}")
+    if not name or len(name) > _LONGEST_NAME or set(name) & set("/\\\n\t") or name in (".", ".."):
+        raise CheckpointError(f"{path}: calls itself {name[:60]!r}, which is no name of a file; {source}")
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in cast(dict[str, object], value).items():
+            yield key
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in cast(list[object], value):
+            yield from _texts(inner)
 
 
 def describe_anew(path: Path, target: Path, info: ModelInfo) -> None:

@@ -1,12 +1,25 @@
-"""What a request to a study may take: a server on a network is asked by anybody. Knows no study."""
+"""What requests to a study may take: a server on a network is asked by anybody. Knows no study."""
 
+import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-__all__ = ["MOST_BYTES", "Bounded"]
+__all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "Bounded"]
 
 MOST_BYTES = 64 * 1024
 """Of the body of a request; what the page sends has less than one thousand."""
+
+SECONDS = 15.0
+"""For the body of a request."""
+
+MOST_A_MINUTE = 3000
+"""Requests of one address that change something. A subject sends two for each pair, so a room behind one address may
+have a hundred of them."""
+
+MOST_NEW_A_MINUTE = 300
+"""Of these without a cookie, by each of which there is one more subject."""
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -14,16 +27,40 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class _TooLarge(Exception):
-    pass
+class _Refused(Exception):
+    """A request is answered with a status, and its body is not read to the end."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Counts:
+    """Requests of each address in the minute under way."""
+
+    def __init__(self) -> None:
+        self._minute, self._seen = 0, Counter[tuple[str, bool]]()
+
+    def is_too_many(self, scope: Message) -> bool:
+        """Count a request that changes something, and tell whether its address has sent too many."""
+        if scope["method"] in ("GET", "HEAD"):
+            return False
+        minute = int(time.monotonic() / 60)
+        if minute != self._minute:
+            self._minute, self._seen = minute, Counter[tuple[str, bool]]()
+        address = str((scope.get("client") or ("",))[0])
+        is_new = not any(name == b"cookie" for name, _ in scope["headers"])
+        self._seen[address, False] += 1
+        self._seen[address, True] += is_new
+        return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > MOST_NEW_A_MINUTE)
 
 
 class Bounded:
-    """Answers requests with more bytes than `MOST_BYTES` with 413, before they are held in memory."""
+    """Answers too large a body with 413, one slower than `SECONDS` with 408, and too many requests with 429."""
 
     def __init__(self, app: App) -> None:
         """Stand before an application."""
-        self._app = app
+        self._app, self._counts = app, _Counts()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -31,17 +68,12 @@ class Bounded:
             await self._app(scope, receive, send)
             return
         if _claimed(scope) > MOST_BYTES:
-            await _refuse(send)
+            await _refuse(send, 413)
             return
-        seen, answered = 0, False
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > MOST_BYTES:
-                raise _TooLarge
-            return message
+        if self._counts.is_too_many(scope):
+            await _refuse(send, 429)
+            return
+        answered = False
 
         async def noted(message: Message) -> None:
             nonlocal answered
@@ -49,10 +81,31 @@ class Bounded:
             await send(message)
 
         try:
-            await self._app(scope, counted, noted)
-        except _TooLarge:
+            await self._app(scope, _counted(receive), noted)
+        except _Refused as refused:
             if not answered:
-                await _refuse(send)
+                await _refuse(send, refused.status)
+
+
+def _counted(receive: Receive) -> Receive:
+    """Hand a body on until it has too many bytes or takes too long."""
+    seen, is_whole, until = 0, False, time.monotonic() + SECONDS
+
+    async def counted() -> Message:
+        nonlocal seen, is_whole
+        if is_whole:
+            return await receive()  # that the peer has gone, whenever that is
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            raise _Refused(408) from None
+        seen += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
+        if seen > MOST_BYTES:
+            raise _Refused(413)
+        return message
+
+    return counted
 
 
 def _claimed(scope: Message) -> int:
@@ -61,7 +114,7 @@ def _claimed(scope: Message) -> int:
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(send: Send, status: int) -> None:
     headers = [(b"content-length", b"0"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

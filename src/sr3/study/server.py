@@ -23,6 +23,8 @@ try:
     from fastapi import Cookie, FastAPI, HTTPException, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
+
+    from sr3.study.patience import Impatient
 except ImportError as error:
     raise ConfigError("a study needs fastapi and uvicorn: pip install 'sr3[web]'") from error
 
@@ -87,7 +89,7 @@ class Server:
             access_log=False,
             server_header=False,
             lifespan="off",
-            http="h11",  # the one whose headers are bounded
+            http=Impatient,  # by h11, whose headers are bounded
             h11_max_incomplete_event_size=16 * 1024,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,

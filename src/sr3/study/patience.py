@@ -1,0 +1,52 @@
+"""A connection that is closed when its request does not come: uvicorn waits for the head of a request without end."""
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["SECONDS", "Impatient"]
+
+SECONDS = 10.0
+"""Time for the head of a request, from the connection or from its first byte on; browsers send it at once."""
+
+
+class Impatient(H11Protocol):
+    """HTTP/1.1 whose peers have `SECONDS` for the head of each request."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] (uvicorn narrows it too)
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take data; wait on while they are but a part of a head."""
+        super().data_received(data)
+        if self._is_idle():
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _is_idle(self) -> bool:
+        cycle = self.cycle
+        return cycle is None or cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison] (None at first)
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(SECONDS, self._close)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
