@@ -175,11 +175,17 @@ def what_is_wrong(path: Path, made: Path) -> str:
     """Compare a result with its input as Pillow reads it; returns what is wrong, or nothing.
 
     The size is compared always, pixels where they are grey or colour of 8 bits (of 16 Pillow reads the upper 8) without
-    transparency.
+    transparency. Of a file that Pillow cannot read, such as a TIFF of floats, the size is that which sr3 reads.
     """
     import numpy as np
     from PIL import Image, ImageFilter, ImageOps
 
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            with Image.open(path) as image:
+                image.load()
+        except Exception:  # Pillow's plugins raise almost any
+            return _size_is_wrong(path, made)
     with warnings.catch_warnings(action="ignore"), Image.open(path) as image, Image.open(made) as result:
         image.load()
         result.load()
@@ -200,6 +206,14 @@ def what_is_wrong(path: Path, made: Path) -> str:
         where = f"{free.mean():.1f} where it is free" if free.size else "nowhere free"
         return f"differs from the input by {difference.mean():.1f} levels when shrunk, {where}"
     return ""
+
+
+def _size_is_wrong(path: Path, made: Path) -> str:
+    from sr3.images.files import picture_size
+
+    wide, high = picture_size(path)
+    found = picture_size(made)
+    return "" if found == (SCALE * wide, SCALE * high) else f"is {found[0]}x{found[1]}, the input {wide}x{high}"
 
 
 def _digest(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pictures import smooth
@@ -35,12 +36,13 @@ def png(width, height, rows, *extra):
 
 
 def write_sample(folder):
-    """Write files that end as one line, and three that end as a picture; returns the names of these."""
+    """Write files that end as one line, and four that end as a picture; returns the names of these."""
     Image.fromarray(smooth(12, 16)).save(folder / "whole.png")
     Image.fromarray(smooth(12, 16)).save(folder / "whole.jpg")
     turned = Image.Exif()
     turned[274] = 6  # a quarter
     Image.fromarray(smooth(12, 16, seed=1)).save(folder / "turned.jpg", exif=turned)
+    tifffile.imwrite(folder / "floats.tif", smooth(12, 16).astype(np.float32) / 255, photometric="rgb")
     whole, jpeg = (folder / "whole.png").read_bytes(), (folder / "whole.jpg").read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
@@ -65,7 +67,7 @@ def write_sample(folder):
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    return {"whole.png", "whole.jpg", "turned.jpg"}
+    return {"whole.png", "whole.jpg", "turned.jpg", "floats.tif"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
@@ -77,8 +79,8 @@ def test_every_file_ends_as_a_picture_or_as_one_line(script, tmp_path):
     ends = [script.try_file(path, tmp_path / "tiny.safetensors") for path in sorted((tmp_path / "files").iterdir())]
     assert {end.path.name for end in ends if end.kind == "picture"} == whole
     assert {end.path.name: (end.kind, end.said) for end in ends if end.kind not in script.GOOD} == {}
-    assert len(ends) == 18
-    assert f"| all {len(ends)} | 3 | 15 | 0 | 0 | 0 | 0 | 0 |" in script.table(ends)
+    assert len(ends) == 19
+    assert f"| all {len(ends)} | 4 | 15 | 0 | 0 | 0 | 0 | 0 |" in script.table(ends)
     assert script.try_together(ends, tmp_path / "tiny.safetensors") == []
     first = next(k for k, end in enumerate(ends) if end.kind == "picture")
     ends[first] = ends[first]._replace(digest="of another picture")

@@ -20,6 +20,7 @@ from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.device import in_type, laid_out
 from sr3.inference.filling import build_filled
+from sr3.inference.threads import check_not_forked
 from sr3.types import Condition, Gamma, Image
 
 __all__ = ["PictureGenerator", "load_generator"]
@@ -54,6 +55,7 @@ class PictureGenerator:
         unknown = [label for label in labels if not 0 <= label <= most]
         if unknown:
             raise ConfigError(f"class {unknown[0]}: {self.info.name} has {self._range()}")
+        check_not_forked()
         noise = NoiseSource(seeds)
         shape = (self.info.image_channels, self.side, self.side)
         y = noise.draw(shape).to(self.device)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["choose_threads", "given_cores"]
+from sr3.errors import ConfigError
+
+__all__ = ["check_not_forked", "choose_threads", "given_cores"]
 
 _CGROUP = Path("/sys/fs/cgroup")
+_used_in: set[int] = set()
+"""The process in which a network was called first; what is forked from it inherits the number."""
 
 
 def choose_threads(asked: int | None = None) -> int:
@@ -22,6 +26,19 @@ def choose_threads(asked: int | None = None) -> int:
     elif not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(min(torch.get_num_threads(), given_cores()))
     return torch.get_num_threads()
+
+
+def check_not_forked() -> None:
+    """Note that this process calls networks; ConfigError in one that was forked from a process that did.
+
+    torch's threads do not survive a fork: such a child would wait for them without end. With one thread it needs none.
+    """
+    _used_in.update({os.getpid()} if not _used_in else ())
+    if os.getpid() not in _used_in and torch.get_num_threads() > 1:
+        raise ConfigError(
+            "this process was forked from one that has used a model, and would wait without end for torch's threads; "
+            'start it by multiprocessing.get_context("spawn"), or call torch.set_num_threads(1) in it first'
+        )
 
 
 def given_cores() -> int:

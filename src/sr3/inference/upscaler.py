@@ -27,6 +27,7 @@ from sr3.inference.device import choose_device, choose_dtype, each_alone, in_typ
 from sr3.inference.filling import build_filled
 from sr3.inference.mean import mean_in, picture_of
 from sr3.inference.norms import SharedNorms
+from sr3.inference.threads import check_not_forked
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE
@@ -79,6 +80,7 @@ class Upscaler:
 
     def looks(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Look]:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
+        check_not_forked()
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
         x, given, clean = self._condition(low_res, sampling, noise)
