@@ -55,7 +55,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_examples_of_the_library_run(folder, capsys):
-    run("docs/library.md", 7)
+    run("docs/library.md", 9)
     with Image.open(folder / "large.png") as large:
         assert large.size == (48, 32)
     out = capsys.readouterr().out

@@ -19,7 +19,7 @@ _HOME = {
     "Cancelled": "sr3.errors",
     "Config": "sr3.config",
     "Model": "sr3.inference.model",
-    "Refinement": "sr3.inference.model",
+    "Refinement": "sr3.inference.work",
     "Sr3Error": "sr3.errors",
     "Upscaler": "sr3.inference.upscaler",
     "load": "sr3.inference.model",

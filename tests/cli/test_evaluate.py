@@ -246,6 +246,13 @@ def test_features_that_grow_with_the_picture_need_pictures_of_one_size(folders, 
     assert "distance" in report_of(folders, *given, "--patch", 24)["metrics"]
 
 
+def test_it_is_said_whose_code_runs(folders, network, capsys):
+    given = ["--features", network, "--patch", 24, "--classifier", "efficientnet-lite0"]
+    evaluate(folders, "--pred", folders / "bicubic", *given)
+    said = [line for line in capsys.readouterr().err.splitlines() if "runs the code" in line]
+    assert said == [f"sr3: --features runs the code of {network}"]
+
+
 def test_networks_give_figures_called_by_their_names(folders, network):
     given = ["--features", network, "--patch", 24, "--classifier", network, "--classifier-range", "unit"]
     report = report_of(folders, "--pred", folders / "bicubic", *given)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import Threads, say_what_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +101,7 @@ def evaluate(
         resamples=resamples,
     )
     networks = opening.WantedNetworks(features, classifier, classifier_range, perceptual)
+    say_what_runs({"--features": features, "--perceptual": perceptual, "--classifier": classifier})
     wanted = opening.Wanted(
         truth, input_, pred or [], model or [], filters or [], steps, sampler, first, images, device, dtype
     )

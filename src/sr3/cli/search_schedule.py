@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import Threads, say_what_runs
 
 __all__ = ["search_schedule"]
 
@@ -46,6 +46,7 @@ def search_schedule(
     from sr3.zoo import find_model
 
     choose_threads(threads)
+    say_what_runs({"--features": features})
     path = find_model(model)
     target = output or path
     scoring.check_target(path, target, overwrite=overwrite)

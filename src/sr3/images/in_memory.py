@@ -9,6 +9,7 @@
 Of two or four channels of an array or tensor the last is alpha where the caller says so. Knows no file and no model.
 """
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -60,7 +61,9 @@ def unpack(image: Kind, *, takes_alpha: bool = False) -> Unpacked[Kind]:
         return cast(Unpacked[Kind], _from_array(image, takes_alpha))
     if isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] (callers without types)
         return cast(Unpacked[Kind], _from_tensor(image, takes_alpha))
-    raise ImageError(f"a {type(image).__name__} is no picture; give a Pillow image, a NumPy array or a torch tensor")
+    more = ", or a path to upscale_file" if isinstance(image, str | os.PathLike) else ""
+    kinds = "a Pillow image, a NumPy array or a torch tensor"
+    raise ImageError(f"a {type(image).__name__} is no picture; give {kinds}{more}")
 
 
 def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:

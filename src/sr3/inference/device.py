@@ -26,7 +26,12 @@ def choose_device(name: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     there = [device for device, usable in available.items() if usable]
     if name != "auto" and name not in there:
-        raise ConfigError(f"--device {name}: not on this machine with this torch; there is {', '.join(there)}")
+        why = "not on this machine with this torch"
+        if name == "cuda" and torch.backends.cuda.is_built() is False:
+            why = "this torch was built without CUDA; see https://pytorch.org/get-started for one that has it"
+        elif name == "cuda":
+            why = "torch finds no GPU; see what nvidia-smi says, and CUDA_VISIBLE_DEVICES"
+        raise ConfigError(f"--device {name}: {why}; there is {', '.join(there)}")
     name = there[0] if name == "auto" else name
     place = os.environ.get("LOCAL_RANK", "")  # set by the launchers of several processes
     if name != "cuda" or not place.isdigit():

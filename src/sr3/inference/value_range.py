@@ -8,15 +8,19 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 from sr3.errors import ConfigError, ImageError
 from sr3.images.picture import Numbers, Picture
 
-__all__ = ["AUTO", "ValueRange", "find_range", "parse_range", "stretched", "warn_of_narrow"]
+__all__ = ["AUTO", "ValueRange", "Values", "find_range", "parse_range", "stretched", "warn_of_narrow"]
 
 AUTO = "auto"
+Values = tuple[float, float] | Literal["auto"] | None
+"""The numbers that a picture uses: (low, high), found by themselves, or all there are."""
+
 _NARROW = 1 / 8
 """Share of 16 bits below which a picture that uses no more is warned of."""
 
