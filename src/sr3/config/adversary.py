@@ -23,6 +23,12 @@ class AdversaryConfig(Settings):
     """Weight of `denoiser.loss`; 0 in EnhanceNet's ENet-PAT."""
     truth: _Weight = 0.0
     """Weight of the absolute difference to the truth, of a distilled model; with 0 for `pixel` no teacher is asked."""
+    flat: _Weight = 0.0
+    """How much more `truth` counts where the truth is flat, so that no ripples are drawn there: in windows of 17x17
+    pixels of deviation s, of 255 levels, it counts 1 + flat / (1 + (s / 4)^2)^2 times."""
+    grain: _Weight = 0.0
+    """Weight of the difference of fine structure where the truth is flat, of a distilled model: of the local deviation
+    of what is finer than 9 pixels."""
     learned: _Weight = 0.0
     """Weight of ST-LPIPS to the truth (its networks in `features`), of a distilled model: of each layer the root of the
     weighted squares, place by place, so that it is a distance of vectors."""
@@ -68,7 +74,7 @@ class AdversaryConfig(Settings):
     @property
     def is_used(self) -> bool:
         """Whether anything but pixels counts."""
-        return self.adversarial > 0 or self.looks_at_features or self.truth > 0
+        return self.adversarial > 0 or self.looks_at_features or self.truth > 0 or self.grain > 0
 
     @property
     def looks_at_features(self) -> bool:

@@ -21,6 +21,8 @@ __all__ = ["Config", "apply_settings", "first_complaint", "read_toml"]
 
 _OWN_SAMPLER = {"regression": "regression", "distillation": "distilled"}
 """Objectives whose models are sampled in one way only."""
+_LEAST_FLAT = 24
+"""Side of the smallest pictures that are looked at for flat places, in windows of 17 pixels."""
 
 
 class Config(Settings):
@@ -137,8 +139,13 @@ class Config(Settings):
             )
         if adversary.discriminator == "projected" and adversary.adversarial and not adversary.projected:
             raise ValueError("adversary.discriminator projected sees features: name networks in adversary.projected")
-        if (adversary.truth or adversary.learned) and self.denoiser.objective != "distillation":
-            raise ValueError("adversary.truth and learned are for models that are distilled: sr3 distill")
+        of_students = adversary.truth or adversary.learned or adversary.grain
+        if of_students and self.denoiser.objective != "distillation":
+            raise ValueError("adversary.truth, grain and learned are for models that are distilled: sr3 distill")
+        if adversary.flat and not adversary.truth:
+            raise ValueError("adversary.flat is a share of adversary.truth: set that above 0")
+        if (adversary.flat or adversary.grain) and 0 < self.data.crop < _LEAST_FLAT:
+            raise ValueError(f"adversary.flat and grain look at windows: set data.crop to {_LEAST_FLAT} or more")
         if adversary.learned and adversary.features not in ("st-lpips", "st-lpips-vgg"):
             raise ValueError("adversary.learned is ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
         if adversary.apart and adversary.answers < 2:

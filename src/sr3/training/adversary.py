@@ -19,6 +19,7 @@ from sr3.errors import ConfigError
 from sr3.metrics.maps import Maps, load_maps, load_stlpips_heads
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.critic import Critic
+from sr3.training.flatness import flatness, grain_loss
 from sr3.training.optimizer import build_optimizer
 from sr3.training.projected import ProjectedOpponent, open_projected
 from sr3.types import Image
@@ -86,7 +87,11 @@ class Adversary:
         config, count = self.config, len(answers) // len(truth)
         total = answers.new_zeros(len(truth))
         if config.truth:
-            total = total + config.truth * energy_loss(_absolute, answers.split(len(truth)), truth, config.apart)
+            absolute = partial(_absolute, weight=1 + config.flat * flatness(truth)) if config.flat else _absolute
+            total = total + config.truth * energy_loss(absolute, answers.split(len(truth)), truth, config.apart)
+        if config.grain:
+            parts = [grain_loss(answer, truth) for answer in answers.split(len(truth))]
+            total = total + config.grain * torch.stack(parts).mean(dim=0)
         if self.maps is not None:
             with torch.no_grad():
                 wanted = self.maps(truth)
@@ -149,8 +154,8 @@ def energy_loss(distance: Callable[[T, T], Tensor], answers: Sequence[T], truth:
     return near - apart / 2 * distance(answers[0], answers[1]) if apart else near
 
 
-def _absolute(one: Image, other: Image) -> Tensor:
-    return (one - other).abs().mean(dim=(1, 2, 3))
+def _absolute(one: Image, other: Image, *, weight: Tensor | float = 1.0) -> Tensor:
+    return ((one - other).abs() * weight).mean(dim=(1, 2, 3))
 
 
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
