@@ -7,17 +7,21 @@ import onnxruntime
 import pytest
 import torch
 
-from pictures import GENERATOR, write_random_model
+from pictures import GENERATOR, write_random_model, write_refining_model
 from sr3.checkpoint import ModelInfo, read_model
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
+from sr3.images.resize import upsample
 from sr3.inference import export
 from sr3.inference.export import export_onnx
 from sr3.inference.filling import build_filled
+from sr3.inference.upscaler import open_upscaler
 
 
 def exported(tmp_path, *settings):
     model = write_random_model(tmp_path / "m.safetensors", settings=settings)
-    done = export_onnx(str(model), tmp_path / "m.onnx")
+    [done] = export_onnx(str(model), tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     network = build_filled(read_model(model), torch.device("cpu")).network
     return done, session, network
@@ -74,6 +78,26 @@ def test_a_model_that_is_told_of_noise_on_its_input_takes_levels(tmp_path):
     expected = network(x, y_t, gamma, levels=levels)
     given = {"x": x, "y_t": y_t, "gamma": gamma, "levels": levels}
     torch.testing.assert_close(answer(session, **given), expected, atol=1e-5, rtol=0)
+
+
+def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_path):
+    settings = ["sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1", "mean.condition=enlarged"]
+    model = write_refining_model(tmp_path / "m.safetensors", *settings, "sampling.correct=false")
+    network, mean = export_onnx(str(model), tmp_path / "m.onnx")
+    assert (network.path.name, network.inputs) == ("m.onnx", ("x", "y_t", "gamma", "features"))
+    assert (mean.path.name, mean.inputs) == ("m-mean.onnx", ("low_res",))
+    refining, small = (
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in (network.path, mean.path)
+    )
+    low_res = torch.rand(1, 3, 7, 10) * 2 - 1
+    picture, features = map(torch.from_numpy, small.run(None, {"low_res": low_res.numpy()}))
+    upscaler, gamma = open_upscaler(str(model)), torch.tensor([0.5], dtype=torch.float64)
+    x, denoiser = upsample(low_res, 4), upscaler.denoiser
+    z = diffuse(denoiser.encode(picture, x), NoiseSource([3]).like(x), gamma)
+    v = answer(refining, x=x, y_t=z, gamma=gamma, features=features)
+    found = denoiser.decode(denoiser.read(v, z, gamma).y0, x).clamp(-1, 1)
+    expected = upscaler.upscale(low_res, sampling=upscaler.info.config.sampling, seeds=[3])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_the_settings_are_in_the_metadata(attending):

@@ -15,13 +15,14 @@ def export(
 ) -> None:
     """Write a model's network as ONNX, for any size of picture, checked under ONNX Runtime."""
     from sr3.errors import CheckpointError
-    from sr3.inference.export import export_onnx
+    from sr3.inference.export import export_onnx, mean_path
 
     if target.suffix != ".onnx":
         raise CheckpointError(f"{target}: an ONNX file's name ends in .onnx; give it that suffix")
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: exists; replace it with --overwrite or give another name")
-    done = export_onnx(model, target)
-    for (batch, height, width), difference in done.differences.items():
-        typer.echo(f"{target}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
-    typer.echo(f"{target}: inputs {', '.join(done.inputs)}; settings in its metadata")
+    for path in (target, mean_path(target)):
+        if path.exists() and not overwrite:
+            raise CheckpointError(f"{path}: exists; replace it with --overwrite or give another name")
+    for done in export_onnx(model, target):
+        for (batch, height, width), difference in done.differences.items():
+            typer.echo(f"{done.path}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
+        typer.echo(f"{done.path}: inputs {', '.join(done.inputs)}; settings in its metadata")

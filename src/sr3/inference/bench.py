@@ -162,6 +162,10 @@ def _onnx_caller(file: ModelFile, side: int) -> Callable[[], object]:
     shape = (1, file.info.image_channels, side, side)
     x, y = torch.randn((2, *shape), generator=torch.Generator().manual_seed(0)).numpy()
     given = {"x": x, "y_t": y, "gamma": torch.full((1,), _LEVEL, dtype=torch.float64).numpy()}
+    network = file.info.config.network
+    if network.guide:
+        small = side // file.info.config.data.scale
+        given["features"] = torch.zeros(1, network.guide, small, small).numpy()
     return lambda: session.run(None, given)
 
 

@@ -11,7 +11,7 @@ import json
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,11 @@ from sr3.atomic import whole_file
 from sr3.checkpoint import FORMAT, ModelFile, read_model
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.filling import build_filled
+from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE, UNet
 from sr3.zoo import find_model
 
-__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx", "trace"]
+__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx", "mean_path", "trace"]
 
 METADATA = "sr3"
 """Key of the description in the file's metadata, the same JSON as in a model file."""
@@ -36,14 +37,17 @@ _TRACED, _TRIED = (2, 16, 24), ((1, 37, 20), (3, 8, 51))
 
 
 class Exported(NamedTuple):
-    """What was written: the inputs by name, and the largest difference to torch, by (batch, height, width)."""
+    """What was written: where, the inputs by name, and the largest difference to torch, by (batch, height, width)."""
 
+    path: Path
     inputs: tuple[str, ...]
     differences: dict[tuple[int, int, int], float]
 
 
 class _Call(nn.Module):
     """The network with its inputs in a fixed order, sides padded by gathering, which a graph can do at any size."""
+
+    outputs = ("output",)
 
     def __init__(self, network: UNet, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -58,12 +62,56 @@ class _Call(nn.Module):
         columns = torch.arange((width + multiple - 1) // multiple * multiple).clamp(max=width - 1)
         y_t = y_t.index_select(-2, rows).index_select(-1, columns)
         x = given["x"].index_select(-2, rows).index_select(-1, columns) if "x" in given else y_t[:, :0]
-        out = self.network(x, y_t, given["gamma"], given.get("labels", NONE), given.get("levels", NONE))
+        features = given.get("features", NONE)
+        if "features" in given:
+            scale = self.network.shape.stem * 2**self.network.shape.guide_level
+            high, wide = (torch.arange(side.shape[0] // scale) for side in (rows, columns))
+            high, wide = high.clamp(max=features.shape[-2] - 1), wide.clamp(max=features.shape[-1] - 1)
+            features = features.index_select(-2, high).index_select(-1, wide)
+        told = given.get("labels", NONE), given.get("levels", NONE)
+        out = self.network(x, y_t, given["gamma"], *told, features=features)
         return out[..., :height, :width]
 
+    def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
+        """Draw inputs of (batch, height, width), always the same."""
+        generator, (batch, height, width) = torch.Generator().manual_seed(0), size
+        shape = self.network.shape
+        pictures, scale = (batch, shape.image_channels, height, width), shape.stem * 2**shape.guide_level
+        drawn = {
+            "x": torch.rand(pictures, generator=generator) * 2 - 1,
+            "y_t": torch.randn(pictures, generator=generator),
+            "gamma": torch.rand(batch, generator=generator, dtype=torch.float64),
+            "labels": torch.randint(0, shape.classes + 1, (batch,), generator=generator),
+            "levels": torch.rand(batch, generator=generator, dtype=torch.float64),
+            "features": torch.randn((batch, shape.guide, -(-height // scale), -(-width // scale)), generator=generator),
+        }
+        return tuple(drawn[name] for name in self.names)
 
-def export_onnx(model: str, target: Path) -> Exported:
-    """Write a model, found by name, path or run folder, as ONNX.
+
+class _MeanCall(nn.Module):
+    """The small network of a mean: from the input to its picture and its features."""
+
+    names, outputs = ("low_res",), ("picture", "features")
+
+    def __init__(self, network: SPAN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, low_res: Tensor) -> tuple[Tensor, Tensor]:
+        picture, features = self.network.mean(low_res)
+        return picture, features
+
+    def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
+        """Draw inputs of (batch, height, width), always the same."""
+        batch, height, width = size
+        shape = (batch, self.network.shape.image_channels, height, width)
+        return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1,)
+
+
+def export_onnx(model: str, target: Path) -> list[Exported]:
+    """Write a model, found by name, path or run folder, as ONNX; the network of its mean, if it has one, beside it.
+
+    The second file is called as `mean_path` says.
 
     Raises ConfigError without the extra `export`, CheckpointError when the model is too large for one file, when the
     disk refuses, or when ONNX Runtime does not give what torch gives.
@@ -75,17 +123,30 @@ def export_onnx(model: str, target: Path) -> Exported:
     file = read_model(find_model(model))
     if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
         raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
-    call = _call_of(file)
-    graph = _described(_traced(call), file)
+    calls: dict[Path, _Call | _MeanCall] = {target: _call_of(file)}
+    if file.info.config.mean is not None:
+        calls[mean_path(target)] = _MeanCall(cast(SPAN, build_filled(file, torch.device("cpu")).mean)).eval()
+    graphs = {path: _described(_traced(call), file) for path, call in calls.items()}
+    done = [_checked(path, call, graphs[path], file) for path, call in calls.items()]
+    for path, graph in graphs.items():
+        try:
+            with whole_file(path) as temporary:
+                temporary.write_bytes(graph)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    return done
+
+
+def mean_path(target: Path) -> Path:
+    """Name the file of a mean beside that of the network that refines it."""
+    return target.with_name(f"{target.stem}-mean{target.suffix}")
+
+
+def _checked(path: Path, call: "_Call | _MeanCall", graph: bytes, file: ModelFile) -> Exported:
     differences = {size: _difference(call, graph, size) for size in _TRIED}
     if (worst := max(differences.values())) > TOLERANCE:
         raise CheckpointError(f"{file.info.name}: ONNX Runtime differs from torch by {worst:.2g}; upgrade onnxruntime")
-    try:
-        with whole_file(target) as temporary:
-            temporary.write_bytes(graph)
-    except OSError as error:
-        raise CheckpointError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
-    return Exported(call.names, differences)
+    return Exported(path, call.names, differences)
 
 
 def trace(file: ModelFile) -> bytes:
@@ -98,8 +159,6 @@ def _call_of(file: ModelFile) -> _Call:
         raise ConfigError(
             f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX"
         )
-    if file.info.config.mean is not None:
-        raise ConfigError(f"{file.info.name}: has a mean, and models with one are not exported as ONNX yet")
     network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
     return _Call(network, _input_names(file)).eval()
 
@@ -109,28 +168,16 @@ def _input_names(file: ModelFile) -> tuple[str, ...]:
     names = ["x"] if network.condition == "picture" else []
     names += ["y_t", "gamma"]
     names += ["labels"] if network.classes else []
-    return (*names, *(["levels"] if network.condition_level else []))
+    names += ["levels"] if network.condition_level else []
+    return (*names, *(["features"] if network.guide else []))
 
 
-def _inputs(call: _Call, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
-    """Draw inputs of (batch, height, width), always the same."""
-    generator, (batch, height, width) = torch.Generator().manual_seed(0), size
-    shape = call.network.shape
-    pictures = (batch, shape.image_channels, height, width)
-    drawn = {
-        "x": torch.rand(pictures, generator=generator) * 2 - 1,
-        "y_t": torch.randn(pictures, generator=generator),
-        "gamma": torch.rand(batch, generator=generator, dtype=torch.float64),
-        "labels": torch.randint(0, shape.classes + 1, (batch,), generator=generator),
-        "levels": torch.rand(batch, generator=generator, dtype=torch.float64),
-    }
-    return tuple(drawn[name] for name in call.names)
-
-
-def _traced(call: _Call) -> bytes:
+def _traced(call: "_Call | _MeanCall") -> bytes:
     """Trace a call into a graph whose batch, height and width are free."""
-    pictures, numbers = {0: "batch", 2: "height", 3: "width"}, {0: "batch"}
-    axes = {name: pictures if name in ("x", "y_t") else numbers for name in call.names}
+    numbers, pictures = {0: "batch"}, {0: "batch", 2: "height", 3: "width"}
+    smaller = {0: "batch", 2: "small_height", 3: "small_width"}
+    axes = {name: numbers for name in ("gamma", "labels", "levels")} | {"features": smaller, "low_res": smaller}
+    names = (*call.names, *call.outputs)
     buffer = BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter(
@@ -138,13 +185,13 @@ def _traced(call: _Call) -> bytes:
         )  # of tracing, and that it is the older way: it is correct, and twenty times faster
         torch.onnx.export(
             call,
-            _inputs(call, _TRACED),
+            call.drawn(_TRACED),
             buffer,  # pyright: ignore[reportArgumentType] (the older way takes files)
             dynamo=False,
             opset_version=_OPSET,
             input_names=list(call.names),
-            output_names=["output"],
-            dynamic_axes={**axes, "output": pictures},
+            output_names=list(call.outputs),
+            dynamic_axes={name: axes.get(name, pictures) for name in names},
         )
     return buffer.getvalue()
 
@@ -160,13 +207,14 @@ def _described(graph: bytes, file: ModelFile) -> bytes:
     return model.SerializeToString()
 
 
-def _difference(call: _Call, graph: bytes, size: tuple[int, int, int]) -> float:
+def _difference(call: "_Call | _MeanCall", graph: bytes, size: tuple[int, int, int]) -> float:
     """Compare ONNX Runtime with torch on a size that was not traced."""
     import onnxruntime
 
     session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    inputs = _inputs(call, size)
-    (answer,) = session.run(None, {name: value.numpy() for name, value in zip(call.names, inputs, strict=True)})
+    inputs = call.drawn(size)
+    answers = session.run(None, {name: value.numpy() for name, value in zip(call.names, inputs, strict=True)})
     with torch.no_grad():
-        expected = call(*inputs)
-    return float((torch.from_numpy(answer) - expected).abs().max())
+        found = call(*inputs)
+    expected = found if isinstance(found, tuple) else (found,)
+    return max(float((torch.from_numpy(a) - b).abs().max()) for a, b in zip(answers, expected, strict=True))
