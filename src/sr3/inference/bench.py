@@ -123,7 +123,7 @@ def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) 
         compiled = replace(ours, denoiser=laid_out(build_filled(file, ours.device), ours.dtype))
         compiled.denoiser.network = torch.compile(compiled.denoiser.network)  # pyright: ignore[reportAttributeAccessIssue]
         ways.append(Way("torch.compile", _caller(compiled, plan.side, 1)))
-    exports = not (ours.info.config.network.answers_in_one_call or ours.info.config.mean)
+    exports = not ours.info.config.network.answers_in_one_call
     if exports and ours.device.type == "cpu" and all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         ways.append(Way("ONNX Runtime, float32", _onnx_caller(file, plan.side), note="sr3 export"))
     return ways
