@@ -4,9 +4,10 @@
     python benchmarks/backends.py PHOTO [PHOTO ...] --side 512 --threads 2
 
 PHOTOs are true photographs; their middles of SIDE are made four times smaller. The ways are timed in turns, so that a
-machine that is slower for a while is so for all; the fastest turn of each counts. The difference is that of the corrected
-pictures from those of `sr3 upscale`, mean over pixels, in levels of 255. int8 weights and activations are calibrated on the
-second photograph and those after it (on the first, where there is but one). What is not installed is left out.
+machine that is slower for a while is so for all; the fastest turn of each counts. The difference is that of the
+corrected pictures from those of `sr3 upscale`, mean over pixels, in levels of 255. int8 weights and activations are
+calibrated on the second photograph and those after it (on the first, where there is but one). What is not installed is
+left out.
 """
 
 import argparse
@@ -28,13 +29,13 @@ from sr3.images.files import read_picture
 from sr3.images.resize import downsample, upsample
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.export import trace
-from sr3.inference.upscaler import open_upscaler
+from sr3.inference.upscaler import Upscaler, open_upscaler
 from sr3.zoo import DEFAULT_MODEL, find_model
 
 Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
-def inputs_of(path: Path, upscaler, side: int) -> tuple[Tensor, dict[str, np.ndarray]]:
+def inputs_of(path: Path, upscaler: Upscaler, side: int) -> tuple[Tensor, dict[str, np.ndarray]]:
     """Make the inputs of the one call of a photograph's middle, and the small picture."""
     pixels = read_picture(path).pixels[None]
     top, left = ((size - side) // 2 for size in pixels.shape[-2:])
@@ -50,14 +51,14 @@ def inputs_of(path: Path, upscaler, side: int) -> tuple[Tensor, dict[str, np.nda
     return low_res, {name: value.contiguous().numpy() for name, value in tensors.items()}
 
 
-def picture_of(upscaler, low_res: Tensor, given: dict[str, np.ndarray], output: np.ndarray) -> Tensor:
+def picture_of(upscaler: Upscaler, low_res: Tensor, given: dict[str, np.ndarray], output: np.ndarray) -> Tensor:
     """Read a network's output as the corrected picture."""
     x, z, gamma = (torch.from_numpy(given[name]) for name in ("x", "y_t", "gamma"))
     y0 = upscaler.denoiser.read(torch.from_numpy(output).float(), z, gamma).y0
     return match_low_frequencies(upscaler.denoiser.decode(y0, x).clamp(-1, 1), low_res)
 
 
-def by_torch(network) -> Run:
+def by_torch(network: torch.nn.Module) -> Run:
     """Run a network of torch."""
 
     @torch.no_grad()
@@ -118,7 +119,7 @@ def quantised(graph: bytes, calibration: list[dict[str, np.ndarray]]) -> bytes:
         return target.read_bytes()
 
 
-def ways_of(model: str, upscaler, given: list[dict[str, np.ndarray]], threads: int) -> dict[str, Run]:
+def ways_of(model: str, upscaler: Upscaler, given: list[dict[str, np.ndarray]], threads: int) -> dict[str, Run]:
     """Prepare every way that is installed, the one in use first."""
     network = upscaler.denoiser.network
     ways = {"sr3 upscale: torch, float32": by_torch(network)}
