@@ -1,10 +1,12 @@
 """Pictures of any number of bands and any depth: NumPy arrays (.npy) and TIFF, as measuring instruments give them.
 
 An array is (h, w) or (h, w, bands) of uint8, uint16, or floats from 0 to 1. TIFF is read by tifffile, which unlike
-Pillow keeps 16 bits and any number of bands. Nothing beside the pixels is kept.
+Pillow keeps 16 bits and any number of bands. Of a TIFF are kept where its pixels lie on the ground, IPTC, XMP, dots an
+inch; of the rest a warning names what is left out.
 """
 
 import io
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +15,17 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
+from sr3.images.extras import IPTC_TAG
 from sr3.images.files import MAX_INPUT_PIXELS, Picture
+from sr3.images.metadata import Metadata, read_tiff_metadata
 from sr3.images.packing import check_whole
 from sr3.images.picture import Depth, from_numbers, to_floats
+from sr3.images.tiff_tags import XMP_TAG
 
 __all__ = [
     "ARRAY_SUFFIX",
@@ -41,6 +47,7 @@ BAND_SUFFIXES = (ARRAY_SUFFIX, ".tif", ".tiff")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_MAGIC = b"\x93NUMPY"
 _MOST_BANDS = 64
+_TEXT, _SHORT, _LONG, _BYTES, _DOUBLE = 2, 3, 4, 7, 12  # types of TIFF
 
 
 class Bands(NamedTuple):
@@ -90,7 +97,16 @@ def read_bands(path: Path) -> Picture:
     """Read an array or a TIFF with all its bands; ImageError as for `read_array`, or when there is no such file."""
     with _opened(path) as file:
         bands = _read(file, str(path))
-        return Picture(bands.values * 2 - 1, depth=bands.depth)
+        file.seek(0)
+        metadata = Metadata() if is_array(_start(file)) else _metadata(file)
+        return Picture(bands.values * 2 - 1, depth=bands.depth, metadata=metadata)
+
+
+def _metadata(file: BinaryIO) -> Metadata:
+    with tifffile.TiffFile(file) as tiff:
+        page, order, is_big = tiff.pages.first, tiff.byteorder, tiff.is_bigtiff
+        _, found = read_tiff_metadata(file, page.offset, order=order, is_big=is_big)
+    return found
 
 
 @contextmanager
@@ -211,6 +227,7 @@ def write_bands(path: Path, picture: Picture) -> None:
         kind = np.uint8 if picture.depth == 8 else np.uint16
         array = np.round(array * np.iinfo(kind).max).astype(kind)
     array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
+    options = _options(path, picture.metadata, suffix)
     try:
         with whole_file(path) as temporary:
             if suffix == ARRAY_SUFFIX:
@@ -218,6 +235,42 @@ def write_bands(path: Path, picture: Picture) -> None:
                     np.save(file, array)
             else:
                 layout = "contig" if array.ndim == 3 else None
-                tifffile.imwrite(temporary, array, photometric="minisblack", planarconfig=layout)
+                tifffile.imwrite(
+                    temporary, array, photometric="minisblack", planarconfig=layout, metadata=None, **options
+                )
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _options(path: Path, metadata: Metadata, suffix: str) -> dict[str, Any]:
+    """Name the metadata that a TIFF of bands takes, as arguments of tifffile; warn of the rest."""
+    texts, has_more = _texts(metadata.exif)
+    lost = [*metadata.lost, *(["EXIF"] if has_more else []), *(["colour profile"] if metadata.icc else [])]
+    if suffix == ARRAY_SUFFIX:
+        others = {"description": texts, "XMP": metadata.xmp, "IPTC": metadata.iptc, "GeoTIFF tags": metadata.place}
+        lost += [name for name, value in others.items() if value]
+    if lost:
+        warnings.warn(f"{path}: {', '.join(lost)}: has no place in the result and is left out", stacklevel=3)
+    if suffix == ARRAY_SUFFIX:
+        return {}
+    blocks = ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc))
+    extra = [(tag, *_typed(value), True) for tag, value in (*texts.items(), *metadata.place)]
+    extra += [(tag, _BYTES, len(block), block, True) for tag, block in blocks if block]
+    resolution = {} if metadata.dpi is None else {"resolution": metadata.dpi, "resolutionunit": 2}
+    return {"extratags": extra, "software": False, **resolution}
+
+
+def _texts(exif: bytes | None) -> tuple[dict[int, str], bool]:
+    """Take the texts out of EXIF that a TIFF holds by itself, and tell whether there is more."""
+    parsed = Image.Exif()
+    parsed.load(exif or b"")
+    texts = {tag: value for tag, value in parsed.items() if isinstance(value, str)}
+    return texts, any(tag not in texts for tag in parsed)
+
+
+def _typed(value: Any) -> tuple[int, int, Any]:  # noqa: ANN401 (as tags are)
+    """Give the type, the count and the value of a tag as tifffile takes them: text, whole numbers or doubles."""
+    if isinstance(value, str):
+        return _TEXT, 0, value.encode()
+    whole = all(isinstance(number, int) for number in value)
+    return (_DOUBLE if not whole else _SHORT if max(value) < 2**16 else _LONG), len(value), value

@@ -1,13 +1,21 @@
 """What a file says beside its pixels and the usual metadata: chunks and text of a PNG, and what no result gets."""
 
-from typing import BinaryIO
+import struct
+from collections.abc import Mapping
+from typing import BinaryIO, cast
 
 from PIL import Image
 
-__all__ = ["read_colour_chunks", "read_lost", "read_text"]
+from sr3.images.georeference import GEO_TAGS
+
+__all__ = ["IPTC_TAG", "iptc_marker", "read_colour_chunks", "read_iptc", "read_lost", "read_text"]
 
 _IPTC = 0x0404  # among the blocks of Photoshop
-_GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+IPTC_TAG = 33723
+"""Of TIFF."""
+_LOST_TAGS = {42112: "GDAL metadata", 50844: "RPC coefficients"}
+"""Tags of TIFF that are true of the small picture only."""
+_MOST_IN_MARKER = 65533
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _OF_COLOUR = (b"gAMA", b"cHRM", b"cICP")
 _MOST_IN_CHUNK = 64  # bytes; the largest of them has 32
@@ -36,13 +44,26 @@ def read_text(image: Image.Image, *, beside: tuple[str, ...]) -> tuple[tuple[str
     return tuple((key, str(value)) for key, value in own if key not in beside)
 
 
-def read_lost(image: Image.Image) -> tuple[str, ...]:
-    """Name what a file holds beside its pixels that no format gets from here."""
-    lost: list[str] = []
+def read_iptc(image: Image.Image) -> bytes | None:
+    """Find the record of IPTC in a JPEG's blocks of Photoshop, or in a TIFF's tag."""
     blocks = image.info.get("photoshop")
-    if isinstance(blocks, dict) and _IPTC in blocks:
-        lost.append("IPTC")
-    tags = getattr(image, "tag_v2", {})
-    if any(tag in tags for tag in _GEO_TAGS):
-        lost.append("GeoTIFF tags")
+    if isinstance(blocks, dict) and isinstance(found := cast(dict[int, object], blocks).get(_IPTC), bytes):
+        return found or None
+    # A TIFF may hold it as long numbers, so the bytes are taken as they lie in the file.
+    raw = getattr(getattr(image, "tag_v2", None), "_tagdata", {})
+    return raw.get(IPTC_TAG) or None
+
+
+def iptc_marker(record: bytes) -> bytes | None:
+    """Lay a record of IPTC out as the marker of a JPEG; None when it is too long for one."""
+    padded = record + b"\0" * (len(record) % 2)
+    body = b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHI", _IPTC, 0, len(record)) + padded
+    return None if len(body) > _MOST_IN_MARKER else b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
+
+
+def read_lost(tags: Mapping[int, object], *, is_turned: bool) -> tuple[str, ...]:
+    """Name the tags of a TIFF that no result gets from here."""
+    lost = [name for tag, name in _LOST_TAGS.items() if tag in tags]
+    if is_turned and any(tag in tags for tag in GEO_TAGS):
+        lost.append("GeoTIFF tags of a turned picture")
     return tuple(lost)

@@ -22,6 +22,7 @@ from sr3.images.inks import ink_image, to_light
 from sr3.images.libtiff import load_pixels
 from sr3.images.metadata import (
     COLOUR_CHUNKS,
+    TURNED,
     Metadata,
     read_metadata,
     saving_options,
@@ -74,6 +75,7 @@ _OPAQUE_FORMATS = ("JPEG", "BMP")
 _MOST_IN_TIFF = 2**32 - 2**24  # bytes of pixels; places in the file have 32 bits
 _DEEP_FORMATS = ("PNG", "TIFF")
 _INK_FORMATS = ("JPEG", "TIFF")
+_TURN_TAG = 274
 _BITS_TAG = 258  # of TIFF
 
 
@@ -157,6 +159,7 @@ def _read(encoded: Encoded, *, upright: bool) -> Picture:
         deep = is_deep(image)
         if not deep and has_deep_colour(image):
             raise refusal(encoded.path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
+        image.info[TURNED] = getattr(image, "tag_v2", {}).get(_TURN_TAG, 1) != 1
         load_pixels(image)
         if upright:
             turn_upright(image)

@@ -10,10 +10,13 @@ from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from sr3.images.extras import read_lost, read_text
+from sr3.images.extras import IPTC_TAG, iptc_marker, read_iptc, read_lost, read_text
+from sr3.images.georeference import Georeference, enlarged, read_georeference
+from sr3.images.tiff_tags import XMP_TAG, descriptive_exif, tiff_dpi
 
 __all__ = [
     "COLOUR_CHUNKS",
+    "TURNED",
     "Metadata",
     "read_metadata",
     "read_tiff_metadata",
@@ -26,29 +29,19 @@ __all__ = [
 _EXIF_PREFIX = b"Exif\x00\x00"
 _RAW_EXIF = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _PNG_XMP = "XML:com.adobe.xmp"
-_XMP_TAG, _ICC_TAG = 700, 34675  # of TIFF
-_CENTIMETRES = 3  # unit of a TIFF's resolution
+_ICC_TAG = 34675  # of TIFF
 _MAX_JPEG_BLOCK = 65500
 _MAX_DPI = 65535
 _LONG_TEXT = 1000
 _GAIN_MAP = b"hdrgm:Version"  # of Ultra HDR
 COLOUR_CHUNKS = "sr3-colour-chunks"
 """Where `read_metadata` finds in `info` what `read_colour_chunks` found."""
+TURNED = "sr3-turned"
+"""Where it finds whether a TIFF is turned, which Pillow does and forgets when it decodes one."""
 # Pillow widens a PNG's grey of 2 or 4 bits to 8 by these factors, but not its transparent grey.
 _GREY_FACTORS = {"L;2": 85, "L;4": 17}
 # In these modes the profile describes other channels than the grey or RGB that the pixels become.
 _FOREIGN_MODES = ("YCbCr", "LAB", "HSV")
-# A TIFF keeps its layout (strips, compression, bits) and its EXIF in one directory: only these are EXIF.
-_DESCRIPTIVE_TAGS = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.HostComputer,
-    ExifTags.Base.Copyright,
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,8 @@ class Metadata:
 
     `icc`, `exif` (with its `Exif` mark in front) and `xmp` are the raw blocks; `dpi` is horizontal and
     vertical dots an inch. `colour_chunks` are those of a PNG that say what its numbers mean (gAMA, cHRM, cICP), `text`
-    what else a PNG says of itself, `comment` a JPEG's or a GIF's. `lost` names what was found and cannot be kept.
+    what else a PNG says of itself, `comment` a JPEG's or a GIF's, `iptc` the record of a JPEG or TIFF, `place` where
+    the pixels of a TIFF lie on the ground. `lost` names what was found and cannot be kept.
     """
 
     icc: bytes | None = None
@@ -67,12 +61,15 @@ class Metadata:
     colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
     text: tuple[tuple[str, str], ...] = ()
     comment: bytes | None = None
+    iptc: bytes | None = None
+    place: Georeference = ()
     lost: tuple[str, ...] = ()
 
     def scaled(self, scale: int) -> "Metadata":
         """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch, in EXIF as well."""
         dpi = None if self.dpi is None else (self.dpi[0] * scale, self.dpi[1] * scale)
-        return replace(self, dpi=dpi, exif=_with_resolution(self.exif, scale))
+        place = enlarged(self.place, scale)
+        return replace(self, dpi=dpi, exif=_with_resolution(self.exif, scale), place=place)
 
 
 def _with_resolution(exif: bytes | None, scale: int) -> bytes | None:
@@ -140,7 +137,8 @@ def read_metadata(image: Image.Image) -> Metadata:
     if xmp is not None and _GAIN_MAP in xmp:
         warnings.warn("holds an HDR gain map, which is left out with the XMP that describes it", stacklevel=2)
         xmp = None
-    comment = image.info.get("comment")
+    comment, tags = image.info.get("comment"), getattr(image, "tag_v2", {})
+    is_turned = image.info.get(TURNED, False)
     return Metadata(
         icc=icc or None,
         exif=_read_exif(image),
@@ -149,7 +147,9 @@ def read_metadata(image: Image.Image) -> Metadata:
         colour_chunks=image.info.get(COLOUR_CHUNKS, ()),
         text=read_text(image, beside=("xmp", _PNG_XMP, _RAW_EXIF, "comment")),
         comment=(comment.encode() if isinstance(comment, str) else comment) or None,
-        lost=read_lost(image),
+        iptc=read_iptc(image),
+        place=() if is_turned else read_georeference(tags),
+        lost=read_lost(tags, is_turned=is_turned),
     )
 
 
@@ -162,10 +162,10 @@ def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool)
     exif.bigtiff, exif.endian = is_big, order
     try:
         exif.load_from_fp(file, offset)
-        blocks = {"icc_profile": exif.get(_ICC_TAG), "xmp": exif.get(_XMP_TAG)}
+        blocks = {"icc_profile": exif.get(_ICC_TAG), "xmp": exif.get(XMP_TAG)}
         stand_in.info.update({name: block for name, block in blocks.items() if isinstance(block, bytes)})
-        stand_in.info["dpi"] = _tiff_dpi(exif)
-        kept, turn = _descriptive_exif(exif), exif.get(ExifTags.Base.Orientation, 1)
+        stand_in.info["dpi"] = tiff_dpi(exif)
+        kept, turn = descriptive_exif(exif), exif.get(ExifTags.Base.Orientation, 1)
         if turn != 1:
             kept[ExifTags.Base.Orientation] = turn
         if len(kept):
@@ -176,7 +176,14 @@ def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool)
         warnings.warn(f"EXIF is damaged and left out ({error})", stacklevel=2)
         return 1, Metadata()
     turn_upright(stand_in)
-    return turn if turn in range(1, 9) else 1, read_metadata(stand_in)
+    iptc, turn = exif.get(IPTC_TAG), turn if turn in range(1, 9) else 1
+    found = replace(
+        read_metadata(stand_in),
+        iptc=iptc if isinstance(iptc, bytes) and iptc else None,
+        place=read_georeference(exif) if turn == 1 else (),
+        lost=read_lost(exif, is_turned=turn != 1),
+    )
+    return turn, found
 
 
 def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
@@ -189,6 +196,13 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
         kept["exif"] = _tiff_exif(metadata)
     else:
         kept["xmp"] = metadata.xmp
+    marker = iptc_marker(metadata.iptc) if metadata.iptc and kind == "JPEG" else None
+    if marker:
+        kept["extra"] = marker
+    elif metadata.iptc and kind != "TIFF":
+        lost.append("IPTC")
+    if metadata.place and kind != "TIFF":
+        lost.append("GeoTIFF tags")
     if kind == "JPEG" and metadata.comment:
         kept["comment"] = metadata.comment
     elif metadata.comment:
@@ -226,7 +240,7 @@ def _read_exif(image: Image.Image) -> bytes | None:
     raw = image.info.get("exif")
     try:
         if image.format == "TIFF":
-            exif = _descriptive_exif(image.getexif())
+            exif = descriptive_exif(image.getexif())
             raw = exif.tobytes() if len(exif) else None
         elif not raw and _RAW_EXIF in image.info:
             raw = image.getexif().tobytes()
@@ -247,36 +261,18 @@ def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
     return (across, down) if 1 < across <= _MAX_DPI and 1 < down <= _MAX_DPI else None
 
 
-def _tiff_dpi(exif: Image.Exif) -> tuple[float, float] | tuple[()]:
-    unit = exif.get(ExifTags.Base.ResolutionUnit, 2)
-    across, down = (exif.get(tag) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
-    if across is None or down is None or unit not in (2, _CENTIMETRES):
-        return ()
-    factor = 2.54 if unit == _CENTIMETRES else 1.0
-    return float(across) * factor, float(down) * factor
-
-
-def _descriptive_exif(exif: Image.Exif) -> Image.Exif:
-    kept = Image.Exif()
-    for tag in _DESCRIPTIVE_TAGS:
-        if tag in exif:
-            kept[tag] = exif[tag]
-    for group in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        # The interoperability block is an offset into the old file.
-        inner = {tag: value for tag, value in exif.get_ifd(group).items() if tag != ExifTags.IFD.Interop}
-        if inner:
-            kept[group] = inner
-    return kept
-
-
 def _tiff_exif(metadata: Metadata) -> bytes | None:
     exif = Image.Exif()
     try:
         exif.load(metadata.exif or b"")
-        kept = _descriptive_exif(exif)
+        kept = descriptive_exif(exif)
     except Exception as error:
         warnings.warn(f"EXIF is damaged and left out ({error})", stacklevel=2)
         kept = Image.Exif()
     if metadata.xmp:
-        kept[_XMP_TAG] = metadata.xmp
+        kept[XMP_TAG] = metadata.xmp
+    if metadata.iptc:
+        kept[IPTC_TAG] = metadata.iptc
+    for tag, value in metadata.place:
+        kept[tag] = value
     return kept.tobytes() if len(kept) else None

@@ -1,0 +1,61 @@
+"""Where the pixels of a TIFF lie on the ground, and where those of its enlargement lie.
+
+Source: OGC GeoTIFF 1.1 (19-008r4), GTRasterTypeGeoKey: with PixelIsArea 0 is the corner of the first pixel, with
+PixelIsPoint its middle. Pixels are not turned: a picture that was turned has lost its place.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+__all__ = ["GEO_TAGS", "Georeference", "enlarged", "read_georeference"]
+
+Georeference: TypeAlias = tuple[tuple[int, Any], ...]
+"""Tags of TIFF with their values."""
+
+_SCALE, _TIEPOINTS, _MATRIX, _KEYS = 33550, 33922, 34264, 34735
+GEO_TAGS = (_SCALE, _TIEPOINTS, _MATRIX, _KEYS, 34736, 34737, 42113)
+"""Tags that are kept; the last is GDAL's number for "no data"."""
+_RASTER_KIND, _IS_POINT = 1025, 2
+
+
+def read_georeference(tags: Mapping[int, Any]) -> Georeference:
+    """Collect the tags that say where pixels lie."""
+    return tuple((tag, _plain(tags[tag])) for tag in GEO_TAGS if tag in tags)
+
+
+def enlarged(place: Georeference, scale: int) -> Georeference:
+    """Say where the pixels of the enlargement lie; what does not have the shape that it should is left as it is."""
+    keys = dict(place).get(_KEYS, ())
+    # In the middle of a pixel p of the small picture is place scale (p + 1/2) - 1/2 of the large one.
+    offset = (scale - 1) / 2 if _is_point(keys) else 0.0
+    return tuple((tag, _enlarged(tag, value, scale, offset)) for tag, value in place)
+
+
+def _enlarged(tag: int, value: Any, scale: int, offset: float) -> Any:  # noqa: ANN401 (as tags are)
+    match tag, value:
+        case (33550, (across, down, *rest)):
+            return (across / scale, down / scale, *rest)
+        case (33922, tuple()) if len(value) % 6 == 0:
+            points = [value[start : start + 6] for start in range(0, len(value), 6)]
+            return tuple(n for i, j, *rest in points for n in (i * scale + offset, j * scale + offset, *rest))
+        case (34264, tuple()) if len(value) == 16:
+            rows = [value[start : start + 4] for start in range(0, 16, 4)]
+            moved = [
+                (a / scale, b / scale, c, d - (a + b) * offset / scale) if k < 3 else (a, b, c, d)
+                for k, (a, b, c, d) in enumerate(rows)
+            ]
+            return tuple(number for row in moved for number in row)
+        case _:
+            return value
+
+
+def _is_point(keys: Sequence[Any]) -> bool:
+    """Look the kind of raster up in the directory of keys, four numbers each after four of a head."""
+    entries = [tuple(keys[start : start + 4]) for start in range(4, len(keys) - 3, 4)]
+    return any(entry[0] == _RASTER_KIND and entry[3] == _IS_POINT for entry in entries)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str | bytes):
+        return value
+    return tuple(value) if isinstance(value, Sequence) else (value,)
