@@ -57,6 +57,17 @@ def test_bands_packed_by_lzw_are_read_and_cut_short_are_refused(tmp_path):
         read_bands(path)
 
 
+@pytest.mark.parametrize("array", [smooth(21, 35), smooth(21, 35)[..., 0], DEEP], ids=["rgb", "grey", "deep"])
+def test_differences_packed_by_packbits_are_taken_for_differences(tmp_path, array):
+    """tifffile writes them; libtiff, and so Pillow, would give them for the pixels."""
+    photometric, top = "rgb" if array.ndim == 3 else "minisblack", 255 if array.dtype == np.uint8 else 65535
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric=photometric, compression="packbits", predictor=True)
+    found = to_levels(read_picture(tmp_path / "a.tif").pixels, top)
+    assert (found == array.reshape(found.shape)).all()
+    trained = decode_pixels((tmp_path / "a.tif").read_bytes(), "a.tif").values.permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(trained / 255, array.reshape(trained.shape) / top, atol=1e-6)
+
+
 def test_without_the_package_the_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "find_spec", lambda _: None)
     for name, array, how in (("a", DEEP[..., 0], "is packed by LZW"), ("b", FLOATS, "differences of bytes")):

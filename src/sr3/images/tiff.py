@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 import torch
 from PIL import TiffImagePlugin
-from tifffile import EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
 from torch import Tensor
 
 from sr3.errors import ImageError
@@ -91,6 +91,8 @@ def _first_page(file: BinaryIO, *, of_any_kind: bool = False) -> Generator[tifff
 def _is_read_here(page: tifffile.TiffPage) -> bool:
     if page.sampleformat == SAMPLEFORMAT.IEEEFP or int(page.compression) not in TiffImagePlugin.COMPRESSION_INFO:
         return True
+    if page.compression == COMPRESSION.PACKBITS and page.predictor != 1:
+        return True  # libtiff knows no differences there, and gives them for the pixels
     if page.bitspersample > 16 and page.samplesperpixel > 1:
         return True
     if page.sampleformat == SAMPLEFORMAT.INT or not _is_understood_by_pillow(page):
