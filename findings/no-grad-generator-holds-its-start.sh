@@ -5,8 +5,8 @@
 # One expects: the generator's argument, the noise that sampling starts from, is free once the generator has taken the
 # first step and its own variable names the next state, as it is without the decorator.
 # What happens: the wrapper that the decorator puts around the generator keeps all arguments until the last step. So a
-# whole state more is in memory than is in use: 192 MiB for a picture of 4096x4096 of three channels in float32, twice
-# that where two samplers are nested; and deleting one's own reference does not help.
+# whole state more is in memory than is in use: 192 MiB for a picture of 4096x4096 of three channels in float32; and
+# deleting one's own reference does not help.
 #
 # Versions: Python 3.11, torch 2.13.0 (CPU). 2026-11-28.
 # Output:
