@@ -148,8 +148,10 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
     else:
         raise ImageError(f"an array of {array.dtype} has no known range; give uint8, uint16, or floats from 0 to 1")
     is_grey, kind = array.ndim == 2, array.dtype
-    values = np.ascontiguousarray(array[..., None] if is_grey else array, dtype=np.float64) * (2 / top) - 1
-    pixels = torch.from_numpy(values.transpose(2, 0, 1)[None].astype(np.float32))
+    values = torch.from_numpy(np.ascontiguousarray(array[..., None] if is_grey else array, dtype=np.float64))
+    values = values.permute(2, 0, 1)[None].contiguous()
+    # Levels by the roundings of a file's, so that an array gives the very picture that the file gives.
+    pixels = (values * 2 - 1).float() if kind.kind == "f" else values.float().div_(top / 2).sub_(1)
 
     def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> NDArray[Any]:
         del scale
