@@ -155,8 +155,11 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
 
     def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> NDArray[Any]:
         del scale
-        unit = (_joined(pixels, alpha)[0].detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
-        large = unit if kind.kind == "f" else np.round(unit * top)
+        joined = _joined(pixels, alpha)[0]
+        if kind.kind == "f":
+            large = (joined.detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
+        else:
+            large = to_levels(joined, 255 if top == EIGHT_BITS.most else 65535)
         return np.ascontiguousarray(large[..., 0] if is_grey else large).astype(kind)
 
     return Unpacked(*_split(pixels, takes_alpha), pack, Numbers(0.0, top, kind.kind != "f"))
