@@ -15,7 +15,7 @@ from sr3.images.in_memory import unpack
 
 def again(image):
     unpacked = unpack(image)
-    return unpacked.pack(unpacked.pixels, unpacked.alpha, 1)
+    return unpacked.pack(unpacked.pixels, unpacked.alpha, (1, 1))
 
 
 def pillow(mode):
@@ -75,7 +75,7 @@ def test_a_turn_is_carried_out_and_the_picture_that_was_given_stays():
     image.save(buffer, "PNG", exif=exif, dpi=(72, 72), icc_profile=b"profile")
     opened = Image.open(buffer)
     unpacked = unpack(opened)
-    large = unpacked.pack(unpacked.pixels, None, 4)
+    large = unpacked.pack(unpacked.pixels, None, (4, 4))
     assert np.array_equal(np.asarray(large), np.rot90(np.asarray(image), -1))
     assert opened.size == (9, 6)
     assert large.info["icc_profile"] == b"profile"
@@ -116,7 +116,7 @@ def test_alpha_of_arrays_and_tensors_is_from_0_to_1_and_comes_back(channels):
         unpacked = unpack(image, takes_alpha=True)
         assert unpacked.pixels.shape == (len(alpha), channels - 1, 6, 9)
         torch.testing.assert_close(unpacked.alpha[:, 0].double(), alpha.double(), atol=1e-6, rtol=0)
-        back = unpacked.pack(unpacked.pixels, unpacked.alpha, 1)
+        back = unpacked.pack(unpacked.pixels, unpacked.alpha, (1, 1))
         assert (back.shape, back.dtype) == (image.shape, image.dtype)
         assert abs(back - image).max() < 1e-6
         assert unpack(image).alpha is None

@@ -31,6 +31,14 @@ def upscale(
             f"[default: {DEFAULT_MODEL}; {REFINING_MODEL} with --steps, --sampler, --grid, --detail, --save-process]"
         ),
     ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Times as wide and high, such as 2, 1.5 or 8.  [default: the model's]")
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Width of results in pixels.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Height of results in pixels.")] = None,
+    long_side: Annotated[int | None, typer.Option(min=1, help="Longer side of results in pixels.")] = None,
+    megapixels: Annotated[float | None, typer.Option(help="Millions of pixels of results.")] = None,
+    fit: Annotated[str | None, typer.Option(metavar="WxH", help="Largest results within this box.")] = None,
     steps: Annotated[int | None, typer.Option(help="Refinement steps.  [default: the model's]")] = None,
     sampler: Annotated[
         str | None, typer.Option(help="ancestral, ddim, dpmpp-2m, heun, ...; docs/samplers.md.  [default: the model's]")
@@ -81,6 +89,7 @@ def upscale(
     from sr3.inference.jobs import upscale_files
     from sr3.inference.naming import Naming, Outputs, plan_jobs
     from sr3.inference.shares import open_share, wait_for_all
+    from sr3.inference.sizing import Sizing, parse_box
     from sr3.inference.threads import choose_threads
     from sr3.inference.upscaler import open_upscaler, sampling_for
     from sr3.inference.value_range import parse_range
@@ -89,17 +98,20 @@ def upscale(
     samples = samples or (8 if uncertainty else 1)
     if uncertainty and samples < 2:
         raise ConfigError("--uncertainty: one sample shows none; give --samples 2 or more")
+    sizing = Sizing(scale, width, height, long_side, megapixels, parse_box(fit) if fit else None)
     share, outputs = open_share(), Outputs(samples, uncertainty, save_process)
     refines = any(value is not None for value in (steps, sampler, grid, detail)) or save_process
     model = model or (REFINING_MODEL if refines else DEFAULT_MODEL)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)
-    naming = Naming(name, form, upscaler.scale, upscaler.info.name)
+    naming = Naming(name, form, upscaler.scale, upscaler.info.name, sizing)
     jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
     warn_of_noise(sampling)
     seconds = parse_duration(max_time) if max_time else float("inf")
     ends = parse_range(values) if values else None
-    request = Request(sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds, values=ends)
+    request = Request(
+        sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds, values=ends, sizing=sizing
+    )
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:
         for event in upscale_files(upscaler, jobs, request):

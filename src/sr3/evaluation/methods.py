@@ -118,7 +118,7 @@ class ModelMethod:
         low_res = to_condition(picture, self.upscaler)
         seeds = [mix_seed(self.seed, k)] * len(low_res)
         image = self.upscaler.upscale(low_res, sampling=self.sampling, seeds=seeds)
-        return rounded(to_picture(image, picture, self.upscaler.scale).pixels[None], case.top)
+        return rounded(to_picture(image, picture, (self.upscaler.scale, self.upscaler.scale)).pixels[None], case.top)
 
 
 @dataclass(frozen=True)

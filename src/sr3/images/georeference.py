@@ -23,25 +23,26 @@ def read_georeference(tags: Mapping[int, Any]) -> Georeference:
     return tuple((tag, _plain(tags[tag])) for tag in GEO_TAGS if tag in tags)
 
 
-def enlarged(place: Georeference, scale: int) -> Georeference:
+def enlarged(place: Georeference, across: float, down: float) -> Georeference:
     """Say where the pixels of the enlargement lie; what does not have the shape that it should is left as it is."""
     keys = dict(place).get(_KEYS, ())
-    # In the middle of a pixel p of the small picture is place scale (p + 1/2) - 1/2 of the large one.
-    offset = (scale - 1) / 2 if _is_point(keys) else 0.0
-    return tuple((tag, _enlarged(tag, value, scale, offset)) for tag, value in place)
+    # The middle of pixel p of the small picture is place scale (p + 1/2) - 1/2 of the large one.
+    offsets = ((across - 1) / 2, (down - 1) / 2) if _is_point(keys) else (0.0, 0.0)
+    return tuple((tag, _enlarged(tag, value, (across, down), offsets)) for tag, value in place)
 
 
-def _enlarged(tag: int, value: Any, scale: int, offset: float) -> Any:  # noqa: ANN401 (as tags are)
+def _enlarged(tag: int, value: Any, ratio: tuple[float, float], offsets: tuple[float, float]) -> Any:  # noqa: ANN401 (as tags are)
+    (across, down), (right, below) = ratio, offsets
     match tag, value:
-        case (33550, (across, down, *rest)):
-            return (across / scale, down / scale, *rest)
+        case (33550, (wide, high, *rest)):
+            return (wide / across, high / down, *rest)
         case (33922, tuple()) if len(value) % 6 == 0:
             points = [value[start : start + 6] for start in range(0, len(value), 6)]
-            return tuple(n for i, j, *rest in points for n in (i * scale + offset, j * scale + offset, *rest))
+            return tuple(n for i, j, *rest in points for n in (i * across + right, j * down + below, *rest))
         case (34264, tuple()) if len(value) == 16:
             rows = [value[start : start + 4] for start in range(0, 16, 4)]
             moved = [
-                (a / scale, b / scale, c, d - (a + b) * offset / scale) if k < 3 else (a, b, c, d)
+                (a / across, b / down, c, d - a * right / across - b * below / down) if k < 3 else (a, b, c, d)
                 for k, (a, b, c, d) in enumerate(rows)
             ]
             return tuple(number for row in moved for number in row)

@@ -30,6 +30,7 @@ from sr3.images.picture import EIGHT_BITS, Numbers, Picture, to_levels, to_pillo
 __all__ = ["Kind", "Unpacked", "unpack"]
 
 Kind = TypeVar("Kind", Image.Image, NDArray[Any], Tensor)
+Ratio = tuple[float, float]
 
 _PHOTOMETRIC_TAG = 262  # of TIFF
 _LOADING = threading.Lock()  # Pillow decodes a file on first use, which two threads must not do at once
@@ -41,12 +42,13 @@ class Unpacked(Generic[Kind]):
 
     pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (b, 1, h, w) in [0, 1], or None where there is none.
     numbers: those that stand for black and white.
-    pack: makes the same kind of picture of other pixels (b, c, h', w') in [-1, 1], their alpha, and the magnification.
+    pack: makes the same kind of picture of other pixels (b, c, h', w') in [-1, 1], their alpha, and how much wider and
+    higher they are.
     """
 
     pixels: Tensor
     alpha: Tensor | None
-    pack: Callable[[Tensor, Tensor | None, int], Kind]
+    pack: Callable[[Tensor, Tensor | None, Ratio], Kind]
     numbers: Numbers = EIGHT_BITS
 
 
@@ -111,21 +113,21 @@ def _upright(image: Image.Image) -> tuple[Image.Image, Metadata]:
     return upright, read_metadata(upright)
 
 
-def _to_pillow(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Image.Image]:
-    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Image.Image:
+def _to_pillow(metadata: Metadata) -> Callable[[Tensor, Tensor | None, Ratio], Image.Image]:
+    def pack(pixels: Tensor, alpha: Tensor | None, ratio: Ratio) -> Image.Image:
         image = to_pillow(pixels[0])
         if alpha is not None:
             image.putalpha(to_pillow(alpha[0] * 2 - 1))
-        return _described(image, metadata.scaled(scale))
+        return _described(image, metadata.scaled(*ratio))
 
     return pack
 
 
-def _to_grey16(metadata: Metadata) -> Callable[[Tensor, Tensor | None, int], Image.Image]:
-    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Image.Image:
+def _to_grey16(metadata: Metadata) -> Callable[[Tensor, Tensor | None, Ratio], Image.Image]:
+    def pack(pixels: Tensor, alpha: Tensor | None, ratio: Ratio) -> Image.Image:
         del alpha
         image = Image.fromarray(to_levels(pixels[0], 65535)[..., 0])
-        return _described(image, metadata.scaled(scale))
+        return _described(image, metadata.scaled(*ratio))
 
     return pack
 
@@ -153,8 +155,8 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
     # Levels by the roundings of a file's, so that an array gives the very picture that the file gives.
     pixels = (values * 2 - 1).float() if kind.kind == "f" else values.float().div_(top / 2).sub_(1)
 
-    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> NDArray[Any]:
-        del scale
+    def pack(pixels: Tensor, alpha: Tensor | None, ratio: Ratio) -> NDArray[Any]:
+        del ratio
         joined = _joined(pixels, alpha)[0]
         if kind.kind == "f":
             large = (joined.detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
@@ -174,8 +176,8 @@ def _from_tensor(tensor: Tensor, takes_alpha: bool) -> Unpacked[Tensor]:
     _check_range(float(pixels.min()), float(pixels.max()), -1.0)
     is_one = tensor.ndim == 3
 
-    def pack(pixels: Tensor, alpha: Tensor | None, scale: int) -> Tensor:
-        del scale
+    def pack(pixels: Tensor, alpha: Tensor | None, ratio: Ratio) -> Tensor:
+        del ratio
         joined = _joined(pixels, alpha)
         return (joined[0] if is_one else joined).detach().to(tensor)
 

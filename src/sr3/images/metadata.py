@@ -65,24 +65,28 @@ class Metadata:
     place: Georeference = ()
     lost: tuple[str, ...] = ()
 
-    def scaled(self, scale: int) -> "Metadata":
-        """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch, in EXIF as well."""
-        dpi = None if self.dpi is None else (self.dpi[0] * scale, self.dpi[1] * scale)
-        place = enlarged(self.place, scale)
-        return replace(self, dpi=dpi, exif=_with_resolution(self.exif, scale), place=place)
+    def scaled(self, across: float, down: float | None = None) -> "Metadata":
+        """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch, in EXIF as well.
+
+        across, down: how much wider and higher it is; alike, where only one is given.
+        """
+        down = across if down is None else down
+        dpi = None if self.dpi is None else (self.dpi[0] * across, self.dpi[1] * down)
+        place = enlarged(self.place, across, down)
+        return replace(self, dpi=dpi, exif=_with_resolution(self.exif, across, down), place=place)
 
 
-def _with_resolution(exif: bytes | None, scale: int) -> bytes | None:
+def _with_resolution(exif: bytes | None, across: float, down: float) -> bytes | None:
     """Multiply the resolution that EXIF names, if it names one."""
-    tags = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
-    if exif is None or scale == 1:
+    tags = {ExifTags.Base.XResolution: across, ExifTags.Base.YResolution: down}
+    if exif is None or across == down == 1:
         return exif
     parsed = Image.Exif()
     try:
         parsed.load(exif)
         named = [tag for tag in tags if tag in parsed]
         for tag in named:
-            parsed[tag] = float(parsed[tag]) * scale
+            parsed[tag] = float(parsed[tag]) * tags[tag]
         return _EXIF_PREFIX + parsed.tobytes().removeprefix(_EXIF_PREFIX) if named else exif
     except Exception:
         # Pillow's EXIF parser lets damaged data surface as almost any exception; what it cannot read stays as it is.

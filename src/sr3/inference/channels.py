@@ -8,7 +8,7 @@ from torch import Tensor
 from sr3.errors import ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.files import Picture
-from sr3.images.resize import upsample
+from sr3.images.resize import resize
 from sr3.inference.upscaler import Upscaler
 
 __all__ = ["blank_result", "to_condition", "to_picture"]
@@ -34,8 +34,11 @@ def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
     raise ImageError(f"the model {upscaler.info.name} has {wanted} channels, the picture {found}; use another model")
 
 
-def to_picture(image: Tensor, picture: Picture, scale: int) -> Picture:
-    """Bring a sample (b, c, h, w) back to the input's channels, with its alpha enlarged and its metadata."""
+def to_picture(image: Tensor, picture: Picture, ratio: tuple[float, float]) -> Picture:
+    """Bring a sample (b, c, h, w) back to the input's channels, with its alpha enlarged and its metadata.
+
+    ratio: how much wider and higher the result is.
+    """
     image = image.cpu()
     if picture.space == "cmyk" and image.shape[1] == 3:
         pixels = torch.cat([image[0], image[1].mean(0, keepdim=True)])
@@ -43,13 +46,13 @@ def to_picture(image: Tensor, picture: Picture, scale: int) -> Picture:
         pixels = image[:, 0] if len(image) > 1 else image[0]
     if len(picture.pixels) == 1 and len(pixels) > 1:
         pixels = pixels.mean(0, keepdim=True)
-    alpha = None if picture.alpha is None else upsample(picture.alpha, scale).clamp(0, 1)
-    return replace(picture, pixels=pixels, alpha=alpha, metadata=picture.metadata.scaled(scale))
+    alpha = None if picture.alpha is None else resize(picture.alpha, *pixels.shape[-2:]).clamp(0, 1)
+    return replace(picture, pixels=pixels, alpha=alpha, metadata=picture.metadata.scaled(*ratio))
 
 
-def blank_result(picture: Picture, scale: int) -> Picture:
-    """Give the result's size, channels and transparency without its pixels."""
-    size = (len(picture.pixels), picture.height * scale, picture.width * scale)
+def blank_result(picture: Picture, width: int, height: int) -> Picture:
+    """Give the result's channels and transparency without its pixels."""
+    size = (len(picture.pixels), height, width)
     blank = torch.zeros(1, 1, 1).expand(*size)
     alpha = None if picture.alpha is None else picture.alpha.amin().expand(1, *size[1:])
     return replace(picture, pixels=blank, alpha=alpha)

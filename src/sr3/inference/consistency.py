@@ -6,14 +6,14 @@ added. Each round shrinks the difference, except where it would leave the range 
 
 import torch
 
-from sr3.images.resize import downsample, upsample
+from sr3.images.resize import resize
 from sr3.types import Image, LowRes
 
 __all__ = ["match_low_frequencies"]
 
 
 def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8, out: Image | None = None) -> Image:
-    """Correct image (b, c, s h, s w) so that antialiased bicubic downsampling by s gives low_res (b, c, h, w).
+    """Correct image (b, c, H, W) so that antialiased bicubic downsampling gives low_res (b, c, h, w), which is smaller.
 
     Both in [-1, 1]; the result is held there. out: where the result goes, which may be the image itself; None for new
     memory.
@@ -26,7 +26,7 @@ def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8, out
 
 def _match(image: Image, low_res: LowRes, rounds: int) -> Image:
     """Correct one channel; one by one they need a third of the memory."""
-    scale = image.shape[-1] // low_res.shape[-1]
+    large, small = image.shape[-2:], low_res.shape[-2:]
     for _ in range(rounds):
-        image = upsample(low_res - downsample(image, scale), scale).add_(image).clamp_(-1, 1)
+        image = resize(low_res - resize(image, *small), *large).add_(image).clamp_(-1, 1)
     return image

@@ -14,10 +14,12 @@ from sr3.images.files import Picture, to_pillow
 from sr3.images.inks import to_light
 from sr3.images.strip import MOST_FRAMES, SIDE, Frame, animation, spread, strip
 from sr3.inference.channels import to_condition, to_picture
+from sr3.inference.enlarging import looks_of
 from sr3.inference.ensemble import Ensemble
 from sr3.inference.memory import samples_at_once
 from sr3.inference.naming import ONE_SAMPLE, Job, Outputs
 from sr3.inference.results import copy_result, write_bytes, write_drawing, write_result
+from sr3.inference.sizing import OWN_SIZE, Enlargement, Sizing, steps_of
 from sr3.inference.upscaler import Look, Upscaler
 from sr3.inference.value_range import ValueRange, stretched
 from sr3.types import Image
@@ -32,6 +34,7 @@ class Request:
     tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
     auto for as many as its memory holds. quality: of JPEG and WebP. max_seconds: the longest that a picture may be
     expected to take. values: the range of numbers that a picture uses, see `value_range`; None for all there are.
+    sizing: how large results are to be.
     """
 
     sampling: SamplingConfig
@@ -43,6 +46,7 @@ class Request:
     at_once: int | Literal["auto"] = 1
     max_seconds: float = float("inf")
     values: str | tuple[float, float] | None = None
+    sizing: Sizing = OWN_SIZE
 
     def wants(self, path: Path) -> bool:
         """Tell whether a file is to be written."""
@@ -70,17 +74,18 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
     A sample depends on its own number alone, unless several are drawn at once on a GPU.
     """
     picture, used = stretched(picture, request.values, job.source)
-    low_res, steps = to_condition(picture, upscaler), request.sampling.steps
-    writer = _Writer(job, request, picture, upscaler, used)
+    plan = request.sizing.plan(picture.width, picture.height, upscaler.scale, job.source)
+    low_res, steps = to_condition(picture, upscaler), steps_of(request.sampling, plan.passes)
+    writer = _Writer(job, request, picture, plan, used)
     numbers = writer.numbers()
-    size = (picture.width * upscaler.scale, picture.height * upscaler.scale)
-    group = samples_at_once(upscaler, *size, len(numbers)) if request.at_once == "auto" else request.at_once
+    group = samples_at_once(upscaler, *plan.largest, len(numbers)) if request.at_once == "auto" else request.at_once
     for first in range(0, len(numbers), group):
         chosen = numbers[first : first + group]
         batch = low_res.repeat(len(chosen), 1, 1, 1)
         seeds = [mix_seed(request.seed, k) for k in chosen for _ in low_res]
         guess: Image | None = None
-        for step, look in numbered(upscaler.looks(batch, sampling=request.sampling, seeds=seeds), start=0):
+        looks = looks_of(upscaler, batch, plan, sampling=request.sampling, seeds=seeds)
+        for step, look in numbered(looks, start=0):
             if chosen[0] == 0:
                 writer.watch(look, step, len(low_res))
             guess = look.guess if step == steps else None
@@ -96,10 +101,10 @@ class _Writer:
     """Writes each sample as it comes, and gathers what is written of all of them."""
 
     def __init__(
-        self, job: Job, request: Request, picture: Picture, upscaler: Upscaler, used: ValueRange | None
+        self, job: Job, request: Request, picture: Picture, plan: Enlargement, used: ValueRange | None
     ) -> None:
         self._used = used
-        self._job, self._request, self._picture, self._scale = job, request, picture, upscaler.scale
+        self._job, self._request, self._picture, self._plan = job, request, picture, plan
         self._paths = request.outputs.samples_of(job.target)
         self._wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
         self._levels = build_grid(request.sampling).tolist()
@@ -116,23 +121,26 @@ class _Writer:
         return sorted(first | {k for k, path in enumerate(self._paths) if path in self._wanted})
 
     def watch(self, look: Look, step: int, images: int) -> None:
-        """Keep a frame of the first sample, which is so many images: the middle of its state, at the end the result."""
+        """Keep a frame of the first sample, which is so many images: the middle of its state, at the end the result.
+
+        Of several passes it is the first that is shown.
+        """
         if step in self._shown:
             is_last = step == self._request.sampling.steps
-            image = look.guess if is_last else look.state()
+            image = look.guess if is_last and self._plan.is_plain else look.state()
             self._frames.append(self._frame(image[:images], self._levels[step]))
 
     def _frame(self, image: Image, level: float) -> Frame:
         top, left = (max(0, (side - SIDE) // 2) for side in image.shape[-2:])
         middle = image[..., top : top + SIDE, left : left + SIDE].cpu()
-        seen = to_picture(middle, replace(self._picture, alpha=None), self._scale)
+        seen = to_picture(middle, replace(self._picture, alpha=None), self._plan.ratio)
         light = to_light(seen) if seen.space == "cmyk" else seen
         pixels = light.pixels if len(light.pixels) in (1, 3) else light.pixels[:1]
         return Frame(to_pillow(pixels), f"{1 - level:.0%} noise" if level < 1 else "result")
 
     def take(self, k: int, image: Image) -> None:
         """Write sample number k, if it is wanted."""
-        self._result = to_picture(image, self._picture, self._scale)
+        self._result = to_picture(image, self._picture, self._plan.ratio)
         if self._used is not None:
             self._result = replace(self._result, pixels=self._used.put_back(self._result.pixels))
         if self._request.outputs.uncertainty:

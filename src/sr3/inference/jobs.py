@@ -29,6 +29,7 @@ from sr3.inference.memory import (
 )
 from sr3.inference.naming import Job
 from sr3.inference.results import holds_bands, make_folder
+from sr3.inference.sizing import Enlargement, Sizing, sampling_of
 from sr3.inference.upscaler import Upscaler
 
 __all__ = ["Done", "Failed", "FileEvent", "Refined", "Retried", "Skipped", "upscale_files"]
@@ -111,39 +112,46 @@ def _remedy(error: OSError) -> str:
 def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
     """Prepare, then draw and write; as long as the memory runs out, again in windows half as large."""
     began = time.monotonic()
-    picture = _read(job.source, upscaler)
+    picture = _read(job.source, upscaler, request.sizing)
     size_in = (picture.width, picture.height)
-    size_out = (size_in[0] * upscaler.scale, size_in[1] * upscaler.scale)
-    _check_before(upscaler, job, request, picture)
-    tile = choose_tile(upscaler, *size_out) if request.tile == "auto" else request.tile
+    plan = request.sizing.plan(*size_in, upscaler.scale, job.source)
+    _check_before(job, request, picture, plan)
+    tile = choose_tile(upscaler, *plan.largest) if request.tile == "auto" else request.tile
     while True:
         try:
             if request.max_seconds < float("inf"):
-                each = predict_seconds(replace(upscaler, tile=tile), *size_out, request.sampling)
+                each = _predict(replace(upscaler, tile=tile), plan, request)
                 check_time(job.source, each * request.outputs.samples, request.max_seconds)
             for state in draw(replace(upscaler, tile=tile), job, request, picture):
                 if isinstance(state, Written):
-                    yield Done(job, state.paths, size_in, size_out, time.monotonic() - began)
+                    yield Done(job, state.paths, size_in, plan.target, time.monotonic() - began)
                 else:
                     yield Refined(job, state.done, state.total)
             return
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "alloc" not in str(error):  # torch's own kind of MemoryError
                 raise
-        tile = smaller_tile(replace(upscaler, tile=tile), *size_out)
+        tile = smaller_tile(replace(upscaler, tile=tile), *plan.largest)
         if not tile:
             raise ImageError(f"{job.source}: the memory ran out; crop it or use a larger machine")
         yield Retried(job, tile)
 
 
-def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> None:
+def _predict(upscaler: Upscaler, plan: Enlargement, request: Request) -> float:
+    """Estimate the seconds of all passes of a sample."""
+    sizes = [(plan.width * plan.own**k, plan.height * plan.own**k) for k in range(1, plan.passes + 1)]
+    ways = [sampling_of(request.sampling, number) for number in range(plan.passes)]
+    return sum(predict_seconds(upscaler, *size, way) for size, way in zip(sizes, ways, strict=True))
+
+
+def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargement) -> None:
     """Raise ImageError before the work when the result could not be held, written or stored; create its folder."""
-    outputs, scale = request.outputs, upscaler.scale
+    outputs, scale = request.outputs, plan.own**plan.passes
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
     kept += bytes_of(request.sampling) - BYTES_PER_PIXEL
     bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two pictures
     check_fits(job.source, picture.width, picture.height, scale, extra=kept + bytes_of_other_bands(bands))
-    blank = blank_result(picture, scale)
+    blank = blank_result(picture, *plan.target)
     if not holds_bands(job.target, blank):
         check_can_hold(job.target, blank)
     files = [path for path in outputs.all_of(job.target) if request.overwrite or not path.exists()]
@@ -153,12 +161,16 @@ def _check_before(upscaler: Upscaler, job: Job, request: Request, picture: Pictu
     make_folder(job.target.parent)
 
 
-def _read(path: Path, upscaler: Upscaler) -> Picture:
+def _read(path: Path, upscaler: Upscaler, sizing: Sizing) -> Picture:
     """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
+
+    def check(width: int, height: int, channels: int) -> None:
+        plan = sizing.plan(width, height, upscaler.scale, path)
+        check_fits(path, width, height, plan.own**plan.passes, extra=bytes_of_other_bands(channels))
+
     of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
     if of_bands or path.suffix.lower() == ARRAY_SUFFIX:
-        width, height, channels = band_size(path)
-        check_fits(path, width, height, upscaler.scale, extra=bytes_of_other_bands(channels))
+        check(*band_size(path))
         return read_bands(path)
-    check_fits(path, *picture_size(path), upscaler.scale)  # before the pixels, which may be many, are decoded
+    check(*picture_size(path), 3)  # before the pixels, which may be many, are decoded
     return read_picture(path)

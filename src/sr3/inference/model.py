@@ -20,6 +20,7 @@ from sr3.images.in_memory import Kind, Unpacked, unpack
 from sr3.inference.drawing import Request
 from sr3.inference.jobs import Failed, Refined, Skipped, upscale_files
 from sr3.inference.naming import ONE_SAMPLE, Naming, plan_jobs
+from sr3.inference.sizing import Sizing
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
 from sr3.inference.value_range import Values
 from sr3.inference.work import Refinement, Work
@@ -75,6 +76,7 @@ class Model:
         self,
         image: Kind,
         *,
+        scale: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         detail: float | None = None,
@@ -90,6 +92,7 @@ class Model:
         self,
         image: Kind,
         *,
+        scale: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         detail: float | None = None,
@@ -104,6 +107,7 @@ class Model:
         self,
         image: Kind,
         *,
+        scale: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         detail: float | None = None,
@@ -115,9 +119,10 @@ class Model:
     ) -> Kind | list[Kind]:
         """Draw a large picture; with `samples` a list of that many different ones.
 
-        steps, sampler, detail: None for the model's own; detail goes from 0, near the mean of all pictures that fit, to
-        1, a sample. seed: the same gives the same, and what `sr3 upscale --seed` gives. values: the numbers that the
-        picture uses, (low, high) in its own, or "auto", as `sr3 upscale --range`.
+        scale: times as wide and high, None for the model's own; less is reduced from its result, more takes several
+        passes. steps, sampler, detail: None for the model's own; detail goes from 0, near the mean of all pictures that
+        fit, to 1, a sample. seed: the same gives the same, and what `sr3 upscale --seed` gives. values: the numbers
+        that the picture uses, (low, high) in its own, or "auto", as `sr3 upscale --range`.
         progress: called after each step with the steps taken and all there are.
         stop: once set, by any thread, the call ends with Cancelled after the step under way.
         Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit.
@@ -125,8 +130,8 @@ class Model:
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
-        work, count = Work(self.upscaler, self.tile, self._unpack(image), sampling, values), samples or 1
-        drawn, each = list[Kind](), sampling.steps
+        work, count = Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale), samples or 1
+        drawn, each = list[Kind](), work.steps
         for number in range(count):
             told = None if progress is None else partial(_add, progress, number * each, count * each)
             drawn.append(work.last(mix_seed(seed, number), stop, told))
@@ -137,6 +142,7 @@ class Model:
         source: str | os.PathLike[str],
         target: str | os.PathLike[str] | None = None,
         *,
+        scale: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         detail: float | None = None,
@@ -153,10 +159,13 @@ class Model:
         Raises ImageError when the source cannot be read or the target not be written, or is there.
         """
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
-        naming = Naming(scale=self.scale, model=self.name)
+        sizing = Sizing(scale=scale)
+        naming = Naming(scale=self.scale, model=self.name, sizing=sizing)
         place = None if target is None else Path(target)
         [job] = plan_jobs([Path(source)], place, outputs=ONE_SAMPLE, naming=naming)
-        request = Request(sampling, seed, overwrite=overwrite, quality=quality, tile=self.tile, values=values)
+        request = Request(
+            sampling, seed, overwrite=overwrite, quality=quality, tile=self.tile, values=values, sizing=sizing
+        )
         for event in upscale_files(self.upscaler, [job], request):
             match event:
                 case Refined() if progress is not None:
@@ -173,6 +182,7 @@ class Model:
         self,
         image: Kind,
         *,
+        scale: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         detail: float | None = None,
@@ -186,7 +196,7 @@ class Model:
         with them is raised at once, not at the first step.
         """
         sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
-        return Work(self.upscaler, self.tile, self._unpack(image), sampling, values).refinements(
+        return Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale).refinements(
             mix_seed(seed, 0), stop
         )
 

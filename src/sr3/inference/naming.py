@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sr3.errors import ConfigError, ImageError
-from sr3.images.bands import ARRAY_SUFFIX
-from sr3.images.files import WRITABLE_SUFFIXES, list_pictures
+from sr3.images.bands import ARRAY_SUFFIX, band_size
+from sr3.images.files import WRITABLE_SUFFIXES, list_pictures, picture_size
+from sr3.inference.sizing import OWN_SIZE, Sizing
 
 __all__ = ["ONE_SAMPLE", "Job", "Naming", "Outputs", "plan_jobs"]
 
@@ -66,13 +67,15 @@ class Naming:
     """How results in a folder are called.
 
     pattern: with {stem}, {scale}, {model} and {suffix}; the suffix is added where the pattern has none.
-    format: a suffix without its dot, or "same" for the input's.
+    format: a suffix without its dot, or "same" for the input's. scale: the model's own magnification. sizing: the size
+    that is asked for, by which {scale} is the real one.
     """
 
     pattern: str = "{stem}"
     format: str = "same"
     scale: int = 1
     model: str = ""
+    sizing: Sizing = OWN_SIZE
 
     def check(self) -> None:
         """Raise ConfigError for a format that is not written and a pattern that gives no name."""
@@ -101,8 +104,21 @@ class Naming:
         keeps = source.suffix.lower() in _SUFFIXES
         suffix = f".{self.format.lower()}" if self.format != "same" else source.suffix if keeps else ".png"
         stem = source.stem if keeps or self.format != "same" else source.name
-        name = self.pattern.format(stem=stem, suffix=suffix, scale=self.scale, model=self.model)
+        name = self.pattern.format(stem=stem, suffix=suffix, scale=self._scale_of(source), model=self.model)
         return name if "{suffix}" in self.pattern else name + suffix
+
+    def _scale_of(self, source: Path) -> str:
+        """Say how many times as wide and high the result of a picture is."""
+        if "{scale}" not in self.pattern or self.sizing.is_own:
+            return str(self.scale)
+        if self.sizing.scale is not None:
+            return f"{self.sizing.scale:g}"
+        try:
+            is_array = source.suffix.lower() == ARRAY_SUFFIX
+            width, height = band_size(source)[:2] if is_array else picture_size(source)
+            return f"{max(self.sizing.plan(width, height, self.scale, source).ratio):.3g}"
+        except (ImageError, OSError):  # which is said when the picture is read
+            return str(self.scale)
 
 
 def plan_jobs(inputs: Sequence[Path], output: Path | None, *, outputs: Outputs, naming: Naming) -> list[Job]:

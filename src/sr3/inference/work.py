@@ -14,8 +14,10 @@ from sr3.diffusion.samplers import numbered
 from sr3.errors import Cancelled, ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.in_memory import Kind, Unpacked
-from sr3.images.resize import upsample
+from sr3.images.resize import resize
+from sr3.inference.enlarging import looks_of
 from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, bytes_of_other_bands, check_fits, choose_tile
+from sr3.inference.sizing import Sizing, steps_of
 from sr3.inference.upscaler import Upscaler
 from sr3.inference.value_range import Values, find_range, warn_of_narrow
 
@@ -46,6 +48,7 @@ class Work(Generic[Kind]):
         unpacked: Unpacked[Kind],
         sampling: SamplingConfig,
         values: Values,
+        scale: float | None,
     ) -> None:
         """Prepare a picture; ImageError when its result would not fit in memory."""
         pixels, self._alpha = unpacked.pixels, unpacked.alpha
@@ -56,26 +59,34 @@ class Work(Generic[Kind]):
             warn_of_narrow(pixels, unpacked.numbers, "the picture", 'values="auto"')
         count, channels, height, width = pixels.shape
         needed = count * (bytes_of(sampling) + bytes_of_other_bands(channels))
-        check_fits(Path("the picture"), width, height, upscaler.scale, extra=needed - BYTES_PER_PIXEL)
+        self._plan = plan = Sizing(scale=scale).plan(width, height, upscaler.scale, "the picture")
+        extra = needed - BYTES_PER_PIXEL
+        check_fits(Path("the picture"), width, height, plan.own**plan.passes, extra=extra)
         if tile == "auto":
-            upscaler = replace(upscaler, tile=choose_tile(upscaler, width * upscaler.scale, height * upscaler.scale))
+            upscaler = replace(upscaler, tile=choose_tile(upscaler, *plan.largest))
         if self._alpha is not None:
             filled = [fill_transparent(*one) for one in zip(pixels, self._alpha, strict=True)]
             pixels = torch.stack(filled)
         self._upscaler, self._pack, self._sampling = upscaler, unpacked.pack, sampling
+        self._total = steps_of(sampling, plan.passes)
         self._low_res, self._back = _in_channels(pixels, upscaler.info.image_channels, upscaler.info.name)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sample, of all passes."""
+        return self._total
 
     def refinements(self, seed: int, stop: threading.Event | None) -> Iterator[Refinement[Kind]]:
         """Draw a sample, and give the picture after each step."""
         for step, image in numbered(self._steps(seed, stop), start=1):
-            yield Refinement(step, self._sampling.steps, self._packed(image))
+            yield Refinement(step, self._total, self._packed(image))
             del image
 
     def last(self, seed: int, stop: threading.Event | None, progress: Callable[[int], None] | None) -> Kind:
         """Draw a sample."""
         final: Tensor | None = None
         for step, image in numbered(self._steps(seed, stop), start=1):
-            final = image if step == self._sampling.steps else None
+            final = image if step == self._total else None
             del image
             if progress is not None:
                 progress(step)
@@ -85,22 +96,22 @@ class Work(Generic[Kind]):
     def _steps(self, seed: int, stop: threading.Event | None) -> Iterator[Tensor]:
         self._check(stop, 0)
         seeds = [seed] * len(self._low_res)
-        steps = self._upscaler.samples(self._low_res, sampling=self._sampling, seeds=seeds)
-        for step, image in numbered(steps, start=1):
-            yield image
-            del image
-            self._check(stop, step)
+        looks = looks_of(self._upscaler, self._low_res, self._plan, sampling=self._sampling, seeds=seeds)
+        for step, look in numbered(looks, start=0):
+            if step:
+                yield look.guess
+                del look
+                self._check(stop, step)
 
     def _check(self, stop: threading.Event | None, step: int) -> None:
-        steps = self._sampling.steps
+        steps = self._total
         if stop is not None and stop.is_set() and step < steps:
             raise Cancelled(f"upscaling was stopped after step {step} of {steps}")
 
     def _packed(self, image: Tensor) -> Kind:
-        scale = self._upscaler.scale
-        alpha = None if self._alpha is None else upsample(self._alpha, scale).clamp(0, 1)
+        alpha = None if self._alpha is None else resize(self._alpha, *image.shape[-2:]).clamp(0, 1)
         pixels = self._back(image.cpu())
-        return self._pack(pixels if self._used is None else self._used.put_back(pixels), alpha, scale)
+        return self._pack(pixels if self._used is None else self._used.put_back(pixels), alpha, self._plan.ratio)
 
 
 def _in_channels(pixels: Tensor, wanted: int, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
