@@ -29,9 +29,6 @@ class AdversaryConfig(Settings):
     grain: _Weight = 0.0
     """Weight of the difference of fine structure where the truth is flat, of a distilled model: of the local deviation
     of what is finer than 9 pixels."""
-    spared: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the gradients of losses on features and of `adversarial` that is held back where the truth is flat: both
-    look at the direction of features, which faint ripples turn as much as strong texture does."""
     learned: _Weight = 0.0
     """Weight of ST-LPIPS to the truth (its networks in `features`), of a distilled model: of each layer the root of the
     weighted squares, place by place, so that it is a distance of vectors."""

@@ -144,10 +144,8 @@ class Config(Settings):
             raise ValueError("adversary.truth, grain and learned are for models that are distilled: sr3 distill")
         if adversary.flat and not adversary.truth:
             raise ValueError("adversary.flat is a share of adversary.truth: set that above 0")
-        if (adversary.flat or adversary.grain or adversary.spared) and 0 < self.data.crop < _LEAST_FLAT:
-            raise ValueError(
-                f"adversary.flat, grain and spared look at windows: set data.crop to {_LEAST_FLAT} or more"
-            )
+        if (adversary.flat or adversary.grain) and 0 < self.data.crop < _LEAST_FLAT:
+            raise ValueError(f"adversary.flat and grain look at windows: set data.crop to {_LEAST_FLAT} or more")
         if adversary.learned and adversary.features not in ("st-lpips", "st-lpips-vgg"):
             raise ValueError("adversary.learned is ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
         if adversary.apart and adversary.answers < 2:

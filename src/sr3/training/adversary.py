@@ -92,9 +92,6 @@ class Adversary:
         if config.grain:
             parts = [grain_loss(answer, truth) for answer in answers.split(len(truth))]
             total = total + config.grain * torch.stack(parts).mean(dim=0)
-        if config.spared:
-            kept = (1 - config.spared * flatness(truth)).repeat(count, 1, 1, 1)
-            answers = answers * kept + (answers * (1 - kept)).detach()
         if self.maps is not None:
             with torch.no_grad():
                 wanted = self.maps(truth)
