@@ -489,7 +489,6 @@ def test_what_the_user_can_mend_is_one_line_and_code_2(arguments, complaint, fol
                 target.write_bytes(path.read_bytes()[:2000] if name == "broken" else path.read_bytes())
     (folders / "part" / "x.bmp").write_bytes((folders / "bicubic" / "1_picture.bmp").read_bytes())
     assert run(["evaluate", "--truth", "truth", *arguments]) == 2
-    error = capsys.readouterr().err
+    [error] = [line for line in capsys.readouterr().err.splitlines() if "runs the code of" not in line]
     assert complaint in error
-    assert error.count("\n") == 1
     assert error.startswith("sr3: ")
