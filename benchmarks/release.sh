@@ -18,6 +18,6 @@ sr3 distill photos-x4 --steps 1 --mean weights/span-x4.safetensors --data "$shar
   --set training.batch=32 --set training.steps=6000 --set training.ema_decay=0.999 --set training.validate_every=2000 \
   --set optimizer.learning_rate=2e-4 --set optimizer.warmup=100 --set optimizer.beta2=0.99 \
   --set adversary.pixel=0 --set adversary.truth=1 --set adversary.learned=0.8 --set adversary.features=st-lpips-vgg \
-  --set adversary.answers=2 --set adversary.apart=0.25 \
+  --set adversary.answers=2 --set adversary.apart=0.25 --set adversary.flat=5 --set adversary.grain=10 \
   --set adversary.adversarial=0.03 --set adversary.discriminator=projected \
   --set 'adversary.projected=["efficientnet-lite1", "efficientnet-lite2"]' --set adversary.begins=300

@@ -5,6 +5,7 @@ Knows no settings.
 
 import json
 import tomllib
+from collections.abc import Callable
 from typing import Any, cast
 
 __all__ = ["parse_json", "parse_toml"]
@@ -15,22 +16,21 @@ _DEPTH = 64
 
 def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever it holds)
     """Parse JSON; ValueError for what is none, or nested too deeply."""
-    try:
-        value = json.loads(text)
-    except RecursionError as error:
-        raise ValueError(_complaint()) from error
-    _check_depth(value)
-    return value
+    return _parsed(json.loads, text)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Parse TOML; ValueError for what is none, or nested too deeply."""
+    return _parsed(tomllib.loads, text)
+
+
+def _parsed(parse: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401
     try:
-        tree = tomllib.loads(text)
+        value = parse(text)
     except RecursionError as error:
         raise ValueError(_complaint()) from error
-    _check_depth(tree)
-    return tree
+    _check_depth(value)
+    return value
 
 
 def _complaint() -> str:

@@ -53,6 +53,11 @@ def test_what_would_not_become_larger_is_refused(asked):
         Sizing(**asked).plan(60, 40, 4, "a.png")
 
 
+def test_a_models_own_magnification_is_never_refused():
+    plan = Sizing().plan(60, 40, 1, "a.png")
+    assert (plan.target, plan.passes, plan.is_plain) == ((60, 40), 1, True)
+
+
 def test_one_size_is_asked_for_and_it_is_above_0():
     with pytest.raises(ConfigError, match="--scale and --long-side each say how large"):
         Sizing(scale=2, long_side=100)
