@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["UNTITLED", "HelpfulCommand", "HelpfulGroup"]
@@ -10,15 +9,18 @@ __all__ = ["UNTITLED", "HelpfulCommand", "HelpfulGroup"]
 UNTITLED = "General"
 """Title of the options that every command has, such as --help."""
 
+Context = Formatter = Any
+"""Types of the copy of click inside typer, which typer keeps private."""
+
 
 class HelpfulCommand(TyperCommand):
     """A command whose help groups options by `rich_help_panel` and ends with its epilog as it is written."""
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # noqa: ANN401 (typer keeps its click private)
+    def format_options(self, ctx: Context, formatter: Formatter) -> None:
         """Write each group of options under its title."""
         write_options(self, ctx, formatter)
 
-    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # noqa: ANN401, ARG002 (as above)
+    def format_epilog(self, ctx: Context, formatter: Formatter) -> None:  # noqa: ARG002 (the name is click's)
         """Write the examples line by line."""
         write_examples(self.epilog, formatter)
 
@@ -26,17 +28,17 @@ class HelpfulCommand(TyperCommand):
 class HelpfulGroup(TyperGroup):
     """The same for a command that has commands of its own."""
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # noqa: ANN401 (typer keeps its click private)
+    def format_options(self, ctx: Context, formatter: Formatter) -> None:
         """Write each group of options under its title, then the commands."""
         write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
-    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # noqa: ANN401, ARG002 (as above)
+    def format_epilog(self, ctx: Context, formatter: Formatter) -> None:  # noqa: ARG002 (the name is click's)
         """Write the examples line by line."""
         write_examples(self.epilog, formatter)
 
 
-def write_options(command: TyperCommand | TyperGroup, ctx: typer.Context, formatter: Any) -> None:  # noqa: ANN401
+def write_options(command: TyperCommand | TyperGroup, ctx: Context, formatter: Formatter) -> None:
     """Write arguments and options under the titles that their declarations name."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for param in command.get_params(ctx):
@@ -48,7 +50,7 @@ def write_options(command: TyperCommand | TyperGroup, ctx: typer.Context, format
             formatter.write_dl(records)
 
 
-def write_examples(epilog: str | None, formatter: Any) -> None:  # noqa: ANN401 (typer keeps its click private)
+def write_examples(epilog: str | None, formatter: Formatter) -> None:
     """Write the lines of an epilog without filling them."""
     if epilog:
         with formatter.section("Examples"):
