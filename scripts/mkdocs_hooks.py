@@ -1,4 +1,4 @@
-"""What mkdocs does besides: generated pages, model cards, notebooks, links that leave docs/, formulas without scripts."""
+"""What mkdocs does besides: generated pages, model cards, notebooks, links out of docs/, formulas without scripts."""
 
 import html
 import posixpath
@@ -27,10 +27,19 @@ def on_files(files: Files, config: Any) -> Files:  # noqa: ANN401 (mkdocs hands 
         page: relink((ROOT / card).read_text(encoding="utf-8"), card, page) for card, page in CARDS.items()
     }
     for tutorial in sorted((ROOT / "docs" / "tutorials").glob("*.md")):
-        made[f"tutorials/{tutorial.stem}.ipynb"] = jupytext.writes(jupytext.read(tutorial), "ipynb")
+        made[f"tutorials/{tutorial.stem}.ipynb"] = notebook(tutorial.read_text(encoding="utf-8"))
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def notebook(markdown: str) -> str:
+    """Make a notebook of a tutorial: Python blocks become cells, shell blocks cells with the magic %%sh."""
+    python = (
+        "---\njupyter:\n  kernelspec:\n    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
+    )
+    pages = re.sub(r"(\]\((?!https?:)[^)\s#]+)\.md\b", r"\1.html", markdown)
+    return jupytext.writes(jupytext.reads(python + pages, "md"), "ipynb")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:  # noqa: ANN401 (mkdocs has no types here)
