@@ -28,7 +28,7 @@ def jpeg_quality(path: Path) -> int | None:
 
 
 def quality_of_table(table: Sequence[int]) -> int:
-    """Find the quality whose luminance table of libjpeg has the sum nearest to that of 64 numbers, as Pillow gives them.
+    """Find the quality whose luminance table in libjpeg has the sum nearest to that of these 64 numbers.
 
     The sum does not depend on the order of the numbers, which programs store along a zigzag.
     """
