@@ -1,4 +1,4 @@
-"""Measure what a model's samples are worth against the network calls they take, sampler by sampler.
+"""Measure sample quality against the number of network calls, sampler by sampler.
 
     python benchmarks/calls.py DIR --model NAME|FILE --calls 1 2 4 8 16 32 64 100 --out calls.json --plot calls.png
 

@@ -1,4 +1,4 @@
-"""`sr3 distill`: a model that samples in a few steps, made of one that needs many."""
+"""`sr3 distill`: train a student that samples in fewer steps than its teacher."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sr3 evaluate`: results of any method, or a model, beside the truth."""
+"""`sr3 evaluate`: measure results of any method, or of a model, against the true images."""
 
 import sys
 from functools import partial

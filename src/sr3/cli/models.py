@@ -1,4 +1,4 @@
-"""`sr3 models`: what there is."""
+"""`sr3 models`: list the packaged models and the presets."""
 
 import json
 from typing import Annotated

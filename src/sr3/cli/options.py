@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options shared by several commands."""
 
 from collections.abc import Mapping
 from pathlib import Path

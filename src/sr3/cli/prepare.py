@@ -1,4 +1,4 @@
-"""`sr3 prepare`: images as they are handed out in, shards to train on out."""
+"""`sr3 prepare`: convert a published data set to training shards."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What figures are, what decided them and on what machine they were taken, in words for a report."""
+"""Descriptions of metrics, settings and the machine, for a report."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

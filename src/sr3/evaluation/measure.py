@@ -1,4 +1,4 @@
-"""All figures of one picture: what its samples give beside truth and input."""
+"""All metrics of one image: its samples against the truth and the input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

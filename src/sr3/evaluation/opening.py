@@ -1,4 +1,4 @@
-"""What the user names, made ready: truths, inputs, methods and networks, all looked at before the work begins."""
+"""From the arguments of `sr3 evaluate` to checked cases, methods and networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The files of an evaluation: report.json, and report.html with the pictures it shows."""
+"""The files of an evaluation: report.json, and report.html with the images it shows."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures of all pictures together, by their features: distances, manifolds, the inception score."""
+"""Metrics of whole sets from their features: distances, manifolds, the inception score."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How an evaluation is made: everything that decides its figures beside pictures and methods."""
+"""Settings of an evaluation: everything that decides its figures besides images and methods."""
 
 from dataclasses import dataclass
 from typing import Literal

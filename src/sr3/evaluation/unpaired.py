@@ -1,4 +1,4 @@
-"""Sets of pictures without pairs: results that have no truth of their own, such as pictures out of nothing.
+"""Evaluation of unpaired sets: results without a truth of their own, such as generated images.
 
 Only figures of whole sets are taken, by features or classes. Names, counts and sizes are free; of every picture only
 its features are kept.

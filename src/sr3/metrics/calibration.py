@@ -1,4 +1,4 @@
-"""Whether samples of one input are spread as the truth is: ranks, coverage, and spread beside error.
+"""Calibration of samples of one input: ranks, coverage, and spread to error.
 
 Were the truth drawn as the k samples are, its rank among them would be uniform over k + 1 places (Talagrand's
 histogram), and the error of their mean would equal their deviation, small numbers of samples allowed for.

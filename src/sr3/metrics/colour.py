@@ -1,4 +1,4 @@
-"""Luminance and borders, as super-resolution has long been measured: Y of BT.601 in studio range, edges left out."""
+"""Luminance (Y of BT.601 in studio range) and border cropping, as is usual in super-resolution."""
 
 from torch import Tensor
 

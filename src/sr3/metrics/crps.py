@@ -1,4 +1,4 @@
-"""Continuous ranked probability score of samples, pixel by pixel: the energy score of single values.
+"""Continuous ranked probability score of samples, per pixel: the energy score of single values.
 
 CRPS = E|Y - y| - E|Y - Y'| / 2 (Gneiting and Raftery 2007, Eq. 21), in its fair form: Y and Y' are different samples,
 so the score of few samples is that of many on average. It says nothing of how pixels go together.

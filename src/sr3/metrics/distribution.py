@@ -1,4 +1,4 @@
-"""Distances between two sets of features: the Frechet distance (FID's, arXiv:1706.08500, section 4).
+"""Frechet distance between two sets of features (FID, arXiv:1706.08500, section 4).
 
 With the features of another network than Inception the number is not FID and is called by that network's name.
 """

@@ -1,4 +1,4 @@
-"""How much samples of one input differ: what a distribution has and a regression has not."""
+"""Diversity: how much the samples of one input differ."""
 
 import torch
 from torch import Tensor

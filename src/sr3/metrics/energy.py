@@ -1,4 +1,4 @@
-"""The energy score of samples: how far a sampled distribution is from the one the truth was drawn from.
+"""The energy score of samples: the distance of a sampled distribution from that of the truth.
 
 ES = E|Y - y| - E|Y - Y'| / 2 for samples Y, Y' and the truth y (Gneiting and Raftery 2007, Eq. 21): a proper score, at
 its least when the samples follow p(y | x). Blur pays in the first term, noise too; samples that are all alike lose the

@@ -1,4 +1,4 @@
-"""The kernel distance of two sets of features: KID with Inception's (arXiv:1801.01401, section 4).
+"""Kernel distance between two sets of features (KID, arXiv:1801.01401, section 4).
 
 The squared maximum mean discrepancy under the kernel (x.y / d + 1)^3, in its unbiased form over whole sets, in float64.
 Features come in groups, those of one picture, so that pictures can be weighed when they are drawn anew. Pairs are

@@ -1,4 +1,4 @@
-"""Precision and recall of features (arXiv:1904.06991, Eq. 1 and 2): is a feature within the other set's manifold?
+"""Precision and recall of features (arXiv:1904.06991, Eq. 1 and 2).
 
 The manifold of a set is the union of balls around its features, each reaching to the k-th nearest other one.
 """

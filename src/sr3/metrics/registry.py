@@ -1,4 +1,4 @@
-"""What each figure of an evaluation is: unit, direction, protocol and source, in the order in which they are shown.
+"""The registry of metrics: unit, direction, protocol and source of each, in display order.
 
 A figure of a picture is averaged over pictures; a figure of a set is one number of all pictures together.
 """

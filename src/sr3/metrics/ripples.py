@@ -1,4 +1,4 @@
-"""Ripples: how much fine structure a picture has where its truth has next to none, such as a wall or the sky."""
+"""Ripples: the energy of fine structure where the truth is flat, such as a wall or the sky."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Where a truth is flat, such as a wall or the sky, and how much finer structure an answer has there than the truth.
+"""Flat areas of a truth, such as a wall or the sky, and the excess of fine structure there.
 
 Losses of features see the direction of a place's features and not their length, so faint ripples cost them as much as
 strong ones, and a discriminator on such features even asks for them. These terms are ours.
