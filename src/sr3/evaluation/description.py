@@ -51,7 +51,6 @@ def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
 def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
     """Give all that decides figures beside pictures and methods."""
     return {
-        **({"matching": "none, sets of any pictures"} if settings.unpaired else {}),
         "colour": "values as stored, no profile applied; RGB, and Y of BT.601 in 16 to 235",
         "border": settings.border,
         "resizer": _RESIZER,
