@@ -37,7 +37,6 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(
         (BROWSER is None or DRIVER is None) and not REQUIRED, reason="there is no chromium with chromedriver here"
     ),
