@@ -8,9 +8,9 @@ import torch
 
 from sr3.evaluation.cases import CLASSIFICATION_SCALE
 from sr3.evaluation.settings import Networks, Settings
-from sr3.metrics.calibration import nominal_coverage
 from sr3.metrics.features import INCEPTION
 from sr3.metrics.registry import Metric
+from sr3.metrics.spread import nominal_coverage
 
 __all__ = ["described", "environment", "protocol_of"]
 

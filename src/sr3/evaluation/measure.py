@@ -10,15 +10,13 @@ from torch import Tensor
 from sr3.errors import DataError
 from sr3.evaluation.cases import Case
 from sr3.evaluation.settings import Networks, Settings
-from sr3.metrics.calibration import rank_coverage, rank_histogram, spread_to_error
 from sr3.metrics.classification import top_hit
 from sr3.metrics.classifiers import CENTRE, seen_by
 from sr3.metrics.colour import colour_shift, luminance, without_border
-from sr3.metrics.crps import crps
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
-from sr3.metrics.diversity import deviation, feature_spread
-from sr3.metrics.energy import energy_score
+from sr3.metrics.energy import crps, energy_score
 from sr3.metrics.flat_areas import grain, ripples
+from sr3.metrics.spread import deviation, feature_spread, rank_coverage, rank_histogram, spread_to_error
 from sr3.types import Image, LowRes
 
 __all__ = ["Measured", "in_one_colour", "measure", "measure_alone", "measure_truth", "network_views"]

@@ -20,8 +20,8 @@ from sr3.images.resize import Filter
 from sr3.inference.device import choose_device, choose_dtype
 from sr3.inference.upscaler import Upscaler, load_upscaler, sampling_for
 from sr3.metrics.classifiers import RANGES, Range, load_classifier
+from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import load_features
-from sr3.metrics.manifold import NEIGHBOURS
 from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
 from sr3.zoo import find_model

@@ -26,8 +26,8 @@ from sr3.evaluation.run import Progress
 from sr3.evaluation.sets import compare_unpaired, score_logits
 from sr3.evaluation.settings import Networks, Settings
 from sr3.evaluation.tally import Tally, make_report, spread_places, stacked
+from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import check_lengths
-from sr3.metrics.manifold import NEIGHBOURS
 from sr3.types import Image
 
 __all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets", "write_sets_page"]
