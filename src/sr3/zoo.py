@@ -1,4 +1,4 @@
-"""Names to model files: the weights in the package, and paths."""
+"""Model names and paths resolved to model files."""
 
 from importlib import resources
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The whole tree of settings: what must agree between its parts, and how it is read."""
+"""The whole settings tree: consistency between its parts, and how it is read."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Files in, files out: one picture after the other, with all that was asked for about each.
+"""Upscaling of files: one image after the other, with all requested outputs of each.
 
 `upscale_files` is a generator of what happens, so that progress is shown, and work stopped, by whoever reads it.
 A picture that cannot be done is reported and the others go on.

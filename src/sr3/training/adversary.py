@@ -1,4 +1,4 @@
-"""Losses that look at more than pixels, and the opponent that learns beside the model.
+"""Perceptual and adversarial losses, and the discriminator trained beside the model.
 
 Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.3) and adversarial
 training (4.2.4). There, too, features have a mean activation of one; that it is the mean of this truth, that errors are
