@@ -7,9 +7,10 @@ from scipy.ndimage import uniform_filter
 
 from sr3.config import apply_settings
 from sr3.errors import ConfigError
+from sr3.images.flatness import flatness
 from sr3.presets import preset
 from sr3.training.adversary import Adversary
-from sr3.training.flatness import flatness, grain_loss
+from sr3.training.flatness import grain_loss
 
 
 def noisy(deviation, *, seed=0, side=64):

@@ -1,4 +1,4 @@
-"""`sr3 convert`: a checkpoint of another implementation becomes a model."""
+"""`sr3 convert`: convert a checkpoint of another program to an sr3 model."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sr3 distill`: a model that samples in few steps, learnt from one that needs many."""
+"""`sr3 distill`: train a student that samples in fewer steps than its teacher."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`sr3 evaluate`: results of any method, or a model, against the ground truth."""
+"""`sr3 evaluate`: measure results of any method, or of a model, against the true images."""
 
 import sys
 from functools import partial
@@ -156,7 +156,7 @@ def evaluate(
     from sr3.evaluation import report as reports
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
-    from sr3.evaluation.unpaired import evaluate_sets, open_sets
+    from sr3.evaluation.unpaired import evaluate_sets, open_sets, write_sets_page
     from sr3.inference.threads import choose_threads
 
     choose_threads(threads)
@@ -181,7 +181,7 @@ def evaluate(
         expected = reports.read_report(check)
     if unpaired:
         sets = open_sets(wanted, networks, settings)
-        total, events, write_page = len(sets), evaluate_sets(sets), partial(outputs.write_sets_page, sets=sets)
+        total, events, write_page = len(sets), evaluate_sets(sets), partial(write_sets_page, sets=sets)
     else:
         one = opening.open_evaluation(wanted, networks, settings)
         total, events = len(one.cases) * len(one.methods), measured(one.cases, one.methods, one.networks, one.inputs)

@@ -1,4 +1,4 @@
-"""`sr3 export`: a model for other runtimes."""
+"""`sr3 export`: export a model to ONNX."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sr3 generate`: unconditional and class-conditional images, by a cascade of models."""
+"""`sr3 generate`: unconditional and class-conditional generation by a cascade of models."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sr3 inspect`: what is inside a model, or what a preset would make."""
+"""`sr3 inspect`: show what a model file contains, or the model that a preset would build."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""`sr3 models`: the packaged models and the presets."""
+"""`sr3 models`: list the packaged models and the presets."""
 
 import json
 from typing import Annotated

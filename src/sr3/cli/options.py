@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the titles under which help groups options."""
+"""Options shared by several commands."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`sr3 prepare`: a data set as it is published in, training shards out."""
+"""`sr3 prepare`: convert a published data set to training shards."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sr3 search-schedule`: the best noise levels for a number of steps, found on held-out images."""
+"""`sr3 search-schedule`: search the best noise levels for a number of steps on held-out images."""
 
 from contextlib import suppress
 from pathlib import Path

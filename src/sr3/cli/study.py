@@ -1,4 +1,4 @@
-"""`sr3 study`: run the paper's forced-choice study, and report on it."""
+"""`sr3 study`: run the paper's forced-choice study and report its results."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`sr3 train`: images in, a model out."""
+"""`sr3 train`: train a model on a folder or on shards of images."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`sr3 upscale`: images in, larger images out."""
+"""`sr3 upscale`: enlarge images and folders of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Settings of a distilled model: whose walk it learnt, and in which steps."""
+"""Settings of a distilled model: its teacher's sampler and its own steps."""
 
 from typing import Annotated
 

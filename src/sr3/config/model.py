@@ -1,4 +1,4 @@
-"""Settings of the model: network, levels, meaning of the network's output."""
+"""Settings of the model: network, noise schedule, meaning of the network output."""
 
 from typing import Annotated, Literal
 

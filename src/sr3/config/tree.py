@@ -1,4 +1,4 @@
-"""The whole tree of settings: what must agree between its parts, and how it is read."""
+"""The whole settings tree: consistency between its parts, and how it is read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -102,6 +102,8 @@ class Config(Settings):
                 raise ValueError("network.guide is for features of a mean, and there is none; give --mean MODEL")
             if self.sampling.start == "mean":
                 raise ValueError("sampling.start mean: the model has no mean to start with; leave it at noise")
+            if self.sampling.flat_detail < 1:
+                raise ValueError("sampling.flat_detail: the model has no mean to be near to; leave it at 1")
             return self
         if network.answers_in_one_call or network.condition == "none" or network.condition_level:
             raise ValueError("a mean is for U-Nets that enlarge a picture without noise on it; leave it out")

@@ -1,4 +1,4 @@
-"""What the networks that answer in one call have in common: `fsrcnn`, `drcn`, `rcan` and `enet`.
+"""The base of regression networks, which answer in one call: `fsrcnn`, `drcn`, `rcan`, `enet`, `span`.
 
 They see the input, and neither noise nor level.
 """

@@ -1,4 +1,4 @@
-"""Losses that look at more than pixels, and the opponent that learns beside the model.
+"""Perceptual and adversarial losses, and the discriminator trained beside the model.
 
 Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.3) and adversarial
 training (4.2.4). There, too, features have a mean activation of one; that it is the mean of this truth, that errors are
@@ -16,10 +16,11 @@ from torch.nn.functional import softplus
 
 from sr3.config import AdversaryConfig, Config
 from sr3.errors import ConfigError
+from sr3.images.flatness import flatness
 from sr3.metrics.maps import Maps, load_maps, load_stlpips_heads
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.critic import Critic
-from sr3.training.flatness import flatness, grain_loss
+from sr3.training.flatness import grain_loss
 from sr3.training.optimizer import build_optimizer
 from sr3.training.projected import ProjectedOpponent, open_projected
 from sr3.types import Image

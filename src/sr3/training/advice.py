@@ -1,4 +1,4 @@
-"""What is likely to go wrong with a training, said in time and with a remedy. Nothing is changed."""
+"""Warnings about training settings that are likely to go wrong, each with a remedy. Nothing is changed."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -31,10 +31,11 @@ def before_training(config: Config) -> Iterator[str]:
             f"a learning rate of {optimizer.learning_rate:g} from the first step on may burst; "
             "set optimizer.warmup to some hundred steps"
         )
-    if config.data.degradation in ("noise", "jpeg", "photo") and config.sampling.correct:
+    matches_all = config.sampling.correct and config.sampling.correct_cell == 1
+    if config.data.degradation in ("noise", "jpeg", "photo") and matches_all:
         yield (
-            f"inputs spoilt by {config.data.degradation} should not be matched by the result: "
-            "set sampling.correct to false"
+            f"inputs degraded by {config.data.degradation} should not be matched pixel by pixel: set "
+            "sampling.correct_cell to 8, or sampling.correct to false"
         )
     if config.data.degradation == "paired" and config.sampling.correct:
         yield (

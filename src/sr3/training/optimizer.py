@@ -1,4 +1,4 @@
-"""Adam, and its learning rate: linear warm-up, constant, optional linear cool-down."""
+"""Adam and its learning rate: linear warm-up, constant, optional linear cool-down."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Heads on frozen features as the opponent of a model: Projected GAN (arXiv:2111.01007) with a hinge loss."""
+"""Projected GAN as the discriminator (arXiv:2111.01007), with a hinge loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

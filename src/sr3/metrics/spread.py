@@ -1,4 +1,4 @@
-"""Whether samples of one input are spread as the truth is: ranks, coverage, and spread beside error.
+"""The spread of the samples of one input: deviation, ranks, coverage, and spread to error.
 
 Were the truth drawn as the k samples are, its rank among them would be uniform over k + 1 places (Talagrand's
 histogram), and the error of their mean would equal their deviation, small numbers of samples allowed for.
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sr3.types import Image
 
-__all__ = ["nominal_coverage", "rank_coverage", "rank_histogram", "spread_to_error"]
+__all__ = ["deviation", "feature_spread", "nominal_coverage", "rank_coverage", "rank_histogram", "spread_to_error"]
 
 
 def rank_histogram(samples: Tensor, truth: Image) -> Tensor:
@@ -50,3 +50,20 @@ def spread_to_error(samples: Tensor, truth: Image) -> Tensor:
     error = (values.mean(dim=0) - truth).square().mean(dim=(1, 2, 3))
     variance = values.var(dim=0).mean(dim=(1, 2, 3))
     return ((count + 1) / count * variance / error).sqrt()
+
+
+def deviation(samples: Tensor) -> Tensor:
+    """Standard deviation over samples, mean over pixels and channels, in the [0, 1] range.
+
+    samples: (k, b, c, h, w) in [-1, 1], k at least 2; returns shape (b,).
+    """
+    if len(samples) < 2:
+        raise ValueError(f"a deviation needs at least 2 samples, got {len(samples)}")
+    return (samples.double() / 2).std(dim=0).mean(dim=(1, 2, 3))
+
+
+def feature_spread(features: Tensor) -> float:
+    """Mean Euclidean distance between the features (k, d) of each two of k samples, k at least 2."""
+    if len(features) < 2:
+        raise ValueError(f"a spread needs at least 2 samples, got {len(features)}")
+    return float(torch.pdist(features.double()).mean())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sr3.metrics.calibration import nominal_coverage, rank_coverage, rank_histogram, spread_to_error
+from sr3.metrics.spread import nominal_coverage, rank_coverage, rank_histogram, spread_to_error
 
 
 def drawn(*shape, seed=0):
