@@ -152,7 +152,7 @@ def test_a_run_that_is_told_to_end_saves_and_says_so(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
-    assert "told to end: saved in" in said(tmp_path / "run").read_text()
+    assert "terminated by SIGTERM: saved in" in said(tmp_path / "run").read_text()
     assert last_whole(tmp_path / "run" / "checkpoints") is not None
 
 

@@ -1,6 +1,6 @@
 """Help texts: options under titles, and examples that keep their lines."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from typer.core import TyperCommand, TyperGroup
 
@@ -9,8 +9,10 @@ __all__ = ["UNTITLED", "HelpfulCommand", "HelpfulGroup"]
 UNTITLED = "General"
 """Title of the options that every command has, such as --help."""
 
-Context = Formatter = Any
-"""Types of the copy of click inside typer, which typer keeps private."""
+Context: TypeAlias = Any
+"""A context of the copy of click inside typer, which typer keeps private."""
+Formatter: TypeAlias = Any
+"""Its formatter of help texts."""
 
 
 class HelpfulCommand(TyperCommand):

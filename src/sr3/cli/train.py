@@ -159,10 +159,10 @@ def hold(
             show(display, event, config)
     if received == [signal.SIGTERM]:
         if rank == 0:
-            typer.echo(f"told to end: saved in {out}; the same command goes on from here")
+            typer.echo(f"terminated by SIGTERM: saved in {out}; the same command resumes")
         return 0
     if received:
-        typer.echo(f"sr3: stopped and saved in {out}; the same command goes on from here", err=True)
+        typer.echo(f"sr3: stopped and saved in {out}; the same command resumes", err=True)
         return 130
     if rank > 0:
         return 0
@@ -170,7 +170,7 @@ def hold(
         verb = "sr3 generate" if config.network.condition == "none" else "sr3 upscale --model"
         typer.echo(f"{run.model}: usable with {verb} {out}")
     if 0 < step < config.training.steps:
-        typer.echo(f"ended at step {step} of {config.training.steps}; the same command goes on from here")
+        typer.echo(f"ended at step {step} of {config.training.steps}; the same command resumes")
     return 0
 
 
@@ -190,12 +190,12 @@ def _estimate(config: "Config", source: "Source | Stream", device: "torch.device
     memory = (costs.state_bytes + costs.activation_bytes) / 2**30
     seconds = costs.seconds_per_step
     lines = (
-        f"images: {images.described} to learn from, {len(images.held_out)} held out; {side} pixels a side",
+        f"images: {images.described} for training, {len(images.held_out)} held out; {side} pixels per side",
         f"parameters: {costs.parameters:,}",
-        f"FLOPs of an image in a step: {costs.flops_per_image:.3g}",
+        f"FLOPs per image and step: {costs.flops_per_image:.3g}",
         f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, moments and averages",
         f"peak of this machine ({device.type}): {costs.peak:.3g} FLOP/s in a large matrix product",
-        f"time: about {seconds:.2g} s a step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
+        f"time: about {seconds:.2g} s per step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
     )
     typer.echo("\n".join(lines))
     return 0
@@ -227,7 +227,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                 by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
                 size = f"{event.memory / 2**30:.1f} GiB"
                 display.say(
-                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to picture {by_noise}, "
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to image {by_noise}, "
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):
