@@ -143,6 +143,8 @@ def test_the_tutorial_of_one_photo_runs(folder, capsys):
     assert "step 4 of 4" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.training
 def test_the_tutorial_of_training_runs(folder):
     for name, count in (("my-photos", 5), ("held-out", 2)):
         write_pictures(folder / name, count)
