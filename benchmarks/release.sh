@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Half an hour of a GPU, in the order in which it pays: the tests that need one, the rows of docs/speed.md, then the
+# Half an hour of a GPU, in the order in which it pays: the tests that need one, the rows of docs/explanation/speed.md, then the
 # training of the default model.
 #
 #     benchmarks/release.sh SHARDS_PATTERN RUN_FOLDER [MINUTES]

@@ -222,6 +222,18 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
             assert anchor in anchors(file), f"{page}: {link}"
 
 
+def test_every_page_that_the_code_names_exists():
+    files = [path for name in ("src", "scripts", "benchmarks") for path in (ROOT / name).rglob("*") if path.is_file()]
+    named = {
+        (path.relative_to(ROOT).as_posix(), page)
+        for path in files
+        if path.suffix in (".py", ".sh", ".md", "")
+        for page in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert not [one for one in sorted(named) if not (ROOT / one[1]).is_file() and ROOT / one[1] not in GENERATED]
+
+
 def test_every_page_is_in_the_navigation_once():
     listed = re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     cards = {f"cards/{path.stem}.md" for path in ROOT.glob("**/weights/*-*.md") if ".venv" not in path.parts}

@@ -82,6 +82,11 @@ def test_a_dry_run_prints_costs_and_writes_nothing(tmp_path, capsys):
     command = ["train", "tiny-x4", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert run([*command, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    for part in ("4 images for training, 2 held out; 32 pixels per side", "parameters: 176,", "FLOP/s", "for 200 steps"):
+    for part in (
+        "4 images for training, 2 held out; 32 pixels per side",
+        "parameters: 176,",
+        "FLOP/s",
+        "for 200 steps",
+    ):
         assert part in said
     assert not (tmp_path / "run").exists()

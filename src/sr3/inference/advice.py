@@ -1,4 +1,4 @@
-"""Warnings about sampling settings that docs/samplers.md measured to leave noise."""
+"""Warnings about sampling settings that docs/explanation/samplers.md measured to leave noise."""
 
 import warnings
 

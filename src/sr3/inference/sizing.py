@@ -127,7 +127,7 @@ def parse_box(text: str) -> tuple[int, int]:
 def sampling_of(sampling: SamplingConfig, number: int) -> SamplingConfig:
     """Say how pass number 0, 1, ... samples: the first as asked, later ones in half the steps.
 
-    So are the paper's cascades drawn, most of whose steps are at the smallest size (docs/paper.md). What was taught its
+    So are the paper's cascades drawn, most of whose steps are at the smallest size (docs/explanation/paper.md). What was taught its
     steps keeps them.
     """
     if number == 0 or sampling.sampler in _ANSWERED_AS_LEARNT:
