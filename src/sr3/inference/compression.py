@@ -9,7 +9,7 @@ from sr3.zoo import DEFAULT_MODEL, WEB_MODEL, packaged_models
 __all__ = ["compression_advice"]
 
 CLEAN_FROM = 96
-"""Quality of a JPEG from which a model of clean pictures does as well (docs/results.md, measured)."""
+"""Quality of a JPEG from which a model of clean pictures does as well (docs/explanation/results.md, measured)."""
 
 
 def compression_advice(info: ModelInfo, path: Path) -> str:

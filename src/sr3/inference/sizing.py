@@ -127,8 +127,8 @@ def parse_box(text: str) -> tuple[int, int]:
 def sampling_of(sampling: SamplingConfig, number: int) -> SamplingConfig:
     """Say how pass number 0, 1, ... samples: the first as asked, later ones in half the steps.
 
-    So are the paper's cascades drawn, most of whose steps are at the smallest size (docs/explanation/paper.md). What was taught its
-    steps keeps them.
+    The paper's cascades are sampled in the same way, with most steps at the smallest size (docs/how-to/generate.md). A
+    distilled model keeps its steps.
     """
     if number == 0 or sampling.sampler in _ANSWERED_AS_LEARNT:
         return sampling

@@ -40,7 +40,7 @@ OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
 
 _LEAST_DETAIL = 0.125
-"""Share of the sample at detail 0; with less the PSNR falls again (docs/explanation/uncertainty.md has the measurement)."""
+"""Share of the sample at detail 0; with less the PSNR falls again (measured in docs/explanation/uncertainty.md)."""
 
 
 class Look(NamedTuple):

@@ -2,7 +2,7 @@
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
 pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
-docstring says so; the length is ours, and what docs/explanation/results.md lists. `data.scale` sets another magnification.
+docstring says so; the length is ours, and what docs/explanation/results.md lists. `data.scale` sets another scale.
 """
 
 from typing import Literal
