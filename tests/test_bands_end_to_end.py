@@ -22,6 +22,7 @@ def bands(count: int, seed: int, side: int = 32) -> np.ndarray:
     return np.stack(planes, axis=-1).astype(np.uint16) * 257
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("count", "suffix"), [(4, ".npy"), (4, ".tif"), (1, ".tif"), (1, ".npy")])
 def test_a_model_of_bands_is_trained_and_keeps_16_bits(tmp_path, capsys, count, suffix):
     data = tmp_path / "data"

@@ -61,6 +61,7 @@ def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
     assert float((downsample(after, 4) - before).square().mean()) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert upscale(model, photos / "colour.png", "-o", tmp_path / name, "--seed", seed) == 0
@@ -150,6 +151,7 @@ def test_an_input_is_never_replaced(model, photos, capsys):
     assert (photos / "colour.png").read_bytes() == before
 
 
+@pytest.mark.training
 def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, capsys):
     folder = write_pictures(tmp_path / "learn", ending=" é.png")
     arguments = ["train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]
@@ -161,6 +163,7 @@ def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, ca
     assert (described["step"], described["config"]["training"]["batch"]) == (4, 2)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_ctrl_c_saves_a_training_run(tmp_path):
     folder = write_pictures(tmp_path / "learn")
@@ -285,6 +288,7 @@ def test_a_warning_is_one_line_with_the_files_name(model, tmp_path, capsys, recw
     assert "moving.gif: holds several pictures, only the first is read" in said
 
 
+@pytest.mark.slow
 def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
     first = write_random_model(tmp_path / "first.safetensors", settings=GENERATOR)
     second = write_random_model(tmp_path / "second.safetensors")
@@ -299,6 +303,7 @@ def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
     assert "write a number for each model" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys):
     data = tmp_path / "held-out"
     data.mkdir()
@@ -318,6 +323,7 @@ def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys)
     assert (before == after) == (searched[0]["score"] == searched[0]["before"])
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_from_given_inputs_is_searched_and_distilled_with_them(tmp_path, capsys):
     high, low = tmp_path / "high", tmp_path / "low"
     for folder, side in ((high, 64), (low, 16)):
@@ -367,6 +373,7 @@ def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     assert "answers in 1 step, not 8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, capsys):
     layout = unofficial.Layout(8, (1, 2), 1, (16,), 32, 4)
     unofficial.write_checkpoint(tmp_path / "I7_E1_gen.pth", layout)
@@ -384,6 +391,7 @@ def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, ca
     assert "ends in .safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_becomes_onnx(model, tmp_path, capsys):
     assert run(["export", model, str(tmp_path / "m.onnx")]) == 0
     out = capsys.readouterr().out

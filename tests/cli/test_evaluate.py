@@ -170,6 +170,7 @@ def test_the_page_holds_everything_it_shows(folders):
         assert words in page
 
 
+@pytest.mark.slow
 def test_a_model_is_measured_as_its_upscaled_files_are(folders):
     model = write_random_model(folders / "model.safetensors")
     drawing = ["--samples", 2, "--seed", 3]
@@ -185,6 +186,7 @@ def test_a_model_is_measured_as_its_upscaled_files_are(folders):
     assert asked["methods"]["model"]["settings"]["steps"] == 2
 
 
+@pytest.mark.slow
 def test_the_report_tells_levels_weights_and_device_of_a_model(folders):
     levels = [4.4e-5, 0.25, 1.0]
     found = f'{{sampler = "ddim", eta = 0.0, steps = 2, gammas = {levels}, metric = "psnr", score = 1.0, before = 0.0}}'
@@ -212,6 +214,7 @@ def test_versions_of_packages_of_networks_are_told_where_they_are_installed(monk
     assert "torchvision" not in told
 
 
+@pytest.mark.slow
 def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
     write_random_model(folders / "sr3.safetensors")
     regression = ["denoiser.objective=regression", "denoiser.prediction=y0", "denoiser.loss=l2"]
@@ -337,6 +340,7 @@ def test_the_share_of_right_answers_is_counted_by_hand(folders, network):
         assert row["top1"] == float(label == np.argmax(logits))
 
 
+@pytest.mark.slow
 def test_the_classification_of_the_paper_is_of_224_pixels(tmp_path, network):
     for name in ("truth", "made"):
         (tmp_path / name).mkdir()
@@ -445,6 +449,7 @@ def test_a_blank_truth_has_no_share_of_sharpness(folders):
         assert sharpness["pictures"] == COUNT
 
 
+@pytest.mark.slow
 def test_a_check_says_which_settings_are_not_those_of_the_earlier_report(folders, capsys):
     model = write_random_model(folders / "model.safetensors")
     given = ["--model", model, "--first", 1, "--device", "cpu"]

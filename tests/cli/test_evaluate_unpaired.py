@@ -139,6 +139,7 @@ def test_fewer_pictures_of_every_set_are_spread_over_its_names():
     assert report["inputs"]["pictures"] == 10
 
 
+@pytest.mark.slow
 def test_the_same_command_writes_the_same_bytes_and_a_check_passes_until_a_set_changes(folder, capsys):
     for name in ("one", "two"):
         report_of("--pred", "made", out=name)

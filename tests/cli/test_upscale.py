@@ -69,6 +69,7 @@ def test_one_sample_has_no_uncertainty(model, photo, tmp_path, capsys):
     assert "--samples 2 or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp_path):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
     sampling, results = sampling_for(upscaler.info, steps=2, sampler="ancestral"), []
@@ -82,6 +83,7 @@ def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, photo, tmp_path, monkeypatch):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
     sampling, batches, looks = sampling_for(upscaler.info, steps=2), [], Upscaler.looks
@@ -154,6 +156,7 @@ def test_what_the_disk_cannot_hold_is_refused_before_it_starts(model, photo, tmp
     assert upscale(model, photo, "-o", tmp_path / "out") == 0
 
 
+@pytest.mark.slow
 def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path, monkeypatch, capsys):
     looks, tried = Upscaler.looks, []
 
@@ -170,6 +173,7 @@ def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path,
     assert "the memory ran out; trying windows of 80 pixels" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder_and_a_killed_ones_share_is_picked_up(model, photo, tmp_path, monkeypatch):
     for k in range(4):
         Image.fromarray(smooth(8, 8, seed=k)).save(photo.parent / f"{k}.png")
@@ -250,6 +254,7 @@ def test_two_processes_of_which_one_is_killed_make_in_two_runs_what_one_process_
     assert len(made) <= 10 + 2  # a result that was not told of before the end, at most one of each process
 
 
+@pytest.mark.slow
 def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo, tmp_path, capsys):
     assert upscale(model, photo, "-o", tmp_path / "out", "--detail", 1.5) == 2
     assert "--detail" in capsys.readouterr().err
@@ -284,6 +289,7 @@ def test_what_an_array_cannot_tell_is_refused_before_the_work(model, photo, tmp_
         assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_floats_become_16_bits_where_a_picture_holds_them(model, tmp_path, capsys, recwarn):
     ramp = np.broadcast_to(np.linspace(0.3, 0.32, 24)[None, :, None], (20, 24, 3))
     np.save(tmp_path / "a.npy", ramp.astype(np.float32))
@@ -312,6 +318,7 @@ def test_a_tiff_of_floats_stays_one_and_keeps_its_resolution(model, tmp_path, ca
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_detail_of_the_model_is_taken_where_none_is_asked_for(photo, tmp_path):
     model = str(write_random_model(tmp_path / "smooth.safetensors", settings=["sampling.detail=0.25"]))
     assert upscale(model, photo, "-o", tmp_path / "own.png") == 0

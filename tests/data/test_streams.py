@@ -118,6 +118,7 @@ class FailingHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_tried_again_and_then_counted(monkeypatch):
     monkeypatch.setattr("sr3.data.streams._WAIT", 0.01)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FailingHandler) as server:

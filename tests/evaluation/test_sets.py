@@ -94,6 +94,7 @@ def test_without_pairs_results_and_truths_are_drawn_apart():
     assert float(apart.drawn["distance"].min()) > 1e-3
 
 
+@pytest.mark.slow
 def test_an_interval_without_pairs_is_as_wide_as_the_figure_varies_between_sets():
     def distance(k):
         some, truths = features(60, 1, 2, seed=2 * k) + 1, features(90, 1, 2, seed=2 * k + 1)

@@ -236,6 +236,7 @@ def test_the_same_seed_gives_the_same_order_under_other_identifiers(tmp_path):
     assert seen[0][1] != seen[1][1]
 
 
+@pytest.mark.slow
 def test_fifty_subjects_at_once_lose_nothing_and_the_report_counts_what_they_did(tmp_path):
     """Everybody is fooled by `noisy` now and then, loads the page again now and then, and sends some answers twice."""
     study = open_study(make_study(tmp_path, attention="checks = 1", pairs=3))

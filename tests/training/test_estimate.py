@@ -35,6 +35,7 @@ def test_flops_of_a_lone_convolution_are_those_by_hand():
     assert forward_flops(config, image_channels=3, side=side) == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_cost_grows_with_the_square_of_the_side_and_the_batch():
     config = preset("photos-x4")
     small, large = (estimate(config, image_channels=3, side=side, device=CPU) for side in (64, 128))
@@ -46,6 +47,7 @@ def test_cost_grows_with_the_square_of_the_side_and_the_batch():
     assert parts.activation_bytes == pytest.approx(small.activation_bytes / 4, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_state_is_counted_in_full():
     config = apply_settings(preset("photos-x4"), ["training.ema_others=[0.9]"])
     network = build_network(config.network, image_channels=3, scale=config.data.scale)

@@ -90,6 +90,7 @@ def test_a_speed_above_the_peak_that_was_measured_raises_the_peak():
     assert speed.share(20) == 0.5
 
 
+@pytest.mark.training
 def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_up_for_it(tmp_path, monkeypatch):
     config = apply_settings(preset("tiny-x4"), [*SMALL, "training.steps=4", "training.validate_every=2"])
     whole = list(train(config, SOURCE, open_run(tmp_path / "whole", config), device=CPU))
@@ -116,6 +117,7 @@ def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_u
     assert one == other
 
 
+@pytest.mark.training
 def test_told_to_end_between_the_parts_of_a_batch_the_step_is_given_up_and_taken_again(tmp_path, monkeypatch):
     config = apply_settings(preset("tiny-x4"), [*SMALL, "training.steps=3", "training.accumulate=4"])
     list(train(config, SOURCE, open_run(tmp_path / "whole", config), device=CPU))
