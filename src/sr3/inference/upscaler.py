@@ -105,7 +105,7 @@ class Upscaler:
             if final and sampling.flat_detail < 1:
                 calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=sampling.flat_detail)
             if final and sampling.correct:
-                match_low_frequencies(image, low_res, out=image)
+                match_low_frequencies(image, low_res, cell=sampling.correct_cell, out=image)
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
 
@@ -119,7 +119,7 @@ class Upscaler:
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of a picture to the input."""
-        return match_low_frequencies(image, low_res.to(image))
+        return match_low_frequencies(image, low_res.to(image), cell=self.info.config.sampling.correct_cell)
 
     @property
     def shares_statistics(self) -> bool:
