@@ -70,6 +70,7 @@ def write_sample(folder):
     return {"whole.png", "whole.jpg", "turned.jpg", "floats.tif"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_every_file_ends_as_a_picture_or_as_one_line(script, tmp_path):

@@ -54,6 +54,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_library_run(folder, capsys):
     run("docs/library.md", 9)
     with Image.open(folder / "large.png") as large:
@@ -75,6 +76,7 @@ def test_the_example_of_tensors_gives_every_guess(folder):
     assert run("docs/upscaling.md", 1)["guess"].shape == (1, 3, 32, 48)
 
 
+@pytest.mark.slow
 def test_the_example_of_a_chain_enlarges_what_it_generates(folder, monkeypatch):
     for name, settings in (("faces-64", GENERATOR), ("faces-256", ())):
         write_random_model(folder / f"{name}.safetensors", settings=settings)
@@ -88,6 +90,7 @@ def test_every_page_with_an_example_is_run():
     assert pages == {"exchange.md", "generating.md", "library.md", "upscaling.md"}
 
 
+@pytest.mark.slow
 def test_the_example_of_onnx_samples_as_ddim_does(folder):
     export_onnx("photos-x4", folder / "photos-x4.onnx")
     names = run("docs/exchange.md", 1)

@@ -123,6 +123,7 @@ def test_the_loss_of_drcn_counts_every_recursion_by_its_share():
     torch.testing.assert_close(found, 0.25 * others + 0.75 * last)
 
 
+@pytest.mark.slow
 def test_a_rival_is_trained_used_and_measured_by_the_commands(tmp_path, capsys):
     for place in ("learn", "held"):
         (tmp_path / place).mkdir()

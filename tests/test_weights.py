@@ -13,6 +13,8 @@ from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, packaged_models
 
+pytestmark = pytest.mark.slow  # the packaged models, at work
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.png"))
 BESIDE = sorted((ROOT / "weights").glob("*.safetensors"))

@@ -40,6 +40,7 @@ def upscale(model, *arguments) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, capsys):
     assert upscale(model, photos, "-o", tmp_path / "out") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "colour.png", "grey.jpg"]
@@ -69,6 +70,7 @@ def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
     assert a == b != c
 
 
+@pytest.mark.slow
 def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
     files = sorted((tmp_path / "out").iterdir())
@@ -76,6 +78,7 @@ def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
     assert len({path.read_bytes() for path in files}) == 3
 
 
+@pytest.mark.slow
 def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos, tmp_path, capsys):
     target = tmp_path / "out" / "colour.png"
     assert upscale(model, photos / "colour.png", "-o", target.parent) == 0
@@ -87,6 +90,7 @@ def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos,
     assert target.read_bytes() != b"mine"
 
 
+@pytest.mark.slow
 def test_broken_files_get_a_line_each_and_the_others_are_done(model, photos, tmp_path, capsys):
     (photos / "empty.png").touch()
     (photos / "text.png").write_text("not a picture")
@@ -233,6 +237,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     assert "cannot be made a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_only_missing_samples_are_drawn(model, photos, tmp_path):
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
     first, second, third = sorted((tmp_path / "out").iterdir())
@@ -361,6 +366,7 @@ def test_a_preset_is_inspected_before_it_is_trained(capsys):
     assert json.loads(capsys.readouterr().out)["config"]["denoiser"]["objective"] == "regression"
 
 
+@pytest.mark.slow
 def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     settings = ["denoiser.prediction=y0", "denoiser.objective=regression", "sampling.sampler=regression"]
     model = write_random_model(tmp_path / "twin.safetensors", settings=[*settings, "sampling.steps=1"])

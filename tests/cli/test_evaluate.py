@@ -67,6 +67,7 @@ def values(report, method, key):
     return {name: row[key] for name, row in report["methods"][method]["pictures"].items()}
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_scikit_image(folders):
     report = report_of(folders, "--pred", folders / "bicubic", "--input", folders / "input", "--border", 4)
     found = report["methods"]["bicubic"]
@@ -126,6 +127,7 @@ def test_differences_are_paired(folders):
     assert figure["high"] - figure["low"] < alone["high"] - alone["low"]
 
 
+@pytest.mark.slow
 def test_the_same_command_writes_the_same_bytes(folders):
     for name in ("one", "two"):
         report_of(folders, "--pred", folders / "bicubic", "--filter", "lanczos", "--scale", 4, name=name)
@@ -254,6 +256,7 @@ def network(tmp_path):
     return scripted(Means(), tmp_path / "means.pt")
 
 
+@pytest.mark.slow
 def test_features_that_grow_with_the_picture_need_pictures_of_one_size(folders, capsys):
     places = scripted(Places(), folders / "places.pt")
     for name in ("truth", "bicubic"):
@@ -312,6 +315,7 @@ def test_the_first_truths_are_taken_by_name(folders):
     assert list(values(report, "bicubic", "psnr")) == ["1_picture", "2_picture"]
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_from_given_inputs_needs_them(folders, capsys):
     model = write_random_model(folders / "paired.safetensors", settings=["data.degradation=paired"])
     sampling = ["--model", model, "--steps", 1, "--first", 1, "--device", "cpu"]
@@ -410,6 +414,7 @@ def test_one_method_without_finite_figures_leaves_the_plots_of_the_others(folder
     assert "<h3>PSNR, dB" in (folders / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_check_passes_until_a_figure_moves(folders, capsys):
     report_of(folders, "--pred", folders / "bicubic", name="before")
     again = ["--pred", folders / "bicubic", "--check", folders / "before" / "report.json"]
@@ -465,6 +470,7 @@ def test_a_check_says_which_settings_are_not_those_of_the_earlier_report(folders
     assert [line.split()[2] for line in told] == ["steps", "levels"]
 
 
+@pytest.mark.slow
 def test_the_examples_measure_as_they_did(monkeypatch):
     monkeypatch.chdir(ROOT)
     filters = ["--filter", "bicubic", "--filter", "lanczos", "--scale", "4", "--border", "4"]

@@ -156,6 +156,7 @@ def test_the_same_command_writes_the_same_bytes_and_a_check_passes_until_a_set_c
     assert "made: the earlier report is of other pictures" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_report_of_pairs_is_no_report_of_sets(folder, capsys):
     report_of("--pred", "made")
     command = ["evaluate", "--truth", "made", "--pred", "made", "--features", "means.pt", "--check", "out/report.json"]

@@ -48,6 +48,7 @@ def bits(path):
     return np.asarray(Image.open(path)).astype(int)
 
 
+@pytest.mark.slow
 def test_uncertainty_is_written_beside_the_samples(model, photo, tmp_path, capsys):
     out = tmp_path / "out"
     assert upscale(model, photo, "-o", out, "--samples", 3, "--uncertainty") == 0
@@ -107,6 +108,7 @@ def test_the_process_is_written_as_a_strip_and_an_animation(model, photo, tmp_pa
     assert np.diff(strip[:80, :96], axis=1).std() > 1.4 * np.diff(result, axis=1).std()  # it begins with noise
 
 
+@pytest.mark.slow
 def test_format_name_and_quality_are_as_asked(model, photo, tmp_path):
     for quality in (30, 95):
         options = ["--format", "jpg", "--name", "{stem}-x{scale}", "--quality", quality]
@@ -116,6 +118,7 @@ def test_format_name_and_quality_are_as_asked(model, photo, tmp_path):
     assert small < large / 1.5
 
 
+@pytest.mark.slow
 def test_16_bit_colour_goes_through_with_more_than_8_bits(model, tmp_path):
     ramp = np.linspace(20000, 22000, 24).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", np.broadcast_to(ramp[None, :, None], (20, 24, 3)).copy(), photometric="rgb")
@@ -140,6 +143,7 @@ def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
     assert float(difference.abs().max()) < 2
 
 
+@pytest.mark.slow
 def test_what_would_take_too_long_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sr3.inference.jobs.predict_seconds", lambda *_: 7200.0)
     assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "1h") == 2
@@ -147,6 +151,7 @@ def test_what_would_take_too_long_is_refused_before_it_starts(model, photo, tmp_
     assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "3h") == 0
 
 
+@pytest.mark.slow
 def test_what_the_disk_cannot_hold_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
     usage = type("Usage", (), {"free": 20_000})
     monkeypatch.setattr(memory.shutil, "disk_usage", lambda _: usage)
@@ -300,6 +305,7 @@ def test_floats_become_16_bits_where_a_picture_holds_them(model, tmp_path, capsy
     assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
 
 
+@pytest.mark.slow
 def test_a_tiff_of_floats_stays_one_and_keeps_its_resolution(model, tmp_path, capsys):
     floats = smooth(20, 24).astype(np.float32) / 255
     tifffile.imwrite(tmp_path / "a.tif", floats, photometric="rgb", resolution=(72, 72), resolutionunit="inch")
@@ -355,6 +361,7 @@ def test_memory_that_runs_out_in_the_trial_of_time_halves_the_windows_too(model,
     assert "would take about 2 h" in error
 
 
+@pytest.mark.slow
 def test_the_way_of_many_steps_is_shown_in_as_many_frames_as_an_animation_has(model, photo, tmp_path, monkeypatch):
     monkeypatch.setattr("sr3.inference.drawing.MOST_FRAMES", 4)
     looked = []

@@ -264,6 +264,7 @@ def test_other_settings_and_other_folders_are_not_mixed(ffhq, tmp_path):
         list(prepare(layout, tmp_path / "new", Preparation("ffhq", 32, 5)))
 
 
+@pytest.mark.slow
 def test_ones_own_folder_is_turned_upright_and_split_by_name(tmp_path):
     exif = Image.Exif()
     exif[274] = 6

@@ -177,6 +177,7 @@ def test_a_pipe_that_fails_at_its_end_is_counted(tmp_path):
     assert "ended with 1" in broken.reason
 
 
+@pytest.mark.slow
 def test_shards_come_from_patterns_addresses_and_pipes(tmp_path):
     shards(tmp_path, [2, 2, 1])
     with fsspec.open("memory://pile/00.tar", "wb") as file:
@@ -266,6 +267,7 @@ def feed(stream: PairStream, parts: list[range], first_step: int, count: int) ->
     return taken
 
 
+@pytest.mark.slow
 def test_processes_see_the_parts_of_the_same_batches(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5])
     whole = feed(pairs(stream, places=range(4)), [range(4)], 0, 6)
@@ -274,6 +276,7 @@ def test_processes_see_the_parts_of_the_same_batches(tmp_path):
     assert torch.equal(torch.cat([first, second], 1), whole)
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5], damaged=("1-2",))
     whole = feed(pairs(stream, places=range(4), tally=Tally(1)), [range(4)], 0, 9)

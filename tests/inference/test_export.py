@@ -53,6 +53,7 @@ def test_any_batch_height_and_width_agree_with_torch(attending):
         torch.testing.assert_close(answer(session, x=x, y_t=y_t, gamma=gamma), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_levels_near_1_are_told_apart(attending):
     _, _, session, network = attending
     x, y_t, _ = inputs(1, 8, 8)
@@ -104,6 +105,7 @@ def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_pat
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_settings_are_in_the_metadata(attending):
     folder, _, session, _ = attending
     description = json.loads(session.get_modelmeta().custom_metadata_map["sr3"])

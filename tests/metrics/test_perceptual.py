@@ -120,6 +120,7 @@ def weights(tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_st_lpips_is_what_modules_of_torch_give(weights):
     distance = load_perceptual("st-lpips")
     image, truth = torch.rand(2, 1, 3, 64, 48) * 2 - 1

@@ -33,6 +33,7 @@ def distance(first, second):
     return (first - second).abs().max().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "multipliers", "blocks", "attention", "millions"),
     [
@@ -187,6 +188,7 @@ def test_the_stem_folds_blocks_of_pixels_into_channels():
                 assert torch.equal(folded[:, 12 + place], y_t[:, channel, row::2, column::2])
 
 
+@pytest.mark.slow
 def test_the_stem_is_undone_at_the_end():
     network, tails = build(stem=2), []
     network.tail.register_forward_hook(lambda _, __, output: tails.append(output))
@@ -199,6 +201,7 @@ def test_the_stem_is_undone_at_the_end():
                 assert torch.equal(result[:, channel, row::2, column::2], tails[0][:, place])
 
 
+@pytest.mark.slow
 def test_checkpointing_gives_the_same_gradients():
     x, y_t = pictures(batch=2)
     outputs, gradients, runs = [], [], []
@@ -259,6 +262,7 @@ def guided(**changes):
     return build(multipliers=(1, 2, 2), guide=5, guide_level=2, **changes)
 
 
+@pytest.mark.slow
 def test_without_weights_a_guide_changes_no_bit():
     plain, network = build(multipliers=(1, 2, 2)), guided()
     network.load_state_dict(plain.state_dict(), strict=False)

@@ -40,6 +40,7 @@ def ask(bounded, *, method="POST", address="192.0.2.1", cookie=True, parts=((b"a
     return statuses[0]
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_slowly_is_answered_with_408(monkeypatch):
     monkeypatch.setattr(bounds, "SECONDS", 0.2)
     assert ask(Bounded(application), parts=[(b"a", 0.05), (b"b", 0.05)]) == 200

@@ -83,6 +83,7 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_plots_are_well_formed_and_load_nothing(held):
     assert run(["study", "report", "--config", str(held / "study.toml")]) == 0
     plots = sorted((held / "report").glob("*.svg"))
@@ -97,6 +98,7 @@ def test_the_page_and_the_plots_are_well_formed_and_load_nothing(held):
     assert "href=" not in page
 
 
+@pytest.mark.slow
 def test_the_report_is_the_same_each_time(held):
     for name in "ab":
         assert run(["study", "report", "--config", str(held / "study.toml"), "-o", str(held / name)]) == 0

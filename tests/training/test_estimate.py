@@ -56,6 +56,7 @@ def test_the_state_is_counted_in_full():
     assert estimate(config, image_channels=3, side=64, device=CPU).state_bytes == 4 * count * 6
 
 
+@pytest.mark.slow
 def test_activations_are_those_torch_keeps():
     config = preset("tiny-x4")
     network, kept = build_network(config.network, image_channels=3, scale=config.data.scale), {}
@@ -77,6 +78,7 @@ def test_the_peak_is_a_rate_that_a_machine_can_have():
     assert 1e8 < peak_rate(CPU, torch.float32, seconds=0.05) < 1e14
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_costs_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     for seed in range(6):

@@ -71,6 +71,7 @@ def test_the_packaged_model_is_distilled_as_documented_in_a_type_this_machine_co
     assert config.training.batch == 16
 
 
+@pytest.mark.slow
 def test_a_dry_run_warns_of_what_the_training_would(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sr3.training.advice.computes_bfloat16", lambda _device: False)
     write_pictures(tmp_path / "data")
