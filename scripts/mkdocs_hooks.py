@@ -1,4 +1,4 @@
-"""What mkdocs does besides: generated pages, model cards, notebooks, links that leave docs/, formulas without scripts."""
+"""Hooks of mkdocs: generated pages, model cards, notebooks, links that leave docs/, formulas without scripts."""
 
 import html
 import posixpath

@@ -52,7 +52,8 @@ def command_line_page() -> str:
         "Every failure is one line on stderr that begins with `sr3:`; warnings begin with `sr3: warning:`.\n",
         "## Exit codes\n\n| code | meaning |\n|---|---|\n"
         "| 0 | Done. `train` also exits with 0 after SIGTERM, once the run is saved. |\n"
-        "| 1 | Some inputs failed and the others are done (`upscale`, `prepare`); a figure moved (`evaluate --check`). |\n"
+        "| 1 | Some inputs failed and the others are done (`upscale`, `prepare`); a figure moved (`evaluate "
+        "--check`). |\n"
         "| 2 | Nothing could be done: an option, a setting, a file or every input is wrong. The message says what to "
         "change. |\n"
         "| 130 | Stopped by Ctrl-C. No file is half-written; finished results stay, and a training run is saved. |\n",
@@ -167,9 +168,9 @@ def _docs(settings: type[BaseModel]) -> Mapping[str, str]:
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
         assert isinstance(body, ast.ClassDef)
         for field, doc in zip(body.body, body.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(doc, ast.Expr):
-                if isinstance(doc.value, ast.Constant):
-                    found[field.target.id] = str(doc.value.value)
+            is_named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if is_named and isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant):
+                found[field.target.id] = str(doc.value.value)
     return found
 
 
