@@ -65,12 +65,14 @@ def test_the_examples_of_the_library_run(folder, capsys):
     assert "int64 has no known range" in out
 
 
+@pytest.mark.slow
 def test_the_example_of_the_front_page_runs(folder):
     (folder / "examples").mkdir()
     Image.fromarray(smooth(8, 12)).save(folder / "examples" / "noodles.png")
     assert run("README.md", 1)["large"].size == (48, 32)
 
 
+@pytest.mark.slow
 def test_the_example_of_tensors_gives_every_guess(folder):
     Image.fromarray(smooth(8, 12)).save(folder / "photo.jpg")
     assert run("docs/upscaling.md", 1)["guess"].shape == (1, 3, 32, 48)

@@ -93,6 +93,7 @@ def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, na
     torch.testing.assert_close(tiled, whole, atol=share * float(whole.std()), rtol=0)
 
 
+@pytest.mark.slow
 def test_windows_of_span_give_nearly_what_the_whole_picture_gives():
     """With weights that were learnt: at random it is chaotic, for its inputs are multiplied by 255."""
     weights = Path(__file__).parents[1] / "weights" / "span-x4.safetensors"

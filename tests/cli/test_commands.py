@@ -54,6 +54,7 @@ def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, caps
     assert "24x20 -> 96x80" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
     Image.fromarray((smooth(20, 24) * 0.8 + 20).astype(np.uint8)).save(photos / "colour.png")
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
@@ -250,6 +251,7 @@ def test_only_missing_samples_are_drawn(model, photos, tmp_path):
     assert third.exists()
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
     from sr3.inference.upscaler import Upscaler
 
@@ -266,6 +268,7 @@ def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys,
     assert "colour.png: the memory ran out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_formats_that_are_only_read_become_png(model, tmp_path):
     Image.fromarray(smooth(8, 8)).save(tmp_path / "a.gif")
     Image.fromarray(smooth(8, 8)).save(tmp_path / "b", "JPEG")

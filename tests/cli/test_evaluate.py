@@ -114,6 +114,7 @@ def test_grain_stands_beside_the_truths_own_and_a_moved_colour_is_a_shift(tmp_pa
     assert made["colour_shift"]["value"] == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_differences_are_paired(folders):
     report = report_of(folders, "--pred", f"a={folders / 'bicubic'}", "--pred", f"b={folders / 'lanczos'}")
     (difference,) = report["differences"]
@@ -135,6 +136,7 @@ def test_the_same_command_writes_the_same_bytes(folders):
         assert (folders / "one" / file).read_bytes() == (folders / "two" / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_picture_is_measured_by_itself(folders):
     together = report_of(folders, "--pred", folders / "bicubic")
     for kind, end in (("truth", "png"), ("bicubic", "bmp")):
@@ -147,6 +149,7 @@ def test_a_picture_is_measured_by_itself(folders):
     assert list(fewer.values()) == [before["4_picture"], before["deep/0_picture"]]
 
 
+@pytest.mark.slow
 def test_a_table_is_printed_and_json_alone_if_asked_for(folders, capsys):
     assert evaluate(folders, "--pred", folders / "bicubic", "--filter", "bicubic", "--scale", 4) == 2
     assert "bicubic: is the name of two methods" in capsys.readouterr().err
@@ -276,6 +279,7 @@ def test_it_is_said_whose_code_runs(folders, network, capsys):
     assert said == [f"sr3: --features runs the code of {network}"]
 
 
+@pytest.mark.slow
 def test_networks_give_figures_called_by_their_names(folders, network):
     given = ["--features", network, "--patch", 24, "--classifier", network, "--classifier-range", "unit"]
     report = report_of(folders, "--pred", folders / "bicubic", *given)
@@ -334,6 +338,7 @@ def test_truths_as_results_have_no_distance_and_infinite_psnr(folders, network):
     assert figures["distance"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_share_of_right_answers_is_counted_by_hand(folders, network):
     report = report_of(folders, "--pred", folders / "bicubic", "--classifier", network, "--classifier-range", "unit")
     for name, row in report["methods"]["bicubic"]["pictures"].items():
@@ -409,6 +414,7 @@ def test_results_are_cut_as_their_truths_were_and_no_others(folders, capsys):
     assert "1_picture: the result is 64x47, its truth 64x44" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_one_method_without_finite_figures_leaves_the_plots_of_the_others(folders):
     report_of(folders, "--pred", folders / "bicubic", "--pred", f"same={folders / 'truth'}")
     assert "<h3>PSNR, dB" in (folders / "out" / "report.html").read_text()
@@ -441,6 +447,7 @@ def test_the_report_that_is_checked_is_not_replaced(folders, capsys):
     assert report.read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_a_blank_truth_has_no_share_of_sharpness(folders):
     blank = np.full((48, 64, 3), 90, np.uint8)
     for name in ("truth", "bicubic"):

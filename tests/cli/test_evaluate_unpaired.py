@@ -166,6 +166,7 @@ def test_a_report_of_pairs_is_no_report_of_sets(folder, capsys):
     assert "the earlier report has another matching: none, sets of any pictures, now None" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_page_shows_some_pictures_of_each_set(folder):
     report_of("--pred", "made", "--pred", "other")
     page = (folder / "out" / "report.html").read_text()

@@ -98,6 +98,7 @@ def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, 
     assert batches == [1, 1, 1, 2, 1]
 
 
+@pytest.mark.slow
 def test_the_process_is_written_as_a_strip_and_an_animation(model, photo, tmp_path):
     assert upscale(model, photo, "-o", tmp_path / "out", "--save-process") == 0
     assert names(tmp_path / "out") == ["photo-process.png", "photo-process.webp", "photo.png"]
@@ -132,6 +133,7 @@ def test_16_bit_colour_goes_through_with_more_than_8_bits(model, tmp_path):
     assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
 
 
+@pytest.mark.slow
 def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
     inks = np.dstack([smooth(20, 24), smooth(20, 24, seed=1)[..., :1]]) * 0.6 + 50
     Image.fromarray(inks.astype(np.uint8), "CMYK").save(tmp_path / "a.tif")
@@ -270,6 +272,7 @@ def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo,
     assert len({(tmp_path / f"{detail}.png").read_bytes() for detail in (0, 0.5, 1)}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jpg", "bmp", "npy"])
 def test_transparency_that_is_opaque_everywhere_does_not_stand_in_the_way(model, photo, tmp_path, suffix):
     with Image.open(photo) as image:
@@ -278,6 +281,7 @@ def test_transparency_that_is_opaque_everywhere_does_not_stand_in_the_way(model,
     assert names(tmp_path / "out") == [f"photo.{suffix}"]
 
 
+@pytest.mark.slow
 def test_what_an_array_cannot_tell_is_refused_before_the_work(model, photo, tmp_path, capsys, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("sampling began")

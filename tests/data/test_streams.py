@@ -286,6 +286,7 @@ def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     assert torch.equal(feed(after, [range(4)], 5, 4), whole[5:])
 
 
+@pytest.mark.slow
 def test_damaged_images_of_a_stream_are_named_and_replaced_up_to_the_limit(tmp_path):
     stream = shards(tmp_path, [4, 4], damaged=("0-1", "1-3"))
     tally = Tally(2)

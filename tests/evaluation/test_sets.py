@@ -48,6 +48,7 @@ def test_intervals_become_narrower_with_more_pictures():
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.slow
 def test_four_pictures_have_an_interval_though_draws_may_take_one_of_them_only():
     found = compare_sets(features(4, 1, 3), features(4, 1, 3, seed=1), Settings(resamples=4000))
     assert found.drawn["kernel"].isnan().any()

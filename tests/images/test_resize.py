@@ -71,6 +71,7 @@ def test_area_is_the_mean_over_each_exact_cell(data, height, width, seed):
     np.testing.assert_allclose(resize(image, new_height, new_width, method="area"), expected, atol=1e-10)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 12), st.integers(1, 5), seeds)
 def test_enlarging_by_area_repeats_pixels(side, scale, seed):
     image = picture(seed, side, side)

@@ -110,6 +110,7 @@ def test_class_vectors_start_at_zero():
     assert not bool(vectors.any())
 
 
+@pytest.mark.slow
 def test_classes_and_noise_on_the_condition_are_told():
     network = build(classes=3, condition_level=True)
     x, y_t, gamma = inputs()

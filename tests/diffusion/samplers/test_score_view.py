@@ -41,6 +41,7 @@ def test_the_order_of_convergence_is_the_methods(sampler, order, steps):
     assert orders[-1] == pytest.approx(order, abs=0.2)
 
 
+@pytest.mark.slow
 def test_heun_on_karras_grids_comes_near_the_flow_with_order_2():
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
     expected = exact_flow(y, 4.4e-5)
