@@ -19,6 +19,7 @@ EXAMPLES = """
 sr3 upscale photo.jpg                            # writes photo-x4.jpg beside it
 sr3 upscale holiday/ -o large/ --long-side 3000  # a folder, each result 3000 pixels long
 sr3 upscale photo.jpg -o large/ --uncertainty    # eight samples and a map of their deviation
+sr3 upscale archive/ -o large/ --recursive --manifest large.jsonl   # a tree of folders, with a record of each file
 """
 
 
@@ -36,6 +37,24 @@ def upscale(
             rich_help_panel=IN_OUT,
         ),
     ] = None,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", help="Also images in folders below, into the same folders below OUT.", rich_help_panel=IN_OUT
+        ),
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Write a line of JSON per file: digest, settings, seconds, error; read to resume.",
+            rich_help_panel=IN_OUT,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N shares of the files.", rich_help_panel=IN_OUT),
+    ] = None,
     name: Annotated[
         str,
         typer.Option(
@@ -44,10 +63,17 @@ def upscale(
     ] = "{stem}",
     form: Annotated[
         str,
-        typer.Option("--format", help="png, jpg, webp, tif, bmp, npy, or same: the input's.", rich_help_panel=IN_OUT),
+        typer.Option(
+            "--format",
+            help="png, jpg, webp, tif, bmp, avif, heic, jxl, npy, or same: the input's.",
+            rich_help_panel=IN_OUT,
+        ),
     ] = "same",
     quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP files.", rich_help_panel=IN_OUT)
+        int,
+        typer.Option(
+            min=1, max=100, help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL files.", rich_help_panel=IN_OUT
+        ),
     ] = 95,
     values: Annotated[
         str | None,
@@ -159,8 +185,9 @@ def upscale(
     from sr3.inference.advice import warn_of_noise
     from sr3.inference.drawing import Request
     from sr3.inference.jobs import upscale_files
+    from sr3.inference.manifest import Manifest
     from sr3.inference.naming import Naming, Outputs, plan_jobs
-    from sr3.inference.shares import open_share, wait_for_all
+    from sr3.inference.shares import open_share, parse_share, wait_for_all
     from sr3.inference.sizing import Sizing, parse_box
     from sr3.inference.threads import choose_threads
     from sr3.inference.upscaler import open_upscaler, sampling_for
@@ -176,7 +203,8 @@ def upscale(
     model = model or (REFINING_MODEL if refines else DEFAULT_MODEL)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)
     naming = Naming(name, form, upscaler.scale, upscaler.info.name, sizing)
-    jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
+    jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming, recursive=recursive))
+    jobs = parse_share(shard).of(jobs) if shard else jobs
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
     warn_of_noise(sampling)
     seconds = parse_duration(max_time) if max_time else float("inf")
@@ -184,9 +212,10 @@ def upscale(
     request = Request(
         sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds, values=ends, sizing=sizing
     )
+    kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described()) if manifest else None
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:
-        for event in upscale_files(upscaler, jobs, request):
+        for event in upscale_files(upscaler, jobs, request, kept):
             failed += show(display, event, numbers)
     failed, total = wait_for_all(share, failed, len(jobs))
     return 0 if failed == 0 else 2 if failed == total else 1

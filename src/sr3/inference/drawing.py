@@ -1,9 +1,9 @@
 """All outputs for one image: its samples and, on request, mean, deviation and process."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sr3.build import build_grid
 from sr3.config import SamplingConfig
@@ -47,6 +47,17 @@ class Request:
     max_seconds: float = float("inf")
     values: str | tuple[float, float] | None = None
     sizing: Sizing = OWN_SIZE
+
+    def described(self) -> dict[str, Any]:
+        """Give what decides the results, beside model, seed and input, in the types of JSON."""
+        sampling = self.sampling.model_dump(mode="json", exclude={"searched"})
+        return {
+            "sampling": {**sampling, "levels": build_grid(self.sampling).tolist()},
+            "outputs": asdict(self.outputs),
+            "size": {name: value for name, value in asdict(self.sizing).items() if value is not None},
+            "range": self.values,
+            "quality": self.quality,
+        }
 
     def wants(self, path: Path) -> bool:
         """Tell whether a file is to be written."""
