@@ -109,6 +109,7 @@ PARAMETERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_has_its_parameters_and_a_grid(name):
     config = preset(name)

@@ -128,6 +128,7 @@ def test_the_ramp_of_the_average_is_that_of_the_step_it_follows():
     assert ema_decay_at(10**6, 0.999) == 0.999
 
 
+@pytest.mark.training
 def test_the_first_update_of_an_average_uses_the_ramp_of_step_0(tmp_path):
     """After one step the average is 0.1 of the first weights and 0.9 of the new ones."""
     settings = ["training.steps=1", "training.batch=2", "training.validation_images=2", "optimizer.warmup=1"]
@@ -195,6 +196,7 @@ class Scaler:
         pass
 
 
+@pytest.mark.training
 def test_gradients_are_clipped_after_unscaling_and_are_means_over_the_batch(tmp_path, monkeypatch):
     """The same norm before clipping, whether scaled or cut into parts, and the limit after it."""
     from sr3.training import step as module

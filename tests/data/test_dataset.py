@@ -43,6 +43,7 @@ def test_the_condition_is_the_low_resolution_image_enlarged():
     torch.testing.assert_close(pair.x, torch.from_numpy(grey), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_crop_is_cut_from_both_pictures_at_the_same_place():
     dataset = PairDataset(Pictures(smooth(96, 128)), recipe(crop=32))
     whole = dataset.centre(0, 1000)
@@ -177,6 +178,7 @@ def test_the_middle_of_an_image_is_a_pair_of_its_own():
     assert PairDataset(Pictures(smooth(30, 130)), recipe()).centre(0, 64).y0.shape == (3, 28, 64)
 
 
+@pytest.mark.slow
 def test_all_unusable_images_are_named_before_the_run():
     class Damaged(Pictures):
         def read(self, index):

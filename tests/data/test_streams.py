@@ -118,6 +118,7 @@ class FailingHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_tried_again_and_then_counted(monkeypatch):
     monkeypatch.setattr("sr3.data.streams._WAIT", 0.01)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FailingHandler) as server:
@@ -176,6 +177,7 @@ def test_a_pipe_that_fails_at_its_end_is_counted(tmp_path):
     assert "ended with 1" in broken.reason
 
 
+@pytest.mark.slow
 def test_shards_come_from_patterns_addresses_and_pipes(tmp_path):
     shards(tmp_path, [2, 2, 1])
     with fsspec.open("memory://pile/00.tar", "wb") as file:
@@ -265,6 +267,7 @@ def feed(stream: PairStream, parts: list[range], first_step: int, count: int) ->
     return taken
 
 
+@pytest.mark.slow
 def test_processes_see_the_parts_of_the_same_batches(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5])
     whole = feed(pairs(stream, places=range(4)), [range(4)], 0, 6)
@@ -273,6 +276,7 @@ def test_processes_see_the_parts_of_the_same_batches(tmp_path):
     assert torch.equal(torch.cat([first, second], 1), whole)
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5], damaged=("1-2",))
     whole = feed(pairs(stream, places=range(4), tally=Tally(1)), [range(4)], 0, 9)
@@ -282,6 +286,7 @@ def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     assert torch.equal(feed(after, [range(4)], 5, 4), whole[5:])
 
 
+@pytest.mark.slow
 def test_damaged_images_of_a_stream_are_named_and_replaced_up_to_the_limit(tmp_path):
     stream = shards(tmp_path, [4, 4], damaged=("0-1", "1-3"))
     tally = Tally(2)

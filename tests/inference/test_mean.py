@@ -66,6 +66,7 @@ def upscaler_given(mean):
     return GivenFeatures(mean.features)
 
 
+@pytest.mark.slow
 def test_tiles_see_the_features_of_their_place(tmp_path):
     path = write_refining_model(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
     upscaler, small = open_upscaler(str(path)), low_res(48, 60)

@@ -54,6 +54,7 @@ def borders(low_res, upscaler, dim):
     return sorted(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["smooth", "texture"])
 def test_no_border_of_a_window_stands_out_and_one_lifted_by_a_level_does(upscaler, kind):
     low_res = picture(kind)
@@ -69,6 +70,7 @@ def test_no_border_of_a_window_stands_out_and_one_lifted_by_a_level_does(upscale
                 assert standing_out(lifted, lines, dim=dim)[line] > SEAM
 
 
+@pytest.mark.slow
 def test_windows_that_do_not_fade_into_each_other_are_found_out(upscaler, monkeypatch):
     monkeypatch.setattr("sr3.inference.tiling.window_weight", lambda window, *_, **__: torch.ones(*window[2:]))
     low_res = picture("smooth")

@@ -31,6 +31,7 @@ def inputs(batch=2, height=8, width=12):
     return x, y_t, torch.tensor([0.9, 0.1][:batch], dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_the_unofficial_network_has_its_97_8_million_parameters():
     shape = UNetShape(
         family="ddpm", image_channels=3, width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256
@@ -109,6 +110,7 @@ def test_class_vectors_start_at_zero():
     assert not bool(vectors.any())
 
 
+@pytest.mark.slow
 def test_classes_and_noise_on_the_condition_are_told():
     network = build(classes=3, condition_level=True)
     x, y_t, gamma = inputs()
@@ -119,6 +121,7 @@ def test_classes_and_noise_on_the_condition_are_told():
     assert not torch.allclose(one, other, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_recomputing_activations_leaves_gradients():
     x, y_t, gamma = inputs()
     gradients = []

@@ -49,6 +49,7 @@ def test_drcn_has_the_parameters_that_are_published_for_it():
     assert sum(parameter.numel() for parameter in network.parameters()) // 1000 == 1_775
 
 
+@pytest.mark.slow
 def test_rcan_has_the_parameters_that_are_published_for_it():
     network = count(RCAN, width=64, blocks=20, groups=10, inner=4)
     assert sum(parameter.numel() for parameter in network.parameters()) == 15_592_355

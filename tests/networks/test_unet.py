@@ -33,6 +33,7 @@ def distance(first, second):
     return (first - second).abs().max().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "multipliers", "blocks", "attention", "millions"),
     [
@@ -61,6 +62,7 @@ def test_a_new_network_gives_zero():
     assert UNet(SMALL)(x, y_t, levels(0.2, 0.9)).eq(0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(97, 131), (1, 1), (2, 7), (8, 8)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("stem", [1, 2, 4])
@@ -116,6 +118,7 @@ def test_the_noise_level_changes_the_output(gamma):
     assert distance(network(x, y_t, levels(1.0)), network(x, y_t, levels(gamma))) > 0.01
 
 
+@pytest.mark.slow
 def test_an_image_alone_is_refined_as_it_is_in_a_batch():
     network = build()
     x, y_t = pictures(batch=3)
@@ -165,6 +168,7 @@ def test_heads_have_the_width_that_is_asked():
     assert heads == {2, 4}
 
 
+@pytest.mark.slow
 def test_dropout_reaches_the_blocks_in_training_only():
     network = build(dropout=0.5)
     x, y_t = pictures()
@@ -187,6 +191,7 @@ def test_the_stem_folds_blocks_of_pixels_into_channels():
                 assert torch.equal(folded[:, 12 + place], y_t[:, channel, row::2, column::2])
 
 
+@pytest.mark.slow
 def test_the_stem_is_undone_at_the_end():
     network, tails = build(stem=2), []
     network.tail.register_forward_hook(lambda _, __, output: tails.append(output))
@@ -199,6 +204,7 @@ def test_the_stem_is_undone_at_the_end():
                 assert torch.equal(result[:, channel, row::2, column::2], tails[0][:, place])
 
 
+@pytest.mark.slow
 def test_checkpointing_gives_the_same_gradients():
     x, y_t = pictures(batch=2)
     outputs, gradients, runs = [], [], []
@@ -231,6 +237,7 @@ def test_a_generator_sees_only_the_noisy_picture():
     assert network(y_t[:, :0], y_t, levels(0.5)).shape == y_t.shape
 
 
+@pytest.mark.slow
 def test_classes_change_the_answer_and_no_class_is_one_more():
     network = build(classes=4)
     x, y_t = pictures()
@@ -259,6 +266,7 @@ def guided(**changes):
     return build(multipliers=(1, 2, 2), guide=5, guide_level=2, **changes)
 
 
+@pytest.mark.slow
 def test_without_weights_a_guide_changes_no_bit():
     plain, network = build(multipliers=(1, 2, 2)), guided()
     network.load_state_dict(plain.state_dict(), strict=False)
@@ -270,6 +278,7 @@ def test_without_weights_a_guide_changes_no_bit():
     assert torch.equal(network(x, y, levels(0.5), features=features), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stem", "level"), [(1, 2), (2, 1), (4, 0)])
 def test_a_feature_is_felt_around_its_place(stem, level):
     """It enters at its own resolution, so the result changes most there."""

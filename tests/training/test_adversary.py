@@ -165,6 +165,7 @@ def test_a_critic_that_is_right_too_often_waits():
     assert all(torch.equal(kept[name], weight) for name, weight in one.critic.state_dict().items())
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("settings", [[], ["training.accumulate=2"], ["adversary.most_right=0.75"]])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does_opponent_and_all(tmp_path, maps_file, settings):
     config = tiny(maps_file, *settings)
@@ -184,6 +185,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does_opponent_and_all(tmp
     assert not any("critic" in name for name in open_upscaler(str(tmp_path / "whole")).denoiser.state_dict())
 
 
+@pytest.mark.training
 def test_every_loss_moves_the_model(tmp_path, maps_file):
     def weights(name, *settings):
         run_to_end(tmp_path / name, tiny(maps_file, "training.steps=2", *settings))

@@ -150,6 +150,7 @@ def test_the_model_is_blamed_without_moving_the_heads_and_they_learn_without_mov
     assert all(parameter.grad is not None for parameter in one.critic.parameters())
 
 
+@pytest.mark.slow
 def test_heads_learn_to_tell():
     one, answer, truth = opponent(), draw(4, 3, 16, 16) * 0.3, draw(4, 3, 16, 16, seed=1)
     before = float(one.fooled(answer).mean())
@@ -210,6 +211,7 @@ def losses_of(path, config, teacher, mean):
     return [event.loss for event in events if isinstance(event, Stepped)]
 
 
+@pytest.mark.training
 def test_a_student_of_the_truth_begins_at_the_noised_mean_and_its_first_loss_is_the_formula(
     tmp_path, teacher_file, mean_file, monkeypatch
 ):
@@ -247,6 +249,7 @@ def test_a_student_of_the_truth_begins_at_the_noised_mean_and_its_first_loss_is_
     assert loss == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.training
 def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_path, teacher_file, mean_file):
     teacher, mean = read_teacher(str(teacher_file)), read_mean(str(mean_file))
     config = student(teacher, mean)
@@ -265,6 +268,7 @@ def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_
     assert not torch.equal(kept["guide.weight"], torch.zeros_like(kept["guide.weight"]))
 
 
+@pytest.mark.training
 def test_a_run_of_a_mean_asks_for_it_by_its_digest(tmp_path, teacher_file, mean_file):
     teacher, mean = read_teacher(str(teacher_file)), read_mean(str(mean_file))
     config = student(teacher, mean)
@@ -279,6 +283,7 @@ def test_only_span_is_a_mean(teacher_file):
         read_mean(str(teacher_file))
 
 
+@pytest.mark.training
 def test_sr3_on_the_residual_of_a_mean_trains_and_upscales(tmp_path, mean_file):
     """The whole way by the command line: train on a mean, resume, use the model."""
     from PIL import Image

@@ -45,6 +45,7 @@ def state_of(path) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in load_file(found).items()}
 
 
+@pytest.mark.training
 def test_a_student_begins_as_its_teacher(model, tmp_path):
     teacher = read_teacher(str(model))
     config = student(teacher, "optimizer.learning_rate=1e-30", "training.steps=1")
@@ -55,6 +56,7 @@ def test_a_student_begins_as_its_teacher(model, tmp_path):
         torch.testing.assert_close(state[f"ema.{name}"], weight)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("eta", [0, 1])
 def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     teacher = read_teacher(str(model))
@@ -70,6 +72,7 @@ def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     assert figures["gradient_energy"] > 0
 
 
+@pytest.mark.training
 def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_path):
     teacher = read_teacher(str(model))
     config = student(teacher)
@@ -85,6 +88,7 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
     teacher = read_teacher(str(model))
 
@@ -114,6 +118,7 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
     assert all(torch.equal(both[name], resumed[name]) for name in both)
 
 
+@pytest.mark.training
 def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
     teacher = read_teacher(str(model))
     distilled(tmp_path / "run", teacher, student(teacher))
@@ -161,6 +166,7 @@ def test_a_student_unlike_its_teacher_is_refused(model, setting):
         check_student(student(teacher, setting), teacher)
 
 
+@pytest.mark.training
 def test_pictures_of_other_channels_are_refused(tmp_path):
     teacher = read_teacher(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)))
     with pytest.raises(DataError, match="the pictures have 3 channels, but grey, which the run comes from, takes 1"):
@@ -212,6 +218,7 @@ def test_a_distilled_model_has_its_own_steps_and_no_others(model, setting, compl
     assert complaint in str(caught.value)
 
 
+@pytest.mark.training
 def test_a_distillation_without_its_teacher_is_refused(model, tmp_path):
     config = student(read_teacher(str(model)))
     with pytest.raises(TrainingError, match="needs a teacher: use sr3 distill MODEL"):
@@ -224,6 +231,7 @@ def test_a_model_that_was_not_distilled_says_nothing_of_it(model, tmp_path):
     assert "distillation" not in open_run(tmp_path / "run", config).config.read_text()
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
     folder = write_pictures(tmp_path / "learn")
     out = tmp_path / "run"
