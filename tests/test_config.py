@@ -104,17 +104,21 @@ U_NETS = [
         ("rcan-x4", ["network.dropout=0.1"], "dropout is a setting of U-Nets and does nothing in family rcan"),
         (
             "rcan-x4",
-            ["denoiser.objective=denoising", "sampling.sampler=ddim"],
-            "family rcan answers in one call: set denoiser.objective",
+            ["objective.kind=denoising", "sampling.sampler=ddim"],
+            "family rcan answers in one call: set objective.kind",
         ),
         ("enet-x4", ["data.blur=1"], "sees the input before it is enlarged"),
         ("fsrcnn-x4", ["data.enlarged=8-bit"], "sees the input before it is enlarged"),
-        ("rcan-x4", ["denoiser.supervision=0.5"], "is for network.family drcn"),
-        ("tiny-x4", ["adversary.adversarial=1"], "adversary is for models that answer in one call or few"),
-        ("drcn-x4", ["adversary.adversarial=1"], "a regression without supervision"),
-        ("enet-x4", ["adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
-        ("enet-x4", ["adversary.texture=1"], "name a network in adversary.features"),
-        ("enet-x4", ["adversary.pixel=0"], "there are none; leave it at 1"),
+        ("rcan-x4", ["objective.supervision=0.5"], "is for network.family drcn"),
+        (
+            "tiny-x4",
+            ["objective.adversary.adversarial=1"],
+            "no section adversary with objective.kind denoising",
+        ),
+        ("drcn-x4", ["objective.adversary.adversarial=1"], "a regression without supervision"),
+        ("enet-x4", ["objective.adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
+        ("enet-x4", ["objective.adversary.texture=1"], "name a network in adversary.features"),
+        ("enet-x4", ["objective.adversary.pixel=0"], "there are none; leave it at 1"),
         ("imagenet-64-small", ["data.hide_class=0", "sampling.guidance=1"], "trained with data.hide_class above 0"),
     ],
 )
@@ -127,7 +131,7 @@ def test_settings_that_contradict_each_other_are_refused(name, settings, complai
 def test_the_regression_to_a_preset_has_its_network_and_the_papers_rate(name):
     config, base = preset(name + "-regression"), preset(name)
     assert (config.network, config.data, config.training.steps) == (base.network, base.data, base.training.steps)
-    assert (config.denoiser.loss, config.sampling.steps, config.training.keep) == ("l2", 1, "best-psnr")
+    assert (config.objective.loss, config.sampling.steps, config.training.keep) == ("l2", 1, "best-psnr")
     paper = base.optimizer.learning_rate == 1e-4
     assert config.optimizer.learning_rate == (1e-5 if paper else base.optimizer.learning_rate)
     assert apply_settings(config, []) == config

@@ -1,12 +1,20 @@
 """Settings into objects: the only file that reads both. `match` and `assert_never`, no registry."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias, assert_never
 
 import torch
 from torch import Tensor
 
-from sr3.config import Config, DataConfig, DenoiserConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from sr3.config import (
+    Config,
+    DataConfig,
+    DenoiserConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    SamplingConfig,
+    ScheduleConfig,
+)
 from sr3.data.pairs import PairRecipe
 from sr3.diffusion import samplers, schedule
 from sr3.diffusion.denoiser import Denoise, Denoiser
@@ -26,6 +34,7 @@ __all__ = [
     "build_gammas",
     "build_grid",
     "build_network",
+    "build_optimizer",
     "build_recipe",
     "count_parameters",
     "give_meaning",
@@ -170,6 +179,12 @@ def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
         config.degradation,
         config.enlarged,
     )
+
+
+def build_optimizer(parameters: Iterable[Tensor], config: OptimizerConfig) -> torch.optim.Adam:
+    """Build Adam with the settings' moments; the loop sets the rate before every step."""
+    betas = (config.beta1, config.beta2)
+    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas, fused=True)
 
 
 def run_sampler(

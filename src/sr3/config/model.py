@@ -120,7 +120,7 @@ class ScheduleConfig(Settings):
 
 
 class DenoiserConfig(Settings):
-    """What the network's output means, and the loss on it (Eq. 6)."""
+    """What the network's output means."""
 
     prediction: Literal["eps", "v", "y0"] = "eps"
     """What the network estimates."""
@@ -128,11 +128,3 @@ class DenoiserConfig(Settings):
     """Whether the process runs on the picture or on its difference to the upsampled input."""
     target_scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor on the target, so that its spread is near 1."""
-    loss: Literal["l1", "l2"] = "l2"
-    """p of Eq. 6. L1 gives less diverse samples (arXiv:2111.05826)."""
-    objective: Literal["denoising", "regression", "distillation"] = "denoising"
-    """What is learnt: to denoise (SR3), the best single answer to the input (the paper's baseline), or the walk of
-    another model in fewer steps (`sr3 distill`)."""
-    supervision: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share that the answers after each recursion of `drcn` have in the loss at first (alpha in arXiv:1511.04491);
-    it falls linearly to 0 at the last step."""

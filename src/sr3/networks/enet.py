@@ -1,7 +1,7 @@
 """The generator of EnhanceNet: residual blocks on the small picture, enlarged by repetition and convolution.
 
 Source: arXiv:1612.07919, table 1. What it gives is a residual to the bicubic enlargement, which is the
-denoiser's business (`denoiser.target`). Its losses: `sr3.training.adversary`.
+denoiser's business (`denoiser.target`). Its losses: `sr3.objectives.adversary`.
 """
 
 from torch import Tensor, nn

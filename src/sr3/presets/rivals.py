@@ -15,6 +15,7 @@ from sr3.config import (
     DenoiserConfig,
     NetworkConfig,
     OptimizerConfig,
+    RegressionConfig,
     SamplingConfig,
     TrainingConfig,
 )
@@ -50,13 +51,8 @@ def _rival(
 ) -> Config:
     return Config(
         network=network,
-        denoiser=DenoiserConfig(
-            prediction="y0",
-            target="residual" if residual else "image",
-            loss=loss,
-            objective="regression",
-            supervision=supervision,
-        ),
+        denoiser=DenoiserConfig(prediction="y0", target="residual" if residual else "image"),
+        objective=RegressionConfig(loss=loss, supervision=supervision),
         data=DataConfig(scale=4, crop=crop, augment="dihedral"),
         optimizer=OptimizerConfig(learning_rate=rate, warmup=1_000, cooldown=200_000),
         training=TrainingConfig(steps=1_000_000, batch=batch, keep="best-psnr", ema_decay=0.999),
@@ -142,15 +138,16 @@ def enet_pat_x4() -> Config:
     """Give ENet-PAT (EnhanceNet, arXiv:1612.07919): the network of ENet-E with its three other losses.
 
     Its features are VGG's; here ST-LPIPS's AlexNet, which comes in a package, or the file that is named in
-    `adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features, textures
-    and the opponent to 0.004, 0.003 and 0.001, where the squared error, left out there and kept here, is 0.003.
+    `objective.adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features,
+    textures and the discriminator to 0.004, 0.003 and 0.001, where the squared error, left out there and kept here, is
+    0.003.
     """
-    return _with_opponent(enet_x4())
+    return _with_discriminator(enet_x4())
 
 
 def enet_pat_x4_small() -> Config:
     """Give ENet-PAT for two processor cores: 5 blocks, 32 channels, a discriminator of half the width."""
-    return _with_opponent(enet_x4_small(), width=16)
+    return _with_discriminator(enet_x4_small(), width=16)
 
 
 def span_x4() -> Config:
@@ -166,7 +163,11 @@ def span_x4_small() -> Config:
     return _for_two_cores(span_x4(), NetworkConfig(family="span", width=32, blocks=4), crop=96)
 
 
-def _with_opponent(config: Config, *, width: int = 32) -> Config:
+def _with_discriminator(config: Config, *, width: int = 32) -> Config:
     adversary = AdversaryConfig(adversarial=1e-3, perceptual=1e-3, texture=1e-5, features="st-lpips", width=width)
-    training = config.training.model_copy(update={"keep": "last"})
-    return config.model_copy(update={"adversary": adversary, "training": training})
+    return config.model_copy(
+        update={
+            "objective": RegressionConfig(adversary=adversary),
+            "training": config.training.model_copy(update={"keep": "last"}),
+        }
+    )

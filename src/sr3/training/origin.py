@@ -58,7 +58,7 @@ def begun_with(config: Config, origin: Origin | None, run: RunDir) -> Config:
 
 def check_origin(config: Config, origin: Origin | None, *, image_channels: int) -> None:
     """Raise ConfigError or DataError when a new run of these settings and pictures cannot come from the model."""
-    name = "none" if origin is None or config.denoiser.objective == "distillation" else origin.name
+    name = "none" if origin is None or config.objective.kind == "distillation" else origin.name
     if config.training.start != name:
         raise ConfigError(f"training.start = {config.training.start}: the run begins with {name}; give --start MODEL")
     if origin is None:
@@ -78,7 +78,7 @@ def check_likeness(config: Config, origin: Origin) -> None:
     A student shares with its teacher what the pairs are, too.
     """
     pairs = {"scale"} if config.network.sees_low_res else set[str]()
-    if config.denoiser.objective == "distillation":
+    if config.objective.kind == "distillation":
         pairs = {"scale", "enlarged", "condition_gamma"}
     own, theirs = _likeness(config, pairs), _likeness(origin.file.info.config, pairs)
     for name, value in theirs.items():

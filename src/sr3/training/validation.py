@@ -122,7 +122,9 @@ def validate_generator(
         labels = torch.full((_LOSS_DRAWS,), pair.label)
         given = Given(labels, torch.ones_like(gamma)) if generator.classes else ()
         with torch.no_grad():
-            loss = denoising_loss(denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.denoiser.loss, given=given)
+            loss = denoising_loss(
+                denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.objective.loss, given=given
+            )
         losses.append(float(loss.mean()))
     labels = [seed % generator.classes if generator.classes else 0 for seed in range(_SHEET_SAMPLES)]
     drawn = generator.samples(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES))
