@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from sr3.atomic import whole_file
-from sr3.build import build_recipe
 from sr3.data.dataset import PairDataset
 from sr3.data.opening import open_source
-from sr3.data.pairs import Pair
+from sr3.data.pairs import Pair, PairRecipe
 from sr3.errors import ConfigError, Sr3Error
 from sr3.images.files import Picture, write_picture
 from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
@@ -51,7 +50,7 @@ def as_saved(image: Tensor) -> Tensor:
 def read_pairs(where: str, upscaler: Upscaler, limit: int) -> list[Pair]:
     """Make pairs of whole pictures, which must all be of one size."""
     source = open_source(where)
-    recipe = build_recipe(upscaler.info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0}))
+    recipe = PairRecipe(upscaler.info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0}))
     dataset = PairDataset(source, recipe)
     pairs = [dataset.centre(index, 4096) for index in range(min(len(source), limit))]
     sizes = sorted({f"{pair.y0.shape[-1]}x{pair.y0.shape[-2]}" for pair in pairs})

@@ -56,6 +56,11 @@ class ModelInfo(BaseModel):
     data: str = ""
     """What it was trained on, for people."""
 
+    @property
+    def condition_channels(self) -> int:
+        """Channels of the pictures it is given; of a generator those of its own."""
+        return self.config.network.condition_channels or self.image_channels
+
 
 @dataclass(frozen=True)
 class ModelFile:

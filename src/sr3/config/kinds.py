@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
+from sr3.config.network import FAMILIES
 from sr3.config.objective import OBJECTIVES
 from sr3.config.strict import Settings
 
 __all__ = ["KINDS", "TAGS", "has_section", "of_kind"]
 
-TAGS = {"objective": "kind"}
+TAGS = {"network": "family", "objective": "kind"}
 """The setting that tells which settings its section has, by section."""
 
-KINDS: Mapping[str, Mapping[str, type[Settings]]] = {"objective": OBJECTIVES}
+KINDS: Mapping[str, Mapping[str, type[Settings]]] = {"network": FAMILIES, "objective": OBJECTIVES}
 """The class of settings of every value of the tag, by section."""
 
 

@@ -42,6 +42,8 @@ def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--s
     are kept, its others are at their defaults.
     """
     tree = config.model_dump(mode="json", exclude_none=True)
+    if "correct" not in config.sampling.model_fields_set:
+        del tree["sampling"]["correct"]  # its default follows from data.scale
     split = [_split(setting) for setting in settings]
     for path, value in split:
         if path[1:] == [TAGS.get(path[0])] and value != tree[path[0]].get(path[1]):

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError, model_validator
 
 from sr3.config.adversary import AdversaryConfig
 from sr3.config.complaint import first_complaint
+from sr3.config.diffusion import DenoiserConfig, ScheduleConfig
 from sr3.config.mean import MeanConfig
-from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
+from sr3.config.network import BigGANConfig, NetworkConfig
 from sr3.config.objective import SHARED, DenoisingConfig, DistillationConfig, ObjectiveConfig, RegressionConfig
 from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
@@ -28,7 +29,7 @@ _LEAST_FLAT = 24
 class Config(Settings):
     """All settings of a model and its training."""
 
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = BigGANConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     denoiser: DenoiserConfig = DenoiserConfig()
     objective: ObjectiveConfig = DenoisingConfig()
@@ -128,11 +129,13 @@ class Config(Settings):
     @model_validator(mode="after")
     def _guide_enters_somewhere(self) -> "Config":
         network, scale = self.network, self.data.scale
+        if not isinstance(network, BigGANConfig):
+            return self
         sides = [network.stem * 2**level for level in range(len(network.multipliers))]
-        if network.guide and (scale not in sides or network.family != "biggan"):
+        if network.guide and scale not in sides:
             raise ValueError(
                 f"network.guide: no level of the U-Net has the resolution of an input that is enlarged {scale} times; "
-                f"the levels are {', '.join(map(str, sides))} times smaller than the result, in family biggan"
+                f"the levels are {', '.join(map(str, sides))} times smaller than the result"
             )
         return self
 
@@ -155,8 +158,8 @@ class Config(Settings):
     @model_validator(mode="after")
     def _generator_is_whole(self) -> "Config":
         generates = self.network.condition == "none"
-        if generates != (self.data.scale == 1):
-            raise ValueError("a generator has network.condition none and data.scale 1; an upscaler has neither")
+        if generates and self.data.scale != 1:
+            raise ValueError("a generator enlarges nothing: with network.condition none set data.scale to 1")
         if generates and (self.data.blur or self.data.condition_gamma < 1):
             raise ValueError("a generator has no input that blur or condition_gamma could spoil")
         if not generates and self.network.classes:
@@ -167,6 +170,35 @@ class Config(Settings):
             raise ValueError("a generator has no truth to be near to: set training.keep to last")
         if generates and (self.denoiser.target != "image" or self.objective.kind != "denoising"):
             raise ValueError("a generator has no input: set denoiser.target to image and objective.kind to denoising")
+        return self
+
+    @model_validator(mode="after")
+    def _restoration_has_something_to_restore(self) -> "Config":
+        data = self.data
+        if data.scale > 1 or self.network.condition == "none":
+            return self
+        if data.degradation in ("bicubic", "area") and not data.blur and data.condition_gamma == 1:
+            raise ValueError(
+                f"at data.scale 1 the degradation {data.degradation} leaves the input as it is: set data.degradation "
+                "to blur, noise, jpeg, photo or paired; a generator has network.condition none"
+            )
+        if self.sampling.correct:
+            raise ValueError(
+                "at data.scale 1 the correction would give the degraded input back: set sampling.correct to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _condition_of_other_channels_is_paired(self) -> "Config":
+        if not self.network.condition_channels:
+            return self
+        if self.data.degradation != "paired":
+            raise ValueError("network.condition_channels is for pairs of one's own: set data.degradation to paired")
+        if self.denoiser.target != "image" or self.sampling.correct or self.mean is not None:
+            raise ValueError(
+                "an input of other channels than the result has no residual, correction or mean: set denoiser.target "
+                "to image, sampling.correct to false, and leave --mean out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -187,8 +219,21 @@ class Config(Settings):
 
     @staticmethod
     def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
-        """Check a tree of settings; ConfigError names the field, the value and the reason."""
+        """Check a tree of settings; ConfigError names the field, the value and the reason.
+
+        Where the tree does not say, sampling.correct is off at data.scale 1.
+        """
         try:
-            return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
+            return Config.model_validate_json(json.dumps(_with_defaults(tree), default=str), strict=True)
         except ValidationError as error:
             raise ConfigError(f"{where}: {first_complaint(error)}") from error
+
+
+def _with_defaults(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add the default that depends on another setting."""
+    data, sampling = tree.get("data"), tree.get("sampling", {})
+    if not isinstance(data, Mapping) or cast(Mapping[str, Any], data).get("scale") != 1:
+        return tree
+    if not isinstance(sampling, Mapping):
+        return tree
+    return {**tree, "sampling": {"correct": False, **cast(Mapping[str, Any], sampling)}}

@@ -23,6 +23,11 @@ def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
     """
     pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
     wanted, found = upscaler.info.image_channels, len(pixels)
+    if upscaler.info.condition_channels != wanted:
+        raise ImageError(
+            f"the model {upscaler.info.name} makes {wanted} channels of {upscaler.info.condition_channels}, and files "
+            "keep theirs here; give tensors to sr3.inference.upscaler.Upscaler.upscale"
+        )
     if picture.space == "cmyk" and wanted == 3:
         return torch.stack([pixels[:3], pixels[3:].expand(3, -1, -1)])
     if found == wanted and picture.space != "cmyk":

@@ -17,7 +17,7 @@ def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
     """Compute the mean in a window, in pixels of low_res (b, c, h, w), as if it were taken whole."""
     up, back = min(window.top, REACH), min(window.left, REACH)
     around = Window(window.top - up, window.left - back, window.height + up + REACH, window.width + back + REACH)
-    found, scale = network.mean(around.of(low_res)), network.shape.scale
+    found, scale = network.mean(around.of(low_res)), network.scale
     inside = Window(up, back, window.height, window.width)
     return Mean(Window(*(place * scale for place in inside)).of(found.picture), inside.of(found.features))
 
@@ -25,7 +25,7 @@ def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
 def picture_of(network: SPAN, low_res: LowRes) -> Image:
     """Enlarge low_res (b, c, h, w) in [-1, 1], keeping no features."""
     b, c, height, width = low_res.shape
-    scale = network.shape.scale
+    scale = network.scale
     whole = low_res.new_empty(b, c, height * scale, width * scale)
     for top in range(0, height, _SIDE):
         for left in range(0, width, _SIDE):

@@ -59,7 +59,7 @@ def imitated(config: Config, device: torch.device) -> Iterator[str]:
 
 def of_validation(config: Config, step: int, figures: Mapping[str, float]) -> Iterator[str]:
     """Look at the figures of held-out images, once they should be good."""
-    if "psnr" not in figures or step < config.training.steps / 2:
+    if "psnr_bicubic" not in figures or step < config.training.steps / 2:
         return
     behind = figures["psnr_bicubic"] - figures["psnr"]
     if behind > _FAR_BELOW:

@@ -82,10 +82,10 @@ def check_likeness(config: Config, origin: Origin) -> None:
         pairs = {"scale", "enlarged", "condition_gamma"}
     own, theirs = _likeness(config, pairs), _likeness(origin.file.info.config, pairs)
     for name, value in theirs.items():
-        if own[name] != value:
+        if own.get(name) != value:
             raise ConfigError(
-                f"{name} = {own[name]}: {origin.file.info.name}, which the run comes from, has {value}, and it must be "
-                "the same"
+                f"{name} = {own.get(name)}: {origin.file.info.name}, which the run comes from, has {value}, and it "
+                "must be the same"
             )
 
 
@@ -95,4 +95,5 @@ def _likeness(config: Config, pairs: set[str]) -> dict[str, object]:
         "denoiser": config.denoiser.model_dump(mode="json", include={"prediction", "target", "target_scale"}),
         "data": config.data.model_dump(mode="json", include=pairs),
     }
-    return {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+    flat = {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+    return {"network.family": config.network.family, **flat}

@@ -144,7 +144,7 @@ def _must_stay(config: Config) -> dict[str, object]:
         for name, value in tree.get(part, {}).items()
     }
     for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):
-        del kept[harmless]
+        kept.pop(harmless, None)
     return kept | {
         f"training.{name}": tree["training"][name] for name in ("seed", "start", "batch", "validation_images")
     }
