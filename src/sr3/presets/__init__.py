@@ -76,6 +76,7 @@ def regression_of(config: Config) -> Config:
     Its rate is the paper's 1e-5 where that of the model is the paper's 1e-4, else that of the model.
     """
     paper = config.optimizer.learning_rate == OptimizerConfig().learning_rate
+    corrected = config.sampling.model_dump(include={"correct"}, exclude_unset=True)
     rate = 1e-5 if paper else config.optimizer.learning_rate
     return config.model_copy(
         update={
@@ -83,6 +84,8 @@ def regression_of(config: Config) -> Config:
             "objective": RegressionConfig(),
             "optimizer": config.optimizer.model_copy(update={"learning_rate": rate}),
             "training": config.training.model_copy(update={"keep": "best-psnr"}),
-            "sampling": SamplingConfig(sampler="regression", steps=1, grid="cosine", correct=config.sampling.correct),
+            "sampling": SamplingConfig.model_validate(
+                {**corrected, "sampler": "regression", "steps": 1, "grid": "cosine"}
+            ),
         }
     )
