@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageCms
 
 from sr3.errors import ImageError
-from sr3.images import files
+from sr3.images import by_library, files
 from sr3.images.files import Picture, picture_size, read_picture, write_picture
 
 TOPS = {np.uint8: 255, np.uint16: 65535, np.float16: 1, np.float32: 1, np.float64: 1}
@@ -227,7 +227,7 @@ def test_a_size_beyond_the_limit_is_refused_before_anything_is_unpacked(tmp_path
     with tifffile.TiffFile(path, mode="r+") as tiff:
         for tag in ("ImageWidth", "ImageLength"):
             tiff.pages.first.tags[tag].overwrite(60000)
-    monkeypatch.setattr(files, "read_tiff", lambda _: pytest.fail("the pixels were read"))
+    monkeypatch.setattr(by_library, "read_tiff", lambda _: pytest.fail("the pixels were read"))
     assert "holds 60000 x 60000 pixels" in refusal(path)
     with pytest.raises(ImageError, match="60000 x 60000"):
         picture_size(path)

@@ -85,3 +85,18 @@ def test_images_of_a_batch_do_not_mix():
     together = match_low_frequencies(images, low_res)
     for k in range(2):
         assert torch.equal(together[k : k + 1], match_low_frequencies(images[k : k + 1], low_res[k : k + 1]))
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (61, 43), (7, 5)])
+def test_cells_match_what_is_larger_and_leave_what_is_finer(height, width):
+    truth = waves(0, 4 * height, 4 * width)
+    clean = shrunk(truth, 4)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    blocky = clean + 0.05 * (-1.0) ** (rows + columns)  # as fine as the input can be
+    shifted = truth + 0.2
+    matched = match_low_frequencies(shifted, blocky, cell=8)
+    if height % 8 == 0 and width % 8 == 0:
+        torch.testing.assert_close(shrunk(matched, 32), shrunk(blocky, 8), rtol=0, atol=2e-3)
+    assert float((matched - truth).abs().mean()) < 0.02  # the shift is gone, the checks are not there
+    exact = match_low_frequencies(shifted, blocky)
+    assert float((exact - truth).abs().mean()) > 0.025  # which matching every pixel puts back

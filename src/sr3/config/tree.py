@@ -110,6 +110,8 @@ class Config(Settings):
                 raise ValueError("network.guide is for features of a mean, and there is none; give --mean MODEL")
             if self.sampling.start == "mean":
                 raise ValueError("sampling.start mean: the model has no mean to start with; leave it at noise")
+            if self.sampling.flat_detail < 1:
+                raise ValueError("sampling.flat_detail: the model has no mean to be near to; leave it at 1")
             return self
         if network.answers_in_one_call or network.condition == "none" or network.condition_level:
             raise ValueError("a mean is for U-Nets that enlarge a picture without noise on it; leave it out")
@@ -182,9 +184,10 @@ class Config(Settings):
                 f"at data.scale 1 the degradation {data.degradation} leaves the input as it is: set data.degradation "
                 "to blur, noise, jpeg, photo or paired; a generator has network.condition none"
             )
-        if self.sampling.correct:
+        if self.sampling.correct and self.sampling.correct_cell == 1:
             raise ValueError(
-                "at data.scale 1 the correction would give the degraded input back: set sampling.correct to false"
+                "at data.scale 1 the correction would give the degraded input back: set sampling.correct to false, or "
+                "sampling.correct_cell to 8, which matches only colours and large shapes"
             )
         return self
 

@@ -10,15 +10,14 @@ from typing import BinaryIO
 from PIL import Image, PngImagePlugin
 
 from sr3.images.refusal import check_size, explaining, refusal, refusing
-from sr3.images.tiff import tiff_size
 
-__all__ = ["READABLE", "Encoded", "opened_image", "other_tiff_size"]
+__all__ = ["READABLE", "Encoded", "opened_image"]
 
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 2**25)
 PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 2**27)
 # Pillow calls a PNG damaged whose profile or text unpacks to more than 1 MiB; profiles of printers have several.
 
-READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 """Formats that are read, as Pillow calls them."""
 
 
@@ -40,14 +39,6 @@ class Encoded:
                 if not self.data:
                     raise refusal(self.path, "is empty; copy or download it again")
                 yield io.BytesIO(self.data)
-
-
-def other_tiff_size(encoded: Encoded) -> tuple[int, int] | None:
-    """Read the size of a TIFF that is not for Pillow, and check it; None for other files."""
-    with encoded.opened() as file:
-        if size := tiff_size(file):
-            check_size(encoded.path, size)
-        return size
 
 
 @contextmanager

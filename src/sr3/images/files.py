@@ -15,10 +15,18 @@ from PIL import Image
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
+from sr3.images.by_library import (
+    LIBRARY_FORMATS,
+    check_library_holds,
+    encode_by_library,
+    read_by_library,
+    size_by_library,
+)
 from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
-from sr3.images.encoded import READABLE, Encoded, opened_image, other_tiff_size
+from sr3.images.encoded import READABLE, Encoded, opened_image
 from sr3.images.extras import read_colour_chunks
 from sr3.images.inks import ink_image, to_light
+from sr3.images.kinds import RAW_SUFFIXES
 from sr3.images.libtiff import load_pixels
 from sr3.images.metadata import (
     COLOUR_CHUNKS,
@@ -37,7 +45,6 @@ from sr3.images.refusal import (
     one_line,
     refusal,
 )
-from sr3.images.tiff import read_tiff
 
 __all__ = [
     "MAX_INPUT_PIXELS",
@@ -63,17 +70,22 @@ _WRITABLE = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
+    ".avif": "AVIF",
+    ".jxl": "JXL",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
 }
 WRITABLE_SUFFIXES = tuple(_WRITABLE)
 """Suffixes, in lower case, of the formats that `write_picture` writes."""
 
-PICTURE_SUFFIXES = (*WRITABLE_SUFFIXES, ".gif", ".npy")
+PICTURE_SUFFIXES = (*WRITABLE_SUFFIXES, *RAW_SUFFIXES, ".gif", ".npy")
 """Suffixes, in lower case, of the files that `list_pictures` finds."""
 
-_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}  # of libjpeg and libwebp
+_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "HEIC": 16384}  # of the libraries that write them
 _OPAQUE_FORMATS = ("JPEG", "BMP")
 _MOST_IN_TIFF = 2**32 - 2**24  # bytes of pixels; places in the file have 32 bits
 _DEEP_FORMATS = ("PNG", "TIFF")
+_KEPT_DEPTH = {"JXL": 32, "HEIC": 10}
 _INK_FORMATS = ("JPEG", "TIFF")
 _TURN_TAG = 274
 _BITS_TAG = 258  # of TIFF
@@ -99,10 +111,11 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a PNG, JPEG, WebP, TIFF, BMP or GIF file (its first frame), whatever its suffix.
+    """Read a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF file (its first frame), whatever its suffix.
 
-    16 bits are kept, in grey and in colour, and so are floats from 0 to 1 of a TIFF. A turn named by EXIF or XMP is
-    applied and its tag taken out. CMYK stays CMYK; the ICC profile is kept.
+    With the extras of their names, HEIC, JPEG XL and raw files of cameras too. 10 to 16 bits are kept as 16, in grey
+    and in colour, and so are floats from 0 to 1 of a TIFF or JPEG XL. A turn is carried out once, whether the file, its
+    EXIF or its XMP asks for it, and its tag taken out. CMYK stays CMYK; the ICC profile is kept.
     What Pillow finds odd but readable becomes a warning that names the file.
     Raises ImageError when the file is missing, damaged, cut short, too large or of another kind.
     """
@@ -123,7 +136,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
     with warnings.catch_warnings(action="ignore"):
         encoded = Encoded(path)
-        if size := other_tiff_size(encoded):
+        if size := size_by_library(encoded):
             return size
         with opened_image(encoded) as image:
             return image.size
@@ -132,10 +145,11 @@ def picture_size(path: Path) -> tuple[int, int]:
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
     """Write a picture in the format that the suffix names; path is whole and new, or as it was before.
 
-    Values are rounded and limited to the range. 16 bits are kept in PNG and TIFF, floats in TIFF; in PNG they become 16
-    bits. CMYK is kept in JPEG and TIFF. Elsewhere they become 8 bits and sRGB, with a warning. `quality`, 1 to 100, is
-    for JPEG and WebP. Metadata go where the format has a place for them (a TIFF takes the descriptive part of EXIF;
-    WebP has no dots an inch; BMP has nothing else). A TIFF is not compressed.
+    Values are rounded and limited to the range. 16 bits are kept in PNG, TIFF and JPEG XL, floats in the last two; in
+    PNG they become 16 bits, and HEIC keeps 10. CMYK is kept in JPEG and TIFF. Elsewhere they become 8 bits and sRGB,
+    with a warning. `quality`, 1 to 100, is for JPEG, WebP, AVIF, HEIC and JPEG XL. Metadata go where the format has a
+    place for them (a TIFF takes the descriptive part of EXIF; WebP, AVIF, HEIC and JPEG XL have no resolution; BMP has
+    nothing else). A TIFF is not compressed.
     Raises ImageError when the format cannot hold the picture or the file cannot be written.
     """
     kind = check_can_hold(path, picture)
@@ -147,8 +161,8 @@ def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
 
 
 def _read(encoded: Encoded, *, upright: bool) -> Picture:
-    if other_tiff_size(encoded):
-        return _read_tiff(encoded, upright=upright)
+    if (picture := read_by_library(encoded, upright=upright)) is not None:
+        return picture
     with encoded.opened() as file:
         chunks = read_colour_chunks(file)
     with opened_image(encoded) as image:
@@ -164,16 +178,6 @@ def _read(encoded: Encoded, *, upright: bool) -> Picture:
         if upright:
             turn_upright(image)
         return _deep_picture_from(encoded, image, upright=upright) if deep else _picture_from(encoded.path, image)
-
-
-def _read_tiff(encoded: Encoded, *, upright: bool) -> Picture:
-    with encoded.opened() as file:
-        try:
-            picture, pages = read_tiff(file, upright=upright)
-        except ImageError as error:
-            raise refusal(encoded.path, str(error)) from error
-    warn_of_losses(pages)
-    return picture
 
 
 def _picture_from(path: Path, image: Image.Image) -> Picture:
@@ -227,6 +231,8 @@ def check_can_hold(path: Path, picture: Picture) -> str:
         )
     if kind in _OPAQUE_FORMATS and picture.is_transparent:
         raise refusal(path, f"cannot hold transparency, {kind} has none; use .png")
+    if kind in LIBRARY_FORMATS:
+        check_library_holds(path, kind, picture)
     return kind
 
 
@@ -241,9 +247,11 @@ def _encode(path: Path, kind: str, picture: Picture, quality: int) -> bytes:
         options = saving_options(picture.metadata, kind)
         if picture.depth > 8 and kind in _DEEP_FORMATS:
             return _encode_deep(picture, kind, options)
-        if picture.depth > 8:
-            text = f"{kind} holds 8 bits a channel, so the {picture.depth} are rounded"
-            warnings.warn(f"{text}; .png and .tif keep 16", stacklevel=2)
+        if picture.depth > (kept := _KEPT_DEPTH.get(kind, 8)):
+            text = f"{kind} holds {kept} bits a channel, so the {picture.depth} are rounded"
+            warnings.warn(f"{text}; .png, .tif and .jxl keep 16", stacklevel=2)
+        if kind in LIBRARY_FORMATS:
+            return encode_by_library(kind, picture, quality=quality)
         return _encode_8_bit(picture, kind, options, quality)
     except ImageError as error:
         raise refusal(path, str(error)) from error
@@ -252,9 +260,9 @@ def _encode(path: Path, kind: str, picture: Picture, quality: int) -> bytes:
 
 
 def _encode_8_bit(picture: Picture, kind: str, options: dict[str, Any], quality: int) -> bytes:
-    if kind in ("JPEG", "WEBP"):
+    if kind in ("JPEG", "WEBP", "AVIF"):
         options["quality"] = quality
-    if kind == "JPEG":
+    if kind in ("JPEG", "AVIF"):
         options["subsampling"] = "4:4:4"
     image = ink_image(picture) if picture.space == "cmyk" else to_pillow(picture.pixels)
     if picture.alpha is not None and kind not in _OPAQUE_FORMATS:

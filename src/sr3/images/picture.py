@@ -25,6 +25,7 @@ __all__ = [
     "to_levels",
     "to_pillow",
     "to_pixels",
+    "upright_planes",
 ]
 
 Depth = Literal[8, 16, 32]
@@ -101,6 +102,14 @@ def from_numbers(array: NDArray[Any]) -> tuple[Tensor, Depth]:
     else:
         raise ImageError(f"holds {array.dtype}; give uint8, uint16, or floats from 0 to 1")
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))), depth
+
+
+def upright_planes(planes: Tensor, orientation: int) -> Tensor:
+    """Bring (c, h, w) upright from one of the eight orientations of TIFF and EXIF; others change nothing."""
+    if orientation > 4:
+        planes = planes.transpose(1, 2)
+    flips = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}.get(orientation, ())
+    return torch.flip(planes, flips).contiguous()
 
 
 def to_pixels(image: Image.Image) -> Tensor:

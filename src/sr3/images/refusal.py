@@ -44,7 +44,9 @@ def explaining(path: Path) -> Generator[None]:
     except Image.DecompressionBombError as error:
         raise refusal(path, f"holds more than {MAX_INPUT_PIXELS} pixels; crop or shrink it") from error
     except UnidentifiedImageError as error:
-        text = "is not a picture Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP or GIF"
+        text = (
+            "is not a picture Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL"
+        )
         raise refusal(path, text) from error
     except FileNotFoundError as error:
         raise refusal(path, "does not exist; check the path") from error

@@ -11,15 +11,13 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
-import torch
 from PIL import TiffImagePlugin
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
-from torch import Tensor
 
 from sr3.errors import ImageError
 from sr3.images.metadata import read_tiff_metadata
 from sr3.images.packing import check_whole
-from sr3.images.picture import Picture, from_numbers
+from sr3.images.picture import Picture, from_numbers, upright_planes
 
 __all__ = ["holds_bands", "read_tiff", "tiff_layout", "tiff_size"]
 
@@ -65,7 +63,7 @@ def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, int]:
         order = page.parent.byteorder
         turn, metadata = read_tiff_metadata(file, page.offset, order=order, is_big=page.parent.is_bigtiff)
         pages = len(page.parent.pages)
-    planes = _turned(planes, turn) if upright else planes
+    planes = upright_planes(planes, turn) if upright else planes
     unit = 1 - planes[: layout.colours] if layout.is_inverted else planes[: layout.colours]
     alpha = planes[layout.colours :] if layout.has_alpha else None
     return Picture(unit * 2 - 1, alpha, depth, metadata), pages
@@ -155,11 +153,3 @@ def _decoded(page: tifffile.TiffPage) -> "np.ndarray[tuple[int, ...], np.dtype[n
     if array.ndim == 2:
         return array[..., None]
     return array.transpose(1, 2, 0) if page.planarconfig == PLANARCONFIG.SEPARATE else array
-
-
-def _turned(planes: Tensor, orientation: int) -> Tensor:
-    """Bring (c, h, w) upright from one of the eight orientations of TIFF."""
-    if orientation > 4:
-        planes = planes.transpose(1, 2)
-    flips = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}.get(orientation, ())
-    return torch.flip(planes, flips).contiguous()

@@ -19,7 +19,7 @@ def check_channels(info: ModelInfo) -> None:
     """Raise ImageError for a model whose results have other channels than its inputs."""
     if info.condition_channels != info.image_channels:
         raise ImageError(
-            f"the model {info.name} makes {info.image_channels} channels of {info.condition_channels}, and pictures keep "
+            f"the model {info.name} makes {info.image_channels} channels of {info.condition_channels}, and files keep "
             "theirs here; give tensors to sr3.inference.upscaler.Upscaler.upscale"
         )
 

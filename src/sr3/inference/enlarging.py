@@ -27,15 +27,17 @@ def looks_of(
         way = sampling_of(sampling, number)
         for step, look in numbered(upscaler.looks(picture, sampling=way, seeds=own), start=0):
             if step == way.steps and number == plan.passes - 1 and not plan.is_plain:
-                yield Look(_fitted(look.guess, low_res, plan, correct=sampling.correct), look.state)
+                yield Look(_fitted(look.guess, low_res, plan, sampling), look.state)
             elif step or number == 0:
                 yield look
             picture = look.guess if step == way.steps else picture
             del look
 
 
-def _fitted(image: Image, low_res: LowRes, plan: Enlargement, *, correct: bool) -> Image:
+def _fitted(image: Image, low_res: LowRes, plan: Enlargement, sampling: SamplingConfig) -> Image:
     """Reduce a picture to the size of the plan, and let it give the input again when it is shrunk."""
     if plan.target != plan.largest:
         image = resize(image, plan.target_height, plan.target_width).clamp_(-1, 1)
-    return match_low_frequencies(image, low_res.to(image)) if correct else image
+    if not sampling.correct:
+        return image
+    return match_low_frequencies(image, low_res.to(image), cell=sampling.correct_cell)

@@ -25,7 +25,7 @@ from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.inference.filling import build_filled
-from sr3.inference.mean import mean_in, picture_of
+from sr3.inference.mean import calm_flat_places, mean_in, picture_of
 from sr3.inference.norms import SharedNorms
 from sr3.inference.threads import check_not_forked
 from sr3.inference.tiling import Window, tiled, windows
@@ -102,8 +102,10 @@ class Upscaler:
             if mean is not None:
                 state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * sampling.detail)
             image = self.denoiser.decode(state, x).clamp_(-1, 1)
+            if final and sampling.flat_detail < 1:
+                calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=sampling.flat_detail)
             if final and sampling.correct:
-                match_low_frequencies(image, low_res, out=image)
+                match_low_frequencies(image, low_res, cell=sampling.correct_cell, out=image)
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
 
@@ -122,7 +124,7 @@ class Upscaler:
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of a picture to the input."""
-        return match_low_frequencies(image, low_res.to(image))
+        return match_low_frequencies(image, low_res.to(image), cell=self.info.config.sampling.correct_cell)
 
     @property
     def shares_statistics(self) -> bool:

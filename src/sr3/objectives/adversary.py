@@ -16,10 +16,11 @@ from torch.nn.functional import softplus
 
 from sr3.config import AdversaryConfig
 from sr3.diffusion.denoiser import Denoiser
+from sr3.images.flatness import flatness
 from sr3.metrics.maps import Maps
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.critic import Critic
-from sr3.objectives.flatness import flatness, grain_loss
+from sr3.objectives.flatness import grain_loss
 from sr3.objectives.protocol import Discriminator
 from sr3.types import Condition, Image
 

@@ -1,34 +1,22 @@
-"""Where a truth is flat, such as a wall or the sky, and how much finer structure an answer has there than the truth.
+"""The loss of grain: how much finer structure an answer has than the truth where the truth is flat.
 
 Losses of features see the direction of a place's features and not their length, so faint ripples cost them as much as
-strong ones, and a discriminator on such features even asks for them. These terms are ours.
+strong ones, and a discriminator on such features even asks for them. This term is ours.
 """
 
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from sr3.images.flatness import flatness
 from sr3.types import Image
 
-__all__ = ["flatness", "grain_loss"]
+__all__ = ["grain_loss"]
 
 _WINDOW = 17
-_DEVIATION = 4.0
-"""Levels of 255 of deviation at which a place is half flat, before the square."""
 _FINE = 9
 """Side of the window whose mean is taken away from fine structure, in pixels."""
 _LEAST = 0.5
 """Levels of 255 that are added to a deviation in squares, so that the root has a slope at 0."""
-
-
-def flatness(truth: Image) -> Tensor:
-    """Say how flat pictures (b, c, h, w) in [-1, 1] are around each pixel: 1 to 0, shape (b, 1, h, w).
-
-    (1 + (s / 4)^2)^-2 for the largest deviation s of a channel, in levels of 255, within windows of 17x17 pixels, which
-    are reflected at the border.
-    """
-    levels = truth * 127.5
-    variance = (_mean(levels.square(), _WINDOW) - _mean(levels, _WINDOW).square()).clamp(min=0)
-    return (1 + variance.amax(1, keepdim=True) / _DEVIATION**2) ** -2
 
 
 def grain_loss(answer: Image, truth: Image) -> Tensor:

@@ -31,10 +31,11 @@ def before_training(config: Config) -> Iterator[str]:
             f"a learning rate of {optimizer.learning_rate:g} from the first step on may burst; "
             "set optimizer.warmup to some hundred steps"
         )
-    if config.data.degradation in ("noise", "jpeg", "photo") and config.sampling.correct:
+    matches_all = config.sampling.correct and config.sampling.correct_cell == 1
+    if config.data.degradation in ("noise", "jpeg", "photo") and matches_all:
         yield (
-            f"inputs spoilt by {config.data.degradation} should not be matched by the result: "
-            "set sampling.correct to false"
+            f"inputs degraded by {config.data.degradation} should not be matched pixel by pixel: set "
+            "sampling.correct_cell to 8, or sampling.correct to false"
         )
     if config.data.degradation == "paired" and config.sampling.correct:
         yield (
