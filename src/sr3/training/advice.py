@@ -64,7 +64,8 @@ def of_validation(config: Config, step: int, figures: Mapping[str, float]) -> It
         return
     behind = figures["psnr_bicubic"] - figures["psnr"]
     if behind > _FAR_BELOW:
+        beside = "bicubic's" if config.data.scale > 1 else "the input's"
         yield (
-            f"held-out PSNR is {behind:.1f} dB below bicubic's: look at the pictures in samples/; if they are noise, "
+            f"held-out PSNR is {behind:.1f} dB below {beside}: look at the pictures in samples/; if they are noise, "
             "train longer, or check that data.scale and the images are what you meant"
         )
