@@ -1,4 +1,4 @@
-"""Time a training step, from how diffusion networks are usually run to how `sr3 train` runs them, side by side.
+"""Time a training step as diffusion networks are usually run, and as `sr3 train` runs them.
 
     python benchmarks/step.py --network unofficial --batch 1 --threads 2
 

@@ -1,4 +1,4 @@
-"""Settings into objects: the only file that reads both. `match` and `assert_never`, no registry."""
+"""Objects built from settings: the only file that reads both. `match` and `assert_never`, no registry."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias, assert_never

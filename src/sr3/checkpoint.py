@@ -1,4 +1,4 @@
-"""What is on disk: weights as safetensors, with all settings in the file's metadata. Never pickle.
+"""Model files: weights as safetensors with all settings in the file's metadata. Never pickle.
 
 A model file holds the weights that sample (the moving average) and `ModelInfo`. Nothing here builds a network.
 """

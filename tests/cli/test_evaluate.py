@@ -70,7 +70,8 @@ def values(report, method, key):
 def test_figures_are_those_of_scikit_image(folders):
     report = report_of(folders, "--pred", folders / "bicubic", "--input", folders / "input", "--border", 4)
     found = report["methods"]["bicubic"]
-    assert set(found["figures"]) == {"psnr", "psnr_y", "ssim", "ssim_y", "consistency", "sharpness", "ripples"}
+    of_input, of_truth = {"consistency", "colour_shift"}, {"sharpness", "ripples", "grain"}
+    assert set(found["figures"]) == {"psnr", "psnr_y", "ssim", "ssim_y", *of_input, *of_truth}
     for name, row in found["pictures"].items():
         truth, result = (
             pixels(folders / f"{kind}/{name}.{end}") for kind, end in (("truth", "png"), ("bicubic", "bmp"))
@@ -94,6 +95,22 @@ def test_figures_are_those_of_scikit_image(folders):
     assert found["figures"]["psnr"]["value"] == pytest.approx(
         np.mean([row["psnr"] for row in found["pictures"].values()])
     )
+
+
+def test_grain_stands_beside_the_truths_own_and_a_moved_colour_is_a_shift(tmp_path):
+    """Flat grey with noise of one level: grain is sqrt(8/9); the result is blank and 3 levels brighter in blue."""
+    for name in ("truth", "made"):
+        (tmp_path / name).mkdir()
+    noise = np.random.default_rng(0).normal(100, 1, (64, 64, 3)).round()
+    Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "truth" / "a.png")
+    Image.fromarray(np.tile(np.uint8([100, 100, 103]), (64, 64, 1))).save(tmp_path / "made" / "a.png")
+    report = report_of(tmp_path, "--pred", tmp_path / "made", "--scale", 4)
+    assert list(report["methods"]) == ["truth", "made"]
+    truth, made = (report["methods"][name]["figures"] for name in ("truth", "made"))
+    assert set(truth) == {"grain"}
+    assert truth["grain"]["value"] == pytest.approx(np.sqrt((1 + 1 / 12) * 8 / 9), rel=0.02)
+    assert made["grain"]["value"] == pytest.approx(0, abs=1e-6)
+    assert made["colour_shift"]["value"] == pytest.approx(3, abs=0.1)
 
 
 def test_differences_are_paired(folders):

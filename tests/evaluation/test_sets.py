@@ -7,9 +7,7 @@ from sr3.errors import DataError
 from sr3.evaluation.sets import compare_sets, compare_unpaired, score_logits
 from sr3.evaluation.settings import Settings
 from sr3.metrics.classification import inception_score
-from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.kernel import kernel_distance
-from sr3.metrics.manifold import inside_manifold
+from sr3.metrics.distribution import frechet_distance, inside_manifold, kernel_distance
 
 SETTINGS = Settings(resamples=400)
 

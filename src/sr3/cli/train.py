@@ -1,4 +1,4 @@
-"""`sr3 train`: images in, a model out."""
+"""`sr3 train`: train a model on a folder or on shards of images."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import IN_OUT, SETTINGS, Device, LowRes, MaxTime, Mean, Run, Set, Threads, TrainingData
 
 if TYPE_CHECKING:
     import torch
@@ -23,38 +23,48 @@ if TYPE_CHECKING:
     from sr3.training.events import Event
     from sr3.training.origin import Origins
 
-__all__ = ["check_code", "check_pairs", "hold", "train", "with_pairs"]
+__all__ = ["EXAMPLES", "check_code", "check_pairs", "hold", "train", "with_pairs"]
+
+
+EXAMPLES = """
+sr3 train photos-x4 --data photos/ --out runs/mine --max-time 8h   # the same command resumes it
+sr3 train photos-x4 --data photos/ --out runs/mine --start photos-x4 --set training.steps=2000
+sr3 train faces-16-128 --data "faces/train/*.tar" --out runs/faces --dry-run
+"""
 
 
 def train(
     settings: Annotated[
-        str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.")
+        str,
+        typer.Argument(
+            metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.", rich_help_panel=IN_OUT
+        ),
     ],
-    data: Annotated[
-        str, typer.Option(metavar="SRC", help="Folder of pictures; .tar shards (file, folder, pattern, URL); hf:NAME.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; the same command again resumes it.")],
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated."),
-    ] = None,
-    low_res: Annotated[
-        Path | None, typer.Option(metavar="LR", help="Folder of low-resolution versions, with the same names.")
-    ] = None,
+    data: TrainingData,
+    out: Run,
+    low_res: LowRes = None,
+    change: Set = None,
     start: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this model: a name, a file, a run.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from the weights of this model: a name, a file, a run.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
-    mean: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Refine the picture of this model, a regression of family span.")
-    ] = None,
-    max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Threads = None,
+    mean: Mean = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only estimate size, memory and time; write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Estimate size, memory and time; write nothing.", rich_help_panel=SETTINGS),
     ] = False,
+    max_time: MaxTime = "10000h",
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> int:
-    """Train a model on one's own images, or go on with a run that was stopped."""
+    """Train a model on your own images.
+
+    The same command again resumes a stopped run.
+    """
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
 

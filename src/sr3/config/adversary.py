@@ -1,4 +1,4 @@
-"""Settings of the losses that look at more than pixels."""
+"""Settings of the perceptual and adversarial losses."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Settings of the mean: a small network at low resolution whose picture the diffusion refines."""
+"""Settings of the mean: a small network at low resolution whose estimate the diffusion model refines."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Settings of sampling, with the grids that a search has found."""
+"""Settings of sampling, with the grids found by a search."""
 
 from typing import Annotated, Literal
 

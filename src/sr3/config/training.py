@@ -1,4 +1,4 @@
-"""Settings of a training: pairs, optimiser, length and bookkeeping."""
+"""Settings of training: pairs, optimiser, length and bookkeeping."""
 
 from typing import Annotated, Literal
 

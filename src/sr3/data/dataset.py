@@ -1,4 +1,4 @@
-"""Training pairs of a source, at random; what cannot be used is left out by name."""
+"""Random access to the training pairs of a source; unusable images are skipped and named."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

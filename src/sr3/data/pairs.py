@@ -1,4 +1,4 @@
-"""Training pairs: a high-resolution picture y0 and its condition x, made on the fly.
+"""Training pairs made on the fly: a high-resolution image y0 and its condition x.
 
 The low-resolution image is antialiased bicubic, rounded to 8 bits like the files people have, of the whole image;
 x is its bicubic enlargement. Crops are cut from both at the same place, away from border effects.

@@ -1,4 +1,4 @@
-"""Training pairs from images that are all held, decoded, on the device that trains, where crops are cut and turned.
+"""Training pairs from decoded images that all reside on the training device, cropped and augmented there.
 
 For fast accelerators and sets that fit their memory: nothing is decoded or copied while training. The pairs are those
 that `PairMaker` makes of the same crops; which crops, follows from (seed, step), in another way than in `dataset.py`.

@@ -1,4 +1,4 @@
-"""What spoils a picture on its way to a small one: reductions, blur, noise, JPEG, and all of them at random.
+"""Image degradations: downsampling, blur, noise, JPEG, and a random chain of them.
 
 Works on (c, h, w) in float. Everything random comes from the generator that is given, so the same generator gives the
 same picture. The file knows no data set and no network.

@@ -1,4 +1,4 @@
-"""Where a picture is flat, such as a wall or the sky."""
+"""Flat areas of an image, such as a wall or the sky."""
 
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad

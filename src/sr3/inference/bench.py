@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, beside how diffusion networks are usually run, in one run.
+"""The speed of a model on this machine, beside a common way to run diffusion networks.
 
 The first way of a section is the yardstick: the same network and weights, eager, float32, channels first, one picture a
 call, 2000 calls a picture. The ways of a section are timed in turns, so that a machine that is slower for a while is so

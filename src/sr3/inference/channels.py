@@ -1,4 +1,4 @@
-"""Pictures in the channels of a model, and results back in the channels of the picture."""
+"""Conversion between an image's channels and a model's."""
 
 from dataclasses import replace
 

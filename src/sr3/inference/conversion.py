@@ -1,4 +1,4 @@
-"""A checkpoint of the best-known unofficial implementation into a model of ours.
+"""A checkpoint of Janspiry's implementation converted to an sr3 model.
 
 What its tensors do not tell, such as the magnification, is that of the published configuration of the same shape, or
 is asked for. Every figure that was found or taken for granted is noted, so that it can be checked.

@@ -1,4 +1,4 @@
-"""One picture's samples, drawn and written, and what is asked for beside them: mean, deviation, process."""
+"""All outputs for one image: its samples and, on request, mean, deviation and process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A result of any size: the model's passes one after the other, then reduced to the size and corrected there."""
+"""Results of any size: the model's passes one after the other, then a reduction and correction at that size."""
 
 from collections.abc import Iterator, Sequence
 

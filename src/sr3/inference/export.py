@@ -1,4 +1,4 @@
-"""A model as ONNX: one network call with any batch, height and width, the settings in the file's metadata.
+"""ONNX export of one network call for any batch size, height and width, with the settings in the metadata.
 
 What is exported is f(x, y_t, gamma) as the network answers it; what the answer means is in the settings
 (`denoiser.prediction`, `denoiser.target`). gamma stays float64, as everywhere, for levels near 1. The graph is traced

@@ -1,4 +1,4 @@
-"""Files in, files out: one picture after the other, with all that was asked for about each.
+"""Upscaling of files: one image after the other, with all requested outputs of each.
 
 `upscale_files` is a generator of what happens, so that progress is shown, and work stopped, by whoever reads it.
 A picture that cannot be done is reported and the others go on.
@@ -6,6 +6,7 @@ A picture that cannot be done is reported and the others go on.
 
 import errno
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
 from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
 from sr3.inference.channels import blank_result
+from sr3.inference.compression import compression_advice
 from sr3.inference.drawing import Request, Written, draw
 from sr3.inference.memory import (
     BYTES_PER_PIXEL,
@@ -84,8 +86,10 @@ FileEvent = Refined | Retried | Done | Skipped | Failed
 def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> Iterator[FileEvent]:
     """Do the jobs in order and yield what happens; a job that fails is yielded as `Failed`.
 
-    What a process that was killed has left in the folders of the results is removed first.
+    What a process that was killed has left in the folders of the results is removed first. Of the first JPEG that
+    another model fits better, a warning says so.
     """
+    advised = False
     for folder in {job.target.parent for job in jobs}:
         remove_leftovers(folder)
     for job in jobs:
@@ -93,6 +97,9 @@ def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> 
             if not request.overwrite and all(path.exists() for path in request.outputs.all_of(job.target)):
                 yield Skipped(job)
             else:
+                if not advised and (advice := compression_advice(upscaler.info, job.source)):
+                    warnings.warn(advice, stacklevel=2)
+                    advised = True
                 yield from _upscale_file(upscaler, job, request)
         except ImageError as error:
             yield Failed(job, str(error))

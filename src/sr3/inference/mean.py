@@ -1,4 +1,4 @@
-"""The mean of a picture by the small network of a model, in windows that have all the surroundings they depend on."""
+"""The mean of an image by the small network of a model, in windows with full context."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Whether a picture can be held and its result stored, how large its windows may be, and how long it will take.
+"""Checks of memory, disk and time before the work, and the choice of tile size.
 
 All is asked before any work starts.
 """

@@ -1,4 +1,4 @@
-"""What is upscaled and how the results are called: inputs to jobs, and to every file a job writes."""
+"""Input files to jobs, and the names of all result files."""
 
 import string
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What a searched grid is worth, on pictures whose truth is known, and where the best is kept: inside the model."""
+"""Scores of a searched grid on held-out images, and storage of the best one in the model file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

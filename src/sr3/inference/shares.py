@@ -1,4 +1,4 @@
-"""The share of one process among several that were started together, by accelerate, torchrun or by hand.
+"""The share of one process among several started together by accelerate, torchrun or by hand.
 
 Launchers say by RANK and WORLD_SIZE which process this is. Shares are fixed by the order of the jobs, so they never
 overlap, and nothing need be said between processes but, at the end, how many failed: a launcher ends all processes as

@@ -1,4 +1,4 @@
-"""How large a result is asked to be, and how a model of one magnification gets there.
+"""The requested size of a result, and the passes by which a model of fixed magnification reaches it.
 
 Below the model's own magnification its sample is reduced; above, the model enlarges its own result again, as the
 paper's cascades do with several models. Knows no network.

@@ -1,4 +1,4 @@
-"""One picture in memory and what a model draws of it: laid out in the model's channels, checked, and laid back."""
+"""One image in memory prepared for a model: converted to the model's channels, checked, and converted back."""
 
 import threading
 from collections.abc import Callable, Iterator

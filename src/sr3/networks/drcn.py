@@ -1,4 +1,4 @@
-"""DRCN: one convolution applied again and again to the enlarged picture, with an answer after every time.
+"""DRCN: one convolution applied recursively to the upsampled image, with an output at every recursion.
 
 Source: arXiv:1511.04491, section 3: embedding, inference and reconstruction, recursive supervision and the skip
 from the input. Beyond the paper, which takes grey or colour: any channels.

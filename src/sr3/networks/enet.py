@@ -1,4 +1,4 @@
-"""The generator of EnhanceNet: residual blocks on the small picture, enlarged by repetition and convolution.
+"""The generator of EnhanceNet: residual blocks at low resolution, nearest-neighbour upsampling and convolution.
 
 Source: arXiv:1612.07919, table 1. What it gives is a residual to the bicubic enlargement, which is the
 denoiser's business (`denoiser.target`). Its losses: `sr3.objectives.adversary`.

@@ -1,4 +1,4 @@
-"""SPAN: a fast network on the small picture, with attention that has no parameters (arXiv:2311.12770).
+"""SPAN: a fast network at low resolution with parameter-free attention (arXiv:2311.12770).
 
 Its inference form: the branches of each layer that the paper trains are merged into one 3x3 convolution. Beside its
 picture it gives the features from which the picture is made, for a network that refines it.

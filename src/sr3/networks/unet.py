@@ -1,4 +1,4 @@
-"""The U-Net of SR3: the upsampled input x, y_t and the noise level in, an estimate of y_t's shape out.
+"""The U-Net of SR3: from the upsampled input x, y_t and the noise level to an output of y_t's shape.
 
 Source: SR3, arXiv:2104.07636, section 2.4 and appendix A: the U-Net of DDPM with BigGAN residual blocks, sums
 scaled by 1/sqrt(2), x concatenated with y_t. Beyond the paper: a patch stem (space to depth) for small machines, and

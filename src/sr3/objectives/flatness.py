@@ -1,4 +1,4 @@
-"""The loss of grain: how much finer structure an answer has than the truth where the truth is flat.
+"""The grain loss: excess of fine structure over the truth where the truth is flat.
 
 Losses of features see the direction of a place's features and not their length, so faint ripples cost them as much as
 strong ones, and a discriminator on such features even asks for them. This term is ours.

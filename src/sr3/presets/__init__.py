@@ -1,4 +1,4 @@
-"""Named settings. Each docstring gives the source of its numbers, or says that we measured them.
+"""Presets: named settings. Each docstring gives the source of its numbers, or says that we measured them.
 
 Loads no torch.
 """

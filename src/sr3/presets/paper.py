@@ -1,4 +1,4 @@
-"""The paper's configurations, and what it leaves open. Each docstring gives the source of its numbers."""
+"""The paper's configurations, with our choices where it leaves one open. Each docstring gives its source."""
 
 from sr3.config import (
     BigGANConfig,

@@ -1,5 +1,4 @@
-"""Networks that the paper compares itself with, and SPAN, the mean that others refine: fourfold, each at its own
-paper's size and for two processor cores.
+"""Networks that the paper compares with, and SPAN: x4, each at its published size and for two CPU cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
 pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the

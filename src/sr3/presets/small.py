@@ -1,4 +1,4 @@
-"""Configurations for two processor cores: the packaged model, and a small sibling of each of the paper's."""
+"""Configurations for two CPU cores: the packaged models, and a small sibling of each of the paper's."""
 
 from sr3.config import (
     BigGANConfig,

@@ -1,4 +1,4 @@
-"""What is likely to go wrong with a training, said in time and with a remedy. Nothing is changed."""
+"""Warnings about training settings that are likely to go wrong, each with a remedy. Nothing is changed."""
 
 import math
 from collections.abc import Iterator, Mapping

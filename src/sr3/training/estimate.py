@@ -1,4 +1,4 @@
-"""What a training will cost: parameters, FLOPs, memory and time, before it begins. Nothing is trained here.
+"""Cost estimates before training: parameters, FLOPs, memory and time. Nothing is trained here.
 
 FLOPs and activations are counted on a network without numbers (torch's meta device), so counting takes no memory.
 """

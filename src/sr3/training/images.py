@@ -1,4 +1,4 @@
-"""The images of a training: which are learnt from, which are held out, and which are left out."""
+"""The images of a run: those for training, those held out, and those skipped."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The mean that a run's model refines: which models can be one, the settings that follow, and its part in a batch."""
+"""The mean that a run's model refines: which models can serve, the settings that follow, and its part in a batch."""
 
 from typing import cast
 

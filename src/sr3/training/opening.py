@@ -1,4 +1,4 @@
-"""How a sitting of a run opens: images, network, optimiser, and the state that an earlier one has left."""
+"""The start of a session: images, network, optimiser, and the state that an earlier session saved."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The model that a run comes from: whose weights it begins with, or that it is taught by."""
+"""The model that a run starts from, or its teacher."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The folder of a run: where its settings, figures, pictures and weights lie."""
+"""The run directory: paths of settings, metrics, images and weights."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""One sitting of a run: what it works with, how it steps, saves, measures and keeps its log."""
+"""One session of a run: its objects, and how it steps, saves, validates and logs."""
 
 import math
 from collections import deque

@@ -1,4 +1,4 @@
-"""Everything a resumed run needs that does not follow from (seed, step), saved in one file with its checksum."""
+"""Everything a resumed run needs that does not follow from (seed, step), in one file with its checksum."""
 
 import warnings
 from collections.abc import Iterator, Mapping

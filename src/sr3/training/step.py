@@ -1,4 +1,4 @@
-"""One optimiser step (SR3, arXiv:2104.07636, Algorithm 1, lines 2 to 5), alone or by several processes.
+"""One optimiser step (SR3, arXiv:2104.07636, Algorithm 1, lines 2 to 5), in one process or several.
 
 Everything random follows from (seed, step, place in the batch), so the step is the same however the batch is shared
 among processes and cut into parts; only dropout follows from the process and the part as well.

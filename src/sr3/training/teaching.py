@@ -1,4 +1,4 @@
-"""The teacher of a distillation: which models can be one, what its student's settings are, and that it is the same."""
+"""The teacher of a distillation: which models can teach, the settings of their student, and that it stays the same."""
 
 from collections.abc import Sequence
 from math import ceil

@@ -1,4 +1,4 @@
-"""Figures and pictures of the model so far, on images held out of training."""
+"""Validation metrics and sample images on held-out images."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Walks from noise to a picture: one method a file, each a generator of `Step`."""
+"""Samplers: one method per file, each a generator of `Step`."""
 
 from sr3.diffusion.samplers.ancestral import ancestral
 from sr3.diffusion.samplers.ddim import ddim

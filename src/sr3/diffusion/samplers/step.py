@@ -1,4 +1,4 @@
-"""What every sampler yields."""
+"""`Step`, which every sampler yields."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
