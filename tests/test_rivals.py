@@ -31,7 +31,8 @@ CPU = torch.device("cpu")
 
 
 def tiny(name, *settings):
-    size = ["network.width=8", "network.blocks=2", "data.crop=32", "training.batch=2"]
+    count = {"fsrcnn-x4-small": "layers", "drcn-x4-small": "recursions"}.get(name, "blocks")
+    size = ["network.width=8", f"network.{count}=2", "data.crop=32", "training.batch=2"]
     length = ["training.steps=6", "training.validation_images=2", "optimizer.warmup=2", "optimizer.cooldown=0"]
     return apply_settings(preset(name), [*size, *length, *settings])
 

@@ -366,12 +366,12 @@ def test_a_preset_is_inspected_before_it_is_trained(capsys):
     assert summary["parameters"] == pytest.approx(550e6, rel=0.04)
     assert summary["config"]["network"]["dropout"] == 0.2
     assert run(["inspect", "tiny-x4-regression", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["config"]["denoiser"]["objective"] == "regression"
+    assert json.loads(capsys.readouterr().out)["config"]["objective"]["kind"] == "regression"
 
 
 @pytest.mark.slow
 def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
-    settings = ["denoiser.prediction=y0", "denoiser.objective=regression", "sampling.sampler=regression"]
+    settings = ["denoiser.prediction=y0", "objective.kind=regression", "sampling.sampler=regression"]
     model = write_random_model(tmp_path / "twin.safetensors", settings=[*settings, "sampling.steps=1"])
     arguments = ["upscale", str(photos / "colour.png"), "--model", str(model), "--device", "cpu"]
     assert run([*arguments, "-o", str(tmp_path / "one.png")]) == 0

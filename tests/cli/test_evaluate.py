@@ -222,7 +222,7 @@ def test_versions_of_packages_of_networks_are_told_where_they_are_installed(monk
 @pytest.mark.slow
 def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
     write_random_model(folders / "sr3.safetensors")
-    regression = ["denoiser.objective=regression", "denoiser.prediction=y0", "denoiser.loss=l2"]
+    regression = ["objective.kind=regression", "denoiser.prediction=y0", "objective.loss=l2"]
     settings = [*regression, "sampling.sampler=regression", "sampling.steps=1"]
     write_random_model(folders / "plain.safetensors", settings=settings)
     both = ["--model", folders / "sr3.safetensors", "--model", folders / "plain.safetensors"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from shard_files import png, shards, tar
+from sr3.config import DataConfig
 from sr3.data.lanes import Cursor, Lane, count_lanes
 from sr3.data.loader import batches
 from sr3.data.opening import open_supply
@@ -24,7 +25,7 @@ from sr3.data.tally import Tally
 from sr3.errors import DataError
 
 START = Cursor()
-RECIPE = PairRecipe(scale=4, crop=16, augment="flip", cache_gib=0.0)
+RECIPE = PairRecipe(DataConfig(scale=4, crop=16, augment="flip", cache_gib=0.0))
 
 
 def names(images) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pictures import GENERATOR, write_random_model, write_refining_model
-from sr3.checkpoint import ModelInfo, read_model
+from sr3.checkpoint import FORMAT, ModelInfo, read_model
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
@@ -109,7 +109,7 @@ def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_pat
 def test_the_settings_are_in_the_metadata(attending):
     folder, _, session, _ = attending
     description = json.loads(session.get_modelmeta().custom_metadata_map["sr3"])
-    assert description.pop("format") == 1
+    assert description.pop("format") == FORMAT
     assert ModelInfo.model_validate_json(json.dumps(description)) == read_model(folder / "m.safetensors").info
     (kept,) = onnx.load(folder / "m.onnx").metadata_props
     assert kept.key == "sr3"

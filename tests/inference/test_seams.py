@@ -40,7 +40,7 @@ def change(upscaler, low_res):
 def borders(low_res, upscaler, dim):
     """List the lines at which windows begin or end, begin to count, hand over, or stop to count."""
     height, width = (4 * side for side in low_res.shape[-2:])
-    cover = windows(height, width, tile=TILE, overlap=OVERLAP, multiple=upscaler.denoiser.network.shape.size_multiple)
+    cover = windows(height, width, tile=TILE, overlap=OVERLAP, multiple=upscaler.denoiser.network.size_multiple)
     spans = {(window.top, window.height) if dim == -2 else (window.left, window.width) for window in cover}
     side = height if dim == -2 else width
     lines = {

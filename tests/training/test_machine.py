@@ -145,8 +145,10 @@ def test_told_to_end_between_the_parts_of_a_batch_the_step_is_given_up_and_taken
 def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     (tmp_path / "evil.pt").write_bytes(b"code")
     settings = tmp_path / "settings.toml"
-    small = ["adversary.halvings=3", "data.crop=32", "training.validation_images=1"]
-    config = apply_settings(preset("enet-pat-x4-small"), [f'adversary.features="{tmp_path / "evil.pt"}"', *small])
+    small = ["objective.adversary.halvings=3", "data.crop=32", "training.validation_images=1"]
+    config = apply_settings(
+        preset("enet-pat-x4-small"), [f'objective.adversary.features="{tmp_path / "evil.pt"}"', *small]
+    )
     import tomli_w
 
     settings.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
@@ -154,7 +156,7 @@ def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     command = ["train", str(settings), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
     assert run(command) == 2
     assert "runs code, so it is not taken from a settings file" in capsys.readouterr().err
-    assert run([*command, "--set", f"adversary.features={tmp_path / 'evil.pt'}"]) == 2
+    assert run([*command, "--set", f"objective.adversary.features={tmp_path / 'evil.pt'}"]) == 2
     said = capsys.readouterr().err
     assert "runs the code of" in said
     assert "not a TorchScript file" in said

@@ -55,7 +55,7 @@ def test_weights_and_their_average_begin_as_the_model_s(model, tmp_path):
 
 @pytest.mark.training
 def test_a_regression_may_be_where_sr3_begins(tmp_path):
-    regression = ("denoiser.objective=regression", "denoiser.prediction=y0", "denoiser.target=residual")
+    regression = ("objective.kind=regression", "denoiser.prediction=y0", "denoiser.target=residual")
     one_call = ("sampling.sampler=regression", "sampling.steps=1")
     model = write_random_model(tmp_path / "first.safetensors", settings=(*regression, *one_call))
     origin = read_origin(str(model))

@@ -12,7 +12,7 @@ from pictures import Pictures, smooth, write_random_model
 from sr3.build import build_denoiser
 from sr3.checkpoint import MEAN_PREFIX, ModelInfo, read_model, write_model
 from sr3.cli.app import run
-from sr3.config import Config, apply_settings
+from sr3.config import AdversaryConfig, Config, apply_settings
 from sr3.data.loader import Batch
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
@@ -20,13 +20,13 @@ from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.projected import Heads
 from sr3.networks.span import SPAN
+from sr3.objectives.adversary import Adversary, energy_loss
+from sr3.objectives.projected import ProjectedDiscriminator, View
 from sr3.presets import preset
-from sr3.training.adversary import Adversary, energy_loss
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.mean import read_mean, refine_mean, with_mean
 from sr3.training.origin import Origin
-from sr3.training.projected import ProjectedOpponent, View
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
 from sr3.training.teaching import read_teacher, student_config
@@ -98,7 +98,7 @@ def test_the_learned_distance_is_the_root_at_each_place_of_what_lpips_sums_there
 
 
 def test_the_truth_and_what_is_learned_are_weighed_and_features_of_all_answers_are_seen():
-    config = preset("tiny-x4").adversary.model_copy(
+    config = AdversaryConfig().model_copy(
         update={"truth": 2.0, "learned": 3.0, "answers": 2, "apart": 0.5, "features": "st-lpips"}
     )
     heads = [torch.ones(1, 3, 1, 1)]
@@ -120,7 +120,7 @@ def opponent():
     torch.manual_seed(0)
     frozen = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(False)
     heads = Heads([5])
-    return ProjectedOpponent(
+    return ProjectedDiscriminator(
         heads, [View(lambda image: [frozen(image)], 1.0, 4)], torch.optim.Adam(heads.parameters(), 1e-3), 1e-3
     )
 
@@ -201,7 +201,12 @@ LENGTH = ("training.batch=2", "training.validation_images=2", "training.validate
 
 
 def student(teacher: Origin, mean: Origin, *settings: str, steps: int = 4) -> Config:
-    truth = ("adversary.pixel=0", "adversary.truth=1", "adversary.answers=2", "adversary.apart=0.5")
+    truth = (
+        "objective.adversary.pixel=0",
+        "objective.adversary.truth=1",
+        "objective.adversary.answers=2",
+        "objective.adversary.apart=0.5",
+    )
     changes = [*LENGTH, f"training.steps={steps}", *truth, *settings]
     return student_config(teacher, steps=1, changes=changes, mean=mean)
 
