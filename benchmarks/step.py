@@ -17,16 +17,14 @@ import torch
 from torch import Tensor
 
 from sr3.build import build_denoiser, count_parameters
-from sr3.config import Config, DataConfig, NetworkConfig
+from sr3.config import Config, DataConfig, DDPMConfig
 from sr3.diffusion.objective import denoising_loss
 from sr3.errors import Sr3Error
 from sr3.presets import preset
 from sr3.training.estimate import BACKWARD, forward_flops, peak_rate
 
 UNOFFICIAL = Config(
-    network=NetworkConfig(
-        family="ddpm", width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256, dropout=0.2
-    ),
+    network=DDPMConfig(width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256, dropout=0.2),
     data=DataConfig(scale=8),
 )
 

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from sr3.cli.app import app
 from sr3.cli.help import UNTITLED
-from sr3.config import Config
+from sr3.config import AdversaryConfig, Config
 
 PACKAGE = Path(__file__).parents[1] / "src" / "sr3"
 API = {
@@ -80,7 +80,7 @@ def settings_page() -> str:
         "starts.\n"
     ]
     for section, field in Config.model_fields.items():
-        classes = list(_classes(field.annotation))
+        classes = list(dict.fromkeys(_classes(field.annotation)))
         default = field.get_default(call_default_factory=True)
         parts.append(f"## `[{section}]`\n")
         if default is None:
@@ -157,6 +157,8 @@ def _limits(metadata: Any) -> Iterator[str]:  # noqa: ANN401 (pydantic's)
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 (any type)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
+        for field in annotation.model_fields.values():
+            yield from (one for one in _classes(field.annotation) if one is AdversaryConfig)
     for one in get_args(annotation):
         yield from _classes(one)
 

@@ -70,6 +70,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_library_run(folder, capsys):
     assert run("docs/how-to/library.md", 10)["guess"].shape == (1, 3, 32, 48)
     with Image.open(folder / "large.png") as large:
@@ -80,11 +81,13 @@ def test_the_examples_of_the_library_run(folder, capsys):
     assert "int64 has no known range" in out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_the_example_of_the_front_page_runs():
     assert run("README.md", 1)["large"].size == (48, 32)
 
 
+@pytest.mark.slow
 def test_the_example_of_a_cascade_enlarges_what_it_generates(folder, monkeypatch):
     for name, settings in (("faces-64", GENERATOR), ("faces-256", ())):
         write_random_model(folder / f"{name}.safetensors", settings=settings)
@@ -93,6 +96,7 @@ def test_the_example_of_a_cascade_enlarges_what_it_generates(folder, monkeypatch
     assert (drawn.done, drawn.stage, drawn.image.shape) == (66, 1, (2, 3, 64, 64))
 
 
+@pytest.mark.slow
 def test_the_example_of_onnx_samples_as_ddim_does(folder):
     export_onnx("photos-x4", folder / "photos-x4.onnx")
     names = run("docs/how-to/export-onnx.md", 1)

@@ -33,6 +33,7 @@ def error(image, low_res, scale):
     return ((shrunk(image, scale) - low_res) / 2).square().mean().item()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4, 8]), st.integers(8, 16), st.integers(8, 16))
 def test_the_downsampled_result_is_the_input(seed, scale, height, width):
@@ -62,6 +63,7 @@ def test_a_picture_that_agrees_is_left_alone():
     torch.testing.assert_close(match_low_frequencies(image, shrunk(image, 4)), image, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4]))
 def test_the_result_is_held_in_the_range_of_pixels(seed, scale):
     random = np.random.default_rng(seed)

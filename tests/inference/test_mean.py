@@ -66,6 +66,7 @@ def upscaler_given(mean):
     return GivenFeatures(mean.features)
 
 
+@pytest.mark.slow
 def test_tiles_see_the_features_of_their_place(tmp_path):
     path = write_refining_model(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
     upscaler, small = open_upscaler(str(path)), low_res(48, 60)
@@ -97,7 +98,10 @@ def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
         (["network.guide=8"], "there is none"),
         (["sampling.start=mean"], "no mean to start with"),
         (["sampling.gamma_first=0.5"], "pure noise would be taken"),
-        (['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"], "family span"),
+        (
+            ['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"],
+            "input should be 'span'",
+        ),
         (['mean={name="a", digest="' + DIGEST + '"}'], "all margin"),
         (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "network.guide=5"], "0 or the width"),
         (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "data.blur=1"], "do nothing"),

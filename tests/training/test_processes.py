@@ -58,6 +58,7 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
     return load_file(found)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
     alone = drive(tmp_path / "alone", "training.steps=24")
@@ -72,6 +73,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_whose_devices_make_the_pairs_learn_what_one_does(tmp_path):
     settings = ("training.steps=12", "data.feed=device")
@@ -79,6 +81,7 @@ def test_two_processes_whose_devices_make_the_pairs_learn_what_one_does(tmp_path
     np.testing.assert_allclose(together, alone, rtol=1e-4)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_share_the_shards_of_a_stream(tmp_path):
     data = shards(tmp_path, [5, 4, 6, 5], damaged=("2-3",), side=32)

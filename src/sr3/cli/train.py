@@ -103,15 +103,15 @@ def check_code(config: "Config", change: list[str] | None) -> None:
     """Raise ConfigError where settings from a file would run code; say so where the command line asks for it."""
     from sr3.errors import ConfigError
 
-    path = config.adversary.runs_code_of
+    path = config.adversary.runs_code_of if config.adversary is not None else ""
     if not path:
         return
-    if not any(one.partition("=")[0].strip() == "adversary.features" for one in change or []):
+    if not any(one.partition("=")[0].strip() == "objective.adversary.features" for one in change or []):
         raise ConfigError(
-            f"adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from a settings "
-            f"file; if you trust it, give --set adversary.features={path}"
+            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from "
+            f"a settings file; if you trust it, give --set objective.adversary.features={path}"
         )
-    typer.echo(f"sr3: adversary.features runs the code of {path}", err=True)
+    typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
 
 
 def check_pairs(config: "Config", low_res: Path | None) -> None:

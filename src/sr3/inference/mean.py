@@ -24,7 +24,7 @@ def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
     """Compute the mean in a window, in pixels of low_res (b, c, h, w), as if it were taken whole."""
     up, back = min(window.top, REACH), min(window.left, REACH)
     around = Window(window.top - up, window.left - back, window.height + up + REACH, window.width + back + REACH)
-    found, scale = network.mean(around.of(low_res)), network.shape.scale
+    found, scale = network.mean(around.of(low_res)), network.scale
     inside = Window(up, back, window.height, window.width)
     return Mean(_enlarged(inside, scale).of(found.picture), inside.of(found.features))
 
@@ -32,7 +32,7 @@ def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
 def picture_of(network: SPAN, low_res: LowRes) -> Image:
     """Enlarge low_res (b, c, h, w) in [-1, 1], keeping no features."""
     b, c, height, width = low_res.shape
-    scale = network.shape.scale
+    scale = network.scale
     whole = low_res.new_empty(b, c, height * scale, width * scale)
     for window in _covering(height, width):
         _enlarged(window, scale).of(whole).copy_(mean_in(network, low_res, window).picture)
@@ -46,7 +46,7 @@ def calm_flat_places(image: Image, network: SPAN, low_res: LowRes, *, kept: floa
     kept: share of the difference to the mean that is left where the mean is quite flat; elsewhere more is, by
     `flatness` at `FLAT_DEVIATION`. The mean is computed anew, window by window, for a whole one would take memory.
     """
-    scale, (height, width) = network.shape.scale, low_res.shape[-2:]
+    scale, (height, width) = network.scale, low_res.shape[-2:]
     margin = -(-FLATNESS_REACH // scale)
     for window in _covering(height, width):
         up, back = min(window.top, margin), min(window.left, margin)

@@ -101,7 +101,7 @@ def check_disk(path: Path, folder: Path, needed: float) -> None:
 
 def window_bytes(upscaler: Upscaler) -> float:
     """Estimate what the network needs while it works, in bytes a pixel of its window: features of the finest level."""
-    return 4 * _RESERVE * upscaler.denoiser.network.shape.features_a_pixel
+    return 4 * _RESERVE * upscaler.denoiser.network.features_a_pixel
 
 
 def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:
@@ -138,8 +138,8 @@ def check_time(path: Path, seconds: float, most: float) -> None:
 
 def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: SamplingConfig) -> float:
     """Estimate the time of a sample of width x height from a trial of the network on a small window."""
-    side = max(_TRIAL_SIDE, upscaler.denoiser.network.shape.size_multiple)
-    low_res = torch.zeros(1, upscaler.info.image_channels, -(-side // upscaler.scale), -(-side // upscaler.scale))
+    side = max(_TRIAL_SIDE, upscaler.denoiser.network.size_multiple)
+    low_res = torch.zeros(1, upscaler.info.condition_channels, -(-side // upscaler.scale), -(-side // upscaler.scale))
     trial = sampling.model_copy(update={"sampler": "ddim", "steps": 3, "searched": (), "detail": 1.0})
     trial = trial if sampling.sampler != "regression" else sampling
     times = [time.monotonic()]
@@ -153,7 +153,7 @@ def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: Sampl
 def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
     if max(width, height) <= upscaler.tile:
         return width * height
-    multiple = upscaler.denoiser.network.shape.size_multiple
+    multiple = upscaler.denoiser.network.size_multiple
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
     learned = teachers(cover) if upscaler.shares_statistics else []
     return sum(window.height * window.width for window in (*cover, *learned))

@@ -84,7 +84,7 @@ class Upscaler:
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
         x, given, clean = self._condition(low_res, sampling, noise)
-        denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(x)
+        denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(self._result_like(x))
         other = None
         if sampling.detail < 1:
             other = self._predict_first(denoise, _started(clean, -start, grid), grid)
@@ -109,6 +109,11 @@ class Upscaler:
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
 
+    def _result_like(self, x: Condition) -> Image:
+        """Give something of the shape of the result to a condition, which may have other channels."""
+        channels = self.info.image_channels
+        return x if x.shape[1] == channels else x[:, :1].expand(-1, channels, -1, -1)
+
     def _predict_first(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
         """Predict the clean state of a start; of the mirrored noise it averages with the other to E[y0 | x]."""
         with torch.no_grad():
@@ -129,7 +134,7 @@ class Upscaler:
     @property
     def least_tile(self) -> int:
         """Smallest side of a window that can overlap its neighbours and still advance."""
-        multiple = self.denoiser.network.shape.size_multiple
+        multiple = self.denoiser.network.size_multiple
         return (-(-OVERLAP // multiple) + 1) * multiple
 
     def upscale(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Image:
@@ -177,7 +182,7 @@ class Upscaler:
 
     def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Told]) -> Denoise:
         height, width = x.shape[-2:]
-        multiple = self.denoiser.network.shape.size_multiple
+        multiple = self.denoiser.network.size_multiple
         if max(height, width) <= self.tile:
             return self._window_denoise(x, sampling, given(Window(0, 0, height, width)))
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)

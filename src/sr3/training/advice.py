@@ -60,11 +60,12 @@ def imitated(config: Config, device: torch.device) -> Iterator[str]:
 
 def of_validation(config: Config, step: int, figures: Mapping[str, float]) -> Iterator[str]:
     """Look at the figures of held-out images, once they should be good."""
-    if "psnr" not in figures or step < config.training.steps / 2:
+    if "psnr_bicubic" not in figures or step < config.training.steps / 2:
         return
     behind = figures["psnr_bicubic"] - figures["psnr"]
     if behind > _FAR_BELOW:
+        beside = "bicubic's" if config.data.scale > 1 else "the input's"
         yield (
-            f"held-out PSNR is {behind:.1f} dB below bicubic's: look at the pictures in samples/; if they are noise, "
+            f"held-out PSNR is {behind:.1f} dB below {beside}: look at the pictures in samples/; if they are noise, "
             "train longer, or check that data.scale and the images are what you meant"
         )

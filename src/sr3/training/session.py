@@ -187,7 +187,7 @@ class Session:
                 generator, self.images.held_out, self.config, gammas=gammas, sheet=sheet, stops=stops
             )
         upscaler = Upscaler(self.info(), denoiser, device, dtype)
-        samples = 2 if self.config.training.ema_others or self.learner.teaching else 1
+        samples = 2 if self.config.training.ema_others or self.config.distillation else 1
         return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples, stops=stops)
 
     def info(self) -> ModelInfo:

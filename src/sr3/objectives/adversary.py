@@ -1,4 +1,4 @@
-"""Perceptual and adversarial losses, and the discriminator trained beside the model.
+"""Losses that look at more than pixels, and the discriminator of EnhanceNet, which learns beside the model.
 
 Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.3) and adversarial
 training (4.2.4). There, too, features have a mean activation of one; that it is the mean of this truth, that errors are
@@ -8,30 +8,28 @@ means and not sums, and that both losses take the same maps with equal weights i
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from sr3.config import AdversaryConfig, Config
-from sr3.errors import ConfigError
+from sr3.config import AdversaryConfig
+from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import flatness
-from sr3.metrics.maps import Maps, load_maps, load_stlpips_heads
+from sr3.metrics.maps import Maps
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.critic import Critic
-from sr3.training.flatness import grain_loss
-from sr3.training.optimizer import build_optimizer
-from sr3.training.projected import ProjectedOpponent, open_projected
-from sr3.types import Image
+from sr3.objectives.flatness import grain_loss
+from sr3.objectives.protocol import Discriminator
+from sr3.types import Condition, Image
 
 __all__ = [
     "Adversary",
-    "Opponent",
+    "EnhanceNetDiscriminator",
     "critic_loss",
     "energy_loss",
     "gram_matrices",
-    "open_adversary",
     "perceptual_loss",
     "texture_loss",
 ]
@@ -40,8 +38,8 @@ _TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class Opponent:
-    """The network that tells photographs from results, and its optimiser; both are saved with the run."""
+class EnhanceNetDiscriminator:
+    """A `Discriminator`: the network that tells photographs from results, and its optimiser."""
 
     critic: Critic
     optimizer: torch.optim.Optimizer
@@ -49,7 +47,7 @@ class Opponent:
 
     def fooled(self, answer: Image) -> Tensor:
         """Measure how far each result is from being taken for a photograph: -log D (section 4.2.4), shape (b,)."""
-        self.critic.requires_grad_(False)  # the model is blamed, not its judge
+        self.critic.requires_grad_(False)  # the loss is the model's, not the network's
         return softplus(-self.critic(answer))
 
     def learn(self, answer: Image, truth: Image, *, parts: int) -> None:
@@ -76,9 +74,23 @@ class Adversary:
 
     config: AdversaryConfig
     maps: Maps | None
-    opponent: Opponent | ProjectedOpponent | None
+    discriminator: Discriminator | None
     heads: Sequence[Tensor] = ()
     """Weights of the channels of the maps in the learned distance."""
+    parts: int = 1
+    """Parts of a batch, whose gradients the discriminator adds up."""
+
+    def losses_of_state(self, denoiser: Denoiser[Any], state: Image, y0: Image, x: Condition, *, step: int) -> Tensor:
+        """Compare the picture of a clean state with the truth, (b,); the discriminator's gradients are added.
+
+        state, x: of all answers, as for `losses`; y0: the truth of each image once.
+        """
+        with torch.autocast(y0.device.type, enabled=False):
+            answer = denoiser.decode(state.float(), x)
+            losses = self.losses(answer, y0, step=step)
+            if self.discriminator is not None:
+                self.discriminator.learn(answer, y0, parts=self.parts)
+        return losses
 
     def losses(self, answers: Image, truth: Image, *, step: int = 0) -> Tensor:
         """Weigh and sum the losses of results beside their truths, shape (b,).
@@ -99,8 +111,8 @@ class Adversary:
             both = self.maps(answers)
             found = [[one.split(len(truth))[k] for one in both] for k in range(count)]
             total = total + self._of_features(found, wanted, patch_share=config.patch / truth.shape[-1])
-        if self.opponent is not None and step >= config.begins:
-            total = total + config.adversarial * self.opponent.fooled(answers).reshape(count, -1).mean(dim=0)
+        if self.discriminator is not None and step >= config.begins:
+            total = total + config.adversarial * self.discriminator.fooled(answers).reshape(count, -1).mean(dim=0)
         return total
 
     def _of_features(
@@ -117,30 +129,6 @@ class Adversary:
             if config.texture:
                 total = total + config.texture / len(found) * texture_loss(maps, wanted, share=patch_share)
         return total
-
-
-def open_adversary(config: Config, *, image_channels: int, device: torch.device) -> Adversary | None:
-    """Make what the settings ask for; ConfigError or CheckpointError when features cannot be taken."""
-    wanted = config.adversary
-    if not wanted.is_used:
-        return None
-    if wanted.looks_at_features and image_channels != 3:
-        raise ConfigError(
-            f"adversary.features see colour pictures, not {image_channels} channels; set their weights to 0"
-        )
-    maps = load_maps(wanted.features, device) if wanted.looks_at_features else None
-    opponent = _open_opponent(config, image_channels, device) if wanted.adversarial else None
-    return Adversary(wanted, maps, opponent, load_stlpips_heads(wanted.features) if wanted.learned else ())
-
-
-def _open_opponent(config: Config, image_channels: int, device: torch.device) -> Opponent | ProjectedOpponent:
-    wanted = config.adversary
-    if wanted.discriminator == "projected":
-        if image_channels != 3:
-            raise ConfigError(f"adversary.projected networks see colour pictures, not {image_channels} channels")
-        return open_projected(wanted, device=device)
-    critic = Critic(image_channels, side=config.data.crop, width=wanted.width, halvings=wanted.halvings).to(device)
-    return Opponent(critic, build_optimizer(critic.parameters(), config.optimizer), wanted.most_right)
 
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Projected GAN as the discriminator (arXiv:2111.01007), with a hinge loss."""
+"""Heads on frozen features as the discriminator of a model: Projected GAN (arXiv:2111.01007) with a hinge loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sr3.metrics.maps import Maps, load_maps
 from sr3.networks.projected import Heads
 from sr3.types import Image
 
-__all__ = ["ProjectedOpponent", "View", "open_projected"]
+__all__ = ["ProjectedDiscriminator", "View", "open_projected"]
 
 _ENLARGED = 1.75
 """EfficientNet-lite1 sees pictures so much larger, as it is where features of patches are compared; lite2 as they are.
@@ -40,7 +40,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class ProjectedOpponent:
+class ProjectedDiscriminator:
     """The heads, the networks they see by, and their optimiser; heads and optimiser are saved with the run."""
 
     critic: Heads
@@ -50,7 +50,7 @@ class ProjectedOpponent:
 
     def fooled(self, answer: Image) -> Tensor:
         """Measure how far results are from being taken for photographs, mean over places and heads, shape (b,)."""
-        self.critic.requires_grad_(False)  # the model is blamed, not its judge
+        self.critic.requires_grad_(False)  # the loss is the model's, not the heads'
         return -self._mean(self.critic(self._seen(answer)))
 
     def learn(self, answer: Image, truth: Image, *, parts: int) -> None:
@@ -61,8 +61,9 @@ class ProjectedOpponent:
         losses = [relu(1 - one) for one in self.critic(real)], [relu(1 + one) for one in self.critic(fake)]
         (sum(self._mean(part).mean() for part in losses) / parts).backward()  # pyright: ignore
 
-    def move(self, _rate: float, *, clip: float) -> None:
+    def move(self, rate: float, *, clip: float) -> None:
         """Take a step at the heads' own rate."""
+        del rate
         nn.utils.clip_grad_norm_(self.critic.parameters(), clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -75,7 +76,7 @@ class ProjectedOpponent:
         return torch.stack([one.mean(dim=(1, 2)) for one in judged]).mean(dim=0)
 
 
-def open_projected(config: AdversaryConfig, *, device: torch.device) -> ProjectedOpponent:
+def open_projected(config: AdversaryConfig, *, device: torch.device) -> ProjectedDiscriminator:
     """Load the frozen networks and make fresh heads; CheckpointError when a network is not installed."""
     views = [_view(name, device) for name in config.projected]
     with torch.no_grad():
@@ -83,7 +84,7 @@ def open_projected(config: AdversaryConfig, *, device: torch.device) -> Projecte
         channels = [one.shape[1] for view in views for one in view.of(probe)]
     heads = Heads(channels).to(device)
     optimizer = torch.optim.Adam(heads.parameters(), lr=config.rate, betas=(0.5, 0.99))
-    return ProjectedOpponent(heads, views, optimizer, config.rate)
+    return ProjectedDiscriminator(heads, views, optimizer, config.rate)
 
 
 def _view(name: str, device: torch.device) -> View:

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from pictures import Pictures, smooth
+from sr3.build_objective import build_objective
 from sr3.config import apply_settings
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.maps import load_maps
 from sr3.networks.critic import Critic
+from sr3.objectives.adversary import EnhanceNetDiscriminator, critic_loss, gram_matrices, perceptual_loss, texture_loss
 from sr3.presets import preset
-from sr3.training.adversary import Opponent, critic_loss, gram_matrices, open_adversary, perceptual_loss, texture_loss
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run
@@ -31,7 +32,7 @@ def draw(*shape, seed=0):
 
 def opponent(most_right=1.0):
     critic = Critic(3, side=16, width=4, halvings=2)
-    return Opponent(critic, torch.optim.Adam(critic.parameters(), lr=1e-2), most_right)
+    return EnhanceNetDiscriminator(critic, torch.optim.Adam(critic.parameters(), lr=1e-2), most_right)
 
 
 def traced(network, path):
@@ -60,9 +61,13 @@ def maps_file(tmp_path_factory):
 
 
 def tiny(maps, *settings):
-    size = ["network.width=8", "network.blocks=1", "data.crop=32", "training.batch=2", "adversary.width=4"]
+    size = ["network.width=8", "network.blocks=1", "data.crop=32", "training.batch=2", "objective.adversary.width=4"]
     length = ["training.steps=6", "training.validation_images=2", "optimizer.warmup=2", "optimizer.cooldown=0"]
-    weights = [f"adversary.features={maps}", "adversary.adversarial=0.1", "adversary.halvings=3"]
+    weights = [
+        f"objective.adversary.features={maps}",
+        "objective.adversary.adversarial=0.1",
+        "objective.adversary.halvings=3",
+    ]
     return apply_settings(preset("enet-pat-x4-small"), [*size, *length, *weights, *settings])
 
 
@@ -165,7 +170,8 @@ def test_a_critic_that_is_right_too_often_waits():
     assert all(torch.equal(kept[name], weight) for name, weight in one.critic.state_dict().items())
 
 
-@pytest.mark.parametrize("settings", [[], ["training.accumulate=2"], ["adversary.most_right=0.75"]])
+@pytest.mark.training
+@pytest.mark.parametrize("settings", [[], ["training.accumulate=2"], ["objective.adversary.most_right=0.75"]])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does_opponent_and_all(tmp_path, maps_file, settings):
     config = tiny(maps_file, *settings)
     run_to_end(tmp_path / "whole", config)
@@ -180,10 +186,11 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does_opponent_and_all(tmp
     critic = {name for name in tensors if name.startswith("critic.")}
     assert critic
     assert {f"exp_avg.{name}" for name in critic} <= set(tensors)
-    assert description["opponent_updates"] == 6 or settings == ["adversary.most_right=0.75"]
+    assert description["opponent_updates"] == 6 or settings == ["objective.adversary.most_right=0.75"]
     assert not any("critic" in name for name in open_upscaler(str(tmp_path / "whole")).denoiser.state_dict())
 
 
+@pytest.mark.training
 def test_every_loss_moves_the_model(tmp_path, maps_file):
     def weights(name, *settings):
         run_to_end(tmp_path / name, tiny(maps_file, "training.steps=2", *settings))
@@ -191,12 +198,12 @@ def test_every_loss_moves_the_model(tmp_path, maps_file):
 
     whole = weights("all")
     for name in ("pixel", "adversarial", "perceptual", "texture"):
-        assert not torch.equal(weights(name, f"adversary.{name}=0"), whole)
+        assert not torch.equal(weights(name, f"objective.adversary.{name}=0"), whole)
 
 
 def test_features_need_colour_and_maps(tmp_path, maps_file):
     with pytest.raises(ConfigError, match="see colour pictures, not 1 channels"):
-        open_adversary(tiny(maps_file), image_channels=1, device=CPU)
+        build_objective(tiny(maps_file), image_channels=1, device=CPU)
     with pytest.raises(CheckpointError, match="no such feature network"):
         load_maps(str(tmp_path / "none.pt"), CPU)
     flat = traced(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), tmp_path / "flat.pt")

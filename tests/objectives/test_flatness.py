@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from sr3.config import apply_settings
+from sr3.config import AdversaryConfig, apply_settings
 from sr3.errors import ConfigError
 from sr3.images.flatness import flatness
+from sr3.objectives.adversary import Adversary
+from sr3.objectives.flatness import grain_loss
 from sr3.presets import preset
-from sr3.training.adversary import Adversary
-from sr3.training.flatness import grain_loss
 
 
 def noisy(deviation, *, seed=0, side=64):
@@ -55,7 +55,7 @@ def test_grain_where_the_truth_is_busy_is_free():
 
 
 def test_both_are_weighed_by_the_settings():
-    base = preset("tiny-x4").adversary
+    base = AdversaryConfig()
     truth, answer = noisy(1.0), noisy(2.0, seed=1)
 
     def losses(**changes):
@@ -67,9 +67,8 @@ def test_both_are_weighed_by_the_settings():
 
 
 STUDENT = [
-    "denoiser.objective=distillation",
+    'objective={kind="distillation", teacher="t", digest="' + "0" * 64 + '"}',
     "denoiser.prediction=v",
-    'distillation={teacher="t", digest="' + "0" * 64 + '"}',
     "sampling.sampler=distilled",
     "sampling.steps=4",
     "sampling.grid=cosine",
@@ -79,13 +78,15 @@ STUDENT = [
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        (["adversary.grain=1"], "adversary.truth, grain and learned are for models that are distilled"),
-        ([*STUDENT, "adversary.flat=1"], "adversary.flat is a share of adversary.truth"),
-        ([*STUDENT, "adversary.grain=1", "data.crop=16"], "look at windows: set data.crop to 24 or more"),
+        (["objective.adversary.grain=1"], "adversary.truth, grain and learned are for models that are distilled"),
+        ([*STUDENT, "objective.adversary.flat=1"], "adversary.flat is a share of adversary.truth"),
+        ([*STUDENT, "objective.adversary.grain=1", "data.crop=16"], "look at windows: set data.crop to 24 or more"),
     ],
 )
 def test_settings_that_do_nothing_are_refused(settings, complaint):
     base = preset("tiny-x4" if len(settings) > 1 else "tiny-x4-regression")
     with pytest.raises(ConfigError, match=complaint):
         apply_settings(base, settings)
-    assert apply_settings(preset("tiny-x4"), [*STUDENT, "adversary.grain=1", "data.crop=32"]).adversary.is_used
+    assert apply_settings(
+        preset("tiny-x4"), [*STUDENT, "objective.adversary.grain=1", "data.crop=32"]
+    ).adversary.is_used
