@@ -17,7 +17,6 @@ from sr3.inference.naming import ONE_SAMPLE, Naming, plan_jobs
 from sr3.inference.shares import parse_share
 from sr3.inference.upscaler import open_upscaler
 
-
 ONE_STEP = ("sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1")
 
 
