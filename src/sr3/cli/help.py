@@ -9,7 +9,8 @@ __all__ = ["UNTITLED", "HelpfulCommand", "HelpfulGroup"]
 UNTITLED = "General"
 """Title of the options that every command has, such as --help."""
 
-Context = Formatter = Any
+Context = Any
+Formatter = Any
 """Types of the copy of click inside typer, which typer keeps private."""
 
 
