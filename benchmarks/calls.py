@@ -24,18 +24,18 @@ from torch import Tensor
 from sr3.atomic import whole_file
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
+from sr3.diffusion.samplers import SAMPLERS
 from sr3.errors import ConfigError, Sr3Error
 from sr3.images.files import list_pictures, read_picture
 from sr3.images.resize import downsample
-from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import Upscaler, open_upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.metrics.distribution import frechet_distance
 from sr3.metrics.features import load_features
 from sr3.metrics.stlpips import load_stlpips
 from sr3.zoo import REFINING_MODEL
 
-PER_STEP = {"heun": (2, 1), "predictor-corrector": (2, 1), "probability-flow": (4, 3)}
-"""Samplers that take a n - b calls for n steps: (a, b). The others take n."""
 SEARCHED = "searched"
 BATCH = 4
 PLOTTED = {
@@ -69,20 +69,22 @@ def samplings(
     """
     for written in samplers:
         name, eta, grid, *_ = [*written.split(":"), "", ""]
-        each, less = PER_STEP.get(name, (1, 0))
-        for steps in dict.fromkeys((wanted + less) // each for wanted in calls):
+        if name not in SAMPLERS:
+            raise ConfigError(f"--sampler {written}: there is none of this name; take one of {', '.join(SAMPLERS)}")
+        traits = SAMPLERS[name].traits
+        for steps in dict.fromkeys(traits.steps_within(wanted) for wanted in calls):
             family = None if grid == SEARCHED else grid or "cosine"
             sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=family)
             if eta:
                 sampling = with_eta(sampling, eta)
             if grid == SEARCHED and sampling.found is None:
                 raise ConfigError(f"{written}: the model holds no levels for {steps} steps of it; search them first")
-            yield sampling, each * steps - less
+            yield sampling, traits.calls(steps)
 
 
 def label(sampling: SamplingConfig) -> str:
     """Name a row's sampler with what else matters to it."""
-    noise = f", eta {sampling.eta:g}" if sampling.sampler in {"ddim", "dpmpp-2m"} else ""
+    noise = f", eta {sampling.eta:g}" if SAMPLERS[sampling.sampler].traits.noise == "eta" else ""
     grid = SEARCHED if sampling.found else sampling.grid
     grid = "" if grid == "cosine" else f", {grid}"
     return f"{sampling.sampler}{noise}{grid}"

@@ -30,7 +30,8 @@ from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, ImageError, Sr3Error
 from sr3.images.files import Picture, list_pictures, read_picture, write_picture
 from sr3.images.resize import Filter, downsample, resize
-from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import Upscaler, open_upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.metrics.stlpips import SMALLEST_SIDE, load_stlpips
 from sr3.types import Image

@@ -23,7 +23,8 @@ from sr3.data.opening import open_source
 from sr3.data.pairs import Pair
 from sr3.errors import ConfigError, Sr3Error
 from sr3.images.files import Picture, write_picture
-from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import Upscaler, open_upscaler
 from sr3.metrics.calibration import rank_coverage
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
 from sr3.metrics.distribution import frechet_distance
