@@ -349,7 +349,7 @@ def test_a_state_may_have_any_shape(name):
 
 
 def test_a_plain_function_is_assumed_to_be_costly_and_a_described_one_is_believed():
-    def mine(denoise, y, grid, noise):
+    def mine(_denoise, y, _grid, _noise):
         yield Step(y, y)
 
     plain = samplers.as_sampler(mine)
@@ -365,7 +365,7 @@ def test_a_plain_function_is_assumed_to_be_costly_and_a_described_one_is_believe
 def test_a_plain_function_runs_without_gradients():
     modes = []
 
-    def mine(denoise, y, grid, noise):
+    def mine(_denoise, y, _grid, _noise):
         modes.append(torch.is_grad_enabled())
         return [Step(y, y)]
 
@@ -380,7 +380,7 @@ def test_eta_is_that_of_the_function():
     bound = list(samplers.SAMPLERS["ddim"].with_eta(0.5)(oracle, pixels(1, 1), GRID, Scripted(draws, draws)))
     assert all(torch.equal(a.y, b.y) for a, b in zip(direct, bound, strict=True))
     assert "eta" in (ddim.__doc__ or "")
-    with pytest.raises(ConfigError, match="eta = 0.5: heun takes none"):
+    with pytest.raises(ConfigError, match=r"eta = 0\.5: heun takes none"):
         samplers.heun.with_eta(0.5)
     with pytest.raises(ConfigError, match="eta = 2: give a share"):
         ddim.with_eta(2)

@@ -51,7 +51,8 @@ def without_gradients(sampler: Callable[P, Iterator[Step]]) -> Callable[P, Itera
 
     @wraps(sampler)
     def walk(*args: P.args, **kwargs: P.kwargs) -> Iterator[Step]:
-        steps = iter(sampler(*args, **kwargs))
+        with torch.no_grad():  # of a function that is no generator this is the work
+            steps = iter(sampler(*args, **kwargs))
         del args, kwargs
         while True:
             with torch.no_grad():
