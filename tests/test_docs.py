@@ -1,6 +1,8 @@
 """The examples in the pages run as they stand, in one folder and one after the other, as a reader would."""
 
+import math
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from sr3.build import build_denoiser
 from sr3.checkpoint import read_model
 from sr3.config import Config, MeanConfig
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.samplers import ddim, last
+from sr3.diffusion.samplers import SAMPLERS, ddim, last
 from sr3.inference.export import export_onnx
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +57,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_examples_of_the_library_run(folder, capsys):
-    run("docs/library.md", 9)
+    run("docs/library.md", 10)
     with Image.open(folder / "large.png") as large:
         assert large.size == (48, 32)
     out = capsys.readouterr().out
@@ -75,6 +77,37 @@ def test_the_example_of_tensors_gives_every_guess(folder):
     assert run("docs/upscaling.md", 1)["guess"].shape == (1, 3, 32, 48)
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_example_of_a_sampler_of_ones_own_runs():
+    names = run("docs/samplers.md", 2)
+    assert names["large"].shape == (48, 64, 3)
+    assert names["renoise"].traits.calls(5) == 5
+
+
+def distance_to_spiral(points):
+    angle = torch.linspace(0, 3 * math.pi, 4000)[:, None]
+    curve = angle * torch.cat([angle.cos(), angle.sin()], dim=1) / 5
+    return torch.cdist(points, curve).amin(dim=1)
+
+
+def test_the_toy_learns_the_spiral_and_every_sampler_finds_it(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib's own, in parts that the page does not use
+        names = run("docs/toy.md", 6)
+    points = names["points"]
+    far = {name: float(distance_to_spiral(dots).mean()) for name, dots in points.items()}
+    assert set(far) == set(SAMPLERS) - {"regression", "distilled"} | {"conditional", "mean"}
+    assert float(distance_to_spiral(torch.randn(1000, 2)).mean()) > 0.2
+    for name in ("ancestral-posterior", "ddim", "dpmpp-2m", "heun", "probability-flow", "conditional"):
+        assert far[name] < 0.06
+    assert far["ancestral"] < 0.1
+    assert far["mean"] > 2 * far["conditional"]
+    shift = {name: float((points[name][:, :1] - names["x"]).abs().mean()) for name in ("conditional", "mean")}
+    assert max(shift.values()) < 0.03
+    with Image.open(folder / "spiral.png") as figure:
+        assert figure.size == (1100, 506)
+
+
 def test_the_example_of_a_chain_enlarges_what_it_generates(folder, monkeypatch):
     for name, settings in (("faces-64", GENERATOR), ("faces-256", ())):
         write_random_model(folder / f"{name}.safetensors", settings=settings)
@@ -83,9 +116,23 @@ def test_the_example_of_a_chain_enlarges_what_it_generates(folder, monkeypatch):
     assert (drawn.done, drawn.stage, drawn.image.shape) == (66, 1, (2, 3, 64, 64))
 
 
+def test_the_page_of_samplers_says_what_is_known_of_each():
+    """Its table has the network calls of every sampler, and whether noise is drawn after the start."""
+    page = (DOCS / "samplers.md").read_text(encoding="utf-8")
+    rows = [[*map(str.strip, line.strip("|").split("|"))] for line in page.splitlines() if line.startswith("| `")]
+    table = {row[0].strip("`"): (row[2], row[-1]) for row in rows if len(row) == 5}
+    assert set(table) == set(SAMPLERS)
+    for name, (calls, noise) in table.items():
+        traits = SAMPLERS[name].traits
+        each, last_one = traits.calls_per_step, traits.calls_in_last - traits.calls_per_step
+        said = f"{each if each > 1 else ''}n{f' - {-last_one}' if last_one else ''}"
+        assert calls.partition(",")[0] == ("1" if name == "regression" else said)
+        assert noise.startswith("none") == (traits.noise == "never")
+
+
 def test_every_page_with_an_example_is_run():
     pages = {page.name for page in DOCS.glob("*.md") if blocks(f"docs/{page.name}")}
-    assert pages == {"exchange.md", "generating.md", "library.md", "upscaling.md"}
+    assert pages == {"exchange.md", "generating.md", "library.md", "samplers.md", "toy.md", "upscaling.md"}
 
 
 def test_the_example_of_onnx_samples_as_ddim_does(folder):
