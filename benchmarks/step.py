@@ -1,4 +1,4 @@
-"""Time a training step, from how diffusion networks are usually run to how `sr3 train` runs them, side by side.
+"""Time a training step as diffusion networks are usually run, and as `sr3 train` runs them.
 
     python benchmarks/step.py --network unofficial --batch 1 --threads 2
 
@@ -17,16 +17,14 @@ import torch
 from torch import Tensor
 
 from sr3.build import build_denoiser, count_parameters
-from sr3.config import Config, DataConfig, NetworkConfig
+from sr3.config import Config, DataConfig, DDPMConfig
 from sr3.diffusion.objective import denoising_loss
 from sr3.errors import Sr3Error
 from sr3.presets import preset
 from sr3.training.estimate import BACKWARD, forward_flops, peak_rate
 
 UNOFFICIAL = Config(
-    network=NetworkConfig(
-        family="ddpm", width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256, dropout=0.2
-    ),
+    network=DDPMConfig(width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256, dropout=0.2),
     data=DataConfig(scale=8),
 )
 

@@ -1,4 +1,4 @@
-"""Upscale every file of a folder, each in a process of its own with little time and memory, and count how it ends.
+"""Upscale every file of a folder, each in its own process with limits of time and memory, and count the outcomes.
 
 A file ends well as one clear line or as a right picture: four times as wide and high as the input is when upright, and
 shrunk again like the input as Pillow reads it. Then all files are tried again in one run, where each must end as it did

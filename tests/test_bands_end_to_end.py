@@ -22,6 +22,7 @@ def bands(count: int, seed: int, side: int = 32) -> np.ndarray:
     return np.stack(planes, axis=-1).astype(np.uint16) * 257
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("count", "suffix"), [(4, ".npy"), (4, ".tif"), (1, ".tif"), (1, ".npy")])
 def test_a_model_of_bands_is_trained_and_keeps_16_bits(tmp_path, capsys, count, suffix):
     data = tmp_path / "data"
@@ -53,6 +54,7 @@ def test_a_model_of_bands_is_trained_and_keeps_16_bits(tmp_path, capsys, count, 
     assert len(np.unique(high % 257)) > 1  # more than 8 bits are used
 
 
+@pytest.mark.slow
 def test_a_picture_of_other_bands_than_the_models_is_one_clear_line(tmp_path, capsys):
     np.save(tmp_path / "four.npy", bands(4, 0))
     assert run(["upscale", str(tmp_path / "four.npy"), "-o", str(tmp_path / "out"), "--device", "cpu"]) == 2

@@ -70,6 +70,7 @@ def write_sample(folder):
     return {"whole.png", "whole.jpg", "turned.jpg", "floats.tif"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_every_file_ends_as_a_picture_or_as_one_line(script, tmp_path):
@@ -107,6 +108,7 @@ def test_a_picture_of_another_size_turn_or_colour_is_wrong(script, tmp_path):
     assert script.what_is_wrong(tmp_path / "in.png", tmp_path / "out.png") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are those of Linux")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_file_that_takes_all_memory_or_time_is_found(script, tmp_path):

@@ -7,9 +7,10 @@ import torch
 from hypothesis import settings
 from jaxtyping import TypeCheckError
 
+from sr3.config import BigGANConfig
 from sr3.diffusion.process import diffuse
 from sr3.metrics.distortion import psnr
-from sr3.networks.unet import UNet, UNetShape
+from sr3.networks.unet import UNet
 
 
 @pytest.mark.parametrize("method", ["connect", "connect_ex"])
@@ -37,7 +38,7 @@ def test_batches_of_different_length_are_refused():
 
 
 def test_pictures_without_a_batch_are_refused_by_the_network():
-    network = UNet(UNetShape(image_channels=1, width=8, multipliers=(1,), blocks=1, features=8))
+    network = UNet(BigGANConfig(width=8, multipliers=(1,), blocks=1, features=8), image_channels=1)
     with pytest.raises(TypeCheckError):
         network(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4), torch.ones(1, dtype=torch.float64))
 

@@ -86,7 +86,19 @@ U_NETS = [
         ("tiny-x4", ["sampling.sampler=regression", "sampling.steps=1"], "objective is denoising cannot be sampled by"),
         ("tiny-x4-regression", ["sampling.sampler=ddim"], "objective is regression cannot be sampled by ddim"),
         ("tiny-x4-regression", ["denoiser.prediction=v"], "regression model predicts y0"),
-        ("tiny-x4", ["data.scale=1"], "a generator has network.condition none and data.scale 1"),
+        ("tiny-x4", ["data.scale=1"], "at data.scale 1 the degradation bicubic leaves the input as it is"),
+        (
+            "faces-64-small",
+            ["data.scale=2"],
+            "a generator enlarges nothing: with network.condition none set data.scale",
+        ),
+        (
+            "tiny-x4",
+            ["data.scale=1", "data.degradation=noise", "sampling.correct=true"],
+            "would give the degraded input back: set sampling.correct to false",
+        ),
+        ("tiny-x4", ["network.condition_channels=1"], "set data.degradation to paired"),
+        ("tiny-x4", ["network.condition_channels=1", "data.degradation=paired"], "has no residual, correction or mean"),
         ("faces-64-small", ["data.crop=0"], "needs the side of its pictures in data.crop"),
         ("faces-64-small", ["denoiser.target=residual"], "has no input: set denoiser.target to image"),
         ("faces-64-small", ["training.keep=best-psnr"], "no truth to be near to"),
@@ -100,21 +112,29 @@ U_NETS = [
             ["network.condition_level=true", "data.condition_gamma=0.5", "sampling.condition_gamma=0.2"],
             "is more noise than data.condition_gamma 0.5",
         ),
-        ("tiny-x4-regression", ["network.family=rcan"], "multipliers is a setting of U-Nets and does nothing in"),
-        ("rcan-x4", ["network.dropout=0.1"], "dropout is a setting of U-Nets and does nothing in family rcan"),
+        (
+            "tiny-x4-regression",
+            ["network.family=rcan", "network.multipliers=[1]"],
+            "no setting network.multipliers with network.family rcan, which has family, width, groups, blocks",
+        ),
+        ("rcan-x4", ["network.dropout=0.1"], "no setting network.dropout with network.family rcan"),
         (
             "rcan-x4",
-            ["denoiser.objective=denoising", "sampling.sampler=ddim"],
-            "family rcan answers in one call: set denoiser.objective",
+            ["objective.kind=denoising", "sampling.sampler=ddim"],
+            "family rcan answers in one call: set objective.kind",
         ),
         ("enet-x4", ["data.blur=1"], "sees the input before it is enlarged"),
         ("fsrcnn-x4", ["data.enlarged=8-bit"], "sees the input before it is enlarged"),
-        ("rcan-x4", ["denoiser.supervision=0.5"], "is for network.family drcn"),
-        ("tiny-x4", ["adversary.adversarial=1"], "adversary is for models that answer in one call or few"),
-        ("drcn-x4", ["adversary.adversarial=1"], "a regression without supervision"),
-        ("enet-x4", ["adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
-        ("enet-x4", ["adversary.texture=1"], "name a network in adversary.features"),
-        ("enet-x4", ["adversary.pixel=0"], "there are none; leave it at 1"),
+        ("rcan-x4", ["objective.supervision=0.5"], "is for network.family drcn"),
+        (
+            "tiny-x4",
+            ["objective.adversary.adversarial=1"],
+            "no section adversary with objective.kind denoising",
+        ),
+        ("drcn-x4", ["objective.adversary.adversarial=1"], "a regression without supervision"),
+        ("enet-x4", ["objective.adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
+        ("enet-x4", ["objective.adversary.texture=1"], "name a network in adversary.features"),
+        ("enet-x4", ["objective.adversary.pixel=0"], "there are none; leave it at 1"),
         ("imagenet-64-small", ["data.hide_class=0", "sampling.guidance=1"], "trained with data.hide_class above 0"),
     ],
 )
@@ -127,7 +147,7 @@ def test_settings_that_contradict_each_other_are_refused(name, settings, complai
 def test_the_regression_to_a_preset_has_its_network_and_the_papers_rate(name):
     config, base = preset(name + "-regression"), preset(name)
     assert (config.network, config.data, config.training.steps) == (base.network, base.data, base.training.steps)
-    assert (config.denoiser.loss, config.sampling.steps, config.training.keep) == ("l2", 1, "best-psnr")
+    assert (config.objective.loss, config.sampling.steps, config.training.keep) == ("l2", 1, "best-psnr")
     paper = base.optimizer.learning_rate == 1e-4
     assert config.optimizer.learning_rate == (1e-5 if paper else base.optimizer.learning_rate)
     assert apply_settings(config, []) == config

@@ -55,6 +55,7 @@ def test_grey_of_16_bits_where_0_is_white_is_the_same_everywhere(tmp_path):
         torch.testing.assert_close(reading(tmp_path / "white.tif"), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pillow_image_where_0_is_white_is_enlarged_as_what_it_shows(tmp_path):
     model = sr3.load(str(write_random_model(tmp_path / "m.safetensors")))
     tifffile.imwrite(tmp_path / "white.tif", 65535 - GREY16, photometric="miniswhite")

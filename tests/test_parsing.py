@@ -29,6 +29,7 @@ def test_64_levels_are_read_and_65_are_not():
                     parse(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [f"a = {DEEP}", ".".join("a" * 5000) + " = 1", f"[{'.'.join('a' * 5000)}]"])
 def test_settings_and_studies_nested_too_deeply_are_refused_in_one_line(tmp_path, text):
     with pytest.raises(ConfigError, match="here: not valid TOML: it is nested more than 64 levels deep"):

@@ -66,6 +66,7 @@ def test_an_unknown_name_is_an_attribute_error(module):
         module.upscael  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["sr3", "sr3.diffusion", "sr3.cli.app", "sr3.presets"])
 def test_no_torch_is_loaded_by(module):
     code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"

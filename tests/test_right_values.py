@@ -22,7 +22,7 @@ from sr3.diffusion.schedule import cosine_grid
 from sr3.evaluation.intervals import around
 from sr3.images.resize import downsample, upsample
 from sr3.inference.consistency import match_low_frequencies
-from sr3.metrics.calibration import rank_coverage
+from sr3.metrics.spread import rank_coverage
 from sr3.presets import preset
 from sr3.training.ema import ema_decay_at
 from sr3.training.loop import train
@@ -128,6 +128,7 @@ def test_the_ramp_of_the_average_is_that_of_the_step_it_follows():
     assert ema_decay_at(10**6, 0.999) == 0.999
 
 
+@pytest.mark.training
 def test_the_first_update_of_an_average_uses_the_ramp_of_step_0(tmp_path):
     """After one step the average is 0.1 of the first weights and 0.9 of the new ones."""
     settings = ["training.steps=1", "training.batch=2", "training.validation_images=2", "optimizer.warmup=1"]
@@ -195,6 +196,7 @@ class Scaler:
         pass
 
 
+@pytest.mark.training
 def test_gradients_are_clipped_after_unscaling_and_are_means_over_the_batch(tmp_path, monkeypatch):
     """The same norm before clipping, whether scaled or cut into parts, and the limit after it."""
     from sr3.training import step as module
@@ -231,9 +233,8 @@ def test_gradients_are_clipped_after_unscaling_and_are_means_over_the_batch(tmp_
 def test_every_image_of_a_part_has_a_level_and_noise_of_its_own_whatever_the_part():
     config = apply_settings(preset("tiny-x4"), ["training.batch=4"])
     gammas = torch.linspace(0.999, 0.01, 2001, dtype=torch.float64)
-    cpu = torch.device("cpu")
-    whole = draw_for(config, gammas, 7, range(4), (3, 8, 8), device=cpu)
-    parts = [draw_for(config, gammas, 7, places, (3, 8, 8), device=cpu) for places in (range(2), range(2, 4))]
+    whole = draw_for(config, gammas, 7, range(4), torch.empty(4, 3, 8, 8))
+    parts = [draw_for(config, gammas, 7, places, torch.empty(2, 3, 8, 8)) for places in (range(2), range(2, 4))]
     assert len(set(whole.gamma.tolist())) == 4
     assert torch.equal(torch.cat([part.gamma for part in parts]), whole.gamma)
     assert torch.equal(torch.cat([part.eps for part in parts]), whole.eps)

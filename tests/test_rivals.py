@@ -31,7 +31,8 @@ CPU = torch.device("cpu")
 
 
 def tiny(name, *settings):
-    size = ["network.width=8", "network.blocks=2", "data.crop=32", "training.batch=2"]
+    count = {"fsrcnn-x4-small": "layers", "drcn-x4-small": "recursions"}.get(name, "blocks")
+    size = ["network.width=8", f"network.{count}=2", "data.crop=32", "training.batch=2"]
     length = ["training.steps=6", "training.validation_images=2", "optimizer.warmup=2", "optimizer.cooldown=0"]
     return apply_settings(preset(name), [*size, *length, *settings])
 
@@ -44,6 +45,7 @@ def weights_of(path):
     return open_upscaler(str(path)).denoiser.network.state_dict()
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", RIVALS)
 def test_a_rival_learns_and_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, name):
     config = tiny(name)
@@ -58,6 +60,7 @@ def test_a_rival_learns_and_a_resumed_run_ends_where_an_uninterrupted_one_does(t
     assert len(losses) == 6
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", RIVALS)
 def test_training_brings_a_rival_nearer_to_the_truth(tmp_path, name):
     config = tiny(name, "training.steps=60", "optimizer.learning_rate=3e-3", "training.validate_every=1000")
@@ -77,6 +80,7 @@ def trained(tmp_path):
     return make
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", [name for name in RIVALS if name != "span-x4-small"])
 def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, name):
     upscaler = trained(name)
@@ -90,6 +94,7 @@ def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, na
     torch.testing.assert_close(tiled, whole, atol=share * float(whole.std()), rtol=0)
 
 
+@pytest.mark.slow
 def test_windows_of_span_give_nearly_what_the_whole_picture_gives():
     """With weights that were learnt: at random it is chaotic, for its inputs are multiplied by 255."""
     weights = Path(__file__).parents[1] / "weights" / "span-x4.safetensors"
@@ -101,6 +106,7 @@ def test_windows_of_span_give_nearly_what_the_whole_picture_gives():
     assert float((tiled - whole).abs().max()) < 2 / 127.5
 
 
+@pytest.mark.training
 def test_only_rcan_needs_windows_to_share_what_they_see(trained):
     assert [trained(name).shares_statistics for name in RIVALS] == [False, False, True, False, False]
 
@@ -119,6 +125,7 @@ def test_the_loss_of_drcn_counts_every_recursion_by_its_share():
     torch.testing.assert_close(found, 0.25 * others + 0.75 * last)
 
 
+@pytest.mark.slow
 def test_a_rival_is_trained_used_and_measured_by_the_commands(tmp_path, capsys):
     for place in ("learn", "held"):
         (tmp_path / place).mkdir()
@@ -137,6 +144,7 @@ def test_a_rival_is_trained_used_and_measured_by_the_commands(tmp_path, capsys):
     assert run(dry) == 0
 
 
+@pytest.mark.training
 def test_a_new_enet_gives_the_bicubic_enlargement(tmp_path):
     config = tiny("enet-x4-small", "optimizer.learning_rate=1e-12", "training.steps=1")
     run_to_end(tmp_path / "run", config)
@@ -148,6 +156,7 @@ def test_a_new_enet_gives_the_bicubic_enlargement(tmp_path):
     assert (answer - truth).square().mean() < (bicubic - truth).square().mean()
 
 
+@pytest.mark.training
 def test_a_rival_is_timed_and_not_exported(tmp_path, trained):
     trained("fsrcnn-x4-small")
     run = str(tmp_path / "fsrcnn-x4-small")

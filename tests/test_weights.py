@@ -14,6 +14,8 @@ from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, packaged_models
 
+pytestmark = pytest.mark.slow  # the packaged models, at work
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.png"))
 BESIDE = sorted((ROOT / "weights").glob("*.safetensors"))
@@ -35,6 +37,7 @@ def is_of_preset(path: Path) -> bool:
     return own == trained and (info.name, info.image_channels) == (path.stem, 3)
 
 
+@pytest.mark.slow
 def test_the_packaged_model_is_what_its_preset_trains():
     path = packaged_models()["photos-x4"]
     info = read_model(path).info
@@ -45,6 +48,7 @@ def test_the_packaged_model_is_what_its_preset_trains():
     assert path.with_suffix(".md").is_file()
 
 
+@pytest.mark.slow
 def test_the_default_model_answers_in_one_call_from_a_mean_and_is_a_student_of_the_other():
     assert set(packaged_models()) == {DEFAULT_MODEL, REFINING_MODEL}
     path = packaged_models()[DEFAULT_MODEL]
@@ -60,6 +64,7 @@ def test_the_default_model_answers_in_one_call_from_a_mean_and_is_a_student_of_t
     assert path.with_suffix(".md").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_default_is_nearer_than_bicubic_sharp_and_another_picture_by_every_seed(path):
     truth = read_picture(path).pixels[None]
@@ -74,6 +79,7 @@ def test_the_default_is_nearer_than_bicubic_sharp_and_another_picture_by_every_s
     assert 1 < float((one - other).abs().mean()) * 127.5 < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [packaged_models()["photos-x4"], ROOT / "weights" / "faces-16-128-small.safetensors"],
@@ -85,6 +91,7 @@ def test_a_model_holds_searched_levels_for_few_steps_and_many(path):
     assert all(grid.score <= grid.before for grid in searched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", BESIDE, ids=lambda path: path.stem)
 def test_a_model_beside_the_package_is_what_its_preset_trains_or_a_student(path):
     info = read_model(path).info
@@ -97,6 +104,7 @@ def test_a_model_beside_the_package_is_what_its_preset_trains_or_a_student(path)
     assert any(path.with_name(f"{name}.md").is_file() for name in (path.stem, stem))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_few_steps_are_sharper_than_bicubic_and_keep_the_input(path):
     truth = read_picture(path).pixels[None]

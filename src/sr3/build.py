@@ -1,11 +1,26 @@
-"""Settings into objects: the only file that reads both. `match` and `assert_never`, no registry."""
+"""Objects built from settings: the only file that reads both. `match` and `assert_never`, no registry."""
 
+from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
 import torch
 from torch import Tensor
 
-from sr3.config import Config, DataConfig, DenoiserConfig, NetworkConfig, SamplingConfig, ScheduleConfig
+from sr3.config import (
+    BigGANConfig,
+    Config,
+    DDPMConfig,
+    DenoiserConfig,
+    DRCNConfig,
+    ENetConfig,
+    FSRCNNConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    RCANConfig,
+    SamplingConfig,
+    ScheduleConfig,
+    SPANConfig,
+)
 from sr3.data.pairs import PairRecipe
 from sr3.diffusion import schedule
 from sr3.diffusion.denoiser import Denoise, Denoiser
@@ -14,10 +29,9 @@ from sr3.diffusion.samplers import SAMPLERS, Sampler
 from sr3.networks.drcn import DRCN
 from sr3.networks.enet import ENet
 from sr3.networks.fsrcnn import FSRCNN
-from sr3.networks.one_call import OneCallShape
 from sr3.networks.rcan import RCAN
 from sr3.networks.span import SPAN
-from sr3.networks.unet import Family, UNet, UNetShape
+from sr3.networks.unet import UNet
 from sr3.types import Grid, State
 
 __all__ = [
@@ -26,6 +40,7 @@ __all__ = [
     "build_gammas",
     "build_grid",
     "build_network",
+    "build_optimizer",
     "build_recipe",
     "build_sampler",
     "count_parameters",
@@ -40,55 +55,21 @@ Network: TypeAlias = UNet | FSRCNN | DRCN | RCAN | ENet | SPAN
 
 def build_network(config: NetworkConfig, *, image_channels: int, scale: int) -> Network:
     """Build the network, freshly initialised. scale: magnification, which a U-Net only asks for to place its guide."""
-    match config.family:
-        case "biggan" | "ddpm":
-            return _build_unet(config, config.family, image_channels, scale)
-        case "fsrcnn":
-            return FSRCNN(_one_call_shape(config, image_channels, scale))
-        case "drcn":
-            return DRCN(_one_call_shape(config, image_channels, scale))
-        case "rcan":
-            return RCAN(_one_call_shape(config, image_channels, scale))
-        case "enet":
-            return ENet(_one_call_shape(config, image_channels, scale))
-        case "span":
-            return SPAN(_one_call_shape(config, image_channels, scale))
+    match config:
+        case BigGANConfig() | DDPMConfig():
+            return UNet(config, image_channels=image_channels, scale=scale)
+        case FSRCNNConfig():
+            return FSRCNN(config, image_channels=image_channels, scale=scale)
+        case DRCNConfig():
+            return DRCN(config, image_channels=image_channels, scale=scale)
+        case RCANConfig():
+            return RCAN(config, image_channels=image_channels, scale=scale)
+        case ENetConfig():
+            return ENet(config, image_channels=image_channels, scale=scale)
+        case SPANConfig():
+            return SPAN(config, image_channels=image_channels, scale=scale)
         case _:
-            assert_never(config.family)
-
-
-def _one_call_shape(config: NetworkConfig, image_channels: int, scale: int) -> OneCallShape:
-    return OneCallShape(
-        image_channels=image_channels,
-        scale=scale,
-        width=config.width,
-        blocks=config.blocks,
-        groups=config.groups,
-        inner=config.inner,
-    )
-
-
-def _build_unet(config: NetworkConfig, family: Family, image_channels: int, scale: int) -> UNet:
-    shape = UNetShape(
-        family=family,
-        image_channels=image_channels,
-        width=config.width,
-        multipliers=config.multipliers,
-        blocks=config.blocks,
-        attention=config.attention,
-        head_width=config.head_width,
-        groups=config.groups,
-        features=config.features,
-        dropout=config.dropout,
-        stem=config.stem,
-        condition=config.condition,
-        condition_level=config.condition_level,
-        classes=config.classes,
-        guide=config.guide,
-        guide_level=(scale // config.stem).bit_length() - 1 if config.guide else 0,
-        checkpointing=config.checkpointing,
-    )
-    return UNet(shape)
+            assert_never(config)
 
 
 def count_parameters(config: NetworkConfig, *, image_channels: int, scale: int) -> int:
@@ -157,19 +138,16 @@ def most_first(config: SamplingConfig) -> float:
     return 1.0 if config.start == "mean" else schedule.MAX_FIRST_GAMMA
 
 
-def build_recipe(config: DataConfig, *, classes: int = 0) -> PairRecipe:
-    """Say how training pairs are made; classes above 0 asks for labels."""
-    return PairRecipe(
-        config.scale,
-        config.crop,
-        config.augment,
-        config.cache_gib,
-        config.blur,
-        config.condition_gamma,
-        classes,
-        config.degradation,
-        config.enlarged,
-    )
+def build_recipe(config: Config) -> PairRecipe:
+    """Say how training pairs are made."""
+    network = config.network
+    return PairRecipe(config.data, network.classes, network.condition != "none", network.condition_channels)
+
+
+def build_optimizer(parameters: Iterable[Tensor], config: OptimizerConfig) -> torch.optim.Adam:
+    """Build Adam with the settings' moments; the loop sets the rate before every step."""
+    betas = (config.beta1, config.beta2)
+    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas, fused=True)
 
 
 def build_sampler(config: SamplingConfig) -> Sampler[[Denoise, State, Grid, NoiseSource]]:

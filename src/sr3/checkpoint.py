@@ -1,4 +1,4 @@
-"""What is on disk: weights as safetensors, with all settings in the file's metadata. Never pickle.
+"""Model files: weights as safetensors with all settings in the file's metadata. Never pickle.
 
 A model file holds the weights that sample (the moving average) and `ModelInfo`. Nothing here builds a network.
 """
@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sr3.atomic import whole_file
-from sr3.config import Config
+from sr3.config import FORMAT, Config, upgrade
 from sr3.data.members import printable
-from sr3.errors import CheckpointError
+from sr3.errors import CheckpointError, ConfigError
 from sr3.parsing import parse_json
 
 __all__ = [
@@ -33,8 +33,6 @@ __all__ = [
     "write_tensors",
 ]
 
-FORMAT = 1
-"""Version of the metadata this code writes; it reads 1 to this."""
 MEAN_PREFIX = "mean."
 """What the names of the weights of a mean begin with, beside those of the network."""
 _KEY = "sr3"
@@ -57,6 +55,11 @@ class ModelInfo(BaseModel):
     """Figures measured in training, by name."""
     data: str = ""
     """What it was trained on, for people."""
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels of the pictures it is given; of a generator those of its own."""
+        return self.config.network.condition_channels or self.image_channels
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,11 @@ def write_model(path: Path, info: ModelInfo, weights: Mapping[str, Tensor], *, d
 def read_model(path: Path) -> ModelFile:
     """Read a model file; CheckpointError when it is missing, damaged, foreign or too new."""
     tensors, description = read_tensors(path)
+    found = description.pop("format")
     try:
-        info = ModelInfo.model_validate_json(json.dumps(description))
-    except ValueError as error:
+        settings = upgrade(description["config"], found=found, where=str(path))
+        info = ModelInfo.model_validate_json(json.dumps({**description, "config": settings}))
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path}: its settings cannot be read by this version of sr3; upgrade sr3") from error
     _check_plain(path, info.name, description)
     for name, tensor in tensors.items():
@@ -146,7 +151,7 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote, without its format number; CheckpointError as for `read_model`."""
+    """Read what `write_tensors` wrote, its format number with it; CheckpointError as for `read_model`."""
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     try:
@@ -161,7 +166,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         description = dict(parse_json(metadata[_KEY]))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its settings are damaged ({error}); fetch or copy it again") from error
-    found = description.pop("format", None)
+    found = description.get("format")
     if not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise CheckpointError(f"{path}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")
     return tensors, description

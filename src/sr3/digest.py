@@ -1,4 +1,4 @@
-"""SHA-256 of files and of weights."""
+"""SHA-256 digests of files and of weights."""
 
 import hashlib
 from collections.abc import Mapping

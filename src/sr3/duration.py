@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Durations as people write them, such as 25m and 1h30m."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Everything sr3 raises on purpose. Each message says what, where and what to do.
+"""The exceptions that sr3 raises on purpose. Each message says what, where and what to do.
 
     Sr3Error
     ├── ConfigError        settings that contradict each other or do not exist

@@ -1,4 +1,4 @@
-"""JSON and TOML that others wrote: what is nested too deeply for Python is told as any other fault of the text is.
+"""JSON and TOML from outside: text nested too deeply for Python is refused like any other malformed text.
 
 Knows no settings.
 """

@@ -1,4 +1,4 @@
-"""Names for the tensors that cross module borders (jaxtyping aliases, checked only in tests)."""
+"""Tensor types used across modules (jaxtyping aliases, checked only in tests)."""
 
 from jaxtyping import Float, Float64
 from torch import Tensor

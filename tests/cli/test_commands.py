@@ -40,6 +40,7 @@ def upscale(model, *arguments) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, capsys):
     assert upscale(model, photos, "-o", tmp_path / "out") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "colour.png", "grey.jpg"]
@@ -53,6 +54,7 @@ def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, caps
     assert "24x20 -> 96x80" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
     Image.fromarray((smooth(20, 24) * 0.8 + 20).astype(np.uint8)).save(photos / "colour.png")
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
@@ -61,6 +63,7 @@ def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
     assert float((downsample(after, 4) - before).square().mean()) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert upscale(model, photos / "colour.png", "-o", tmp_path / name, "--seed", seed) == 0
@@ -68,6 +71,7 @@ def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
     assert a == b != c
 
 
+@pytest.mark.slow
 def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
     files = sorted((tmp_path / "out").iterdir())
@@ -75,6 +79,7 @@ def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
     assert len({path.read_bytes() for path in files}) == 3
 
 
+@pytest.mark.slow
 def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos, tmp_path, capsys):
     target = tmp_path / "out" / "colour.png"
     assert upscale(model, photos / "colour.png", "-o", target.parent) == 0
@@ -86,6 +91,7 @@ def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos,
     assert target.read_bytes() != b"mine"
 
 
+@pytest.mark.slow
 def test_broken_files_get_a_line_each_and_the_others_are_done(model, photos, tmp_path, capsys):
     (photos / "empty.png").touch()
     (photos / "text.png").write_text("not a picture")
@@ -150,6 +156,7 @@ def test_an_input_is_never_replaced(model, photos, capsys):
     assert (photos / "colour.png").read_bytes() == before
 
 
+@pytest.mark.training
 def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, capsys):
     folder = write_pictures(tmp_path / "learn", ending=" é.png")
     arguments = ["train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]
@@ -161,6 +168,7 @@ def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, ca
     assert (described["step"], described["config"]["training"]["batch"]) == (4, 2)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_ctrl_c_saves_a_training_run(tmp_path):
     folder = write_pictures(tmp_path / "learn")
@@ -230,6 +238,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     assert "cannot be made a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_only_missing_samples_are_drawn(model, photos, tmp_path):
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
     first, second, third = sorted((tmp_path / "out").iterdir())
@@ -242,6 +251,7 @@ def test_only_missing_samples_are_drawn(model, photos, tmp_path):
     assert third.exists()
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
     from sr3.inference.upscaler import Upscaler
 
@@ -258,6 +268,7 @@ def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys,
     assert "colour.png: the memory ran out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_formats_that_are_only_read_become_png(model, tmp_path):
     Image.fromarray(smooth(8, 8)).save(tmp_path / "a.gif")
     Image.fromarray(smooth(8, 8)).save(tmp_path / "b", "JPEG")
@@ -285,6 +296,7 @@ def test_a_warning_is_one_line_with_the_files_name(model, tmp_path, capsys, recw
     assert "moving.gif: holds several pictures, only the first is read" in said
 
 
+@pytest.mark.slow
 def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
     first = write_random_model(tmp_path / "first.safetensors", settings=GENERATOR)
     second = write_random_model(tmp_path / "second.safetensors")
@@ -299,6 +311,7 @@ def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
     assert "write a number for each model" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys):
     data = tmp_path / "held-out"
     data.mkdir()
@@ -318,6 +331,7 @@ def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys)
     assert (before == after) == (searched[0]["score"] == searched[0]["before"])
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_from_given_inputs_is_searched_and_distilled_with_them(tmp_path, capsys):
     high, low = tmp_path / "high", tmp_path / "low"
     for folder, side in ((high, 64), (low, 16)):
@@ -352,11 +366,12 @@ def test_a_preset_is_inspected_before_it_is_trained(capsys):
     assert summary["parameters"] == pytest.approx(550e6, rel=0.04)
     assert summary["config"]["network"]["dropout"] == 0.2
     assert run(["inspect", "tiny-x4-regression", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["config"]["denoiser"]["objective"] == "regression"
+    assert json.loads(capsys.readouterr().out)["config"]["objective"]["kind"] == "regression"
 
 
+@pytest.mark.slow
 def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
-    settings = ["denoiser.prediction=y0", "denoiser.objective=regression", "sampling.sampler=regression"]
+    settings = ["denoiser.prediction=y0", "objective.kind=regression", "sampling.sampler=regression"]
     model = write_random_model(tmp_path / "twin.safetensors", settings=[*settings, "sampling.steps=1"])
     arguments = ["upscale", str(photos / "colour.png"), "--model", str(model), "--device", "cpu"]
     assert run([*arguments, "-o", str(tmp_path / "one.png")]) == 0
@@ -367,6 +382,7 @@ def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     assert "answers in 1 step, not 8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, capsys):
     layout = unofficial.Layout(8, (1, 2), 1, (16,), 32, 4)
     unofficial.write_checkpoint(tmp_path / "I7_E1_gen.pth", layout)
@@ -384,6 +400,7 @@ def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, ca
     assert "ends in .safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_becomes_onnx(model, tmp_path, capsys):
     assert run(["export", model, str(tmp_path / "m.onnx")]) == 0
     out = capsys.readouterr().out

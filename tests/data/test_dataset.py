@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from pictures import Pictures, smooth
+from sr3.config import DataConfig
 from sr3.data.dataset import PairDataset, leave_out
 from sr3.data.loader import make_batch
 from sr3.data.pairs import PairRecipe, augment
@@ -20,8 +21,8 @@ from sr3.images.resize import upsample
 POOL = ThreadPoolExecutor(1)
 
 
-def recipe(crop=0, kind="none", cache_gib=1.0) -> PairRecipe:
-    return PairRecipe(scale=4, crop=crop, augment=kind, cache_gib=cache_gib)
+def recipe(crop=0, kind="none", cache_gib=1.0, **others) -> PairRecipe:
+    return PairRecipe(DataConfig(scale=4, crop=crop, augment=kind, cache_gib=cache_gib, **others))
 
 
 def test_the_low_resolution_image_is_pillows_to_rounding():
@@ -43,6 +44,7 @@ def test_the_condition_is_the_low_resolution_image_enlarged():
     torch.testing.assert_close(pair.x, torch.from_numpy(grey), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_crop_is_cut_from_both_pictures_at_the_same_place():
     dataset = PairDataset(Pictures(smooth(96, 128)), recipe(crop=32))
     whole = dataset.centre(0, 1000)
@@ -177,6 +179,7 @@ def test_the_middle_of_an_image_is_a_pair_of_its_own():
     assert PairDataset(Pictures(smooth(30, 130)), recipe()).centre(0, 64).y0.shape == (3, 28, 64)
 
 
+@pytest.mark.slow
 def test_all_unusable_images_are_named_before_the_run():
     class Damaged(Pictures):
         def read(self, index):
@@ -231,7 +234,7 @@ def test_an_image_found_damaged_later_is_replaced_by_the_next_and_counted_once()
 
 
 def test_a_blurred_condition_is_the_enlargement_of_a_blurred_input():
-    dataset = PairDataset(Pictures(smooth(64, 64)), recipe()._replace(blur=3.0))
+    dataset = PairDataset(Pictures(smooth(64, 64)), recipe(blur=3.0))
     pairs = [dataset.pair(0, torch.Generator().manual_seed(seed)) for seed in range(8)]
     clean = dataset.centre(0, 1000)
     assert all(torch.equal(pair.y0, clean.y0) and torch.equal(pair.low_res, clean.low_res) for pair in pairs)
@@ -245,7 +248,7 @@ def test_a_blurred_condition_is_the_enlargement_of_a_blurred_input():
 
 
 def test_noise_on_the_condition_has_the_level_that_is_told():
-    dataset = PairDataset(Pictures(np.full((256, 256, 3), 255, np.uint8)), recipe()._replace(condition_gamma=0.4))
+    dataset = PairDataset(Pictures(np.full((256, 256, 3), 255, np.uint8)), recipe(condition_gamma=0.4))
     pairs = [dataset.pair(0, torch.Generator().manual_seed(seed)) for seed in range(6)]
     assert all(0.4 <= pair.level < 1 for pair in pairs)
     assert len({pair.level for pair in pairs}) == 6
@@ -260,7 +263,7 @@ def test_noise_on_the_condition_has_the_level_that_is_told():
 
 
 def test_a_blurred_crop_is_cut_from_the_blurred_whole():
-    dataset = PairDataset(Pictures(smooth(160, 160)), recipe(crop=32)._replace(blur=2.0))
+    dataset = PairDataset(Pictures(smooth(160, 160)), recipe(crop=32, blur=2.0))
     pair = dataset.pair(0, torch.Generator().manual_seed(0))
     low = dataset.centre(0, 1000).low_res
     generator = torch.Generator().manual_seed(0)
@@ -272,7 +275,7 @@ def test_a_blurred_crop_is_cut_from_the_blurred_whole():
 
 
 def test_a_generator_is_not_given_crops_of_larger_pictures():
-    how = PairRecipe(scale=1, crop=32, augment="none", cache_gib=1.0)
+    how = PairRecipe(DataConfig(scale=1, crop=32, augment="none", cache_gib=1.0), conditional=False)
     with pytest.raises(DataError, match=r"is 40x32, but a generator of side 32.*--size 32 --scale 1"):
         PairDataset(Pictures(smooth(32, 40)), how).pair(0, torch.Generator())
     with pytest.raises(DataError, match="1 of 2 images cannot be used: picture 1 is 64x64, but a generator"):
@@ -286,14 +289,17 @@ def test_images_without_a_class_are_named_before_the_run():
 
 
 def test_held_out_images_are_clean():
-    spoilt = recipe()._replace(blur=3.0, condition_gamma=0.4)
+    spoilt = recipe(blur=3.0, condition_gamma=0.4)
     pair, clean = (PairDataset(Pictures(smooth(64, 64)), how).centre(0, 64) for how in (spoilt, recipe()))
     assert torch.equal(pair.x, clean.x)
     assert pair.level == 1.0
 
 
 def test_a_generators_pictures_have_no_condition():
-    dataset = PairDataset(Pictures(smooth(32, 32)), PairRecipe(scale=1, crop=32, augment="none", cache_gib=1.0))
+    dataset = PairDataset(
+        Pictures(smooth(32, 32)),
+        PairRecipe(DataConfig(scale=1, crop=32, augment="none", cache_gib=1.0), conditional=False),
+    )
     for pair in (dataset.pair(0, torch.Generator()), dataset.centre(0, 32)):
         assert (pair.x.shape, pair.low_res.shape) == ((0, 32, 32), (0, 32, 32))
         array = ((pair.y0 + 1) * 127.5).round().permute(1, 2, 0).byte().numpy()
@@ -315,7 +321,7 @@ def test_classes_come_with_the_pictures_when_asked_for():
 def test_a_random_degradation_is_drawn_anew_and_leaves_crops_where_they_are(kind):
     pictures = Pictures(smooth(96, 128))
     plain, spoilt = (
-        PairDataset(pictures, recipe(crop=32, kind="dihedral")._replace(degradation=name)) for name in ("bicubic", kind)
+        PairDataset(pictures, recipe(crop=32, kind="dihedral", degradation=name)) for name in ("bicubic", kind)
     )
     pairs = [(plain.pair(0, seeded(k)), spoilt.pair(0, seeded(k))) for k in range(4)]
     assert all(torch.equal(one.y0, other.y0) for one, other in pairs)
@@ -331,13 +337,13 @@ def seeded(seed):
 
 
 def test_the_area_mean_can_be_the_input():
-    pair = PairDataset(Pictures(smooth(64, 64)), recipe()._replace(degradation="area")).centre(0, 64)
+    pair = PairDataset(Pictures(smooth(64, 64)), recipe(degradation="area")).centre(0, 64)
     mean = smooth(64, 64).reshape(16, 4, 16, 4, 3).astype(float).mean(axis=(1, 3))
     assert np.abs(((pair.low_res + 1) * 127.5).permute(1, 2, 0).numpy() - mean).max() <= 0.5 + 1e-3
 
 
 def test_the_condition_may_be_the_picture_of_8_bits_that_pillow_makes():
-    dataset = PairDataset(Pictures(smooth(64, 64)), recipe(crop=32)._replace(enlarged="8-bit"))
+    dataset = PairDataset(Pictures(smooth(64, 64)), recipe(crop=32, enlarged="8-bit"))
     for pair in (dataset.centre(0, 1000), dataset.pair(0, torch.Generator().manual_seed(1))):
         levels = (pair.x + 1) * 127.5
         torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)

@@ -31,6 +31,7 @@ def tables(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_at_random(tables):
     source = open_supply(f"hf:{tables}?low=small")
     assert isinstance(source, HubSource)
@@ -40,6 +41,7 @@ def test_a_folder_is_read_at_random(tables):
     assert source.read_low(4) == png(4, 8)
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_by_shards_in_order(tables):
     stream = open_supply(f"hf:{tables}?stream=true&image=photo")
     assert isinstance(stream, HubStream)

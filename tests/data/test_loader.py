@@ -3,6 +3,7 @@
 import torch
 
 from pictures import Pictures, smooth
+from sr3.config import DataConfig
 from sr3.data.dataset import PairDataset, image_at
 from sr3.data.loader import batches
 from sr3.data.pairs import PairRecipe
@@ -17,7 +18,7 @@ def test_every_epoch_shows_every_image_once():
 
 def test_batches_are_a_function_of_seed_and_step():
     pictures = Pictures(*(smooth(32, 48) // (k + 1) for k in range(5)))
-    dataset = PairDataset(pictures, PairRecipe(scale=4, crop=16, augment="dihedral", cache_gib=1.0))
+    dataset = PairDataset(pictures, PairRecipe(DataConfig(scale=4, crop=16, augment="dihedral", cache_gib=1.0)))
 
     def take(first_step: int, count: int, seed: int = 1) -> list[torch.Tensor]:
         feed = batches(dataset, batch=3, parts=[range(3)], seed=seed, first_step=first_step)
@@ -31,7 +32,9 @@ def test_batches_are_a_function_of_seed_and_step():
 
 
 def test_parts_make_up_the_batch():
-    dataset = PairDataset(Pictures(*(smooth(32, 48) // (k + 1) for k in range(5))), PairRecipe(4, 16, "dihedral", 1.0))
+    dataset = PairDataset(
+        Pictures(*(smooth(32, 48) // (k + 1) for k in range(5))), PairRecipe(DataConfig(crop=16, augment="dihedral"))
+    )
     [whole] = next(batches(dataset, batch=6, parts=[range(6)], seed=1, first_step=7))
     parts = next(batches(dataset, batch=6, parts=[range(2), range(2, 3), range(3, 6)], seed=1, first_step=7))
     assert torch.equal(torch.cat([part.y0 for part in parts]), whole.y0)

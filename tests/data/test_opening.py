@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from pictures import smooth
+from sr3.config import DataConfig
 from sr3.data.dataset import PairDataset, leave_out
 from sr3.data.opening import open_supply
 from sr3.data.pairs import PairRecipe
@@ -15,7 +16,7 @@ from sr3.data.sources import FolderSource
 from sr3.data.tally import Tally
 from sr3.errors import DataError
 
-PAIRED = PairRecipe(scale=4, crop=16, augment="dihedral", cache_gib=1.0, degradation="paired")
+PAIRED = PairRecipe(DataConfig(scale=4, crop=16, augment="dihedral", cache_gib=1.0, degradation="paired"))
 
 
 def save(path: Path, side: int, *, seed: int = 0) -> None:
@@ -72,9 +73,10 @@ def test_the_given_small_picture_is_the_condition(tmp_path):
     whole = dataset.centre(0, 64)
     crops = whole.low_res.unfold(1, 4, 1).unfold(2, 4, 1)
     for seed in range(4):
-        pair = PairDataset(open_supply(str(high), low_res=low, scale=4), PAIRED._replace(augment="none")).pair(
-            0, torch.Generator().manual_seed(seed)
-        )
+        pair = PairDataset(
+            open_supply(str(high), low_res=low, scale=4),
+            PAIRED._replace(data=PAIRED.data.model_copy(update={"augment": "none"})),
+        ).pair(0, torch.Generator().manual_seed(seed))
         rows, columns = torch.where((crops - pair.low_res[:, None, None]).abs().sum((0, 3, 4)) == 0)
         row, column = 4 * int(rows[0]), 4 * int(columns[0])
         assert torch.equal(pair.y0, whole.y0[:, row : row + 16, column : column + 16])

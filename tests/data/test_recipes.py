@@ -242,6 +242,7 @@ def test_a_damaged_shard_and_a_changed_image_are_made_again(ffhq, tmp_path):
     assert again().count(False) == 1
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_bytes_as_one(ffhq, tmp_path):
     how = Preparation("ffhq", 32, 8, per_shard=2)
     for name, workers in (("one", 1), ("two", 2)):
@@ -263,6 +264,7 @@ def test_other_settings_and_other_folders_are_not_mixed(ffhq, tmp_path):
         list(prepare(layout, tmp_path / "new", Preparation("ffhq", 32, 5)))
 
 
+@pytest.mark.slow
 def test_ones_own_folder_is_turned_upright_and_split_by_name(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
@@ -358,6 +360,7 @@ def test_dots_in_the_names_of_imagenet_do_not_mix_classes(tmp_path):
     assert labels == {"img_n01440764_0.png": 0, "img_n02084071_0.png": 1}
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_loses_only_its_shard(ffhq, tmp_path):
     how = Preparation("ffhq", 32, 8, per_shard=2)
     layout = read_layout("ffhq", str(ffhq))

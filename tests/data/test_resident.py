@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pictures import Pictures, smooth
+from sr3.config import DataConfig
 from sr3.data.dataset import PairDataset, image_at, images_at
 from sr3.data.pairs import PairRecipe, augment
 from sr3.data.resident import Cuts, ResidentPairs
@@ -15,7 +16,8 @@ MIXED = (smooth(96, 128, seed=1), smooth(112, 80, seed=2), smooth(96, 96, seed=3
 
 
 def recipe(crop=32, kind="dihedral", **others) -> PairRecipe:
-    return PairRecipe(**{"scale": 4, "crop": crop, "augment": kind, "cache_gib": 0.0, **others})
+    asked = {name: others.pop(name) for name in ("classes", "conditional") if name in others}
+    return PairRecipe(DataConfig(**{"scale": 4, "crop": crop, "augment": kind, "cache_gib": 0.0, **others}), **asked)
 
 
 def resident(recipe: PairRecipe, *arrays: np.ndarray) -> tuple[ResidentPairs, PairDataset]:
@@ -79,7 +81,7 @@ def test_whole_pictures_generators_and_classes():
     batch = made.make(made.draw(0, batch=2, seed=0))
     assert batch.y0.shape == batch.x.shape == (2, 3, 32, 48)
     assert sorted(batch.labels.tolist()) == [2, 4]
-    made, _ = resident(recipe(scale=1, crop=32), smooth(32, 32), smooth(32, 32, seed=1))
+    made, _ = resident(recipe(scale=1, crop=32, conditional=False), smooth(32, 32), smooth(32, 32, seed=1))
     batch = made.make(made.draw(0, batch=2, seed=0))
     assert batch.y0.shape == (2, 3, 32, 32)
     assert batch.x.shape == batch.low_res.shape == (2, 0, 32, 32)

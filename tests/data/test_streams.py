@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from shard_files import png, shards, tar
+from sr3.config import DataConfig
 from sr3.data.lanes import Cursor, Lane, count_lanes
 from sr3.data.loader import batches
 from sr3.data.opening import open_supply
@@ -24,7 +25,7 @@ from sr3.data.tally import Tally
 from sr3.errors import DataError
 
 START = Cursor()
-RECIPE = PairRecipe(scale=4, crop=16, augment="flip", cache_gib=0.0)
+RECIPE = PairRecipe(DataConfig(scale=4, crop=16, augment="flip", cache_gib=0.0))
 
 
 def names(images) -> list[str]:
@@ -118,6 +119,7 @@ class FailingHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_tried_again_and_then_counted(monkeypatch):
     monkeypatch.setattr("sr3.data.streams._WAIT", 0.01)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FailingHandler) as server:
@@ -176,6 +178,7 @@ def test_a_pipe_that_fails_at_its_end_is_counted(tmp_path):
     assert "ended with 1" in broken.reason
 
 
+@pytest.mark.slow
 def test_shards_come_from_patterns_addresses_and_pipes(tmp_path):
     shards(tmp_path, [2, 2, 1])
     with fsspec.open("memory://pile/00.tar", "wb") as file:
@@ -265,6 +268,7 @@ def feed(stream: PairStream, parts: list[range], first_step: int, count: int) ->
     return taken
 
 
+@pytest.mark.slow
 def test_processes_see_the_parts_of_the_same_batches(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5])
     whole = feed(pairs(stream, places=range(4)), [range(4)], 0, 6)
@@ -273,6 +277,7 @@ def test_processes_see_the_parts_of_the_same_batches(tmp_path):
     assert torch.equal(torch.cat([first, second], 1), whole)
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5], damaged=("1-2",))
     whole = feed(pairs(stream, places=range(4), tally=Tally(1)), [range(4)], 0, 9)
@@ -282,6 +287,7 @@ def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     assert torch.equal(feed(after, [range(4)], 5, 4), whole[5:])
 
 
+@pytest.mark.slow
 def test_damaged_images_of_a_stream_are_named_and_replaced_up_to_the_limit(tmp_path):
     stream = shards(tmp_path, [4, 4], damaged=("0-1", "1-3"))
     tally = Tally(2)

@@ -71,6 +71,7 @@ def test_a_state_is_the_picture_or_its_scaled_residual(target, scale, state):
     assert denoiser.decode(torch.full((1, 1, 1, 1), state), x).item() == 0.5
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["image", "residual"]), st.floats(0.1, 10), st.integers(0, 2**32 - 1))
 def test_decode_is_the_inverse_of_encode(target, scale, seed):
     image, x = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (2, 1, 3, 2, 2)))

@@ -106,6 +106,7 @@ class Affine(nn.Module):
         return self.slope * z + self.offset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction", ["v", "y0"])
 @pytest.mark.parametrize(("jump", "eta"), [(0, 0.0), (2, 0.0), (0, 1.0), (1, 1.0), (3, 1.0)])
 def test_the_loss_is_least_for_the_student_that_follows_the_flow(prediction, jump, eta):

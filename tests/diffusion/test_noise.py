@@ -10,6 +10,7 @@ from sr3.diffusion.noise import NoiseSource, draw_noise, mix_seed
 integers = st.integers(-(2**63), 2**64)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 2**40), min_size=2, max_size=5), st.tuples(st.integers(1, 9), st.integers(1, 9)))
 def test_an_image_alone_has_the_noise_it_has_in_a_batch(seeds, size):
     together = NoiseSource(seeds)
@@ -75,12 +76,14 @@ def test_a_stream_is_torchs_of_the_mixed_seed():
     assert torch.equal(NoiseSource([3]).draw((3, 4, 5))[0], expected)
 
 
+@pytest.mark.slow
 def test_mixed_seeds_are_distinct():
     pairs = {mix_seed(a, b) for a in range(-50, 50) for b in range(100)}
     singles = {mix_seed(a) for a in range(-50, 50)}
     assert len(pairs | singles) == 10_100
 
 
+@pytest.mark.slow
 @given(st.lists(integers, min_size=1, max_size=4))
 def test_a_mixed_seed_is_one_that_torch_accepts(parts):
     seed = mix_seed(*parts)
@@ -88,6 +91,7 @@ def test_a_mixed_seed_is_one_that_torch_accepts(parts):
     torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 @given(integers, st.integers(0, 61))
 def test_one_flipped_bit_changes_about_half_of_the_seed(part, bit):
     changed = (mix_seed(part) ^ mix_seed(part ^ (1 << bit))).bit_count()

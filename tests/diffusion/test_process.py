@@ -83,6 +83,7 @@ def test_the_variance_of_the_smallest_step_survives():
     assert process.posterior_variance(noisier, cleaner).item() == pytest.approx(0.5e-6, rel=1e-5)
 
 
+@pytest.mark.slow
 @given(steps())
 def test_two_steps_make_the_variance_of_one(step):
     noisier, cleaner = step
@@ -93,6 +94,7 @@ def test_two_steps_make_the_variance_of_one(step):
     assert alpha * (1 - cleaner) + added == pytest.approx(1 - noisier, rel=1e-12)
 
 
+@pytest.mark.slow
 @given(steps(), seeds)
 def test_the_posterior_is_bayes_rule_for_two_gaussians(step, seed):
     noisier, cleaner = step
@@ -106,6 +108,7 @@ def test_the_posterior_is_bayes_rule_for_two_gaussians(step, seed):
     close(process.posterior_mean(y0, y_t, gammas(noisier), gammas(cleaner)), mean, 1e-6)
 
 
+@pytest.mark.slow
 @given(steps(), seeds)
 def test_the_posterior_mean_is_that_of_algorithm_2(step, seed):
     noisier, cleaner = step
@@ -116,6 +119,7 @@ def test_the_posterior_mean_is_that_of_algorithm_2(step, seed):
     close(process.posterior_mean(y0, y_t, gammas(noisier), gammas(cleaner)), algorithm_2.numpy(), 1e-6)
 
 
+@pytest.mark.slow
 @given(levels, seeds)
 def test_at_the_last_step_the_posterior_is_the_picture(gamma, seed):
     y0, y_t = pictures(seed)
@@ -124,6 +128,7 @@ def test_at_the_last_step_the_posterior_is_the_picture(gamma, seed):
     assert process.posterior_variance(gamma_t, gamma_s).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 @given(levels, levels, seeds)
 def test_eps_and_y0_are_two_readings_of_one_state(first, second, seed):
     y0, eps = pictures(seed)
@@ -133,6 +138,7 @@ def test_eps_and_y0_are_two_readings_of_one_state(first, second, seed):
     close(process.eps_from_y0(y_t, y0, gamma), eps.numpy())
 
 
+@pytest.mark.slow
 @given(levels, levels, seeds)
 def test_v_is_the_state_a_quarter_turn_on(first, second, seed):
     y0, eps = pictures(seed)
@@ -163,6 +169,7 @@ def test_the_score_is_the_gradient_of_the_log_density():
     close(process.score_from_eps(eps, gamma), y_t.grad.numpy())
 
 
+@pytest.mark.slow
 @given(levels)
 def test_sigma_is_the_noise_on_a_state_scaled_to_signal_1(gamma):
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
@@ -170,6 +177,7 @@ def test_sigma_is_the_noise_on_a_state_scaled_to_signal_1(gamma):
     assert process.sigma(gammas(gamma)).item() == pytest.approx(scaled, rel=1e-9)
 
 
+@pytest.mark.slow
 @given(levels)
 def test_log_snr_is_minus_twice_log_sigma(gamma):
     assert process.log_snr(gammas(gamma)).item() == pytest.approx(np.log(gamma) - np.log1p(-gamma), abs=1e-9)

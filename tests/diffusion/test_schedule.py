@@ -33,6 +33,7 @@ def gamma_at_end(num_steps, first, last):
     return np.prod(1 - np.linspace(first, last, num_steps))
 
 
+@pytest.mark.slow
 @given(st.integers(2, 300), st.floats(1e-6, 1e-3), st.floats(1e-3, 0.9))
 def test_linear_levels_are_the_running_product_of_1_minus_beta(num_levels, first, last):
     gammas = linear_gammas(num_levels, first, last)
@@ -128,6 +129,7 @@ def test_last_betas_are_those_of_the_table(num_steps, beta):
     assert last_beta(num_steps, 4.4e-5) == pytest.approx(beta, rel=0.004)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 200), st.floats(1e-6, 1e-3), st.floats(1e-5, 0.5))
 def test_the_last_beta_is_the_root_scipy_finds(num_steps, beta_first, gamma_first):
     def miss(beta):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from pictures import smooth
+from sr3.config import DataConfig
 from sr3.data.dataset import PairDataset
 from sr3.data.opening import open_source
 from sr3.data.pairs import PairRecipe
@@ -45,7 +46,7 @@ def truths(tmp_path):
 
 def test_inputs_are_made_as_pairs_of_training_are(truths):
     cases = cases_of(truths, scale=4)
-    dataset = PairDataset(open_source(str(truths)), PairRecipe(4, 0, "none", 0.0))
+    dataset = PairDataset(open_source(str(truths)), PairRecipe(DataConfig(augment="none", cache_gib=0.0)))
     case, pair = cases.case("0"), dataset.centre(0, 4096)
     assert case.low_res is not None
     torch.testing.assert_close(case.low_res[0], pair.low_res, rtol=0, atol=1e-6)

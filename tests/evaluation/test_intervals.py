@@ -19,6 +19,7 @@ def test_the_interval_of_a_mean_is_that_of_scipys_percentile_bootstrap():
     assert figure.count == 60
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
     generator = torch.Generator().manual_seed(0)
     hits = 0

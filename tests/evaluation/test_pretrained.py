@@ -119,6 +119,7 @@ def test_without_spandrel_there_is_one_line(tmp_path, monkeypatch):
         open_pretrained("net", f"spandrel:{tmp_path / 'net.pth'}", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spandrel")
 def test_evaluate_measures_a_pretrained_network_beside_bicubic(tmp_path, capsys):
     write_pictures(tmp_path / "truth", 3)

@@ -7,9 +7,7 @@ from sr3.errors import DataError
 from sr3.evaluation.sets import compare_sets, compare_unpaired, score_logits
 from sr3.evaluation.settings import Settings
 from sr3.metrics.classification import inception_score
-from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.kernel import kernel_distance
-from sr3.metrics.manifold import inside_manifold
+from sr3.metrics.distribution import frechet_distance, inside_manifold, kernel_distance
 
 SETTINGS = Settings(resamples=400)
 
@@ -50,6 +48,7 @@ def test_intervals_become_narrower_with_more_pictures():
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.slow
 def test_four_pictures_have_an_interval_though_draws_may_take_one_of_them_only():
     found = compare_sets(features(4, 1, 3), features(4, 1, 3, seed=1), Settings(resamples=4000))
     assert found.drawn["kernel"].isnan().any()
@@ -96,6 +95,7 @@ def test_without_pairs_results_and_truths_are_drawn_apart():
     assert float(apart.drawn["distance"].min()) > 1e-3
 
 
+@pytest.mark.slow
 def test_an_interval_without_pairs_is_as_wide_as_the_figure_varies_between_sets():
     def distance(k):
         some, truths = features(60, 1, 2, seed=2 * k) + 1, features(90, 1, 2, seed=2 * k + 1)

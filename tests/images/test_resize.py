@@ -30,6 +30,7 @@ def cell_means(row, size):
     return np.diff(integral) * size / len(row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["bicubic", "lanczos"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @given(sides, sides, sides, sides, seeds)
@@ -52,6 +53,7 @@ def test_bicubic_is_the_filter_unless_told():
     assert torch.equal(resize(image, 5, 14), resize(image, 5, 14, method="bicubic"))
 
 
+@pytest.mark.slow
 @given(sides, sides, st.integers(1, 5), st.integers(1, 5), seeds)
 def test_area_equals_the_box_of_pillow_for_whole_ratios(height, width, down, across, seed):
     image = picture(seed, height * down, width * across).float()
@@ -59,6 +61,7 @@ def test_area_equals_the_box_of_pillow_for_whole_ratios(height, width, down, acr
     np.testing.assert_allclose(result, by_pillow(image, height, width, "area"), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(st.data(), sides, sides, seeds)
 def test_area_is_the_mean_over_each_exact_cell(data, height, width, seed):
     new_height, new_width = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
@@ -68,6 +71,7 @@ def test_area_is_the_mean_over_each_exact_cell(data, height, width, seed):
     np.testing.assert_allclose(resize(image, new_height, new_width, method="area"), expected, atol=1e-10)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 12), st.integers(1, 5), seeds)
 def test_enlarging_by_area_repeats_pixels(side, scale, seed):
     image = picture(seed, side, side)
@@ -75,6 +79,7 @@ def test_enlarging_by_area_repeats_pixels(side, scale, seed):
     assert torch.equal(resize(image, side * scale, side * scale, method="area"), torch.from_numpy(expected))
 
 
+@pytest.mark.slow
 @given(sides, sides, sides, sides, st.sampled_from(list(FILTERS)), st.floats(-1, 1))
 def test_constant_pictures_stay_constant(height, width, new_height, new_width, method, value):
     image = torch.full((height, width), value, dtype=torch.float64)
@@ -112,6 +117,7 @@ def test_sides_below_1_are_refused(size):
         resize(picture(5, 9, 7), *size)
 
 
+@pytest.mark.slow
 @given(sides, sides, st.integers(2, 8), seeds)
 def test_upsampling_is_bicubic_by_the_scale(height, width, scale, seed):
     image = picture(seed, height, width)
@@ -119,6 +125,7 @@ def test_upsampling_is_bicubic_by_the_scale(height, width, scale, seed):
     np.testing.assert_allclose(upsample(image, scale), expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 @given(sides, sides, st.integers(2, 8), seeds)
 def test_downsampling_is_the_8_bit_result_of_pillow_to_one_rounding(height, width, scale, seed):
     # Pillow clips between its two passes in 8 bits, so the picture leaves room for the overshoot.

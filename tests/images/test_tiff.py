@@ -233,6 +233,7 @@ def test_a_size_beyond_the_limit_is_refused_before_anything_is_unpacked(tmp_path
         picture_size(path)
 
 
+@pytest.mark.slow
 def test_a_small_picture_that_unpacks_to_more_is_refused_without_unpacking_it(tmp_path):
     path = save(tmp_path / "a.tif", np.zeros((8, 8), np.float32), photometric="minisblack", compression="zlib")
     bomb = zlib.compress(bytes(2**26), 9)
@@ -271,6 +272,7 @@ def test_a_file_cut_anywhere_is_refused_and_never_read_in_part(tmp_path, options
         refusal(tmp_path / "b.tif")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_file_with_any_bytes_changed_is_read_or_refused_in_one_line(tmp_path, capfd, compression):
     whole = save(tmp_path / "a.tif", drawn(3, np.float32, 8, 9), compression=compression).read_bytes()
@@ -291,6 +293,7 @@ def test_a_file_with_any_bytes_changed_is_read_or_refused_in_one_line(tmp_path, 
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_tifffile_says_of_a_damaged_file_is_not_printed(tmp_path):
     whole = save(tmp_path / "a.tif", drawn(3, np.float32)).read_bytes()
     (tmp_path / "a.tif").write_bytes(whole[:100])

@@ -1,4 +1,4 @@
-"""Ways of sampling that docs/samplers.md measured to leave noise are told so in one line."""
+"""Ways of sampling that docs/explanation/samplers.md measured to leave noise are told so in one line."""
 
 import warnings
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -33,6 +33,8 @@ def error(image, low_res, scale):
     return ((shrunk(image, scale) - low_res) / 2).square().mean().item()
 
 
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4, 8]), st.integers(8, 16), st.integers(8, 16))
 def test_the_downsampled_result_is_the_input(seed, scale, height, width):
     low_res = shrunk(waves(seed, height * scale, width * scale), scale)
@@ -61,6 +63,7 @@ def test_a_picture_that_agrees_is_left_alone():
     torch.testing.assert_close(match_low_frequencies(image, shrunk(image, 4)), image, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4]))
 def test_the_result_is_held_in_the_range_of_pixels(seed, scale):
     random = np.random.default_rng(seed)
@@ -85,3 +88,18 @@ def test_images_of_a_batch_do_not_mix():
     together = match_low_frequencies(images, low_res)
     for k in range(2):
         assert torch.equal(together[k : k + 1], match_low_frequencies(images[k : k + 1], low_res[k : k + 1]))
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (61, 43), (7, 5)])
+def test_cells_match_what_is_larger_and_leave_what_is_finer(height, width):
+    truth = waves(0, 4 * height, 4 * width)
+    clean = shrunk(truth, 4)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    blocky = clean + 0.05 * (-1.0) ** (rows + columns)  # as fine as the input can be
+    shifted = truth + 0.2
+    matched = match_low_frequencies(shifted, blocky, cell=8)
+    if height % 8 == 0 and width % 8 == 0:
+        torch.testing.assert_close(shrunk(matched, 32), shrunk(blocky, 8), rtol=0, atol=2e-3)
+    assert float((matched - truth).abs().mean()) < 0.02  # the shift is gone, the checks are not there
+    exact = match_low_frequencies(shifted, blocky)
+    assert float((exact - truth).abs().mean()) > 0.025  # which matching every pixel puts back

@@ -24,6 +24,7 @@ def upscaler():
     return open_upscaler("photos-x4", device="cpu", dtype="float32")
 
 
+@pytest.mark.slow
 def test_more_detail_is_sharper_and_further_from_the_truth(upscaler):
     truth = read_picture(EXAMPLE).pixels[None, :, :128, :128]
     low_res = downsample(truth, 4).clamp(-1, 1)
@@ -42,6 +43,7 @@ def test_a_regression_has_no_detail_to_choose():
         apply_settings(preset("tiny-x4-regression"), ["sampling.detail=0.5"])
 
 
+@pytest.mark.slow
 def test_tiles_leave_no_seam_and_change_little(upscaler):
     low_res = downsample(read_picture(EXAMPLE).pixels[None, :, :160, :160], 4).clamp(-1, 1)
     sampling = sampling_for(upscaler.info, steps=2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pictures import GENERATOR, write_random_model, write_refining_model
-from sr3.checkpoint import ModelInfo, read_model
+from sr3.checkpoint import FORMAT, ModelInfo, read_model
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
@@ -42,6 +42,7 @@ def attending(tmp_path_factory):
     return folder, *exported(folder, "network.attention=[1]", "network.head_width=16")
 
 
+@pytest.mark.slow
 def test_any_batch_height_and_width_agree_with_torch(attending):
     _, done, session, network = attending
     assert done.inputs == ("x", "y_t", "gamma")
@@ -52,6 +53,7 @@ def test_any_batch_height_and_width_agree_with_torch(attending):
         torch.testing.assert_close(answer(session, x=x, y_t=y_t, gamma=gamma), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_levels_near_1_are_told_apart(attending):
     _, _, session, network = attending
     x, y_t, _ = inputs(1, 8, 8)
@@ -61,6 +63,7 @@ def test_levels_near_1_are_told_apart(attending):
         torch.testing.assert_close(answer(session, x=x, y_t=y_t, gamma=level), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_generator_with_classes_takes_labels_and_no_input(tmp_path):
     done, session, network = exported(tmp_path, *GENERATOR, "network.classes=3")
     assert done.inputs == ("y_t", "gamma", "labels")
@@ -70,6 +73,7 @@ def test_a_generator_with_classes_takes_labels_and_no_input(tmp_path):
     torch.testing.assert_close(answer(session, y_t=y_t, gamma=gamma, labels=labels), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_told_of_noise_on_its_input_takes_levels(tmp_path):
     done, session, network = exported(tmp_path, "network.condition_level=true")
     assert done.inputs == ("x", "y_t", "gamma", "levels")
@@ -80,6 +84,7 @@ def test_a_model_that_is_told_of_noise_on_its_input_takes_levels(tmp_path):
     torch.testing.assert_close(answer(session, **given), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_path):
     settings = ["sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1", "mean.condition=enlarged"]
     model = write_refining_model(tmp_path / "m.safetensors", *settings, "sampling.correct=false")
@@ -100,15 +105,17 @@ def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_pat
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_settings_are_in_the_metadata(attending):
     folder, _, session, _ = attending
     description = json.loads(session.get_modelmeta().custom_metadata_map["sr3"])
-    assert description.pop("format") == 1
+    assert description.pop("format") == FORMAT
     assert ModelInfo.model_validate_json(json.dumps(description)) == read_model(folder / "m.safetensors").info
     (kept,) = onnx.load(folder / "m.onnx").metadata_props
     assert kept.key == "sr3"
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch):
     model = write_random_model(tmp_path / "m.safetensors")
     monkeypatch.setattr(export, "TOLERANCE", 0.0)

@@ -28,6 +28,7 @@ os.waitpid(child, 0)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.parametrize(
     ("threads", "said"), [("two", "was forked from one that has used a model"), ("one", "a picture")]

@@ -46,6 +46,7 @@ def test_the_walk_is_ddim_without_noise(generator):
         torch.testing.assert_close(walk(generator, noise, grid), generator.denoiser.decode(last.y, noise[:, :0]))
 
 
+@pytest.mark.slow
 def test_the_search_brings_the_small_picture_nearer_to_the_input(generator):
     low_res = inputs(generator)
     steps = list(search(generator, low_res, PLAN, seed=0))
@@ -56,6 +57,7 @@ def test_the_search_brings_the_small_picture_nearer_to_the_input(generator):
     torch.testing.assert_close(reached, best)
 
 
+@pytest.mark.slow
 def test_a_picture_is_searched_alone_as_in_a_batch(generator):
     low_res = inputs(generator)
     *_, together = search(generator, low_res, PLAN, seed=0)
@@ -63,6 +65,7 @@ def test_a_picture_is_searched_alone_as_in_a_batch(generator):
     torch.testing.assert_close(alone.image, together.image[1:], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_noise_stays_on_its_sphere(generator, monkeypatch):
     radii = []
 

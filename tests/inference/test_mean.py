@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 
 from pictures import write_refining_model
 from sr3.config import apply_settings
 from sr3.diffusion.noise import NoiseSource, mix_seed
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import upsample
+from sr3.inference.mean import calm_flat_places
 from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset
 
@@ -64,6 +66,7 @@ def upscaler_given(mean):
     return GivenFeatures(mean.features)
 
 
+@pytest.mark.slow
 def test_tiles_see_the_features_of_their_place(tmp_path):
     path = write_refining_model(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
     upscaler, small = open_upscaler(str(path)), low_res(48, 60)
@@ -95,7 +98,10 @@ def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
         (["network.guide=8"], "there is none"),
         (["sampling.start=mean"], "no mean to start with"),
         (["sampling.gamma_first=0.5"], "pure noise would be taken"),
-        (['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"], "family span"),
+        (
+            ['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"],
+            "input should be 'span'",
+        ),
         (['mean={name="a", digest="' + DIGEST + '"}'], "all margin"),
         (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "network.guide=5"], "0 or the width"),
         (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "data.blur=1"], "do nothing"),
@@ -108,3 +114,54 @@ def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
 def test_what_does_not_fit_a_mean_is_refused_in_one_line(settings, reason):
     with pytest.raises(ConfigError, match=reason):
         apply_settings(preset("tiny-x4"), settings)
+
+
+def with_small_contrast(upscaler, contrast):
+    """Let the mean of a random network vary by little around grey."""
+    with torch.no_grad():
+        upscaler.denoiser.mean.tail.weight.mul_(contrast)
+        upscaler.denoiser.mean.tail.bias.fill_(0.5)
+    return upscaler
+
+
+def test_where_the_mean_is_flat_a_sample_is_brought_near_to_it(tmp_path):
+    """image + (1 - kept) (1 + (s / 2.5)^2)^-2 (mean - image), s the deviation of the mean in windows of 17x17."""
+    upscaler = open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", *START)))
+    with_small_contrast(upscaler, 0.002)
+    small = low_res(12, 14) * torch.linspace(0, 1, 14)  # from flat on the left to busy on the right
+    settings = upscaler.info.config.sampling
+    sample = upscaler.upscale(small, sampling=settings, seeds=[1])
+    calm = upscaler.upscale(small, sampling=settings.model_copy(update={"flat_detail": 0.3}), seeds=[1])
+    mean = upscaler.denoiser.mean.mean(small).picture
+    levels = mean[0].double().numpy() * 127.5
+    average = [uniform_filter(power, (1, 17, 17), mode="mirror") for power in (levels, levels**2)]
+    weight = (1 + (average[1] - average[0] ** 2).max(0).clip(0) / 2.5**2) ** -2
+    assert weight.max() > 0.5
+    assert weight.min() < 0.1
+    expected = mean + (sample - mean) * (1 - 0.7 * torch.from_numpy(weight))
+    torch.testing.assert_close(calm, expected.float(), rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("side", [1, 5, 6, 64])
+def test_flat_places_are_the_same_in_windows_as_in_whole(tmp_path, monkeypatch, side):
+    upscaler = open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", *START)))
+    with_small_contrast(upscaler, 0.002)
+    small = low_res(11, 13)
+    network, image = upscaler.denoiser.mean, torch.rand(1, 3, 44, 52)
+    whole, parts = image.clone(), image.clone()
+    calm_flat_places(whole, network, small, kept=0.2)
+    monkeypatch.setattr("sr3.inference.mean._SIDE", side)
+    calm_flat_places(parts, network, small, kept=0.2)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
+    assert float((whole - image).abs().max()) > 0.1
+
+
+def test_a_picture_smaller_than_the_windows_of_flatness_is_still_drawn(tmp_path):
+    upscaler = open_upscaler(str(write_refining_model(tmp_path / "a.safetensors", *START, "sampling.flat_detail=0.3")))
+    settings = upscaler.info.config.sampling
+    assert upscaler.upscale(low_res(1, 2), sampling=settings, seeds=[0]).isfinite().all()
+
+
+def test_flat_detail_needs_a_mean():
+    with pytest.raises(ConfigError, match="flat_detail: the model has no mean to be near to; leave it at 1"):
+        apply_settings(preset("photos-x4"), ["sampling.flat_detail=0.5"])

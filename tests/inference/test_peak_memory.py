@@ -44,7 +44,7 @@ def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(way,
     else:
         model = write_random_model(file)
     peaks = {}
-    for side in (96, 256):
+    for side in (96, 192):
         Image.fromarray(smooth(side, side)).save(tmp_path / f"{side}.png")
         options = [
             "--steps",
@@ -58,6 +58,6 @@ def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(way,
         peaks[side] = peak_memory(tmp_path / f"{side}.png", "-o", out, "--model", model, *options)
         with Image.open(out) as image:
             assert image.size == (4 * side, 4 * side)
-    grown = (peaks[256] - peaks[96]) / (16 * (256**2 - 96**2))
+    grown = (peaks[192] - peaks[96]) / (16 * (192**2 - 96**2))
     least = 3 * 3 * 4  # three pictures of three float32 channels, so it is measured
     assert least < grown < bytes_of(SAMPLERS[sampler].traits)

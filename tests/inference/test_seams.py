@@ -41,7 +41,7 @@ def change(upscaler, low_res):
 def borders(low_res, upscaler, dim):
     """List the lines at which windows begin or end, begin to count, hand over, or stop to count."""
     height, width = (4 * side for side in low_res.shape[-2:])
-    cover = windows(height, width, tile=TILE, overlap=OVERLAP, multiple=upscaler.denoiser.network.shape.size_multiple)
+    cover = windows(height, width, tile=TILE, overlap=OVERLAP, multiple=upscaler.denoiser.network.size_multiple)
     spans = {(window.top, window.height) if dim == -2 else (window.left, window.width) for window in cover}
     side = height if dim == -2 else width
     lines = {
@@ -55,6 +55,7 @@ def borders(low_res, upscaler, dim):
     return sorted(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["smooth", "texture"])
 def test_no_border_of_a_window_stands_out_and_one_lifted_by_a_level_does(upscaler, kind):
     low_res = picture(kind)
@@ -70,6 +71,7 @@ def test_no_border_of_a_window_stands_out_and_one_lifted_by_a_level_does(upscale
                 assert standing_out(lifted, lines, dim=dim)[line] > SEAM
 
 
+@pytest.mark.slow
 def test_windows_that_do_not_fade_into_each_other_are_found_out(upscaler, monkeypatch):
     monkeypatch.setattr("sr3.inference.tiling.window_weight", lambda window, *_, **__: torch.ones(*window[2:]))
     low_res = picture("smooth")

@@ -42,6 +42,7 @@ def scorer_of(model, *features, steps=3):
     return GridScorer(upscaler, sampling_for(upscaler.info, steps=steps), pairs, features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [2, 16])
 def test_pictures_sampled_together_have_the_score_they_have_one_after_the_other(model, together):
     scorer = scorer_of(model)
@@ -90,6 +91,7 @@ def test_the_pattern_search_finds_the_best_of_a_family():
     assert min(from_families) < 0.15
 
 
+@pytest.mark.slow
 def test_a_grid_is_scored_the_same_twice_and_levels_matter(model):
     scorer = scorer_of(model)
     assert scorer.metric == "gradient energy score x1000"
@@ -105,6 +107,7 @@ def test_a_grid_is_scored_the_same_twice_and_levels_matter(model):
     assert first != other
 
 
+@pytest.mark.slow
 def test_with_features_the_score_is_the_frechet_distance_of_one_sample_each(model):
     seen = []
 
@@ -123,6 +126,7 @@ def test_with_features_the_score_is_the_frechet_distance_of_one_sample_each(mode
     assert len(seen) == 9  # the truths' features are computed once
 
 
+@pytest.mark.slow
 def test_the_two_samples_of_a_picture_differ_and_another_draw_gives_others(model):
     scorer = scorer_of(model)
     assert replace(scorer, draw=1)(cosine_grid(3)) != scorer(cosine_grid(3))

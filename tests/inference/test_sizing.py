@@ -98,6 +98,7 @@ def final(upscaler, x, scale, **changes):
     return look.guess
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.25, 1.5, 2, 3, 4, 5.5, 8, 16])
 def test_the_result_shrunk_to_the_inputs_size_gives_the_input(upscaler, scale):
     x = low_res()
@@ -119,12 +120,14 @@ def test_above_it_the_model_enlarges_its_own_result_by_other_noise(upscaler):
     assert torch.equal(final(upscaler, x, 16, correct=False), twice)
 
 
+@pytest.mark.slow
 def test_steps_are_counted_over_the_passes(upscaler):
     x, sampling = low_res(4, 5), way(upscaler, steps=10)
     looks = list(looks_of(upscaler, x, Sizing(scale=8).plan(5, 4, 4, "it"), sampling=sampling, seeds=[0]))
     assert len(looks) == 1 + steps_of(as_plan(sampling), 2) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "size", "name"),
     [
@@ -150,6 +153,7 @@ def test_the_command_gives_the_size_and_the_name_says_it(tmp_path, options, size
     assert np.abs(small - smooth(12, 16)).mean() < 3
 
 
+@pytest.mark.slow
 def test_samples_uncertainty_and_process_have_the_size_too(tmp_path):
     model = write_random_model(tmp_path / "m.safetensors")
     Image.fromarray(smooth(12, 16)).save(tmp_path / "a.png")
@@ -179,6 +183,7 @@ def test_two_sizes_or_none_that_is_larger_are_one_line(tmp_path, capsys):
         assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_library_gives_what_the_command_gives(tmp_path):
     path = write_random_model(tmp_path / "m.safetensors", settings=["sampling.sampler=ddim"])
     Image.fromarray(smooth(12, 16)).save(tmp_path / "a.png")
@@ -199,6 +204,7 @@ def test_the_library_gives_what_the_command_gives(tmp_path):
     assert told[-1] == (9, 9)
 
 
+@pytest.mark.slow
 def test_transparency_has_the_size_too(tmp_path):
     model = sr3.load(str(write_random_model(tmp_path / "m.safetensors")), device="cpu", dtype="float32")
     picture = Image.fromarray(np.dstack([smooth(12, 16), smooth(12, 16)[..., :1]]))

@@ -22,6 +22,7 @@ def covers(draw):
     return draw(st.integers(1, 700)), draw(st.integers(1, 700)), tile, overlap, multiple
 
 
+@pytest.mark.slow
 @given(covers())
 def test_windows_cover_the_picture_and_overlap_as_asked(cover):
     height, width, tile, overlap, multiple = cover
@@ -109,6 +110,7 @@ def predicted(y0, z, gamma):
     return Prediction(y0, (z - level.sqrt() * y0) / (1 - level).sqrt())
 
 
+@pytest.mark.slow
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([(24, 8, 8), (40, 16, 4), (33, 7, 1)]))
 def test_a_pointwise_denoiser_does_not_see_the_tiles(height, width, cut):
     tile, overlap, multiple = cut

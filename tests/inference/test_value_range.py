@@ -29,6 +29,7 @@ def enlarged(model, folder, array, *options):
         return np.asarray(image).astype(np.int64)
 
 
+@pytest.mark.slow
 def test_12_bits_in_16_are_enlarged_as_what_they_show(model, tmp_path):
     """The same picture in all of 16 bits, and in 12: the results differ by rounding alone."""
     top12, top16 = 4095, 65535
@@ -40,6 +41,7 @@ def test_12_bits_in_16_are_enlarged_as_what_they_show(model, tmp_path):
     assert np.abs(part / top12 - whole / top16).mean() < 0.004
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("always")
 def test_a_narrow_picture_is_warned_of_and_a_wide_one_is_not(model, tmp_path, capsys):
     enlarged(model, tmp_path, GREY * 257)
@@ -59,6 +61,7 @@ def test_floats_of_a_tiff_are_stretched_between_their_own_ends(model, tmp_path):
     assert out.max() <= 0.3 + 1e-6
 
 
+@pytest.mark.slow
 def test_the_library_takes_the_numbers_of_what_it_is_given(model):
     loaded = sr3.load(str(model))
     narrow = (GREY / 255 * 4095).round().astype(np.uint16)

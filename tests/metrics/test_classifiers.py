@@ -48,6 +48,7 @@ def onnx_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expects", "seen"),
     [

@@ -1,11 +1,12 @@
-"""Luminance as others compute it, and borders."""
+"""Luminance as others compute it, borders, and the shift of a colour that was moved."""
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage.color import rgb2ycbcr
 
-from sr3.metrics.colour import luminance, without_border
+from sr3.metrics.colour import colour_shift, luminance, without_border
 
 
 def test_luminance_is_that_of_scikit_image():
@@ -31,3 +32,13 @@ def test_a_border_is_left_out_at_every_edge():
     for rows, border in ((5, 3), (4, 2)):  # more than half, and exactly half
         with pytest.raises(ValueError, match=f"6x{rows} has nothing left"):
             without_border(image[..., :rows, :], border)
+
+
+def test_the_colour_shift_is_that_of_the_channel_that_moved_most():
+    low_res = torch.rand(2, 3, 6, 5) * 2 - 1
+    planes = [Image.fromarray(plane.numpy(), mode="F") for plane in low_res.flatten(0, 1)]
+    enlarged = [np.asarray(plane.resize((20, 24), Image.Resampling.BICUBIC)) for plane in planes]
+    image = torch.from_numpy(np.stack(enlarged)).reshape(2, 3, 24, 20)
+    assert colour_shift(image, low_res).tolist() == pytest.approx([0, 0], abs=1e-4)
+    moved = image + torch.tensor([[1.0, -3.0, 2.0], [0.5, 0.0, 0.25]])[..., None, None] / 127.5
+    assert colour_shift(moved, low_res).tolist() == pytest.approx([3, 0.5], abs=1e-4)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sr3.metrics.crps import crps
+from sr3.metrics.energy import crps
 
 
 def test_the_score_is_the_formula_over_pairs():

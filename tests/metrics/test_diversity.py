@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from sr3.metrics.diversity import deviation, feature_spread
+from sr3.metrics.spread import deviation, feature_spread
 
 
 def test_the_deviation_is_numpys_over_samples():

@@ -57,6 +57,7 @@ def test_gradients_are_differences_to_the_right_and_below():
     torch.testing.assert_close(gradient_energy_score(samples, truth), expected)
 
 
+@pytest.mark.slow
 def test_grain_in_place_of_texture_is_seen_in_the_gradients_only():
     # Truths are smooth but for one edge at a place of its own; samples have such an edge, or grain of the same spread.
     generator = torch.Generator().manual_seed(0)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from sr3.metrics import kernel as module
-from sr3.metrics.kernel import kernel_distance, kernel_distances
+from sr3.metrics import distribution as module
+from sr3.metrics.distribution import kernel_distance, kernel_distances
 
 
 def features(*shape, seed=0):
@@ -66,7 +66,7 @@ def test_all_weights_and_any_blocks_give_what_each_gives_alone(monkeypatch):
         kernel_distances(some, other, *pair) for pair in zip(weights.split(1), other_weights.split(1), strict=True)
     ]
     for pairs in (1, 100):
-        monkeypatch.setattr(module, "_AT_ONCE", pairs)
+        monkeypatch.setattr(module, "_PAIRS_AT_ONCE", pairs)
         torch.testing.assert_close(kernel_distances(some, other, weights, other_weights), torch.cat(alone))
 
 
@@ -77,7 +77,7 @@ def test_the_kernel_of_all_pairs_is_never_held(monkeypatch):
         largest.append(product.numel())
         return (product / dimension + 1) ** 3
 
-    monkeypatch.setattr(module, "_AT_ONCE", 1000)
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 1000)
     monkeypatch.setattr(module, "_kernel", kernel)
     kernel_distance(features(200, 3), features(200, 3, seed=1))
     assert max(largest) == 1000

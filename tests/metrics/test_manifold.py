@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from sr3.metrics.manifold import inside_manifold
+from sr3.metrics.distribution import inside_manifold
 
 
 def test_members_are_those_that_a_tree_finds():

@@ -120,6 +120,7 @@ def weights(tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_st_lpips_is_what_modules_of_torch_give(weights):
     distance = load_perceptual("st-lpips")
     image, truth = torch.rand(2, 1, 3, 64, 48) * 2 - 1
@@ -144,6 +145,7 @@ def test_pictures_too_small_for_st_lpips_are_refused():
 VGG = {1: (0, 2), 2: (6, 8), 3: (12, 14, 16), 4: (20, 22, 24), 5: (28, 30, 32)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_the_maps_of_vgg16_are_what_modules_of_torch_give(tmp_path):
     made, levels, before = {}, [], 3

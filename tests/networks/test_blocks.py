@@ -60,6 +60,7 @@ def resampled(image, resampling):
     return image
 
 
+@pytest.mark.slow
 @given(st.integers(1, 512).map(lambda number: 4 * number))
 def test_groups_are_at_most_32_and_of_four_channels_or_more(width):
     layer = group_norm(width)

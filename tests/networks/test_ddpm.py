@@ -6,20 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from sr3.config import Config, apply_settings
+from sr3.config import Config, DDPMConfig, apply_settings
 from sr3.errors import ConfigError
 from sr3.networks.ddpm import OneHeadAttention, PlainLevelEmbedding, ShiftedBlock
 from sr3.networks.embedding import ClassEmbedding, sinusoids
-from sr3.networks.unet import UNet, UNetShape
+from sr3.networks.unet import UNet
+
+SMALL = DDPMConfig(width=8, multipliers=(1, 2), blocks=1, groups=4, features=32)
 
 
 def build(**changes):
-    shape = UNetShape(
-        **{"family": "ddpm", "image_channels": 3, "width": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4}
-        | {"features": 32}
-        | changes
-    )
-    network = UNet(shape)
+    network = UNet(DDPMConfig(**dict(SMALL) | changes), image_channels=3)
     for parameter in network.parameters():
         if bool((parameter == 0).all()):
             nn.init.normal_(parameter, std=0.2)
@@ -31,17 +28,16 @@ def inputs(batch=2, height=8, width=12):
     return x, y_t, torch.tensor([0.9, 0.1][:batch], dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_the_unofficial_network_has_its_97_8_million_parameters():
-    shape = UNetShape(
-        family="ddpm", image_channels=3, width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256
-    )
+    config = DDPMConfig(width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(3,), features=256)
     with torch.device("meta"):
-        network = UNet(shape)
+        network = UNet(config, image_channels=3)
     assert sum(parameter.numel() for parameter in network.parameters()) == 97_807_491
 
 
 def test_a_new_network_gives_zero():
-    network = UNet(build().shape).requires_grad_(False)
+    network = UNet(SMALL, image_channels=3).requires_grad_(False)
     assert float(network(*inputs()).abs().max()) == 0
 
 
@@ -109,6 +105,7 @@ def test_class_vectors_start_at_zero():
     assert not bool(vectors.any())
 
 
+@pytest.mark.slow
 def test_classes_and_noise_on_the_condition_are_told():
     network = build(classes=3, condition_level=True)
     x, y_t, gamma = inputs()
@@ -119,6 +116,7 @@ def test_classes_and_noise_on_the_condition_are_told():
     assert not torch.allclose(one, other, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_recomputing_activations_leaves_gradients():
     x, y_t, gamma = inputs()
     gradients = []
@@ -133,4 +131,4 @@ def test_recomputing_activations_leaves_gradients():
 def test_groups_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ConfigError, match="groups 48 does not divide width 128"):
         apply_settings(Config(), ["network.family=ddpm", "network.groups=48"])
-    assert apply_settings(Config(), ["network.family=ddpm", "network.attention=[1]", "network.head_width=48"])
+    assert apply_settings(Config(), ["network.family=ddpm", "network.attention=[1]"])

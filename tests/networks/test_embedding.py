@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ def silu(values):
     return values / (1 + np.exp(-values))
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=3), st.integers(1, 64))
 def test_sinusoids_follow_wavegrad(levels, half):
     result = sinusoids(gammas(*levels), 2 * half)

@@ -6,19 +6,33 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sr3.config import DRCNConfig, ENetConfig, FSRCNNConfig, RCANConfig
 from sr3.networks.drcn import DRCN
 from sr3.networks.enet import ENet
 from sr3.networks.fsrcnn import FSRCNN
-from sr3.networks.one_call import OneCallShape, prime_factors
+from sr3.networks.one_call import prime_factors
 from sr3.networks.rcan import RCAN
 
 GAMMA = torch.zeros(2, dtype=torch.float64)
 OF_LOW_RES = [FSRCNN, RCAN, ENet]
 
 
+SMALL = {
+    FSRCNN: {"width": 8, "inner": 4, "layers": 2},
+    DRCN: {"width": 8, "recursions": 2},
+    RCAN: {"width": 8, "blocks": 2, "groups": 2, "attention_width": 4},
+    ENet: {"width": 8, "blocks": 2},
+}
+CONFIGS = {FSRCNN: FSRCNNConfig, DRCN: DRCNConfig, RCAN: RCANConfig, ENet: ENetConfig}
+
+
+def made(kind, sizes):
+    shape = {name: sizes.pop(name, default) for name, default in (("image_channels", 3), ("scale", 4))}
+    return kind(CONFIGS[kind](**sizes), **shape)
+
+
 def build(kind, **changes):
-    small = {"image_channels": 3, "scale": 4, "width": 8, "blocks": 2, "groups": 2, "inner": 4}
-    network = kind(OneCallShape(**small | changes))
+    network = made(kind, SMALL[kind] | changes)
     for parameter in network.parameters():
         if bool((parameter == 0).all()):
             nn.init.normal_(parameter, std=0.2)
@@ -34,23 +48,24 @@ def pictures(channels=3, scale=4):
 
 def count(kind, **sizes):
     with torch.device("meta"):
-        network = kind(OneCallShape(**{"image_channels": 3, "scale": 4} | sizes))
+        network = made(kind, sizes)
     return network
 
 
 def test_fsrcnn_has_the_weights_of_its_paper():
-    network = count(FSRCNN, image_channels=1, width=56, inner=12, blocks=4)
+    network = count(FSRCNN, image_channels=1, width=56, inner=12, layers=4)
     assert sum(part.weight.numel() for part in network.modules() if isinstance(part, nn.Conv2d)) == 12_464 - 9 * 9 * 56
     assert network.tail.weight.numel() == 9 * 9 * 56
 
 
 def test_drcn_has_the_parameters_that_are_published_for_it():
-    network = count(DRCN, image_channels=1, width=256, blocks=16)
+    network = count(DRCN, image_channels=1, width=256, recursions=16)
     assert sum(parameter.numel() for parameter in network.parameters()) // 1000 == 1_775
 
 
+@pytest.mark.slow
 def test_rcan_has_the_parameters_that_are_published_for_it():
-    network = count(RCAN, width=64, blocks=20, groups=10, inner=4)
+    network = count(RCAN, width=64, blocks=20, groups=10, attention_width=4)
     assert sum(parameter.numel() for parameter in network.parameters()) == 15_592_355
 
 
@@ -89,7 +104,7 @@ def test_fsrcnn_is_its_layers_in_turn_with_rectifiers_between():
 
 
 def test_drcn_applies_one_layer_again_and_sums_the_answers_by_their_shares():
-    network, (x, _) = build(DRCN, blocks=3), pictures()
+    network, (x, _) = build(DRCN, recursions=3), pictures()
     network.shares.copy_(torch.tensor([0.2, -0.1, 0.7]))
 
     def layer(picture, conv):
@@ -106,7 +121,7 @@ def test_drcn_applies_one_layer_again_and_sums_the_answers_by_their_shares():
 
 
 def test_a_new_recursion_passes_features_on():
-    network = DRCN(OneCallShape(image_channels=3, scale=4, width=8, blocks=2))
+    network = made(DRCN, {"width": 8, "recursions": 2})
     features = torch.rand(1, 8, 5, 5)
     torch.testing.assert_close(network.again(features), features)
     assert network.shares.tolist() == [0.5, 0.5]
@@ -149,7 +164,7 @@ def test_enet_enlarges_by_repetition_before_a_convolution():
 
 def test_a_new_enet_adds_nothing_to_the_enlarged_input():
     x, low_res = pictures()
-    assert ENet(OneCallShape(image_channels=3, scale=4, width=8, blocks=1))(x, x, GAMMA, low_res).eq(0).all()
+    assert made(ENet, {"width": 8, "blocks": 1})(x, x, GAMMA, low_res).eq(0).all()
 
 
 @pytest.mark.parametrize(("scale", "steps"), [(1, []), (2, [2]), (8, [2, 2, 2]), (12, [2, 2, 3]), (7, [7])])

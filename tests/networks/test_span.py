@@ -5,18 +5,18 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 
+from sr3.config import SPANConfig
 from sr3.inference import mean as windows_of_mean
 from sr3.inference.mean import mean_in, picture_of
 from sr3.inference.tiling import Window
-from sr3.networks.one_call import OneCallShape
 from sr3.networks.span import REACH, SPAN
 
-SMALL = OneCallShape(image_channels=3, scale=2, width=4, blocks=2)
+SMALL = SPANConfig(width=8, blocks=2)
 
 
-def network(shape=SMALL, seed=0):
+def network(config=SMALL, scale=2, seed=0):
     torch.manual_seed(seed)
-    return SPAN(shape).eval().requires_grad_(False)
+    return SPAN(config, image_channels=3, scale=scale).eval().requires_grad_(False)
 
 
 def picture(height, width, seed=0):
@@ -62,12 +62,12 @@ def test_span_is_the_papers_equations():
 
 
 def test_the_published_size_has_426_288_parameters():
-    net = SPAN(OneCallShape(image_channels=3, scale=4, width=48, blocks=6))
+    net = SPAN(SPANConfig(), image_channels=3, scale=4)
     assert sum(p.numel() for p in net.parameters()) == 426_288
 
 
 def test_a_pixel_depends_on_the_input_as_far_as_the_reach_and_no_further():
-    net = network(OneCallShape(image_channels=3, scale=1, width=8, blocks=6))
+    net = network(SPANConfig(width=8), scale=1)
     low_res = picture(2 * REACH + 7, 3).double().requires_grad_(True)
     net.double()(low_res, low_res, torch.ones(1, dtype=torch.float64), low_res)[0, :, REACH + 3].sum().backward()
     touched = low_res.grad[0].abs().amax(dim=(0, 2)).nonzero()[:, 0]

@@ -40,6 +40,7 @@ def ask(bounded, *, method="POST", address="192.0.2.1", cookie=True, parts=((b"a
     return statuses[0]
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_slowly_is_answered_with_408(monkeypatch):
     monkeypatch.setattr(bounds, "SECONDS", 0.2)
     assert ask(Bounded(application), parts=[(b"a", 0.05), (b"b", 0.05)]) == 200
@@ -47,6 +48,7 @@ def test_a_body_that_comes_slowly_is_answered_with_408(monkeypatch):
     assert ask(Bounded(application), parts=[(b"a", 0.08)] * 5) == 408
 
 
+@pytest.mark.slow
 def test_an_address_that_sends_more_than_a_room_of_subjects_is_answered_with_429(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 600.0)
     bounded = Bounded(application)
@@ -74,6 +76,7 @@ def port(monkeypatch):
     listener.close()
 
 
+@pytest.mark.slow
 def test_a_head_that_does_not_come_closes_the_connection_and_others_are_served(port):
     with socket.create_connection(("127.0.0.1", port)) as silent, socket.create_connection(("127.0.0.1", port)) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")

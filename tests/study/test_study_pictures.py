@@ -29,6 +29,7 @@ def pixels(png: bytes) -> np.ndarray:
         return np.asarray(image)
 
 
+@pytest.mark.slow
 def test_the_pictures_of_a_pair_are_equally_long_and_carry_nothing_else(tmp_path):
     pictures = open_pictures(make_study(tmp_path))
     for image in pictures.images:

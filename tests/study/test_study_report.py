@@ -38,6 +38,7 @@ def rows(path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_report_agrees_with_the_answers_counted_one_by_one(held, capsys):
     assert run(["study", "report", "--config", str(held / "study.toml")]) == 0
     answers = rows(held / "report" / "answers.csv")
@@ -58,6 +59,7 @@ def test_the_report_agrees_with_the_answers_counted_one_by_one(held, capsys):
     assert {row["method"] for row in rows(held / "report" / "images.csv")} == {"blurred", "noisy"}
 
 
+@pytest.mark.slow
 def test_the_json_holds_settings_rules_and_all_figures(held, capsys):
     assert run(["study", "report", "--config", str(held / "study.toml"), "--json", "-o", str(held / "out")]) == 0
     printed = capsys.readouterr().out
@@ -83,6 +85,7 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_plots_are_well_formed_and_load_nothing(held):
     assert run(["study", "report", "--config", str(held / "study.toml")]) == 0
     plots = sorted((held / "report").glob("*.svg"))
@@ -97,6 +100,7 @@ def test_the_page_and_the_plots_are_well_formed_and_load_nothing(held):
     assert "href=" not in page
 
 
+@pytest.mark.slow
 def test_the_report_is_the_same_each_time(held):
     for name in "ab":
         assert run(["study", "report", "--config", str(held / "study.toml"), "-o", str(held / name)]) == 0
@@ -125,6 +129,7 @@ def test_a_study_that_was_not_held_is_one_line_and_code_2(tmp_path, capsys):
     assert "nothing.toml: cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_report_by_other_rules_than_the_answers_were_given_under_is_refused(held, capsys):
     path = held / "study.toml"
     path.write_text(path.read_text().replace('design = "mixed"', 'design = "mixed"\nexposure = 2.0'))

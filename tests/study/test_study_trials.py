@@ -41,6 +41,7 @@ def test_a_subject_sees_fifty_of_a_hundred_images_once_each_and_other_ones_in_ch
     assert len({trial.image for trial in trials}) == 55
 
 
+@pytest.mark.slow
 @given(st.integers(0, 500), st.integers(1, 12), st.integers(0, 12), st.integers(1, 15), st.booleans())
 def test_sides_and_methods_are_balanced_for_every_subject(subject, wanted, checks, images, mixed):
     config = study(
@@ -67,6 +68,7 @@ def test_checks_are_spread_over_the_sitting():
             assert stretch * 10 <= place - stretch <= (stretch + 1) * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["img000", "img050", "img099"])
 def test_over_subjects_an_image_is_seen_half_the_time_and_half_of_that_on_the_first_side(image):
     sides = [

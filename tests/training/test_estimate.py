@@ -35,6 +35,7 @@ def test_flops_of_a_lone_convolution_are_those_by_hand():
     assert forward_flops(config, image_channels=3, side=side) == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_cost_grows_with_the_square_of_the_side_and_the_batch():
     config = preset("photos-x4")
     small, large = (estimate(config, image_channels=3, side=side, device=CPU) for side in (64, 128))
@@ -46,6 +47,7 @@ def test_cost_grows_with_the_square_of_the_side_and_the_batch():
     assert parts.activation_bytes == pytest.approx(small.activation_bytes / 4, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_state_is_counted_in_full():
     config = apply_settings(preset("photos-x4"), ["training.ema_others=[0.9]"])
     network = build_network(config.network, image_channels=3, scale=config.data.scale)
@@ -54,6 +56,7 @@ def test_the_state_is_counted_in_full():
     assert estimate(config, image_channels=3, side=64, device=CPU).state_bytes == 4 * count * 6
 
 
+@pytest.mark.slow
 def test_activations_are_those_torch_keeps():
     config = preset("tiny-x4")
     network, kept = build_network(config.network, image_channels=3, scale=config.data.scale), {}
@@ -75,6 +78,7 @@ def test_the_peak_is_a_rate_that_a_machine_can_have():
     assert 1e8 < peak_rate(CPU, torch.float32, seconds=0.05) < 1e14
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_costs_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     for seed in range(6):
@@ -82,6 +86,11 @@ def test_a_dry_run_prints_costs_and_writes_nothing(tmp_path, capsys):
     command = ["train", "tiny-x4", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert run([*command, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    for part in ("4 images to learn from, 2 held out; 32 pixels a side", "parameters: 176,", "FLOP/s", "for 200 steps"):
+    for part in (
+        "4 images for training, 2 held out; 32 pixels per side",
+        "parameters: 176,",
+        "FLOP/s",
+        "for 200 steps",
+    ):
         assert part in said
     assert not (tmp_path / "run").exists()

@@ -51,18 +51,21 @@ def state_of(path: Path) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in load_file(found).items()}
 
 
+@pytest.mark.training
 def test_twenty_steps_lose_what_they_lost_when_this_was_written(tmp_path):
     config = tiny("training.steps=20", "training.validate_every=100")
     losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
     assert losses == pytest.approx(json.loads(GOLDEN.read_text())["losses"], rel=1e-4)
 
 
+@pytest.mark.training
 def test_training_learns(tmp_path):
     config = tiny("training.steps=60", "training.batch=4", "training.validate_every=1000")
     losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
+@pytest.mark.training
 def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
     events = run_to_end(tmp_path / "run", tiny("training.validate_every=3", "training.save_every=2"))
     assert [event.step for event in events if isinstance(event, Stepped)] == [1, 2, 3, 4, 5, 6]
@@ -79,6 +82,7 @@ def test_a_run_leaves_settings_figures_pictures_and_a_model(tmp_path):
     assert model.info.results["psnr"] == pytest.approx(lines[-1]["psnr"])
 
 
+@pytest.mark.training
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     run_to_end(tmp_path / "whole", tiny())
     config = tiny()
@@ -94,6 +98,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 def test_a_run_whose_pairs_the_device_makes_learns_and_is_resumed(tmp_path):
     config = tiny("data.feed=device", "training.steps=100", "training.batch=4", "training.validate_every=1000")
     losses = [event.loss for event in run_to_end(tmp_path / "whole", config) if isinstance(event, Stepped)]
@@ -107,6 +112,7 @@ def test_a_run_whose_pairs_the_device_makes_learns_and_is_resumed(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 def test_a_device_that_holds_all_images_takes_no_stream_and_nothing_drawn_anew(tmp_path):
     stream = shards(tmp_path, [5, 4, 6], side=64)
     with pytest.raises(ConfigError, match="a stream has no end; set it to threads"):
@@ -115,6 +121,7 @@ def test_a_device_that_holds_all_images_takes_no_stream_and_nothing_drawn_anew(t
         run_to_end(tmp_path / "run", tiny("data.feed=device", "data.degradation=jpeg"))
 
 
+@pytest.mark.training
 def test_a_run_on_a_stream_is_resumed_in_the_middle_of_an_epoch(tmp_path):
     stream = shards(tmp_path, [5, 4, 6], damaged=("1-2",), side=64)
     config = tiny("training.validate_every=100", "data.stream=true", "data.shuffle=4")
@@ -128,6 +135,7 @@ def test_a_run_on_a_stream_is_resumed_in_the_middle_of_an_epoch(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 def test_unusable_images_are_named_and_counted_in_the_log(tmp_path):
     stream = shards(tmp_path, [9, 9], damaged=("0-3", "1-2"), side=64)
     config = tiny("training.steps=12", "training.validate_every=100", "data.shuffle=4")
@@ -137,6 +145,7 @@ def test_unusable_images_are_named_and_counted_in_the_log(tmp_path):
     assert [line["left_out"] for line in lines if "loss" in line][-1] == 2
 
 
+@pytest.mark.training
 def test_dropout_too_follows_from_seed_and_step(tmp_path):
     config = tiny("network.dropout=0.3", "training.steps=4", "training.validate_every=100")
     run_to_end(tmp_path / "whole", config)
@@ -148,6 +157,7 @@ def test_dropout_too_follows_from_seed_and_step(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 def test_a_compiled_network_learns_the_same(tmp_path, monkeypatch):
     compiled: list[torch.nn.Module] = []
 
@@ -171,6 +181,7 @@ def test_a_compiled_network_learns_the_same(tmp_path, monkeypatch):
     assert all(torch.equal(plain[name], after[name]) for name in plain)
 
 
+@pytest.mark.training
 def test_figures_survive_a_resume(tmp_path):
     run_to_end(tmp_path / "run", tiny("training.validate_every=3"))
     before = read_model(tmp_path / "run" / "model.safetensors").info.results
@@ -182,6 +193,7 @@ def test_figures_survive_a_resume(tmp_path):
     assert (after.step, after.results) == (7, before)
 
 
+@pytest.mark.training
 def test_what_costs_only_time_may_change_between_sittings(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     open_run(tmp_path / "run", tiny("network.checkpointing=true", "data.cache_gib=0", "optimizer.learning_rate=1e-5"))
@@ -189,6 +201,7 @@ def test_what_costs_only_time_may_change_between_sittings(tmp_path):
         open_run(tmp_path / "run", tiny("training.seed=1"))
 
 
+@pytest.mark.training
 def test_the_time_given_ends_a_run_with_a_usable_model(tmp_path):
     run_to_end(tmp_path / "run", tiny(), max_seconds=0.0)
     assert not (tmp_path / "run" / "model.safetensors").exists()
@@ -199,11 +212,13 @@ def test_the_time_given_ends_a_run_with_a_usable_model(tmp_path):
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == events[-1].step
 
 
+@pytest.mark.training
 def test_a_finished_run_has_nothing_to_do(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     assert run_to_end(tmp_path / "run", tiny()) == []
 
 
+@pytest.mark.training
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
     config = tiny("training.save_every=2")
     with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU)) as events:
@@ -217,6 +232,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
     assert read_model(tmp_path / "run" / "model.safetensors").info.step <= 2
 
 
+@pytest.mark.training
 def test_a_run_of_other_settings_is_not_overwritten(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     with pytest.raises(TrainingError, match=r"another network\.width; give another --out"):
@@ -235,11 +251,13 @@ def test_a_run_that_has_not_begun_may_change_its_settings(tmp_path):
     open_run(tmp_path / "run", tiny("network.width=32"))
 
 
+@pytest.mark.training
 def test_settings_that_cannot_sample_are_refused_before_training(tmp_path):
     with pytest.raises(GridError, match="use more steps"):
         run_to_end(tmp_path / "run", tiny("sampling.steps=1", "sampling.grid=linear"))
 
 
+@pytest.mark.training
 def test_other_images_on_resuming_are_warned_of(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     fewer = Pictures(*SOURCE.arrays[:5])
@@ -247,6 +265,7 @@ def test_other_images_on_resuming_are_warned_of(tmp_path):
         run_to_end(tmp_path / "run", tiny("training.steps=7"), fewer)
 
 
+@pytest.mark.training
 def test_a_failing_validation_loses_no_steps(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("out of something")
@@ -257,6 +276,7 @@ def test_a_failing_validation_loses_no_steps(tmp_path, monkeypatch):
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == 6
 
 
+@pytest.mark.training
 def test_the_last_whole_checkpoint_is_used_when_one_is_damaged(tmp_path):
     config = tiny("training.save_every=2", "training.validate_every=100")
     run_to_end(tmp_path / "run", config)
@@ -273,6 +293,7 @@ def test_the_last_whole_checkpoint_is_used_when_one_is_damaged(tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.training
 def test_a_damaged_checkpoint_does_not_drive_out_the_good_ones(tmp_path):
     config = tiny("training.save_every=2", "training.validate_every=100", "training.keep_checkpoints=1")
     run_to_end(tmp_path / "run", tiny("training.steps=2", "training.keep_checkpoints=1"))
@@ -284,6 +305,7 @@ def test_a_damaged_checkpoint_does_not_drive_out_the_good_ones(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["00000004.safetensors", "00000004.sha256"]
 
 
+@pytest.mark.training
 def test_a_checkpoint_without_its_checksum_was_not_finished(tmp_path):
     config = tiny("training.save_every=2", "training.validate_every=100")
     run_to_end(tmp_path / "run", config)
@@ -292,6 +314,7 @@ def test_a_checkpoint_without_its_checksum_was_not_finished(tmp_path):
         assert len(run_to_end(tmp_path / "run", config)) > 0
 
 
+@pytest.mark.training
 def test_a_run_of_which_no_checkpoint_is_whole_is_refused(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):
@@ -300,6 +323,7 @@ def test_a_run_of_which_no_checkpoint_is_whole_is_refused(tmp_path):
         run_to_end(tmp_path / "run", tiny("training.steps=8"))
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_a_batch_in_parts_is_the_same_step(tmp_path, accumulate):
     plain = tiny("training.batch=4", "training.steps=10")
@@ -315,11 +339,13 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, accumulate):
         assert sum(total for total, _ in bands) / 4 == pytest.approx(loss)
 
 
+@pytest.mark.training
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"batch 2 cannot be shared by 1 processes in 3 parts.*multiple of 3"):
         run_to_end(tmp_path / "run", tiny("training.accumulate=3"))
 
 
+@pytest.mark.training
 def test_a_flag_ends_a_run_in_order(tmp_path):
     config, limits = tiny("training.steps=1000"), Limits()
     events = train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU, limits=limits)
@@ -332,16 +358,19 @@ def test_a_flag_ends_a_run_in_order(tmp_path):
     assert seen[-1].step == 3
 
 
+@pytest.mark.training
 def test_half_precision_is_refused_where_it_cannot_be(tmp_path):
     with pytest.raises(ConfigError, match="float16 is for cuda, not cpu"):
         run_to_end(tmp_path / "run", tiny("training.precision=float16"))
 
 
+@pytest.mark.training
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="too few to hold out 2"):
         run_to_end(tmp_path / "run", tiny(), Pictures(*SOURCE.arrays[:3]))
 
 
+@pytest.mark.training
 def test_held_out_images_are_not_trained_on(tmp_path, monkeypatch):
     seen: set[int] = set()
     monkeypatch.setattr("sr3.training.images.leave_out", lambda source, *_: source)
@@ -365,6 +394,7 @@ def regression(*settings: str) -> Config:
     return apply_settings(regression_of(tiny()), settings)
 
 
+@pytest.mark.training
 def test_a_regression_learns_and_always_answers_the_same(tmp_path):
     config = regression("training.steps=60", "training.batch=4", "training.validate_every=1000")
     losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
@@ -376,6 +406,7 @@ def test_a_regression_learns_and_always_answers_the_same(tmp_path):
     assert torch.equal(first, second)
 
 
+@pytest.mark.training
 def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch):
     psnr = {2: 20.0, 4: 22.0, 6: 21.0}
     seen = []
@@ -394,6 +425,7 @@ def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == 4
 
 
+@pytest.mark.training
 def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
     config = tiny(*GENERATOR, "data.crop=64", "training.steps=4", "training.validate_every=2")
     events = run_to_end(tmp_path / "run", config)
@@ -417,6 +449,7 @@ def test_classes_are_told_and_now_and_then_hidden():
     assert tell(tiny(), batch, torch.zeros(4)) == ()
 
 
+@pytest.mark.training
 def test_a_class_conditional_generator_is_trained(tmp_path):
     classes = ("network.classes=3", "data.hide_class=0.25", "sampling.guidance=1")
     config = tiny(*GENERATOR, *classes, "data.crop=64", "training.steps=6")
@@ -426,12 +459,14 @@ def test_a_class_conditional_generator_is_trained(tmp_path):
     assert bool((moved != 0).any())
 
 
+@pytest.mark.training
 def test_noise_on_the_condition_is_learnt_from(tmp_path):
     config = tiny("network.condition_level=true", "data.condition_gamma=0.5", "data.blur=1", "training.steps=2")
     run_to_end(tmp_path / "run", config)
     assert any(name.startswith("network.condition_embedding") for name in state_of(tmp_path / "run"))
 
 
+@pytest.mark.training
 def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path):
     config = regression("training.steps=4", "training.validate_every=2")
     with closing(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU)) as events:
@@ -443,6 +478,7 @@ def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path):
     assert run_to_end(tmp_path / "run", config) == []
 
 
+@pytest.mark.training
 def test_a_searched_schedule_survives_a_resume(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     model = tmp_path / "run" / "model.safetensors"
@@ -454,6 +490,7 @@ def test_a_searched_schedule_survives_a_resume(tmp_path):
     assert (after.step, after.config.sampling.searched) == (8, (grid,))
 
 
+@pytest.mark.training
 def test_the_psnr_is_that_of_the_pictures_as_the_settings_make_them(tmp_path):
     figures = {}
     for correct in ("true", "false"):
@@ -464,6 +501,7 @@ def test_the_psnr_is_that_of_the_pictures_as_the_settings_make_them(tmp_path):
     assert figures["true"]["consistency"] == pytest.approx(figures["false"]["consistency"])
 
 
+@pytest.mark.training
 def test_a_regression_is_told_the_level_of_its_condition(tmp_path):
     told = ("network.condition_level=true", "data.condition_gamma=0.5", "training.steps=6")
     run_to_end(tmp_path / "run", regression(*told))
@@ -485,6 +523,7 @@ def regression_loss_of(config: Config, *, levels: list[float]) -> float:
     return regression_loss(denoiser, batch.y0, batch.x, kind="l2", given=given).mean().item()
 
 
+@pytest.mark.training
 def test_of_several_averages_the_best_by_measurement_is_the_model(tmp_path, monkeypatch):
     energies = {"0.99": 3.0, "0.05": 1.0, "0.2": 2.0}
 
@@ -504,6 +543,7 @@ def test_of_several_averages_the_best_by_measurement_is_the_model(tmp_path, monk
     assert read_model(tmp_path / "run" / "model.safetensors").info.results["ema_decay"] == 0.05
 
 
+@pytest.mark.training
 def test_averages_of_different_length_follow_the_weights_each_by_its_decay(tmp_path):
     config = tiny("training.ema_others=[0.0]", "training.validate_every=100")
     run_to_end(tmp_path / "run", config)
@@ -513,6 +553,7 @@ def test_averages_of_different_length_follow_the_weights_each_by_its_decay(tmp_p
     assert all(torch.equal(tensor, state[f"network.{name}"]) for name, tensor in shorter.items())
 
 
+@pytest.mark.training
 def test_real_validations_of_two_averages_have_an_energy_score(tmp_path):
     run_to_end(tmp_path / "run", tiny("training.ema_others=[0.5]"))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -521,6 +562,7 @@ def test_real_validations_of_two_averages_have_an_energy_score(tmp_path):
     assert all(line["gradient_energy"] > 0 for line in last)
 
 
+@pytest.mark.training
 def test_what_is_likely_to_go_wrong_is_said_with_a_remedy(tmp_path):
     config = tiny("optimizer.learning_rate=0.01", "optimizer.warmup=0", "training.steps=1")
     notes = [event.text for event in run_to_end(tmp_path / "run", config) if isinstance(event, Noted)]
@@ -540,6 +582,7 @@ def test_pictures_far_below_bicubic_are_said_when_they_should_be_good():
     assert list(of_validation(config, 60, {"psnr": 25.0, "psnr_bicubic": 26.0})) == []
 
 
+@pytest.mark.training
 def test_the_log_has_losses_by_noise_speed_and_memory(tmp_path):
     events = run_to_end(tmp_path / "run", tiny("training.steps=20", "training.batch=4", "training.validate_every=100"))
     steps = [event for event in events if isinstance(event, Stepped)]
@@ -565,6 +608,7 @@ class Slow(Pictures):
         return super().read(index)
 
 
+@pytest.mark.training
 def test_waiting_for_pictures_is_part_of_the_time_of_a_step(tmp_path):
     settings = ("data.cache_gib=0", "training.validate_every=100", "training.validation_images=1")
     source = Slow(*(smooth(64, 64, seed=k) for k in range(3)))
@@ -583,6 +627,7 @@ def test_waiting_for_pictures_is_part_of_the_time_of_a_step(tmp_path):
     assert line["share_of_peak"] == pytest.approx(line["images_per_second"] * share / speed)
 
 
+@pytest.mark.training
 def test_figures_are_sent_to_a_tracker(tmp_path):
     run_to_end(tmp_path / "run", tiny("training.track=tensorboard"))
     [events] = (tmp_path / "run").rglob("events.out.tfevents*")
@@ -592,6 +637,7 @@ def test_figures_are_sent_to_a_tracker(tmp_path):
     assert [point.step for point in accumulator.Scalars("psnr")] == [6]
 
 
+@pytest.mark.training
 def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"training\.track wandb: is not installed; pip install wandb"):

@@ -71,6 +71,7 @@ def test_the_packaged_model_is_distilled_as_documented_in_a_type_this_machine_co
     assert config.training.batch == 16
 
 
+@pytest.mark.slow
 def test_a_dry_run_warns_of_what_the_training_would(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sr3.training.advice.computes_bfloat16", lambda _device: False)
     write_pictures(tmp_path / "data")
@@ -90,6 +91,7 @@ def test_a_speed_above_the_peak_that_was_measured_raises_the_peak():
     assert speed.share(20) == 0.5
 
 
+@pytest.mark.training
 def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_up_for_it(tmp_path, monkeypatch):
     config = apply_settings(preset("tiny-x4"), [*SMALL, "training.steps=4", "training.validate_every=2"])
     whole = list(train(config, SOURCE, open_run(tmp_path / "whole", config), device=CPU))
@@ -116,6 +118,7 @@ def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_u
     assert one == other
 
 
+@pytest.mark.training
 def test_told_to_end_between_the_parts_of_a_batch_the_step_is_given_up_and_taken_again(tmp_path, monkeypatch):
     config = apply_settings(preset("tiny-x4"), [*SMALL, "training.steps=3", "training.accumulate=4"])
     list(train(config, SOURCE, open_run(tmp_path / "whole", config), device=CPU))
@@ -142,8 +145,10 @@ def test_told_to_end_between_the_parts_of_a_batch_the_step_is_given_up_and_taken
 def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     (tmp_path / "evil.pt").write_bytes(b"code")
     settings = tmp_path / "settings.toml"
-    small = ["adversary.halvings=3", "data.crop=32", "training.validation_images=1"]
-    config = apply_settings(preset("enet-pat-x4-small"), [f'adversary.features="{tmp_path / "evil.pt"}"', *small])
+    small = ["objective.adversary.halvings=3", "data.crop=32", "training.validation_images=1"]
+    config = apply_settings(
+        preset("enet-pat-x4-small"), [f'objective.adversary.features="{tmp_path / "evil.pt"}"', *small]
+    )
     import tomli_w
 
     settings.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
@@ -151,7 +156,7 @@ def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     command = ["train", str(settings), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
     assert run(command) == 2
     assert "runs code, so it is not taken from a settings file" in capsys.readouterr().err
-    assert run([*command, "--set", f"adversary.features={tmp_path / 'evil.pt'}"]) == 2
+    assert run([*command, "--set", f"objective.adversary.features={tmp_path / 'evil.pt'}"]) == 2
     said = capsys.readouterr().err
     assert "runs the code of" in said
     assert "not a TorchScript file" in said

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from sr3.build import build_optimizer
 from sr3.config import OptimizerConfig
 from sr3.training.ema import ema_decay_at, update_ema
-from sr3.training.optimizer import build_optimizer, learning_rate_at
+from sr3.training.optimizer import learning_rate_at
 
 
 def test_the_rate_rises_linearly_then_stays():

@@ -41,6 +41,7 @@ def begins_as(origin: Origin, path) -> bool:
     return all(torch.equal(state[f"network.{name}"], weight) for name, weight in origin.file.weights.items())
 
 
+@pytest.mark.training
 def test_weights_and_their_average_begin_as_the_model_s(model, tmp_path):
     origin = read_origin(str(model))
     config = begun(tmp_path / "run", origin, "optimizer.learning_rate=1e-30")
@@ -52,8 +53,9 @@ def test_weights_and_their_average_begin_as_the_model_s(model, tmp_path):
     assert read_model(tmp_path / "run" / "model.safetensors").info.config.training.start == config.training.start
 
 
+@pytest.mark.training
 def test_a_regression_may_be_where_sr3_begins(tmp_path):
-    regression = ("denoiser.objective=regression", "denoiser.prediction=y0", "denoiser.target=residual")
+    regression = ("objective.kind=regression", "denoiser.prediction=y0", "denoiser.target=residual")
     one_call = ("sampling.sampler=regression", "sampling.steps=1")
     model = write_random_model(tmp_path / "first.safetensors", settings=(*regression, *one_call))
     origin = read_origin(str(model))
@@ -62,6 +64,7 @@ def test_a_regression_may_be_where_sr3_begins(tmp_path):
     assert begins_as(origin, tmp_path / "run")
 
 
+@pytest.mark.training
 def test_a_run_goes_on_without_the_model_and_ends_where_an_uninterrupted_one_does(model, tmp_path):
     origin = read_origin(str(model))
     begun(tmp_path / "whole", origin, "training.steps=2")
@@ -74,6 +77,7 @@ def test_a_run_goes_on_without_the_model_and_ends_where_an_uninterrupted_one_doe
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
@@ -97,6 +101,7 @@ def test_a_network_that_is_laid_out_by_the_scale_begins_with_one_of_its_own(tmp_
         begun_with(config, origin, RunDir(tmp_path / "run"))
 
 
+@pytest.mark.training
 def test_a_model_whose_weights_are_not_those_of_its_settings_is_refused(model, tmp_path):
     origin = read_origin(str(model))
     name = next(iter(origin.file.weights))
@@ -105,12 +110,14 @@ def test_a_model_whose_weights_are_not_those_of_its_settings_is_refused(model, t
         begun(tmp_path / "run", origin)
 
 
+@pytest.mark.training
 def test_weights_of_other_channels_are_refused(tmp_path):
     origin = read_origin(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)))
     with pytest.raises(DataError, match="the pictures have 3 channels, but grey, which the run comes from"):
         begun(tmp_path / "run", origin)
 
 
+@pytest.mark.training
 def test_settings_that_name_another_model_are_refused(model, tmp_path):
     config = apply_settings(preset("tiny-x4"), [*SMALL, "training.start=other"])
     run, origin = RunDir(tmp_path / "run"), read_origin(str(model))
@@ -121,6 +128,7 @@ def test_settings_that_name_another_model_are_refused(model, tmp_path):
             list(train(config, SOURCE, open_run(run.path, config), device=torch.device("cpu"), origin=given))
 
 
+@pytest.mark.slow
 def test_from_the_command_line_and_on(model, tmp_path, capsys):
     folder = write_pictures(tmp_path / "learn")
     learn = ["train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]

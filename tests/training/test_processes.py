@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from pictures import smooth
 from shard_files import shards
+from sr3.cli.app import run
 from sr3.training.state import checkpoints, last_whole
 
 TESTS = Path(__file__).parents[1]
@@ -57,12 +58,13 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
     return load_file(found)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
-    alone = drive(tmp_path / "alone", "training.steps=50")
-    together = drive(tmp_path / "together", "training.steps=50", processes=2)
-    in_parts = drive(tmp_path / "parts", "training.steps=50", "training.accumulate=2", processes=2)
-    assert len(alone) == 50
+    alone = drive(tmp_path / "alone", "training.steps=24")
+    together = drive(tmp_path / "together", "training.steps=24", processes=2)
+    in_parts = drive(tmp_path / "parts", "training.steps=24", "training.accumulate=2", processes=2)
+    assert len(alone) == 24
     np.testing.assert_allclose(together, alone, rtol=1e-4)
     np.testing.assert_allclose(in_parts, alone, rtol=1e-4)
     assert not np.allclose(alone[0], alone[1:], rtol=1e-3)  # the comparison could fail
@@ -71,6 +73,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_whose_devices_make_the_pairs_learn_what_one_does(tmp_path):
     settings = ("training.steps=12", "data.feed=device")
@@ -78,6 +81,7 @@ def test_two_processes_whose_devices_make_the_pairs_learn_what_one_does(tmp_path
     np.testing.assert_allclose(together, alone, rtol=1e-4)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_share_the_shards_of_a_stream(tmp_path):
     data = shards(tmp_path, [5, 4, 6, 5], damaged=("2-3",), side=32)
@@ -95,12 +99,16 @@ def photos(folder: Path) -> Path:
     return folder
 
 
-def start(data: Path, out: Path, *settings: str) -> subprocess.Popen[bytes]:
-    """Begin or go on; what it says is added to OUT.log."""
+def command_of(data: Path, out: Path, *settings: str) -> list[str]:
     options = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
-    command = [sys.executable, "-m", "sr3", "train", "tiny-x4", "--data", str(data), "--out", str(out), *options]
+    return ["train", "tiny-x4", "--data", str(data), "--out", str(out), *options, "--device", "cpu"]
+
+
+def start(data: Path, out: Path, *settings: str) -> subprocess.Popen[bytes]:
+    """Begin or resume a run in another process; what it says is added to OUT.log."""
+    command = [sys.executable, "-m", "sr3", *command_of(data, out, *settings)]
     with said(out).open("ab") as log:
-        return subprocess.Popen([*command, "--device", "cpu"], env=environment(), stdout=log, stderr=log)
+        return subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
 
 
 def said(out: Path) -> Path:
@@ -147,15 +155,14 @@ def test_a_run_that_is_told_to_end_saves_and_says_so(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
-    assert "told to end: saved in" in said(tmp_path / "run").read_text()
+    assert "terminated by SIGTERM: saved in" in said(tmp_path / "run").read_text()
     assert last_whole(tmp_path / "run" / "checkpoints") is not None
 
 
 @pytest.mark.slow
 def test_a_disk_that_fills_leaves_the_last_checkpoint_whole(tmp_path):
     data = photos(tmp_path / "photos")
-    first = start(data, tmp_path / "run", "training.steps=5")
-    assert first.wait(timeout=120) == 0
+    assert run(command_of(data, tmp_path / "run", "training.steps=5")) == 0
     before = last_whole(tmp_path / "run" / "checkpoints")
     size = before.stat().st_size
     code = (
@@ -163,14 +170,12 @@ def test_a_disk_that_fills_leaves_the_last_checkpoint_whole(tmp_path):
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "import sys; from sr3.cli.app import run; sys.exit(run(sys.argv[1:]))"
     )
-    options = [part for setting in (*SETTINGS, "training.steps=10") for part in ("--set", setting)]
-    command = [sys.executable, "-c", code, "train", "tiny-x4", "--data", str(data), "--out", str(tmp_path / "run")]
-    done = subprocess.run(
-        [*command, *options, "--device", "cpu"], env=environment(), capture_output=True, text=True, timeout=120
-    )
+    arguments = command_of(data, tmp_path / "run", "training.steps=10")
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
     assert done.stderr.count("\n") == 1
     assert last_whole(tmp_path / "run" / "checkpoints") == before
     assert not list((tmp_path / "run" / "checkpoints").glob(".sr3-*"))
-    assert start(data, tmp_path / "run", "training.steps=10").wait(timeout=120) == 0
+    assert run(arguments) == 0

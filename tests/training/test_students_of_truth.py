@@ -12,7 +12,7 @@ from pictures import Pictures, smooth, write_random_model
 from sr3.build import build_denoiser
 from sr3.checkpoint import MEAN_PREFIX, ModelInfo, read_model, write_model
 from sr3.cli.app import run
-from sr3.config import Config, apply_settings
+from sr3.config import AdversaryConfig, Config, apply_settings
 from sr3.data.loader import Batch
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
@@ -20,13 +20,13 @@ from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.projected import Heads
 from sr3.networks.span import SPAN
+from sr3.objectives.adversary import Adversary, energy_loss
+from sr3.objectives.projected import ProjectedDiscriminator, View
 from sr3.presets import preset
-from sr3.training.adversary import Adversary, energy_loss
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.mean import read_mean, refine_mean, with_mean
 from sr3.training.origin import Origin
-from sr3.training.projected import ProjectedOpponent, View
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
 from sr3.training.teaching import read_teacher, student_config
@@ -98,7 +98,7 @@ def test_the_learned_distance_is_the_root_at_each_place_of_what_lpips_sums_there
 
 
 def test_the_truth_and_what_is_learned_are_weighed_and_features_of_all_answers_are_seen():
-    config = preset("tiny-x4").adversary.model_copy(
+    config = AdversaryConfig().model_copy(
         update={"truth": 2.0, "learned": 3.0, "answers": 2, "apart": 0.5, "features": "st-lpips"}
     )
     heads = [torch.ones(1, 3, 1, 1)]
@@ -120,7 +120,7 @@ def opponent():
     torch.manual_seed(0)
     frozen = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(False)
     heads = Heads([5])
-    return ProjectedOpponent(
+    return ProjectedDiscriminator(
         heads, [View(lambda image: [frozen(image)], 1.0, 4)], torch.optim.Adam(heads.parameters(), 1e-3), 1e-3
     )
 
@@ -150,6 +150,7 @@ def test_the_model_is_blamed_without_moving_the_heads_and_they_learn_without_mov
     assert all(parameter.grad is not None for parameter in one.critic.parameters())
 
 
+@pytest.mark.slow
 def test_heads_learn_to_tell():
     one, answer, truth = opponent(), draw(4, 3, 16, 16) * 0.3, draw(4, 3, 16, 16, seed=1)
     before = float(one.fooled(answer).mean())
@@ -200,7 +201,12 @@ LENGTH = ("training.batch=2", "training.validation_images=2", "training.validate
 
 
 def student(teacher: Origin, mean: Origin, *settings: str, steps: int = 4) -> Config:
-    truth = ("adversary.pixel=0", "adversary.truth=1", "adversary.answers=2", "adversary.apart=0.5")
+    truth = (
+        "objective.adversary.pixel=0",
+        "objective.adversary.truth=1",
+        "objective.adversary.answers=2",
+        "objective.adversary.apart=0.5",
+    )
     changes = [*LENGTH, f"training.steps={steps}", *truth, *settings]
     return student_config(teacher, steps=1, changes=changes, mean=mean)
 
@@ -210,6 +216,7 @@ def losses_of(path, config, teacher, mean):
     return [event.loss for event in events if isinstance(event, Stepped)]
 
 
+@pytest.mark.training
 def test_a_student_of_the_truth_begins_at_the_noised_mean_and_its_first_loss_is_the_formula(
     tmp_path, teacher_file, mean_file, monkeypatch
 ):
@@ -247,6 +254,7 @@ def test_a_student_of_the_truth_begins_at_the_noised_mean_and_its_first_loss_is_
     assert loss == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.training
 def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_path, teacher_file, mean_file):
     teacher, mean = read_teacher(str(teacher_file)), read_mean(str(mean_file))
     config = student(teacher, mean)
@@ -265,6 +273,7 @@ def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_
     assert not torch.equal(kept["guide.weight"], torch.zeros_like(kept["guide.weight"]))
 
 
+@pytest.mark.training
 def test_a_run_of_a_mean_asks_for_it_by_its_digest(tmp_path, teacher_file, mean_file):
     teacher, mean = read_teacher(str(teacher_file)), read_mean(str(mean_file))
     config = student(teacher, mean)
@@ -279,6 +288,7 @@ def test_only_span_is_a_mean(teacher_file):
         read_mean(str(teacher_file))
 
 
+@pytest.mark.training
 def test_sr3_on_the_residual_of_a_mean_trains_and_upscales(tmp_path, mean_file):
     """The whole way by the command line: train on a mean, resume, use the model."""
     from PIL import Image

@@ -33,7 +33,7 @@ def model(tmp_path):
 
 
 def student(teacher: Origin, *settings: str, steps: int = 2) -> Config:
-    return student_config(teacher, steps=steps, changes=[*SMALL, "distillation.teacher_steps=2", *settings])
+    return student_config(teacher, steps=steps, changes=[*SMALL, "objective.teacher_steps=2", *settings])
 
 
 def distilled(path, teacher: Origin, config: Config, source=SOURCE) -> list[object]:
@@ -46,6 +46,7 @@ def state_of(path) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in load_file(found).items()}
 
 
+@pytest.mark.training
 def test_a_student_begins_as_its_teacher(model, tmp_path):
     teacher = read_teacher(str(model))
     config = student(teacher, "optimizer.learning_rate=1e-30", "training.steps=1")
@@ -56,10 +57,11 @@ def test_a_student_begins_as_its_teacher(model, tmp_path):
         torch.testing.assert_close(state[f"ema.{name}"], weight)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("eta", [0, 1])
 def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     teacher = read_teacher(str(model))
-    settings = ("training.steps=50", "training.batch=4", f"distillation.eta={eta}")
+    settings = ("training.steps=50", "training.batch=4", f"objective.eta={eta}")
     losses: list[list[float]] = []
     for number, rate in enumerate(("1e-30", "1e-3")):  # the same draws, without and with learning
         config = student(teacher, *settings, f"optimizer.learning_rate={rate}")
@@ -71,6 +73,7 @@ def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
     assert figures["gradient_energy"] > 0
 
 
+@pytest.mark.training
 def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_path):
     teacher = read_teacher(str(model))
     config = student(teacher)
@@ -86,6 +89,7 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.training
 def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
     teacher = read_teacher(str(model))
 
@@ -93,8 +97,12 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
         distilled(tmp_path / name, teacher, student(teacher, *settings))
         return state_of(tmp_path / name)
 
-    judged = ("adversary.adversarial=0.1", "adversary.width=4", "adversary.halvings=2")
-    alone, both, judge_only = states("alone"), states("both", *judged), states("judge", *judged, "adversary.pixel=0")
+    judged = ("objective.adversary.adversarial=0.1", "objective.adversary.width=4", "objective.adversary.halvings=2")
+    alone, both, judge_only = (
+        states("alone"),
+        states("both", *judged),
+        states("judge", *judged, "objective.adversary.pixel=0"),
+    )
     assert any(name.startswith("critic.") for name in both)
     for one, other in ((alone, both), (both, judge_only)):
         assert not torch.equal(one["network.tail.weight"], other["network.tail.weight"])
@@ -115,6 +123,7 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
     assert all(torch.equal(both[name], resumed[name]) for name in both)
 
 
+@pytest.mark.training
 def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
     teacher = read_teacher(str(model))
     distilled(tmp_path / "run", teacher, student(teacher))
@@ -135,7 +144,7 @@ def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
         (("denoiser.prediction=eps",), "predicts eps"),
         (
             (
-                "denoiser.objective=regression",
+                "objective.kind=regression",
                 "denoiser.prediction=y0",
                 "sampling.sampler=regression",
                 "sampling.steps=1",
@@ -162,6 +171,7 @@ def test_a_student_unlike_its_teacher_is_refused(model, setting):
         check_student(student(teacher, setting), teacher)
 
 
+@pytest.mark.training
 def test_pictures_of_other_channels_are_refused(tmp_path):
     teacher = read_teacher(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)))
     with pytest.raises(DataError, match="the pictures have 3 channels, but grey, which the run comes from, takes 1"):
@@ -169,7 +179,7 @@ def test_pictures_of_other_channels_are_refused(tmp_path):
 
 
 def test_what_training_and_sampling_share_is_set_once(model):
-    config = student(read_teacher(str(model)), "distillation.eta=0.5", "distillation.grid=log_snr", steps=3)
+    config = student(read_teacher(str(model)), "objective.eta=0.5", "objective.grid=log_snr", steps=3)
     assert config.distillation is not None
     assert (config.sampling.eta, config.sampling.grid, config.sampling.steps) == (0.5, "log_snr", 3)
     assert (config.distillation.eta, config.distillation.grid, config.distillation.steps) == (0.5, "log_snr", 3)
@@ -186,7 +196,7 @@ def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
     for steps, expected in ((1, 16), (2, 8), (4, 4), (8, 4)):
         config = student_config(read_teacher(str(model)), steps=steps)
         assert config.distillation is not None
-        assert config.distillation.teacher_steps == expected
+        assert config.objective.teacher_steps == expected
 
 
 @pytest.mark.parametrize(
@@ -200,10 +210,10 @@ def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
         ("sampling.grid=karras", "with grid cosine and not karras"),
         ("sampling.sampler=ddim", "objective is distillation cannot be sampled by ddim"),
         ("sampling.detail=0.5", "gives whole samples, not their mean"),
-        ("denoiser.objective=denoising", "objective is denoising cannot be sampled by distilled"),
+        ("objective.kind=denoising", "objective is denoising cannot be sampled by distilled"),
         ("denoiser.prediction=eps", "distil a model of v or y0"),
-        ("distillation.digest=abc", "distillation.digest"),
-        ("distillation.teacher_step=3", "there is no setting distillation.teacher_step"),
+        ("objective.digest=abc", "objective.digest"),
+        ("objective.teacher_step=3", "there is no setting objective.teacher_step"),
     ],
 )
 def test_a_distilled_model_has_its_own_steps_and_no_others(model, setting, complaint):
@@ -213,6 +223,7 @@ def test_a_distilled_model_has_its_own_steps_and_no_others(model, setting, compl
     assert complaint in str(caught.value)
 
 
+@pytest.mark.training
 def test_a_distillation_without_its_teacher_is_refused(model, tmp_path):
     config = student(read_teacher(str(model)))
     with pytest.raises(TrainingError, match="needs a teacher: use sr3 distill MODEL"):
@@ -220,11 +231,13 @@ def test_a_distillation_without_its_teacher_is_refused(model, tmp_path):
 
 
 def test_a_model_that_was_not_distilled_says_nothing_of_it(model, tmp_path):
-    assert "distillation" not in read_model(model).info.model_dump(exclude_none=True)["config"]
+    described = read_model(model).info.model_dump(exclude_none=True)["config"]
+    assert described["objective"] == {"kind": "denoising", "loss": "l2"}
     config = read_model(model).info.config
     assert "distillation" not in open_run(tmp_path / "run", config).config.read_text()
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
     folder = write_pictures(tmp_path / "learn")
     out = tmp_path / "run"
@@ -261,11 +274,11 @@ def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
 
 def test_settings_may_have_spaces_and_the_teacher_takes_as_many_steps_as_it_needs(model):
     teacher = read_teacher(str(model))
-    spaced = student_config(teacher, steps=4, changes=["optimizer.cooldown = 7", "distillation.eta = 0.5"])
+    spaced = student_config(teacher, steps=4, changes=["optimizer.cooldown = 7", "objective.eta = 0.5"])
     assert spaced.optimizer.cooldown == 7
-    assert spaced.sampling.eta == spaced.distillation.eta == 0.5
+    assert spaced.sampling.eta == spaced.objective.eta == 0.5
     for steps, expected in ((1, 16), (2, 8), (8, 4)):
         asked = student_config(teacher, steps=steps)
-        changed = student_config(teacher, steps=4, changes=[f"distillation.steps={steps}"])
-        assert asked.distillation.teacher_steps == changed.distillation.teacher_steps == expected
-    assert student_config(teacher, steps=2, changes=["distillation.teacher_steps=5"]).distillation.teacher_steps == 5
+        changed = student_config(teacher, steps=4, changes=[f"objective.steps={steps}"])
+        assert asked.objective.teacher_steps == changed.objective.teacher_steps == expected
+    assert student_config(teacher, steps=2, changes=["objective.teacher_steps=5"]).objective.teacher_steps == 5

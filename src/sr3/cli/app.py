@@ -9,26 +9,37 @@ import warnings
 import typer
 import typer.main
 
-from sr3.cli.bench import bench
-from sr3.cli.convert import convert
-from sr3.cli.distill import distill
-from sr3.cli.evaluate import evaluate
-from sr3.cli.export import export
-from sr3.cli.generate import generate
-from sr3.cli.inspect import inspect
-from sr3.cli.models import models
-from sr3.cli.prepare import prepare
-from sr3.cli.search_schedule import search_schedule
+from sr3.cli import (
+    bench,
+    convert,
+    distill,
+    evaluate,
+    export,
+    generate,
+    inspect,
+    models,
+    prepare,
+    search_schedule,
+    train,
+    upscale,
+)
+from sr3.cli.help import HelpfulCommand, HelpfulGroup
 from sr3.cli.study import study
-from sr3.cli.train import train
-from sr3.cli.upscale import upscale
 from sr3.errors import Sr3Error
 
 __all__ = ["app", "run"]
 
+EXAMPLES = """
+sr3 upscale photo.jpg                                       # writes photo-x4.jpg beside it
+sr3 train photos-x4 --data photos/ --out runs/mine --max-time 8h
+sr3 evaluate --model runs/mine --filter bicubic --data held-out/ -o report/
+"""
+
 app = typer.Typer(
     name="sr3",
-    help="Image super-resolution by iterative refinement: upscale pictures, train models.",
+    cls=HelpfulGroup,
+    epilog=EXAMPLES,
+    help="Image super-resolution by iterative refinement (SR3): upscale images, train and measure models.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -48,18 +59,22 @@ def _options(
         typer.echo(context.get_help())
 
 
-app.command()(upscale)
-app.command()(train)
-app.command()(distill)
-app.command()(prepare)
-app.command()(generate)
-app.command()(evaluate)
-app.command()(models)
-app.command()(inspect)
-app.command()(convert)
-app.command()(export)
-app.command()(bench)
-app.command("search-schedule")(search_schedule)
+_VERBS = (
+    (upscale.upscale, upscale.EXAMPLES),
+    (train.train, train.EXAMPLES),
+    (distill.distill, distill.EXAMPLES),
+    (prepare.prepare, prepare.EXAMPLES),
+    (generate.generate, generate.EXAMPLES),
+    (evaluate.evaluate, evaluate.EXAMPLES),
+    (search_schedule.search_schedule, search_schedule.EXAMPLES),
+    (models.models, models.EXAMPLES),
+    (inspect.inspect, inspect.EXAMPLES),
+    (convert.convert, convert.EXAMPLES),
+    (export.export, export.EXAMPLES),
+    (bench.bench, bench.EXAMPLES),
+)
+for _verb, _examples in _VERBS:
+    app.command(_verb.__name__.replace("_", "-"), cls=HelpfulCommand, epilog=_examples)(_verb)
 app.add_typer(study, name="study")
 
 

@@ -4,30 +4,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import IN_OUT, MACHINE, Device, DType, Threads
 from sr3.zoo import REFINING_MODEL
 
 if TYPE_CHECKING:
     from sr3.inference.bench import Row
 
-__all__ = ["bench"]
+__all__ = ["EXAMPLES", "bench"]
+
+EXAMPLES = """
+sr3 bench
+sr3 bench --model runs/mine --side 128 --turns 3
+sr3 bench --json
+"""
+WHAT = "What is timed"
 
 _TITLES = {"call": "one network call", "picture": "one picture", "start": "until the first call"}
 
 
 def bench(
-    model: Annotated[str, typer.Option(help="A model's name, its file, or a run's folder.")] = REFINING_MODEL,
-    side: Annotated[int, typer.Option(min=8, help="Pixels a side of the result.")] = 256,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures in the row of several a call.")] = 4,
-    turns: Annotated[int, typer.Option(min=1, help="Times each way is run; the median counts.")] = 5,
-    steps: Annotated[int | None, typer.Option(help="Refinement steps of a picture.  [default: the model's]")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    model: Annotated[
+        str, typer.Option(help="A model's name, its file, or a run's folder.", rich_help_panel=MACHINE)
+    ] = REFINING_MODEL,
+    device: Device = "auto",
+    dtype: DType = "auto",
     threads: Threads = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    compiles: Annotated[bool, typer.Option("--compile", help="Also torch.compile, which takes minutes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    side: Annotated[int, typer.Option(min=8, help="Side of the result in pixels.", rich_help_panel=WHAT)] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Batch size of the batched row.", rich_help_panel=WHAT)] = 4,
+    turns: Annotated[int, typer.Option(min=1, help="Repetitions; the median counts.", rich_help_panel=WHAT)] = 5,
+    steps: Annotated[
+        int | None, typer.Option(help="Sampling steps per image.  [default: the model's]", rich_help_panel=WHAT)
+    ] = None,
+    compiles: Annotated[
+        bool, typer.Option("--compile", help="Also time torch.compile, which takes minutes.", rich_help_panel=WHAT)
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=IN_OUT)] = False,
 ) -> None:
-    """Time the model beside how such networks are usually run: a call, a picture, the start. Takes a few minutes."""
+    """Time a model on this machine.
+
+    Times one network call, one image and the start of the process. Takes a few minutes.
+    """
     import dataclasses
     import json
 

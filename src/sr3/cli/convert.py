@@ -1,29 +1,55 @@
-"""`sr3 convert`: a checkpoint of another program becomes a model."""
+"""`sr3 convert`: convert a checkpoint of another program to an sr3 model."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["convert"]
+from sr3.cli.options import IN_OUT, SETTINGS, Set
+
+__all__ = ["EXAMPLES", "convert"]
+
+EXAMPLES = """
+sr3 convert I640000_E37_gen.pth faces-x8.safetensors
+sr3 convert mine_gen.pth mine.safetensors --scale 4 --groups 16 --set sampling.steps=250
+"""
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="X_gen.pth", help="Checkpoint of the unofficial implementation.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="X_gen.pth", help="Checkpoint of Janspiry's implementation.", rich_help_panel=IN_OUT),
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
+    ] = False,
     task: Annotated[
-        str | None, typer.Option(help="16-128, 64-512 or faces-128.  [default: the one of the same shape]")
+        str | None,
+        typer.Option(
+            help="Published configuration: 16-128, 64-512 or faces-128.  [default: the one of the same shape]",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
-    scale: Annotated[int | None, typer.Option(min=1, help="Magnification.  [default: the task's]")] = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, help="Scale factor.  [default: the task's]", rich_help_panel=SETTINGS)
+    ] = None,
     groups: Annotated[
-        int | None, typer.Option(min=1, help="Groups of the normalisation (norm_groups).  [default: the task's]")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Groups of the group normalisation (norm_groups).  [default: the task's]",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="A setting, such as sampling.steps=250.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    settings: Set = None,
 ) -> None:
-    """Convert a checkpoint of the best-known unofficial implementation of SR3, read without running its code."""
+    """Convert a checkpoint of Janspiry's implementation.
+
+    The file is read without running its code.
+    """
     from sr3.errors import CheckpointError
     from sr3.inference import conversion
 

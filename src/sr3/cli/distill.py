@@ -1,39 +1,45 @@
-"""`sr3 distill`: a model that samples in a few steps, made of one that needs many."""
+"""`sr3 distill`: train a student that samples in fewer steps than its teacher."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import IN_OUT, SETTINGS, Device, LowRes, MaxTime, Mean, Run, Set, Threads, TrainingData
 
-__all__ = ["distill"]
+__all__ = ["EXAMPLES", "distill"]
+
+EXAMPLES = """
+sr3 distill photos-x4 --data photos/ --out runs/four                  # four steps
+sr3 distill runs/mine --data photos/ --out runs/eight --steps 8
+"""
 
 
 def distill(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="The teacher: a model's name, its file, a run's folder.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="The teacher: a model's name, its file, a run's folder.", rich_help_panel=IN_OUT
+        ),
     ],
-    data: Annotated[
-        str, typer.Option(metavar="SRC", help="Folder of pictures; .tar shards (file, folder, pattern, URL); hf:NAME.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; the same command again resumes it.")],
-    steps: Annotated[int, typer.Option(min=1, max=64, help="Refinement steps, and calls, of the student.")] = 4,
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated."),
-    ] = None,
-    low_res: Annotated[
-        Path | None, typer.Option(metavar="LR", help="Folder of low-resolution versions, as for train.")
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Refine the picture of this model, a regression of family span.")
-    ] = None,
-    max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    data: TrainingData,
+    out: Run,
+    low_res: LowRes = None,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Sampling steps, and so network calls, of the student.", rich_help_panel=SETTINGS
+        ),
+    ] = 4,
+    change: Set = None,
+    mean: Mean = None,
+    max_time: MaxTime = "10000h",
+    device: Device = "auto",
     threads: Threads = None,
 ) -> int:
-    """Teach a model to sample in few steps, or go on with a run that was stopped."""
+    """Distil a model into one that samples in few steps.
+
+    The same command again resumes a stopped run.
+    """
     from sr3.cli.train import check_code, check_pairs, hold, with_pairs
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration

@@ -1,4 +1,4 @@
-"""`sr3 evaluate`: results of any method, or a model, beside the truth."""
+"""`sr3 evaluate`: measure results of any method, or of a model, against the true images."""
 
 import sys
 from functools import partial
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import Threads, say_what_runs
+from sr3.cli.options import IN_OUT, METRICS, NETWORKS, SAMPLING, Device, DType, Threads, say_what_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,79 +15,148 @@ if TYPE_CHECKING:
     from sr3.evaluation.report import Report
     from sr3.evaluation.run import Progress
 
-__all__ = ["evaluate"]
+__all__ = ["EXAMPLES", "evaluate"]
+
+EXAMPLES = """
+sr3 evaluate --pred theirs/ --pred mine/ --truth originals/ --input small/ -o report/
+sr3 evaluate --model photos-x4 --filter bicubic --data held-out/ --samples 4 -o report/
+sr3 evaluate --unpaired --pred made/ --truth "imagenet-256/val/*.tar" --features inception
+"""
 
 _WIDE = 4096
 """Columns of a file or a pipe, where nothing is cut."""
 
 
 def evaluate(
-    truth: Annotated[str, typer.Option("--truth", "--data", metavar="SRC", help="True pictures: folder or shards.")],
+    truth: Annotated[
+        str,
+        typer.Option(
+            "--truth", "--data", metavar="SRC", help="Ground-truth images: folder or shards.", rich_help_panel=IN_OUT
+        ),
+    ],
     pred: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Results named as their truths; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]DIR", help="Results, named as their truths; may be repeated.", rich_help_panel=IN_OUT
+        ),
     ] = None,
     unpaired: Annotated[
-        bool, typer.Option("--unpaired", help="Compare sets only: results of any names and any number.")
+        bool,
+        typer.Option(
+            "--unpaired", help="Compare whole sets: results of any names and any number.", rich_help_panel=IN_OUT
+        ),
     ] = False,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]MODEL", help="A model to sample, or spandrel:FILE; may be repeated."),
+        typer.Option(
+            metavar="[NAME=]MODEL", help="A model to sample, or spandrel:FILE; may be repeated.", rich_help_panel=IN_OUT
+        ),
     ] = None,
     filters: Annotated[
-        list[str] | None, typer.Option("--filter", metavar="F", help="bicubic or lanczos; may be repeated.")
+        list[str] | None,
+        typer.Option("--filter", metavar="F", help="bicubic or lanczos; may be repeated.", rich_help_panel=IN_OUT),
     ] = None,
     input_: Annotated[
-        str | None, typer.Option("--input", metavar="SRC", help="Small pictures.  [default: made from the truths]")
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="SRC",
+            help="Low-resolution images.  [default: made from the truths]",
+            rich_help_panel=IN_OUT,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="OUT", help="Folder for report.json and report.html.", rich_help_panel=IN_OUT
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as one JSON object.", rich_help_panel=IN_OUT)
+    ] = False,
+    first: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the first truths by name.  [default: all]", rich_help_panel=IN_OUT),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only this many truths, spread evenly.  [default: all]", rich_help_panel=IN_OUT),
     ] = None,
     scale: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="How much smaller inputs are.  [default: that of models or --input]"),
+        typer.Option(
+            min=1, max=64, help="Scale factor.  [default: that of the models or of --input]", rich_help_panel=SAMPLING
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Refinement steps of the models.  [default: the models']")
+        int | None,
+        typer.Option(min=1, help="Sampling steps of the models.  [default: the models']", rich_help_panel=SAMPLING),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the models']")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Results of each input.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of samples and intervals.")] = 0,
-    first: Annotated[int | None, typer.Option(min=1, help="Only the first truths by name.  [default: all]")] = None,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="Only so many truths, spread evenly.  [default: all]")
+    sampler: Annotated[
+        str | None, typer.Option(help="As for sr3 upscale.  [default: the models']", rich_help_panel=SAMPLING)
     ] = None,
-    border: Annotated[int, typer.Option(min=0, help="Pixels left out at each edge.")] = 0,
-    task: Annotated[str, typer.Option(help="plain, or classification as in the paper.")] = "plain",
-    perceptual: Annotated[
-        str | None, typer.Option(metavar="NET", help="st-lpips, lpips-alex, lpips-vgg, a .pt file.")
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option(metavar="NET", help="inception, efficientnet-lite0, a .pt file.")
-    ] = None,
-    patch: Annotated[int, typer.Option(min=0, help="Side of the patches whose features are compared; 0: whole.")] = 0,
-    classifier: Annotated[
-        str | None,
-        typer.Option(metavar="NET", help="efficientnet-lite0, torchvision:NAME, timm:NAME, a .pt or .onnx file."),
-    ] = None,
-    classifier_range: Annotated[str, typer.Option(help="What a file takes: imagenet, unit, symmetric.")] = "imagenet",
-    resamples: Annotated[int, typer.Option(min=20, help="Draws for intervals.")] = 1000,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for report.json and report.html.")
-    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples per input.", rich_help_panel=SAMPLING)] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of samples and intervals.", rich_help_panel=SAMPLING)
+    ] = 0,
+    task: Annotated[
+        str, typer.Option(help="plain, or classification as in the paper.", rich_help_panel=METRICS)
+    ] = "plain",
+    border: Annotated[int, typer.Option(min=0, help="Pixels to leave out at each edge.", rich_help_panel=METRICS)] = 0,
+    resamples: Annotated[
+        int, typer.Option(min=20, help="Bootstrap draws for intervals.", rich_help_panel=METRICS)
+    ] = 1000,
     check: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An earlier report.json; fail if a figure moved.")
+        Path | None,
+        typer.Option(metavar="FILE", help="An earlier report.json; fail if a figure moved.", rich_help_panel=METRICS),
     ] = None,
     tolerance: Annotated[
-        list[str] | None, typer.Option(metavar="FIGURE=X", help="For --check; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="FIGURE=X", help="For --check; may be repeated.", rich_help_panel=METRICS),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    perceptual: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NET",
+            help="Perceptual distance: st-lpips, lpips-alex, lpips-vgg, a .pt file.",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NET", help="Features for FID: inception, efficientnet-lite0, a .pt file.", rich_help_panel=NETWORKS
+        ),
+    ] = None,
+    patch: Annotated[
+        int,
+        typer.Option(min=0, help="Side of the patches given to --features; 0: whole images.", rich_help_panel=NETWORKS),
+    ] = 0,
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NET",
+            help="efficientnet-lite0, torchvision:NAME, timm:NAME, a .pt or .onnx file.",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = None,
+    classifier_range: Annotated[
+        str,
+        typer.Option(help="Input range of a classifier file: imagenet, unit, symmetric.", rich_help_panel=NETWORKS),
+    ] = "imagenet",
+    device: Device = "auto",
+    dtype: DType = "auto",
     threads: Threads = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> int:
-    """Measure results or models beside the truth: a table, a report, and a page with pictures."""
+    """Measure images or models against the ground truth.
+
+    Prints a table; with -o it writes a report and a page with images.
+    """
     from sr3.evaluation import opening, outputs
     from sr3.evaluation import report as reports
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
-    from sr3.evaluation.unpaired import evaluate_sets, open_sets
+    from sr3.evaluation.unpaired import evaluate_sets, open_sets, write_sets_page
     from sr3.inference.threads import choose_threads
 
     choose_threads(threads)
@@ -112,7 +181,7 @@ def evaluate(
         expected = reports.read_report(check)
     if unpaired:
         sets = open_sets(wanted, networks, settings)
-        total, events, write_page = len(sets), evaluate_sets(sets), partial(outputs.write_sets_page, sets=sets)
+        total, events, write_page = len(sets), evaluate_sets(sets), partial(write_sets_page, sets=sets)
     else:
         one = opening.open_evaluation(wanted, networks, settings)
         total, events = len(one.cases) * len(one.methods), measured(one.cases, one.methods, one.networks, one.inputs)

@@ -1,19 +1,34 @@
-"""`sr3 export`: a model for other runtimes."""
+"""`sr3 export`: export a model to ONNX."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["export"]
+from sr3.cli.options import IN_OUT
+
+__all__ = ["EXAMPLES", "export"]
+
+EXAMPLES = """
+sr3 export photos-x4 photos-x4.onnx
+sr3 export runs/mine mine.onnx --overwrite
+"""
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.", rich_help_panel=IN_OUT),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.", rich_help_panel=IN_OUT)],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
+    ] = False,
 ) -> None:
-    """Write a model's network as ONNX, for any size of picture, checked under ONNX Runtime."""
+    """Write a model's network as ONNX.
+
+    The file takes images of any size and is checked under ONNX Runtime.
+    """
     from sr3.errors import CheckpointError
     from sr3.inference.export import export_onnx, mean_path
 

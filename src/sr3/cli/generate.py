@@ -1,34 +1,62 @@
-"""`sr3 generate`: pictures out of nothing, through a chain of models."""
+"""`sr3 generate`: unconditional and class-conditional generation by a cascade of models."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import IN_OUT, MACHINE, SAMPLING, Device, DType, Threads
 
-__all__ = ["generate"]
+__all__ = ["EXAMPLES", "generate"]
+
+EXAMPLES = """
+sr3 generate runs/faces-64 -o made/                          # 16 images of 64x64
+sr3 generate runs/faces-64,runs/faces-256 -o made/ -n 100 --steps 250,100
+sr3 generate runs/imagenet-64 -o made/ --class 7 --guidance 1
+"""
 
 
 def generate(
     models: Annotated[
-        str, typer.Argument(metavar="MODEL[,SR-MODEL...]", help="A generator, then models that enlarge, by commas.")
+        str,
+        typer.Argument(
+            metavar="MODEL[,SR-MODEL...]",
+            help="A generator, then models that upscale its images, separated by commas.",
+            rich_help_panel=IN_OUT,
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the pictures.")],
-    count: Annotated[int, typer.Option("-n", "--count", metavar="K", min=1, help="How many pictures.")] = 16,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the images.", rich_help_panel=IN_OUT)
+    ],
+    count: Annotated[
+        int, typer.Option("-n", "--count", metavar="K", min=1, help="Number of images.", rich_help_panel=IN_OUT)
+    ] = 16,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace images that exist.", rich_help_panel=IN_OUT)
+    ] = False,
     steps: Annotated[
-        str, typer.Option(metavar="N,N...", help="Refinement steps of each model.  [default: the models']")
+        str,
+        typer.Option(
+            metavar="N,N...", help="Sampling steps of each model.  [default: the models']", rich_help_panel=SAMPLING
+        ),
     ] = "",
-    label: Annotated[int | None, typer.Option("--class", help="Class of all pictures.  [default: in turn]")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Weight of the class.  [default: the model's]")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same pictures.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures made together.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    label: Annotated[
+        int | None,
+        typer.Option("--class", help="Class of all images.  [default: all classes in turn]", rich_help_panel=SAMPLING),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance weight.  [default: the model's]", rich_help_panel=SAMPLING)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.", rich_help_panel=SAMPLING)] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Images generated together.", rich_help_panel=MACHINE)] = 8,
+    device: Device = "auto",
+    dtype: DType = "auto",
     threads: Threads = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that exist.")] = False,
 ) -> int:
-    """Generate pictures 00000.png, 00001.png, ...; existing ones are skipped, so a stopped command goes on."""
+    """Generate images without an input, by a cascade of models.
+
+    Writes 00000.png, 00001.png and so on. Existing images are skipped.
+    """
     from sr3.cli.progress import Display
     from sr3.errors import ConfigError
     from sr3.inference.cascade import open_cascade

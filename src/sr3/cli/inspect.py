@@ -1,19 +1,31 @@
-"""`sr3 inspect`: what is inside a model, or what a preset would make."""
+"""`sr3 inspect`: show what a model file contains, or the model that a preset would build."""
 
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["inspect"]
+from sr3.cli.options import IN_OUT
+
+__all__ = ["EXAMPLES", "inspect"]
+
+EXAMPLES = """
+sr3 inspect photos-x4
+sr3 inspect faces-16-128 --json
+"""
 
 
 def inspect(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL|PRESET", help="A model's name, its file, a run's folder, or a preset.")
+        str,
+        typer.Argument(
+            metavar="MODEL|PRESET",
+            help="A model's name, its file, a run's folder, or a preset. A name that is both is the model.",
+            rich_help_panel=IN_OUT,
+        ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=IN_OUT)] = False,
 ) -> None:
-    """Show a model's settings, size and figures; of a preset, its settings and size."""
+    """Show the settings and the size of a model or a preset."""
     import json
     from pathlib import Path
 

@@ -1,17 +1,24 @@
-"""`sr3 models`: what there is."""
+"""`sr3 models`: list the packaged models and the presets."""
 
 import json
 from typing import Annotated
 
 import typer
 
-__all__ = ["models"]
+from sr3.cli.options import IN_OUT
+
+__all__ = ["EXAMPLES", "models"]
+
+EXAMPLES = """
+sr3 models
+sr3 models --json
+"""
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=IN_OUT)] = False,
 ) -> None:
-    """List the models inside the package and the presets to train."""
+    """List the models in the package and the presets to train."""
     from sr3.presets import PRESETS, REGRESSION
     from sr3.zoo import packaged_models
 

@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options shared by several commands."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,90 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Threads", "say_what_runs"]
+__all__ = [
+    "DATA",
+    "IN_OUT",
+    "MACHINE",
+    "METRICS",
+    "NETWORKS",
+    "SAMPLING",
+    "SEARCH",
+    "SERVER",
+    "SETTINGS",
+    "SIZE",
+    "DType",
+    "Device",
+    "LowRes",
+    "MaxTime",
+    "Mean",
+    "Run",
+    "Set",
+    "Threads",
+    "TrainingData",
+    "say_what_runs",
+]
 
+IN_OUT = "Input and output"
+DATA = "Data"
+SIZE = "Size"
+SAMPLING = "Sampling"
+SETTINGS = "Settings"
+SERVER = "Server"
+SEARCH = "Search"
+METRICS = "Metrics and report"
+NETWORKS = "Networks that measure"
+MACHINE = "Model and machine"
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=MACHINE)]
+DType = Annotated[
+    str,
+    typer.Option(
+        help="Type of the network's arithmetic: float32, bfloat16, or auto: bfloat16 where the device supports it.",
+        rich_help_panel=MACHINE,
+    ),
+]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads on the processor.  [default: the cores this process is given]"),
+    typer.Option(
+        min=1, help="CPU threads.  [default: OMP_NUM_THREADS, else the available cores]", rich_help_panel=MACHINE
+    ),
+]
+MaxTime = Annotated[
+    str, typer.Option(help="Stop after this long and save: 90s, 25m, 1h30m, 2d.", rich_help_panel=MACHINE)
+]
+TrainingData = Annotated[
+    str,
+    typer.Option(
+        metavar="SRC",
+        help="Training images: a folder; .tar shards (file, folder, pattern, URL); hf:NAME.",
+        rich_help_panel=IN_OUT,
+    ),
+]
+LowRes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="LR",
+        help="Folder of low-resolution versions with the same names, instead of made ones.",
+        rich_help_panel=IN_OUT,
+    ),
+]
+Run = Annotated[
+    Path,
+    typer.Option(
+        metavar="RUN", help="Folder of the run. The same command resumes a stopped run.", rich_help_panel=IN_OUT
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated.", rich_help_panel=SETTINGS),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Refine the output of this model, a regression of family span.",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 
 

@@ -1,11 +1,19 @@
-"""`sr3 prepare`: images as they are handed out in, shards to train on out."""
+"""`sr3 prepare`: convert a published data set to training shards."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["prepare"]
+from sr3.cli.options import DATA, IN_OUT, MACHINE, SIZE
+
+__all__ = ["EXAMPLES", "prepare"]
+
+EXAMPLES = """
+sr3 prepare ffhq ffhq/images1024x1024/ faces-128/
+sr3 prepare folder holiday/ holiday-256/ --hold-out 0.1
+sr3 prepare imagenet ILSVRC2012/ imagenet-64/ --size 64 --scale 1
+"""
 
 _TASKS = {"ffhq": (128, 8), "celeba-hq": (128, 8), "imagenet": (256, 4), "folder": (256, 4)}
 """Size and scale of the paper's first task on each data set."""
@@ -13,16 +21,44 @@ _SHOWN = 10
 
 
 def prepare(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="ffhq, celeba-hq, imagenet; folder for any other.")],
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Folder of the data set; folder takes shards too.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the shards.")],
-    size: Annotated[int | None, typer.Option(min=1, help="Side of the large images.  [default: 128 or 256]")] = None,
-    scale: Annotated[int | None, typer.Option(min=1, help="Large over small; 1: none.  [default: 8 or 4]")] = None,
-    hold_out: Annotated[float, typer.Option(min=0, max=1, help="Share of a folder kept for evaluation.")] = 0.0,
-    per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a core]")] = None,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="ffhq, celeba-hq, imagenet; folder for other images.", rich_help_panel=IN_OUT
+        ),
+    ],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="Folder of the data set; with folder, shards too.", rich_help_panel=IN_OUT),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the shards.", rich_help_panel=IN_OUT)],
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Side of the large images in pixels.  [default: 128 for faces, else 256]", rich_help_panel=SIZE
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Large over small side; 1 writes no small images.  [default: 8 for faces, else 4]",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
+    hold_out: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of images kept for evaluation; folder only.", rich_help_panel=DATA),
+    ] = 0.0,
+    per_shard: Annotated[int, typer.Option(min=1, help="Images per shard.", rich_help_panel=DATA)] = 1000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes.  [default: one per core]", rich_help_panel=MACHINE)
+    ] = None,
 ) -> int:
-    """Prepare a data set as the paper did; the same command again makes what is missing."""
+    """Prepare a data set as tar shards, as in the paper.
+
+    The same command again makes only what is missing.
+    """
     import os
 
     from sr3.cli.progress import Display

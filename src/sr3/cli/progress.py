@@ -1,4 +1,4 @@
-"""Progress on the screen: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress display: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""`sr3 search-schedule`: the best levels for a number of steps, found on held-out pictures."""
+"""`sr3 search-schedule`: search the best noise levels for a number of steps on held-out images."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -6,35 +6,69 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import Threads, say_what_runs
+from sr3.cli.options import IN_OUT, SEARCH, Device, LowRes, Threads, say_what_runs
 
-__all__ = ["search_schedule"]
+__all__ = ["EXAMPLES", "search_schedule"]
+
+EXAMPLES = """
+sr3 search-schedule runs/mine --data held-out/ --steps 8
+sr3 search-schedule photos-x4 --data held-out/ --steps 4 --budget 40 -o mine.safetensors
+"""
 
 
 def search_schedule(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.")],
-    data: Annotated[str, typer.Option(metavar="SRC", help="Pictures that the model has not seen: folder or shards.")],
-    steps: Annotated[int, typer.Option(min=1, max=100, help="Refinement steps to find levels for.")],
-    low_res: Annotated[
-        Path | None, typer.Option(metavar="LR", help="Low-resolution versions, for a model that learnt from such.")
-    ] = None,
-    sampler: Annotated[str | None, typer.Option(help="As for upscale.  [default: the model's]")] = None,
-    budget: Annotated[int, typer.Option(min=2, help="Grids to try.")] = 60,
-    images: Annotated[int, typer.Option(min=2, help="Pictures to try them on, spread evenly over SRC.")] = 16,
-    side: Annotated[int, typer.Option(min=16, help="Pixels of the middle of each picture that are used.")] = 128,
-    features: Annotated[
-        str | None, typer.Option(metavar="NET", help="Network for a Frechet distance: efficientnet-lite0, a .pt file.")
-    ] = None,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.", rich_help_panel=IN_OUT),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SRC", help="Images that the model was not trained on: folder or shards.", rich_help_panel=IN_OUT
+        ),
+    ],
+    steps: Annotated[
+        int,
+        typer.Option(min=1, max=100, help="Sampling steps to find noise levels for.", rich_help_panel=SEARCH),
+    ],
+    low_res: LowRes = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The model with the levels.  [default: MODEL itself]")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File for the model with its new levels.  [default: MODEL itself]",
+            rich_help_panel=IN_OUT,
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace another model that exists at OUT.", rich_help_panel=IN_OUT),
+    ] = False,
+    sampler: Annotated[
+        str | None, typer.Option(help="As for sr3 upscale.  [default: the model's]", rich_help_panel=SEARCH)
+    ] = None,
+    budget: Annotated[int, typer.Option(min=2, help="Grids to try.", rich_help_panel=SEARCH)] = 60,
+    images: Annotated[
+        int, typer.Option(min=2, help="Images per trial, spread evenly over SRC.", rich_help_panel=SEARCH)
+    ] = 16,
+    side: Annotated[
+        int, typer.Option(min=16, help="Side of the centre crop of each image in pixels.", rich_help_panel=SEARCH)
+    ] = 128,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NET",
+            help="Minimise a Frechet distance of this network's features: efficientnet-lite0, a .pt file.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    device: Device = "auto",
     threads: Threads = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model that exists.")] = False,
 ) -> None:
-    """Search the levels of a sampler and keep the best in the model; `sr3 upscale --steps N` then uses them.
+    """Search noise levels for few sampling steps.
 
-    Ctrl-C ends the search with the best so far.
+    The best are kept in the model, and sr3 upscale --steps N uses them. Ctrl-C ends the search with the best so far.
     """
     from sr3.cli.progress import Display
     from sr3.data.opening import open_source, with_low_res

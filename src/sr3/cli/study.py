@@ -1,15 +1,37 @@
-"""`sr3 study`: hold the paper's forced-choice study, and report on it."""
+"""`sr3 study`: run the paper's forced-choice study and report its results."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sr3.cli.help import HelpfulCommand, HelpfulGroup
+from sr3.cli.options import IN_OUT, SERVER
+
 __all__ = ["study"]
 
-study = typer.Typer(help="Hold a human study: which of two pictures is from a camera; report fool rates.")
+EXAMPLES = """
+sr3 study serve --config study.toml
+sr3 study report --config study.toml
+"""
+SERVE_EXAMPLES = """
+sr3 study serve --config study.toml
+sr3 study serve --config study.toml --host 0.0.0.0 --port 8080   # for other machines too
+"""
+REPORT_EXAMPLES = """
+sr3 study report --config study.toml
+sr3 study report --config study.toml --out figures/ --json
+"""
 
-Settings = Annotated[Path, typer.Option("--config", metavar="FILE", help="Settings of the study, TOML.")]
+study = typer.Typer(
+    cls=HelpfulGroup,
+    epilog=EXAMPLES,
+    help="Run a human study and report fool rates.\n\nSubjects choose which of two images was taken by a camera.",
+)
+
+Settings = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="Settings of the study, TOML.", rich_help_panel=IN_OUT)
+]
 
 
 @study.callback(invoke_without_command=True)
@@ -18,13 +40,17 @@ def _help(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@study.command()
+@study.command(cls=HelpfulCommand, epilog=SERVE_EXAMPLES)
 def serve(
     config: Settings,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines too.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines too.", rich_help_panel=SERVER)
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.", rich_help_panel=SERVER)
+    ] = 8000,
 ) -> None:
-    """Serve the page of a study; every answer is kept at once, so it may be stopped and served again at any time."""
+    """Serve the page of a study. Every answer is stored at once, so the server may stop and start at any time."""
     from sr3.study.server import open_server
     from sr3.study.settings import read_study
 
@@ -34,13 +60,20 @@ def serve(
     server.run()
 
 
-@study.command()
+@study.command(cls=HelpfulCommand, epilog=REPORT_EXAMPLES)
 def report(
     config: Settings,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder.  [default: report, beside FILE]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json and nothing else.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Folder of the report.  [default: report, beside FILE]", rich_help_panel=IN_OUT
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print report.json and nothing else.", rich_help_panel=IN_OUT)
+    ] = False,
 ) -> None:
-    """Report fool rates with their intervals: of methods, images and subjects."""
+    """Report fool rates with confidence intervals, by method, image and subject."""
     from sr3.study.report import report_study, write_report
     from sr3.study.settings import read_study
 

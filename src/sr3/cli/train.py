@@ -1,4 +1,4 @@
-"""`sr3 train`: images in, a model out."""
+"""`sr3 train`: train a model on a folder or on shards of images."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import IN_OUT, SETTINGS, Device, LowRes, MaxTime, Mean, Run, Set, Threads, TrainingData
 
 if TYPE_CHECKING:
     import torch
@@ -23,38 +23,48 @@ if TYPE_CHECKING:
     from sr3.training.events import Event
     from sr3.training.origin import Origins
 
-__all__ = ["check_code", "check_pairs", "hold", "train", "with_pairs"]
+__all__ = ["EXAMPLES", "check_code", "check_pairs", "hold", "train", "with_pairs"]
+
+
+EXAMPLES = """
+sr3 train photos-x4 --data photos/ --out runs/mine --max-time 8h   # the same command resumes it
+sr3 train photos-x4 --data photos/ --out runs/mine --start photos-x4 --set training.steps=2000
+sr3 train faces-16-128 --data "faces/train/*.tar" --out runs/faces --dry-run
+"""
 
 
 def train(
     settings: Annotated[
-        str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.")
+        str,
+        typer.Argument(
+            metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.", rich_help_panel=IN_OUT
+        ),
     ],
-    data: Annotated[
-        str, typer.Option(metavar="SRC", help="Folder of pictures; .tar shards (file, folder, pattern, URL); hf:NAME.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; the same command again resumes it.")],
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="a.b=value", help="Change a setting; may be repeated."),
-    ] = None,
-    low_res: Annotated[
-        Path | None, typer.Option(metavar="LR", help="Folder of low-resolution versions, with the same names.")
-    ] = None,
+    data: TrainingData,
+    out: Run,
+    low_res: LowRes = None,
+    change: Set = None,
     start: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this model: a name, a file, a run.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from the weights of this model: a name, a file, a run.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
-    mean: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Refine the picture of this model, a regression of family span.")
-    ] = None,
-    max_time: Annotated[str, typer.Option(help="Stop in order after this long: 90s, 25m, 12h.")] = "10000h",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Threads = None,
+    mean: Mean = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only estimate size, memory and time; write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Estimate size, memory and time; write nothing.", rich_help_panel=SETTINGS),
     ] = False,
+    max_time: MaxTime = "10000h",
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> int:
-    """Train a model on one's own images, or go on with a run that was stopped."""
+    """Train a model on your own images.
+
+    The same command again resumes a stopped run.
+    """
     from sr3.config import apply_settings
     from sr3.duration import parse_duration
 
@@ -93,15 +103,15 @@ def check_code(config: "Config", change: list[str] | None) -> None:
     """Raise ConfigError where settings from a file would run code; say so where the command line asks for it."""
     from sr3.errors import ConfigError
 
-    path = config.adversary.runs_code_of
+    path = config.adversary.runs_code_of if config.adversary is not None else ""
     if not path:
         return
-    if not any(one.partition("=")[0].strip() == "adversary.features" for one in change or []):
+    if not any(one.partition("=")[0].strip() == "objective.adversary.features" for one in change or []):
         raise ConfigError(
-            f"adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from a settings "
-            f"file; if you trust it, give --set adversary.features={path}"
+            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from "
+            f"a settings file; if you trust it, give --set objective.adversary.features={path}"
         )
-    typer.echo(f"sr3: adversary.features runs the code of {path}", err=True)
+    typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
 
 
 def check_pairs(config: "Config", low_res: Path | None) -> None:
@@ -149,10 +159,10 @@ def hold(
             show(display, event, config)
     if received == [signal.SIGTERM]:
         if rank == 0:
-            typer.echo(f"told to end: saved in {out}; the same command goes on from here")
+            typer.echo(f"terminated by SIGTERM: saved in {out}; the same command resumes")
         return 0
     if received:
-        typer.echo(f"sr3: stopped and saved in {out}; the same command goes on from here", err=True)
+        typer.echo(f"sr3: stopped and saved in {out}; the same command resumes", err=True)
         return 130
     if rank > 0:
         return 0
@@ -160,7 +170,7 @@ def hold(
         verb = "sr3 generate" if config.network.condition == "none" else "sr3 upscale --model"
         typer.echo(f"{run.model}: usable with {verb} {out}")
     if 0 < step < config.training.steps:
-        typer.echo(f"ended at step {step} of {config.training.steps}; the same command goes on from here")
+        typer.echo(f"ended at step {step} of {config.training.steps}; the same command resumes")
     return 0
 
 
@@ -180,12 +190,12 @@ def _estimate(config: "Config", source: "Source | Stream", device: "torch.device
     memory = (costs.state_bytes + costs.activation_bytes) / 2**30
     seconds = costs.seconds_per_step
     lines = (
-        f"images: {images.described} to learn from, {len(images.held_out)} held out; {side} pixels a side",
+        f"images: {images.described} for training, {len(images.held_out)} held out; {side} pixels per side",
         f"parameters: {costs.parameters:,}",
-        f"FLOPs of an image in a step: {costs.flops_per_image:.3g}",
+        f"FLOPs per image and step: {costs.flops_per_image:.3g}",
         f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, moments and averages",
         f"peak of this machine ({device.type}): {costs.peak:.3g} FLOP/s in a large matrix product",
-        f"time: about {seconds:.2g} s a step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
+        f"time: about {seconds:.2g} s per step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
     )
     typer.echo("\n".join(lines))
     return 0
@@ -217,7 +227,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                 by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
                 size = f"{event.memory / 2**30:.1f} GiB"
                 display.say(
-                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to picture {by_noise}, "
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to image {by_noise}, "
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):

@@ -1,11 +1,11 @@
-"""`sr3 upscale`: pictures in, larger pictures out."""
+"""`sr3 upscale`: enlarge images and folders of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import Threads
+from sr3.cli.options import IN_OUT, MACHINE, SAMPLING, SIZE, Device, DType, Threads
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL
 
 if TYPE_CHECKING:
@@ -13,83 +13,182 @@ if TYPE_CHECKING:
     from sr3.inference.jobs import FileEvent
     from sr3.inference.naming import Job
 
-__all__ = ["upscale"]
+__all__ = ["EXAMPLES", "upscale"]
+
+EXAMPLES = """
+sr3 upscale photo.jpg                            # writes photo-x4.jpg beside it
+sr3 upscale holiday/ -o large/ --long-side 3000  # a folder, each result 3000 pixels long
+sr3 upscale photo.jpg -o large/ --uncertainty    # eight samples and a map of their deviation
+sr3 upscale archive/ -o large/ --recursive --manifest large.jsonl   # a tree of folders, with a record of each file
+"""
 
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Pictures, or folders of pictures.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Images, or folders of images.", rich_help_panel=IN_OUT)
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="OUT", help="Folder; a file for one picture.  [default: NAME-x4 beside each]"
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Folder; a file for one image.  [default: NAME-x4 beside each image]",
+            rich_help_panel=IN_OUT,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
+    recursive: Annotated[
+        bool,
         typer.Option(
-            help="A packaged model's name, a .safetensors file, a run's folder.  "
-            f"[default: {DEFAULT_MODEL}; {REFINING_MODEL} with --steps, --sampler, --grid, --detail, --save-process]"
+            "--recursive", help="Also images in folders below, into the same folders below OUT.", rich_help_panel=IN_OUT
+        ),
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Write a line of JSON per file: digest, settings, seconds, error; read to resume.",
+            rich_help_panel=IN_OUT,
         ),
     ] = None,
-    scale: Annotated[
-        float | None, typer.Option(help="Times as wide and high, such as 2, 1.5 or 8.  [default: the model's]")
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N shares of the files.", rich_help_panel=IN_OUT),
     ] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Width of results in pixels.")] = None,
-    height: Annotated[int | None, typer.Option(min=1, help="Height of results in pixels.")] = None,
-    long_side: Annotated[int | None, typer.Option(min=1, help="Longer side of results in pixels.")] = None,
-    megapixels: Annotated[float | None, typer.Option(help="Millions of pixels of results.")] = None,
-    fit: Annotated[str | None, typer.Option(metavar="WxH", help="Largest results within this box.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Refinement steps.  [default: the model's]")] = None,
-    sampler: Annotated[
-        str | None, typer.Option(help="ancestral, ddim, dpmpp-2m, heun, ...; docs/samplers.md.  [default: the model's]")
-    ] = None,
-    grid: Annotated[str | None, typer.Option(help="linear, cosine, log_snr, karras.  [default: the model's]")] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Different results for each picture.  [default: 1; 8 for --uncertainty]")
-    ] = None,
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Write the samples' mean, deviation and two most different, too.")
-    ] = False,
-    detail: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="0: smooth and near to the truth; 1: a whole sample.  [default: the model's]"),
-    ] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Pattern of file names, made of {stem}, {scale}, {model} and {suffix}.", rich_help_panel=IN_OUT
+        ),
+    ] = "{stem}",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="png, jpg, webp, tif, bmp, avif, heic, jxl, npy, or same: the input's.",
+            rich_help_panel=IN_OUT,
+        ),
+    ] = "same",
+    quality: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100, help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL files.", rich_help_panel=IN_OUT
+        ),
+    ] = 95,
     values: Annotated[
         str | None,
         typer.Option(
-            "--range", metavar="LOW,HIGH", help="Numbers the file uses, or auto: for 12 bits in 16, reflectance, ..."
+            "--range",
+            metavar="LOW,HIGH",
+            help="Value range that the file uses, or auto; for 12 bits in a 16-bit file, reflectance, ...",
+            rich_help_panel=IN_OUT,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    tile: Annotated[
-        int | None, typer.Option(min=1, help="Largest window, pixels of the result.  [default: by free memory]")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Threads = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    form: Annotated[
-        str, typer.Option("--format", help="png, jpg, webp, tif, bmp, npy, or same: the input's.")
-    ] = "same",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
-    name: Annotated[str, typer.Option(help="Names of results: {stem}, {scale}, {model}, {suffix}.")] = "{stem}",
-    save_process: Annotated[
-        bool, typer.Option("--save-process", help="Write the way from noise to result, as strip and as animation.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=IN_OUT)
     ] = False,
-    max_time: Annotated[
-        str | None, typer.Option(help="Refuse pictures expected to take longer: 90s, 25m, 12h.")
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Scale factor, such as 2, 1.5 or 8.  [default: the model's]", rich_help_panel=SIZE),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Width of the result in pixels.", rich_help_panel=SIZE)
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(min=1, help="Height of the result in pixels.", rich_help_panel=SIZE)
+    ] = None,
+    long_side: Annotated[
+        int | None, typer.Option(min=1, help="Longer side of the result in pixels.", rich_help_panel=SIZE)
+    ] = None,
+    megapixels: Annotated[
+        float | None, typer.Option(help="Size of the result in megapixels.", rich_help_panel=SIZE)
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="The largest size that fits into this box.", rich_help_panel=SIZE),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples per image.  [default: 1; 8 with --uncertainty]", rich_help_panel=SAMPLING),
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write the mean and the deviation of the samples, and the two that differ most.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = False,
+    detail: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="From 0, smooth and close to the truth, to 1, a full sample.  [default: the model's]",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Sampling steps.  [default: the model's]", rich_help_panel=SAMPLING)
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="ancestral, ancestral-posterior, ddim, dpmpp-2m, heun, probability-flow or predictor-corrector.  "
+            "[default: the model's]",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise levels: linear, cosine, log_snr or karras.  [default: the model's]", rich_help_panel=SAMPLING
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.", rich_help_panel=SAMPLING)] = 0,
+    save_process: Annotated[
+        bool,
+        typer.Option(
+            "--save-process",
+            help="Also write the steps from noise to result, as a strip and as an animation.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a packaged model, a .safetensors file, or the folder of a run.  "
+            f"[default: {DEFAULT_MODEL}; {REFINING_MODEL} with --steps, --sampler, --grid, --detail, --save-process]",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    threads: Threads = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Largest tile in pixels of the result.  [default: chosen by free memory]",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option(help="Refuse an image that is expected to take longer: 90s, 25m, 12h.", rich_help_panel=MACHINE),
+    ] = None,
 ) -> int:
-    """Upscale pictures by sampling from the model. Results keep their names; existing ones are skipped."""
+    """Upscale images by sampling from a model. Existing results are skipped."""
     from sr3.cli.progress import Display
     from sr3.duration import parse_duration
     from sr3.errors import ConfigError
     from sr3.inference.advice import warn_of_noise
     from sr3.inference.drawing import Request
     from sr3.inference.jobs import upscale_files
+    from sr3.inference.manifest import Manifest
     from sr3.inference.naming import Naming, Outputs, plan_jobs
     from sr3.inference.plan import as_plan, sampling_for
-    from sr3.inference.shares import open_share, wait_for_all
+    from sr3.inference.shares import open_share, parse_share, wait_for_all
     from sr3.inference.sizing import Sizing, parse_box
     from sr3.inference.threads import choose_threads
     from sr3.inference.upscaler import open_upscaler
@@ -105,7 +204,8 @@ def upscale(
     model = model or (REFINING_MODEL if refines else DEFAULT_MODEL)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)
     naming = Naming(name, form, upscaler.scale, upscaler.info.name, sizing)
-    jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming))
+    jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming, recursive=recursive))
+    jobs = parse_share(shard).of(jobs) if shard else jobs
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
     warn_of_noise(sampling)
     seconds = parse_duration(max_time) if max_time else float("inf")
@@ -121,9 +221,10 @@ def upscale(
         values=ends,
         sizing=sizing,
     )
+    kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described()) if manifest else None
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:
-        for event in upscale_files(upscaler, jobs, request):
+        for event in upscale_files(upscaler, jobs, request, kept):
             failed += show(display, event, numbers)
     failed, total = wait_for_all(share, failed, len(jobs))
     return 0 if failed == 0 else 2 if failed == total else 1

@@ -1,8 +1,8 @@
-"""Settings of the losses that look at more than pixels."""
+"""Settings of the perceptual and adversarial losses."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sr3.config.strict import NonNegative, Positive, Settings
 
@@ -20,7 +20,7 @@ class AdversaryConfig(Settings):
     """
 
     pixel: _Weight = 1.0
-    """Weight of `denoiser.loss`; 0 in EnhanceNet's ENet-PAT."""
+    """Weight of `objective.loss`; 0 in EnhanceNet's ENet-PAT."""
     truth: _Weight = 0.0
     """Weight of the absolute difference to the truth, of a distilled model; with 0 for `pixel` no teacher is asked."""
     flat: _Weight = 0.0
@@ -80,3 +80,19 @@ class AdversaryConfig(Settings):
     def looks_at_features(self) -> bool:
         """Whether features count."""
         return self.perceptual > 0 or self.texture > 0 or self.learned > 0
+
+    @model_validator(mode="after")
+    def _weights_agree(self) -> "AdversaryConfig":
+        if self.discriminator == "projected" and self.adversarial and not self.projected:
+            raise ValueError("discriminator projected sees features: name networks in adversary.projected")
+        if self.flat and not self.truth:
+            raise ValueError("adversary.flat is a share of adversary.truth: set that above 0")
+        if self.learned and self.features not in ("st-lpips", "st-lpips-vgg"):
+            raise ValueError("adversary.learned is ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
+        if self.apart and self.answers < 2:
+            raise ValueError("adversary.apart compares two answers: set adversary.answers to 2")
+        if self.looks_at_features and self.features == "none":
+            raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
+        if not (self.is_used or self.pixel == 1):
+            raise ValueError("adversary.pixel is the weight beside other losses, and there are none; leave it at 1")
+        return self

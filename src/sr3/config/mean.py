@@ -1,10 +1,10 @@
-"""Settings of the mean: a small network at low resolution whose picture the diffusion refines."""
+"""Settings of the mean: a small network at low resolution whose estimate the diffusion model refines."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from sr3.config.model import NetworkConfig
+from sr3.config.network import SPANConfig
 from sr3.config.strict import NonNegative, Settings
 
 __all__ = ["MeanConfig"]
@@ -20,15 +20,9 @@ class MeanConfig(Settings):
     """Name of the model that it was, for people; written by --mean."""
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """SHA-256 of its weights."""
-    network: NetworkConfig = NetworkConfig(family="span", width=48, blocks=6)
+    network: SPANConfig = SPANConfig()
     """The network of the mean."""
     condition: Literal["mean", "enlarged"] = "mean"
     """The picture x that the U-Net sees, to which the residual is taken: the mean's, or the bicubic enlargement."""
     margin: NonNegative = 8
     """Pixels of the input at each border of a training crop that only the mean sees: it needs surroundings."""
-
-    @model_validator(mode="after")
-    def _is_span(self) -> "MeanConfig":
-        if self.network.family != "span":
-            raise ValueError(f"the mean is a network of family span, not {self.network.family}")
-        return self

@@ -1,4 +1,4 @@
-"""Settings of sampling, with the grids that a search has found."""
+"""Settings of sampling, with the grids found by a search."""
 
 from typing import Annotated, Literal
 
@@ -86,10 +86,16 @@ class SamplingConfig(Settings):
     """Hold each predicted picture in [-1, 1]. Open in the paper."""
     correct: bool = True
     """Match the low frequencies of the result to the input, so that colours do not shift. Not in the paper."""
+    correct_cell: Annotated[int, Field(ge=1, le=64)] = 1
+    """Side in pixels of the input of what is matched: 1 matches every pixel; 8 only colours and shapes larger than a
+    block of JPEG, for inputs whose fine structure is not to be kept."""
     guidance: Annotated[float, Field(ge=0)] = 0.0
     """Weight w of classifier-free guidance: (1 + w) times the estimate with the class, less w times that without."""
     detail: Annotated[float, Field(ge=0, le=1)] = 1.0
     """From the posterior mean, 0, which is smooth and near to the truth, to a whole sample, 1. Not in the paper."""
+    flat_detail: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of a sample's difference to the mean (`[mean]`) that is kept where the mean is flat, such as a wall or the
+    sky; 1 keeps all of it. Not in the paper."""
     condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Level to which the input is noised before sampling, for networks that were trained so; 1 leaves it clean."""
     searched: tuple[SearchedGrid, ...] = ()

@@ -1,4 +1,4 @@
-"""What all settings share: they are strict, and do not change once made."""
+"""The base of all settings: strict and immutable."""
 
 from typing import Annotated
 

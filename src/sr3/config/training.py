@@ -1,4 +1,4 @@
-"""Settings of a training: pairs, optimiser, length and bookkeeping."""
+"""Settings of training: pairs, optimiser, length and bookkeeping."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ class DataConfig(Settings):
     """How training pairs are made."""
 
     scale: Annotated[int, Field(ge=1, le=64)] = 4
-    """Magnification; 1 for a generator, which enlarges nothing."""
+    """Magnification; 1 for a generator, and for a restoration, whose input is degraded and as large as the result."""
     crop: NonNegative = 0
     """Side of the random high-resolution crop in pixels, a multiple of `scale`; 0 takes whole images. Of a generator:
     the side of its pictures."""
@@ -47,6 +47,11 @@ class DataConfig(Settings):
     run."""
     workers: NonNegative = 0
     """Threads that decode; 0 takes one, and on a GPU as many as there are processor cores for, up to 8."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the degradation is drawn anew for every pair."""
+        return self.degradation in ("blur", "noise", "jpeg", "photo")
 
     @model_validator(mode="after")
     def _crop_fits_scale(self) -> "DataConfig":

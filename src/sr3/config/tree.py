@@ -1,22 +1,23 @@
-"""The whole tree of settings: what must agree between its parts, and how it is read."""
+"""The whole tree of settings, and what must agree between its parts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import ValidationError, model_validator
 
 from sr3.config.adversary import AdversaryConfig
-from sr3.config.distillation import SHARED, DistillationConfig
+from sr3.config.complaint import first_complaint
+from sr3.config.diffusion import DenoiserConfig, ScheduleConfig
 from sr3.config.mean import MeanConfig
-from sr3.config.model import DenoiserConfig, NetworkConfig, ScheduleConfig
+from sr3.config.network import BigGANConfig, NetworkConfig
+from sr3.config.objective import SHARED, DenoisingConfig, DistillationConfig, ObjectiveConfig, RegressionConfig
 from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
 from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
 from sr3.errors import ConfigError
-from sr3.parsing import parse_toml
 
-__all__ = ["Config", "apply_settings", "first_complaint", "read_toml"]
+__all__ = ["Config"]
 
 
 _OWN_SAMPLER = {"regression": "regression", "distillation": "distilled"}
@@ -28,22 +29,30 @@ _LEAST_FLAT = 24
 class Config(Settings):
     """All settings of a model and its training."""
 
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = BigGANConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     denoiser: DenoiserConfig = DenoiserConfig()
+    objective: ObjectiveConfig = DenoisingConfig()
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
-    adversary: AdversaryConfig = AdversaryConfig()
     mean: MeanConfig | None = None
     """Only of a model that refines the picture of a mean; written by --mean."""
-    distillation: DistillationConfig | None = None
-    """Only of a model that was distilled."""
+
+    @property
+    def adversary(self) -> AdversaryConfig | None:
+        """The losses beside the pixels'; None where the objective has none."""
+        return None if isinstance(self.objective, DenoisingConfig) else self.objective.adversary
+
+    @property
+    def distillation(self) -> DistillationConfig | None:
+        """What a distilled model was taught; None for another."""
+        return self.objective if isinstance(self.objective, DistillationConfig) else None
 
     @model_validator(mode="after")
     def _sampler_fits_objective(self) -> "Config":
-        objective, sampler = self.denoiser.objective, self.sampling.sampler
+        objective, sampler = self.objective.kind, self.sampling.sampler
         own = _OWN_SAMPLER.get(objective)
         if (own is not None and sampler != own) or (own is None and sampler in _OWN_SAMPLER.values()):
             raise ValueError(f"a model whose objective is {objective} cannot be sampled by {sampler}")
@@ -54,8 +63,6 @@ class Config(Settings):
     @model_validator(mode="after")
     def _steps_are_those_learnt(self) -> "Config":
         taught, sampling = self.distillation, self.sampling
-        if (taught is not None) != (self.denoiser.objective == "distillation"):
-            raise ValueError("the section distillation and denoiser.objective distillation go together: sr3 distill")
         if taught is None:
             return self
         if self.denoiser.prediction == "eps":
@@ -74,9 +81,9 @@ class Config(Settings):
     @model_validator(mode="after")
     def _one_call_fits(self) -> "Config":
         network = self.network
-        if network.answers_in_one_call and self.denoiser.objective != "regression":
+        if network.answers_in_one_call and self.objective.kind != "regression":
             raise ValueError(
-                f"family {network.family} answers in one call: set denoiser.objective and sampling.sampler to "
+                f"family {network.family} answers in one call: set objective.kind and sampling.sampler to "
                 "regression, denoiser.prediction to y0 and sampling.steps to 1"
             )
         if network.sees_low_res and (self.data.blur or self.data.enlarged != "full"):
@@ -84,24 +91,27 @@ class Config(Settings):
                 f"family {network.family} sees the input before it is enlarged, where data.blur and data.enlarged do "
                 "nothing; leave them out"
             )
-        if self.denoiser.supervision and network.family != "drcn":
-            raise ValueError("denoiser.supervision is for network.family drcn, which answers after every recursion")
+        supervised = isinstance(self.objective, RegressionConfig) and self.objective.supervision > 0
+        if supervised and network.family != "drcn":
+            raise ValueError("objective.supervision is for network.family drcn, which answers after every recursion")
         return self
 
     @model_validator(mode="after")
     def _mean_fits(self) -> "Config":
         mean, network = self.mean, self.network
-        teaches = self.distillation is not None and self.adversary.pixel > 0
+        teaches = self.distillation is not None and self.distillation.adversary.pixel > 0
         if mean is not None and mean.condition == "mean" and teaches:
             raise ValueError(
                 "mean.condition mean: a teacher without the mean does not know its picture; set mean.condition to "
-                "enlarged, or adversary.pixel to 0 and learn from the truth"
+                "enlarged, or objective.adversary.pixel to 0 and learn from the truth"
             )
         if mean is None:
             if network.guide:
                 raise ValueError("network.guide is for features of a mean, and there is none; give --mean MODEL")
             if self.sampling.start == "mean":
                 raise ValueError("sampling.start mean: the model has no mean to start with; leave it at noise")
+            if self.sampling.flat_detail < 1:
+                raise ValueError("sampling.flat_detail: the model has no mean to be near to; leave it at 1")
             return self
         if network.answers_in_one_call or network.condition == "none" or network.condition_level:
             raise ValueError("a mean is for U-Nets that enlarge a picture without noise on it; leave it out")
@@ -121,52 +131,37 @@ class Config(Settings):
     @model_validator(mode="after")
     def _guide_enters_somewhere(self) -> "Config":
         network, scale = self.network, self.data.scale
+        if not isinstance(network, BigGANConfig):
+            return self
         sides = [network.stem * 2**level for level in range(len(network.multipliers))]
-        if network.guide and (scale not in sides or network.family != "biggan"):
+        if network.guide and scale not in sides:
             raise ValueError(
                 f"network.guide: no level of the U-Net has the resolution of an input that is enlarged {scale} times; "
-                f"the levels are {', '.join(map(str, sides))} times smaller than the result, in family biggan"
+                f"the levels are {', '.join(map(str, sides))} times smaller than the result"
             )
         return self
 
     @model_validator(mode="after")
     def _adversary_fits(self) -> "Config":
-        adversary, least = self.adversary, 2**self.adversary.halvings
-        if adversary.is_used and (self.denoiser.objective == "denoising" or self.denoiser.supervision):
-            raise ValueError(
-                "adversary is for models that answer in one call or few: a regression without supervision, or "
-                "sr3 distill"
-            )
-        if adversary.discriminator == "projected" and adversary.adversarial and not adversary.projected:
-            raise ValueError("adversary.discriminator projected sees features: name networks in adversary.projected")
-        of_students = adversary.truth or adversary.learned or adversary.grain
-        if of_students and self.denoiser.objective != "distillation":
-            raise ValueError("adversary.truth, grain and learned are for models that are distilled: sr3 distill")
-        if adversary.flat and not adversary.truth:
-            raise ValueError("adversary.flat is a share of adversary.truth: set that above 0")
+        adversary = self.adversary
+        if adversary is None:
+            return self
         if (adversary.flat or adversary.grain) and 0 < self.data.crop < _LEAST_FLAT:
             raise ValueError(f"adversary.flat and grain look at windows: set data.crop to {_LEAST_FLAT} or more")
-        if adversary.learned and adversary.features not in ("st-lpips", "st-lpips-vgg"):
-            raise ValueError("adversary.learned is ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
-        if adversary.apart and adversary.answers < 2:
-            raise ValueError("adversary.apart compares two answers: set adversary.answers to 2")
+        least = 2**adversary.halvings
         own_network = adversary.adversarial and adversary.discriminator == "enhancenet"
         if own_network and (not self.data.crop or self.data.crop % least):
             raise ValueError(
                 f"adversary.adversarial needs pictures of one size: set data.crop to a multiple of {least}, or "
                 "adversary.halvings lower"
             )
-        if adversary.looks_at_features and adversary.features == "none":
-            raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
-        if not (adversary.is_used or adversary.pixel == 1):
-            raise ValueError("adversary.pixel is the weight beside other losses, and there are none; leave it at 1")
         return self
 
     @model_validator(mode="after")
     def _generator_is_whole(self) -> "Config":
         generates = self.network.condition == "none"
-        if generates != (self.data.scale == 1):
-            raise ValueError("a generator has network.condition none and data.scale 1; an upscaler has neither")
+        if generates and self.data.scale != 1:
+            raise ValueError("a generator enlarges nothing: with network.condition none set data.scale to 1")
         if generates and (self.data.blur or self.data.condition_gamma < 1):
             raise ValueError("a generator has no input that blur or condition_gamma could spoil")
         if not generates and self.network.classes:
@@ -175,8 +170,38 @@ class Config(Settings):
             raise ValueError("a generator needs the side of its pictures in data.crop")
         if generates and self.training.keep == "best-psnr":
             raise ValueError("a generator has no truth to be near to: set training.keep to last")
-        if generates and (self.denoiser.target != "image" or self.denoiser.objective != "denoising"):
-            raise ValueError("a generator has no input: set denoiser.target to image and objective to denoising")
+        if generates and (self.denoiser.target != "image" or self.objective.kind != "denoising"):
+            raise ValueError("a generator has no input: set denoiser.target to image and objective.kind to denoising")
+        return self
+
+    @model_validator(mode="after")
+    def _restoration_has_something_to_restore(self) -> "Config":
+        data = self.data
+        if data.scale > 1 or self.network.condition == "none":
+            return self
+        if data.degradation in ("bicubic", "area") and not data.blur and data.condition_gamma == 1:
+            raise ValueError(
+                f"at data.scale 1 the degradation {data.degradation} leaves the input as it is: set data.degradation "
+                "to blur, noise, jpeg, photo or paired; a generator has network.condition none"
+            )
+        if self.sampling.correct and self.sampling.correct_cell == 1:
+            raise ValueError(
+                "at data.scale 1 the correction would give the degraded input back: set sampling.correct to false, or "
+                "sampling.correct_cell to 8, which matches only colours and large shapes"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _condition_of_other_channels_is_paired(self) -> "Config":
+        if not self.network.condition_channels:
+            return self
+        if self.data.degradation != "paired":
+            raise ValueError("network.condition_channels is for pairs of one's own: set data.degradation to paired")
+        if self.denoiser.target != "image" or self.sampling.correct or self.mean is not None:
+            raise ValueError(
+                "an input of other channels than the result has no residual, correction or mean: set denoiser.target "
+                "to image, sampling.correct to false, and leave --mean out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -197,57 +222,21 @@ class Config(Settings):
 
     @staticmethod
     def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
-        """Check a tree of settings; ConfigError names the field, the value and the reason."""
+        """Check a tree of settings; ConfigError names the field, the value and the reason.
+
+        Where the tree does not say, sampling.correct is off at data.scale 1.
+        """
         try:
-            return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
+            return Config.model_validate_json(json.dumps(_with_defaults(tree), default=str), strict=True)
         except ValidationError as error:
             raise ConfigError(f"{where}: {first_complaint(error)}") from error
 
 
-def first_complaint(error: ValidationError) -> str:
-    """Say in one line which setting is wrong first, and why."""
-    details = error.errors(include_url=False)
-    first = details[0]
-    field = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"there is no setting {field}; check the spelling{more}"
-    reason = first["msg"].removeprefix("Value error, ")
-    value = first["input"]
-    shown = "" if isinstance(value, dict) else f" = {json.dumps(value)}"
-    named = f"{field}{shown}: " if field else ""
-    return f"{named}{reason[0].lower()}{reason[1:]}{more}"
-
-
-def read_toml(text: str, *, where: str) -> Config:
-    """Read a TOML text into settings; what is not named keeps its default."""
-    try:
-        tree = parse_toml(text)
-    except ValueError as error:
-        raise ConfigError(f"{where}: not valid TOML: {error}") from error
-    return Config.parse(tree, where=where)
-
-
-def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--set") -> Config:
-    """Apply `a.b=value` settings over a tree; a value is TOML, or a bare word. where: what an error begins with."""
-    tree = config.model_dump(mode="json", exclude_none=True)
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: write it as section.name=value")
-        *parents, name = path.strip().split(".")
-        branch = tree
-        for parent in parents:
-            branch = branch.get(parent)
-            if not isinstance(branch, dict):
-                raise ConfigError(f"--set {setting}: there is no section {parent}; the sections are {', '.join(tree)}")
-            branch = cast(dict[str, Any], branch)
-        branch[name] = _toml_value(text.strip())
-    return Config.parse(tree, where=where)
-
-
-def _toml_value(text: str) -> object:
-    try:
-        return parse_toml(f"value = {text}")["value"]
-    except ValueError:
-        return text
+def _with_defaults(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add the default that depends on another setting."""
+    data, sampling = tree.get("data"), tree.get("sampling", {})
+    if not isinstance(data, Mapping) or cast(Mapping[str, Any], data).get("scale") != 1:
+        return tree
+    if not isinstance(sampling, Mapping):
+        return tree
+    return {**tree, "sampling": {"correct": False, **cast(Mapping[str, Any], sampling)}}

@@ -1,1 +1,1 @@
-"""Training images: where they come from, how a pair is made, in which order they arrive."""
+"""Training images: where they are read from, how pairs are made, in which order they arrive."""

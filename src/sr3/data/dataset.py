@@ -1,4 +1,4 @@
-"""Training pairs of a source, at random; what cannot be used is left out by name."""
+"""Random access to the training pairs of a source; unusable images are skipped and named."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -34,11 +34,11 @@ class PairDataset:
         self._source, self.recipe = source, recipe
         self._tally = Tally() if tally is None else tally
         self._cache: dict[int, Prepared] = {}
-        self._room = int(recipe.cache_gib * 2**30)
+        self._room = int(recipe.data.cache_gib * 2**30)
         self._lock = threading.Lock()
         self._maker = PairMaker(recipe, self._first_channels())
         self.image_channels = self._maker.image_channels
-        if recipe.degradation in ("jpeg", "photo") and self.image_channels not in (1, 3):
+        if recipe.data.degradation in ("jpeg", "photo") and self.image_channels not in (1, 3):
             raise DataError(
                 f"{source.name(0)}: has {self.image_channels} channels, but JPEG holds 1 or 3; "
                 "choose another data.degradation"
@@ -92,7 +92,7 @@ class PairDataset:
         """Let go of nothing: files are opened one by one."""
 
     def _encoded(self, index: int) -> Encoded:
-        return encoded(self._source, index, with_low=self.recipe.degradation == "paired")
+        return encoded(self._source, index, with_low=self.recipe.data.degradation == "paired")
 
     def _prepared(self, index: int) -> Prepared:
         if index in self._cache:
@@ -160,7 +160,7 @@ def _complaints(source: Source, recipe: PairRecipe, count: int) -> Iterator[tupl
         name, label = source.name(index), source.label(index) if recipe.classes else 0
         try:
             width, height, found = image_header(source.read(index), name)
-            low = image_header(_low(source, index), name)[:2] if recipe.degradation == "paired" else None
+            low = image_header(_low(source, index), name)[:2] if recipe.data.degradation == "paired" else None
         except Exception as error:  # as in decode_image
             yield index, f"{name} cannot be read ({' '.join(str(error).split()).partition(' <_io')[0]})"
             continue
@@ -168,7 +168,7 @@ def _complaints(source: Source, recipe: PairRecipe, count: int) -> Iterator[tupl
         complaint = misfit(width, height, recipe)
         if complaint:
             yield index, f"{name} {complaint}"
-        elif low is not None and low != (width // recipe.scale, height // recipe.scale):
+        elif low is not None and low != (width // recipe.data.scale, height // recipe.data.scale):
             yield index, f"{name} is {width}x{height}, its low-resolution version {low[0]}x{low[1]}; check data.scale"
         elif not 0 <= label < max(1, recipe.classes):
             yield index, f"{name} has no class from 0 to {recipe.classes - 1}"

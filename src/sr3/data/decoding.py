@@ -1,4 +1,4 @@
-"""Encoded training images into pixels, nothing lost or invented: grey, RGB, and arrays and TIFF of any bands.
+"""Lossless decoding of training images to pixels: grey, RGB, and arrays and TIFF with any number of bands.
 
 What is not plain 8-bit grey or colour is read by the same reader as pictures that are upscaled.
 """

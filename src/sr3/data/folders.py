@@ -1,4 +1,4 @@
-"""The files below a folder, linked folders too, each folder once."""
+"""Recursive listing of the files in a folder; linked folders are followed, each folder once."""
 
 import os
 from collections.abc import Iterator

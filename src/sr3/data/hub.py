@@ -1,4 +1,4 @@
-"""Training images by the library `datasets`: data sets of the Hugging Face Hub, and folders that it reads."""
+"""Training images from the `datasets` library: Hugging Face Hub data sets, and folders that it reads."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

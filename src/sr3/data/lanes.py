@@ -1,4 +1,4 @@
-"""The endless order of a stream: shards are shuffled and dealt to lanes, and each lane shuffles what it reads.
+"""The endless order of a stream: shards are shuffled and dealt to lanes, each with its own shuffle buffer.
 
 A lane reads its shards one after the other and fills a block with images, which is shuffled and used up while the next
 one fills. The order of every lane follows from the seed alone, whoever reads it: lanes are dealt to processes, so they

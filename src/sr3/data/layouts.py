@@ -1,4 +1,4 @@
-"""Where the images of the paper's data sets lie, as their makers hand them out: names, classes, splits.
+"""Directory layouts of the paper's data sets as published: names, classes, splits.
 
 FFHQ (arXiv:1812.04948) for training on faces, CelebA-HQ (arXiv:1710.10196) to evaluate it, ImageNet
 (ILSVRC 2012) for both; and any folder. No pixel is read here.

@@ -1,4 +1,4 @@
-"""The names inside a shard, as WebDataset has them: what belongs together, and what each member is."""
+"""Member names inside a WebDataset shard: which belong together, and what each member is."""
 
 import tarfile
 from pathlib import PurePosixPath

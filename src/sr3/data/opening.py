@@ -1,4 +1,4 @@
-"""From what a user names to training images: folders, shards, patterns, addresses, pipes, data sets of the Hub.
+"""From a `--data` argument to training images: folders, shards, patterns, URLs, pipes, Hub data sets.
 
 What lies on this machine is listed once and read at random. What comes over a network, or through a pipe, is a stream.
 """

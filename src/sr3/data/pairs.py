@@ -1,4 +1,4 @@
-"""Training pairs: a high-resolution picture y0 and its condition x, made on the fly.
+"""Training pairs made on the fly: a high-resolution image y0 and its condition x.
 
 The low-resolution image is antialiased bicubic, rounded to 8 bits like the files people have, of the whole image;
 x is its bicubic enlargement. Crops are cut from both at the same place, away from border effects.
@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from sr3.config import DataConfig
 from sr3.data.decoding import Pixels, decode_pixels
 from sr3.data.sources import NO_LABEL, Encoded
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import UnusableError
-from sr3.images.degrade import RANDOM, Degradation, blur_reach, degrade, gaussian_blur
-from sr3.images.enlarge import Precision, enlarge
+from sr3.images.degrade import blur_reach, degrade, gaussian_blur
+from sr3.images.enlarge import enlarge
 
 __all__ = [
     "MARGIN",
@@ -37,29 +38,23 @@ MARGIN = 4
 
 
 class PairRecipe(NamedTuple):
-    """How a pair is made: settings of `sr3.config.DataConfig`, in its units; of `paired`, the small image is given."""
+    """How a pair is made: the settings of the data, and what the network asks of it.
 
-    scale: int
-    crop: int
-    augment: Augmentation
-    cache_gib: float
-    blur: float = 0.0
-    condition_gamma: float = 1.0
+    classes: of the network; above 0 asks for labels. conditional: whether it sees a condition; a generator does not.
+    condition_channels: of a low-resolution image that is given; 0 for as many as the picture has.
+    """
+
+    data: DataConfig = DataConfig()
     classes: int = 0
-    degradation: Degradation | Literal["paired"] = "bicubic"
-    enlarged: Precision = "full"
-
-    @property
-    def drawn(self) -> bool:
-        """Whether the low-resolution image is drawn anew for every pair."""
-        return self.degradation in RANDOM
+    conditional: bool = True
+    condition_channels: int = 0
 
 
 class Pair(NamedTuple):
     """A picture and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image.
 
     level: share of signal left in the condition, 1 when clean. label: class of the picture, if classes are asked for.
-    For a scale of 1 condition and low-resolution image have no channels.
+    Of a generator, condition and low-resolution image have no channels.
     """
 
     y0: Tensor
@@ -99,37 +94,37 @@ class PairMaker:
 
     def prepare(self, image: Encoded) -> Prepared:
         """Decode an image; UnusableError when it is damaged, of another kind than the first, or too small."""
-        (high, step), scale = self._decode(image), self.recipe.scale
+        (high, step), scale = self._decode(image), self.recipe.data.scale
         high = high[:, : high.shape[1] // scale * scale, : high.shape[2] // scale * scale].contiguous()
-        if self.recipe.degradation == "paired":
+        if self.recipe.data.degradation == "paired":
             low = self._given(image, high)
         else:
-            low = high[:, ::scale, ::scale] if self.recipe.drawn else self._reduced(Pixels(high, step))
+            low = high[:, ::scale, ::scale] if self.recipe.data.is_random else self._reduced(Pixels(high, step))
         return Prepared(Pixels(high, step), low, self._label(image))
 
     def pair(self, image: Prepared, generator: torch.Generator) -> Pair:
         """Make a pair of a random crop, turned or mirrored at random."""
         (high, step), low, label = image
-        scale = self.recipe.scale
+        scale = self.recipe.data.scale
         turn = int(torch.randint(0, 8, (), generator=generator))
         top, left, height, width = self._place(low, generator)
         y0 = unit(high[:, top * scale : (top + height) * scale, left * scale : (left + width) * scale])
-        if scale == 1:
-            y0 = augment(y0, turn, self.recipe.augment).contiguous()
+        if not self.recipe.conditional:
+            y0 = augment(y0, turn, self.recipe.data.augment).contiguous()
             return Pair(y0, y0[:0], y0[:0], label=label)
-        margin = MARGIN + blur_reach(self.recipe.blur)
+        margin = MARGIN + blur_reach(self.recipe.data.blur)
         up, back = max(0, top - margin), max(0, left - margin)
         part = low[:, up : top + height + margin, back : left + width + margin]
-        if self.recipe.drawn:
+        if self.recipe.data.is_random:
             rows = slice(up * scale, (top + height + margin) * scale)
             columns = slice(back * scale, (left + width + margin) * scale)
             part = self._reduced(Pixels(high[:, rows, columns], step), generator)
         low_res = part[:, top - up : top - up + height, left - back : left - back + width]
         seen, level = self._spoil(unit(part), generator)
-        x = enlarge(seen, scale, self.recipe.enlarged)
+        x = enlarge(seen, scale, self.recipe.data.enlarged)
         row, column = (top - up) * scale, (left - back) * scale
         x = x[:, row : row + height * scale, column : column + width * scale]
-        turned = (augment(image, turn, self.recipe.augment).contiguous() for image in (y0, x, unit(low_res)))
+        turned = (augment(image, turn, self.recipe.data.augment).contiguous() for image in (y0, x, unit(low_res)))
         return Pair(*turned, level=level, label=label)
 
     def centre(self, image: Encoded, side: int, *, seed: int) -> Pair:
@@ -137,10 +132,10 @@ class PairMaker:
 
         seed: of what is random about making the image small.
         """
-        (high, step), scale, label = self._decode(image), self.recipe.scale, self._label(image)
+        (high, step), scale, label = self._decode(image), self.recipe.data.scale, self._label(image)
         height, width = (min(length, side) // scale * scale for length in high.shape[1:])
         top, left = (high.shape[1] - height) // 2, (high.shape[2] - width) // 2
-        if self.recipe.degradation == "paired":
+        if self.recipe.data.degradation == "paired":
             top, left = top // scale, left // scale
             given = self._given(image, high)
             low = unit(given[:, top : top + height // scale, left : left + width // scale])
@@ -150,27 +145,27 @@ class PairMaker:
             high = high[:, top : top + height, left : left + width]
             low = unit(self._reduced(Pixels(high, step), torch.Generator().manual_seed(seed)))
         y0 = unit(high)
-        if scale == 1:
+        if not self.recipe.conditional:
             return Pair(y0, y0[:0], y0[:0], label=label)
-        return Pair(y0, enlarge(low, scale, self.recipe.enlarged), low, label=label)
+        return Pair(y0, enlarge(low, scale, self.recipe.data.enlarged), low, label=label)
 
     def _place(self, low: Tensor, generator: torch.Generator) -> tuple[int, int, int, int]:
         """Choose top, left, height and width of the part that is used, in pixels of the low-resolution image."""
         height, width = low.shape[1:]
-        if self.recipe.crop == 0:
+        if self.recipe.data.crop == 0:
             return 0, 0, height, width
-        cells = self.recipe.crop // self.recipe.scale
+        cells = self.recipe.data.crop // self.recipe.data.scale
         top, left = (int(torch.randint(0, side - cells + 1, (), generator=generator)) for side in (height, width))
         return top, left, cells, cells
 
     def _spoil(self, low_res: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
         """Blur the condition and add noise to it, as much as chance says; return it with its level."""
         level = 1.0
-        if self.recipe.blur > 0:
-            low_res = gaussian_blur(low_res, self.recipe.blur * float(torch.rand((), generator=generator)))
-        if self.recipe.condition_gamma < 1:
+        if self.recipe.data.blur > 0:
+            low_res = gaussian_blur(low_res, self.recipe.data.blur * float(torch.rand((), generator=generator)))
+        if self.recipe.data.condition_gamma < 1:
             share = float(torch.rand((), generator=generator, dtype=torch.float64))
-            level = self.recipe.condition_gamma + share * (1 - self.recipe.condition_gamma)
+            level = self.recipe.data.condition_gamma + share * (1 - self.recipe.data.condition_gamma)
             noise = torch.randn(low_res.shape, generator=generator)
             low_res = level**0.5 * low_res + (1 - level) ** 0.5 * noise
         return low_res, level
@@ -190,12 +185,12 @@ class PairMaker:
 
     def _reduced(self, image: Pixels, generator: torch.Generator | None = None) -> Tensor:
         """Make the low-resolution image, of the same levels; what is random about it has a stream of its own."""
-        how = self.recipe.degradation
-        if self.recipe.scale == 1 or how == "paired":
+        how = self.recipe.data.degradation
+        if not self.recipe.conditional or how == "paired":
             return image.values
         drawn = torch.Generator() if generator is None else generator
         own = torch.Generator().manual_seed(mix_seed(drawn.initial_seed(), _DEGRADATION_STREAM))
-        low = degrade(image.values, self.recipe.scale, how, own)
+        low = degrade(image.values, self.recipe.data.scale, how, own)
         low = ((low / image.step).round() * image.step if image.step else low).clamp(0, 255)
         return low.byte() if image.step == 1 else low
 
@@ -206,8 +201,11 @@ class PairMaker:
                 f"{image.name}: has no low-resolution version; give a folder of them by --low-res, or shards with "
                 ".lr. members, or choose another data.degradation"
             )
-        low, scale = decode_pixels(image.low, f"the low-resolution version of {image.name}").values, self.recipe.scale
-        wanted = (high.shape[0], high.shape[1] // scale, high.shape[2] // scale)
+        low, scale = (
+            decode_pixels(image.low, f"the low-resolution version of {image.name}").values,
+            self.recipe.data.scale,
+        )
+        wanted = (self.recipe.condition_channels or high.shape[0], high.shape[1] // scale, high.shape[2] // scale)
         if tuple(low.shape) != wanted:
             raise UnusableError(
                 f"{image.name}: its low-resolution version is {low.shape[2]}x{low.shape[1]} with {low.shape[0]} "
@@ -230,13 +228,13 @@ class PairMaker:
 
 def misfit(width: int, height: int, recipe: PairRecipe) -> str:
     """Say why an image of a size cannot be used, or nothing."""
-    side = recipe.crop
-    if recipe.scale == 1 and (width, height) != (side, side):
+    side = recipe.data.crop
+    if not recipe.conditional and (width, height) != (side, side):
         return (
             f"is {width}x{height}, but a generator of side {side} learns whole pictures of {side}x{side}; make them by "
             f"sr3 prepare folder SRC OUT --size {side} --scale 1"
         )
-    least = max(side, recipe.scale)
+    least = max(side, recipe.data.scale)
     if min(width, height) < least:
         return f"is {width}x{height}, but a side needs {least} pixels; remove it or set data.crop lower"
     return ""

@@ -1,4 +1,4 @@
-"""Training pairs from images that are all held, decoded, on the device that trains, where crops are cut and turned.
+"""Training pairs from decoded images that all reside on the training device, cropped and augmented there.
 
 For fast accelerators and sets that fit their memory: nothing is decoded or copied while training. The pairs are those
 that `PairMaker` makes of the same crops; which crops, follows from (seed, step), in another way than in `dataset.py`.
@@ -97,24 +97,24 @@ class ResidentPairs:
         """Draw the cuts of a whole batch: images follow from shuffles of all, laid end to end."""
         generator = torch.Generator().manual_seed(mix_seed(seed, _CUT_STREAM, step))
         places = torch.rand(batch, 2, generator=generator, dtype=torch.float64)
-        turn = torch.randint(0, 8, (batch,), generator=generator) & _TURNS[self.recipe.augment]
+        turn = torch.randint(0, 8, (batch,), generator=generator) & _TURNS[self.recipe.data.augment]
         index = images_at(torch.arange(step * batch, (step + 1) * batch), length=len(self._dataset), seed=seed)
         room = self._sides[index] - self._window() + 1
         return Cuts(index, (places * room).long(), turn)
 
     def make(self, cuts: Cuts) -> Batch:
         """Make the pairs of some cuts."""
-        scale, window = self.recipe.scale, self._window()
+        scale, window = self.recipe.data.scale, self._window()
         side = (int(window[0]), int(window[1]))
         large = (side[0] * scale, side[1] * scale)
         y0 = unit(self._high.cut(cuts._replace(corner=cuts.corner * scale), large))
         labels, levels = self._labels[cuts.image], torch.ones(len(cuts.image), dtype=torch.float64)
-        if scale == 1:
+        if not self.recipe.conditional:
             return Batch(y0, y0[:, :0], labels, levels, y0[:, :0])
         whole = torch.minimum(window + 2 * MARGIN, self._sides.amin(0))
         corner = torch.minimum((cuts.corner - MARGIN).clamp(min=0), self._sides[cuts.image] - whole)
         around = self._low.cut(Cuts(cuts.image, corner, torch.zeros_like(cuts.turn)), (int(whole[0]), int(whole[1])))
-        enlarged = enlarge(unit(around), scale, self.recipe.enlarged)
+        enlarged = enlarge(unit(around), scale, self.recipe.data.enlarged)
         inside = Cuts(torch.arange(len(cuts.image)), (cuts.corner - corner) * scale, cuts.turn)
         return Batch(y0, _held(enlarged).cut(inside, large), labels, levels, unit(self._low.cut(cuts, side)))
 
@@ -128,20 +128,24 @@ class ResidentPairs:
 
     def _window(self) -> Tensor:
         """Sides of what is cut, in pixels of the low-resolution image, (2,)."""
-        return torch.full((2,), self.recipe.crop // self.recipe.scale) if self.recipe.crop else self._sides[0]
+        return (
+            torch.full((2,), self.recipe.data.crop // self.recipe.data.scale)
+            if self.recipe.data.crop
+            else self._sides[0]
+        )
 
     def _check_sides(self) -> None:
         alike, window = bool((self._sides == self._sides[0]).all()), self._window()
-        margin = MARGIN if self.recipe.scale > 1 else 0
-        if alike or (self.recipe.crop and bool((self._sides.amin(0) >= window + 2 * margin).all())):
-            if self.recipe.augment == "dihedral" and int(window[0]) != int(window[1]):
+        margin = MARGIN if self.recipe.conditional else 0
+        if alike or (self.recipe.data.crop and bool((self._sides.amin(0) >= window + 2 * margin).all())):
+            if self.recipe.data.augment == "dihedral" and int(window[0]) != int(window[1]):
                 raise DataError("pictures that are not square cannot be turned; set data.crop, or data.augment to flip")
             return
-        if not self.recipe.crop:
+        if not self.recipe.data.crop:
             raise DataError("images of different sizes cannot share a batch; set data.crop")
-        least = (int(window[0]) + 2 * margin) * self.recipe.scale
+        least = (int(window[0]) + 2 * margin) * self.recipe.data.scale
         raise DataError(
-            f"data.feed device needs sides of {least} pixels for crops of {self.recipe.crop} when sizes differ; "
+            f"data.feed device needs sides of {least} pixels for crops of {self.recipe.data.crop} when sizes differ; "
             "set data.feed to threads, or data.crop lower"
         )
 
@@ -149,9 +153,9 @@ class ResidentPairs:
 def check_resident(recipe: PairRecipe) -> None:
     """Raise ConfigError for pairs that cannot be made of images held on a device."""
     for wrong, name in (
-        (recipe.drawn, f"data.degradation {recipe.degradation}"),
-        (recipe.blur > 0, "data.blur"),
-        (recipe.condition_gamma < 1, "data.condition_gamma"),
+        (recipe.data.is_random, f"data.degradation {recipe.data.degradation}"),
+        (recipe.data.blur > 0, "data.blur"),
+        (recipe.data.condition_gamma < 1, "data.condition_gamma"),
     ):
         if wrong:
             raise ConfigError(f"{name} is drawn anew for every pair; set data.feed to threads")

@@ -1,4 +1,4 @@
-"""One shard of prepared images: made whole or not at all, with a record beside it of what went in and what did not."""
+"""One shard of prepared images, written atomically, with a record of what went in and what did not."""
 
 import hashlib
 import io

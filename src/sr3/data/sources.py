@@ -1,4 +1,4 @@
-"""Training images as a list: a folder of pictures, or tar shards with one member an image (WebDataset).
+"""Training images as a list: a folder of images, or WebDataset tar shards with one sample per image.
 
 A source is a list of encoded files with names, read at random, so that every epoch is one full shuffle.
 It knows no pixels.

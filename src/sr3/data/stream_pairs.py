@@ -1,4 +1,4 @@
-"""Training pairs of a stream, lane by lane; what cannot be used is left out by name."""
+"""Training pairs of a stream, lane by lane; unusable images are skipped and named."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Training images as streams: shards read in order, from this machine, a network or a pipe (WebDataset).
+"""Training images as streams: shards read sequentially from disk, a network or a pipe (WebDataset).
 
 A stream knows its shards and reads each from its beginning; which shard when, and by whom, is `lanes`' business.
 """

@@ -1,4 +1,4 @@
-"""Where the pairs of a training come from, whether images lie at hand or arrive as a stream."""
+"""The source of training pairs, the same for images at hand and for streams."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor

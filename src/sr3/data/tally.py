@@ -1,4 +1,4 @@
-"""The count of images that are left out because they cannot be used: named, and up to a limit."""
+"""The count of unusable images that were skipped: named, and up to a limit."""
 
 from threading import Lock
 

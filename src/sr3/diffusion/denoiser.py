@@ -1,4 +1,4 @@
-"""What the network's output means: eps, v or y0, of the image or of its residual to the upsampled input.
+"""The denoiser: what the network output means - eps, v or y0, of the image or of its residual to the upsampled input.
 
 The process runs on a state z. For the target `image`, z is the picture itself (SR3); for `residual`, z is the
 picture minus the upsampled input x, times a scale that brings its spread near one (as in SRDiff,

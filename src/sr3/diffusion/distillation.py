@@ -1,4 +1,4 @@
-"""What a student learns from a teacher: to get in one step where the teacher gets in several.
+"""Distillation targets: what a student learns so that one of its steps replaces several of its teacher.
 
 Source: progressive distillation (arXiv:2202.00512, Algorithm 2), here in one go: each jump of the student is compared
 with a walk of the teacher of some steps, not of two. A student that samples with noise jumps further than its next

@@ -1,4 +1,4 @@
-"""Classifier-free guidance (arXiv:2207.12598, Eq. 6): away from what a network says without its class."""
+"""Classifier-free guidance (arXiv:2207.12598, Eq. 6)."""
 
 from sr3.diffusion.denoiser import Denoise, Prediction
 from sr3.types import Gamma, State

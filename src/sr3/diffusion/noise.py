@@ -1,4 +1,4 @@
-"""Random numbers as an argument: one stream of noise an image.
+"""Random noise as an argument: one stream of noise per image.
 
 An image drawn alone is bit-equal to the same image drawn in a batch, and a run is repeated by its seeds.
 The generator is the CPU's, so every device sees the same noise. The file knows no formula.

@@ -1,4 +1,4 @@
-"""The training losses: of SR3 (arXiv:2104.07636, Eq. 6 and Algorithm 1) and of its regression baseline.
+"""The training losses of SR3 (arXiv:2104.07636, Eq. 6 and Algorithm 1) and of its regression baseline.
 
 Everything random is an argument, so the loss has one right answer. Averaging over the batch is the loop's.
 """

@@ -1,4 +1,4 @@
-"""The Gaussian process q, its posterior, and the ways to say what a network predicts.
+"""The Gaussian process q, its posterior, and conversions between the parameterisations of a prediction.
 
 Source: SR3, arXiv:2104.07636 (Eq. 1-6, Algorithm 2), and v of arXiv:2202.00512.
 Every formula is a function of gamma, the share of signal variance. gamma is float64 on the CPU, shape (b,):

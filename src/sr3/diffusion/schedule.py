@@ -1,4 +1,4 @@
-"""Levels: the training schedules, the training draw p(gamma), and the grids samplers walk.
+"""Noise levels: training schedules, the training distribution p(gamma), and sampling grids.
 
 Source: SR3, arXiv:2104.07636, section 2.4 (p(gamma)); cosine of arXiv:2102.09672 (Eq. 17); WaveGrad,
 arXiv:2009.00713, for the draw in sqrt(gamma). Levels are float64 on the CPU.

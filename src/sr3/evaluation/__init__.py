@@ -1,1 +1,1 @@
-"""Methods scored against truths: figures with intervals, as a table, a file and a page."""
+"""Evaluation of methods against true images: metrics with intervals, as a table, a file and a page."""

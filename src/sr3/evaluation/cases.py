@@ -1,4 +1,4 @@
-"""What methods are asked and what is right: truths, their inputs and their classes."""
+"""Evaluation cases: true images, their low-resolution inputs and their classes."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Plots as SVG text, without a library: figures of every picture, and ranks of truths among samples.
+"""Plots as SVG without a plotting library: metrics of every image, and rank histograms.
 
 Every mark has a title, which browsers show under the pointer. Colours are those of Okabe and Ito, which people who
 confuse colours can tell apart; line patterns differ too.

@@ -1,4 +1,4 @@
-"""What figures are, what decided them and on what machine they were taken, in words for a report."""
+"""Descriptions of metrics, settings and the machine, for a report."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -8,9 +8,9 @@ import torch
 
 from sr3.evaluation.cases import CLASSIFICATION_SCALE
 from sr3.evaluation.settings import Networks, Settings
-from sr3.metrics.calibration import nominal_coverage
 from sr3.metrics.features import INCEPTION
 from sr3.metrics.registry import Metric
+from sr3.metrics.spread import nominal_coverage
 
 __all__ = ["described", "environment", "protocol_of"]
 
@@ -51,7 +51,6 @@ def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
 def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
     """Give all that decides figures beside pictures and methods."""
     return {
-        **({"matching": "none, sets of any pictures"} if settings.unpaired else {}),
         "colour": "values as stored, no profile applied; RGB, and Y of BT.601 in 16 to 235",
         "border": settings.border,
         "resizer": _RESIZER,

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals over pictures (Efron 1979), the same draws for every figure and method.
+"""Bootstrap confidence intervals over images (Efron 1979), with the same draws for every metric and method.
 
 The picture is what is drawn again, with all its samples and patches. Pictures are taken as drawn from many alike, so an
 interval is about other pictures, not about other noise.

@@ -1,5 +1,6 @@
-"""All figures of one picture: what its samples give beside truth and input."""
+"""All metrics of one image: its samples against the truth and the input."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,15 +10,13 @@ from torch import Tensor
 from sr3.errors import DataError
 from sr3.evaluation.cases import Case
 from sr3.evaluation.settings import Networks, Settings
-from sr3.metrics.calibration import rank_coverage, rank_histogram, spread_to_error
 from sr3.metrics.classification import top_hit
 from sr3.metrics.classifiers import CENTRE, seen_by
-from sr3.metrics.colour import luminance, without_border
-from sr3.metrics.crps import crps
+from sr3.metrics.colour import colour_shift, luminance, without_border
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
-from sr3.metrics.diversity import deviation, feature_spread
-from sr3.metrics.energy import energy_score
-from sr3.metrics.ripples import ripples
+from sr3.metrics.energy import crps, energy_score
+from sr3.metrics.flat_areas import grain, ripples
+from sr3.metrics.spread import deviation, feature_spread, rank_coverage, rank_histogram, spread_to_error
 from sr3.types import Image, LowRes
 
 __all__ = ["Measured", "in_one_colour", "measure", "measure_alone", "measure_truth", "network_views"]
@@ -52,7 +51,9 @@ def measure(samples: Image, case: Case, settings: Settings, networks: Networks) 
     inner, true = (without_border(image, settings.border) for image in (samples, truth))
     figures = _distortion(inner, true)
     if case.low_res is not None and settings.task == "plain":
-        figures["consistency"] = 1e5 * _mean(_consistency(samples, case.low_res, case.name))
+        shown, low_res = _in_channels(samples, case.low_res, case.name)
+        figures["consistency"] = 1e5 * _mean(consistency(shown, low_res))
+        figures["colour_shift"] = _mean(colour_shift(shown, low_res))
     if networks.perceptual is not None and samples.shape[1] in (1, 3):
         one_by_one = [networks.perceptual(_coloured(sample), _coloured(truth)) for sample in samples.split(1)]
         figures["perceptual"] = _mean(torch.cat(one_by_one))
@@ -74,7 +75,9 @@ def measure_truth(case: Case, settings: Settings, networks: Networks) -> Measure
     """Take the figures that the truth has by itself."""
     answers = _answers(case.truth, settings, networks)
     features, logits = network_views(case.truth, answers, settings, networks)
-    return Measured(_right(answers, case), features, logits, None)
+    inner = without_border(case.truth, settings.border)
+    own = float(grain(inner, inner))
+    return Measured(_right(answers, case) | ({} if math.isnan(own) else {"grain": own}), features, logits, None)
 
 
 def measure_alone(image: Image, settings: Settings, networks: Networks) -> Measured:
@@ -112,16 +115,17 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
     true_sharpness = float(sharpness(truth).mean())  # of a blank truth there is no share
     figures["sharpness"] = float(sharpness(samples).mean()) / true_sharpness if true_sharpness else float("nan")
     figures["ripples"] = _mean(ripples(samples, truths))
+    figures["grain"] = _mean(grain(samples, truths))
     return figures
 
 
-def _consistency(samples: Image, low_res: LowRes, name: str) -> Tensor:
-    """Compare results made small with their input (1, c, h, w); grey beside colour is three equal channels."""
+def _in_channels(samples: Image, low_res: LowRes, name: str) -> tuple[Image, LowRes]:
+    """Give results and their input (1, c, h, w) the same channels and count; grey is three equal channels."""
     channels = {samples.shape[1], low_res.shape[1]}
     if len(channels) > 1 and channels != {1, 3}:
         raise DataError(f"{name}: the result has {samples.shape[1]} channels, its input {low_res.shape[1]}")
-    shown = (image.expand(len(samples), max(channels), -1, -1) for image in (samples, low_res))
-    return consistency(*shown)
+    shown, small = (image.expand(len(samples), max(channels), -1, -1) for image in (samples, low_res))
+    return shown, small
 
 
 def _answers(samples: Image, settings: Settings, networks: Networks) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Ways to enlarge that are compared: pictures in a folder, models, and plain interpolation."""
+"""Methods that are compared: results in a folder, models, and plain interpolation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Pictures of two places matched by name: the path below their folder without its suffix."""
+"""Matching of images in two places by name: the relative path without its suffix."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the user names, made ready: truths, inputs, methods and networks, all looked at before the work begins."""
+"""From the arguments of `sr3 evaluate` to checked cases, methods and networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from sr3.inference.device import choose_device, choose_dtype
 from sr3.inference.plan import sampling_for
 from sr3.inference.upscaler import Upscaler, load_upscaler
 from sr3.metrics.classifiers import RANGES, Range, load_classifier
+from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import load_features
-from sr3.metrics.manifold import NEIGHBOURS
 from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
 from sr3.zoo import find_model
@@ -35,6 +35,7 @@ __all__ = [
     "load_networks",
     "named",
     "open_evaluation",
+    "open_model",
     "parse_task",
     "parse_tolerances",
 ]
@@ -92,7 +93,11 @@ def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings
     loaded = load_networks(networks)
     inputs = open_source(wanted.inputs) if wanted.inputs else None
     pretrained = [open_pretrained(name, where, device=wanted.device) for name, where in models if _is_foreign(where)]
-    opened = {name: _open_model(where, wanted) for name, where in models if not _is_foreign(where)}
+    opened = {
+        name: open_model(where, device=wanted.device, dtype=wanted.dtype)
+        for name, where in models
+        if not _is_foreign(where)
+    }
     settings = _with_scale(settings, [upscaler for upscaler, _ in opened.values()], wanted)
     if pretrained and not (settings.scale or inputs):
         settings = replace(settings, scale=pretrained[0].scale)
@@ -231,11 +236,11 @@ def _filter(name: str, settings: Settings) -> FilterMethod:
     return FilterMethod(name, cast("Filter", name), settings.scale)
 
 
-def _open_model(where: str, wanted: Wanted) -> tuple[Upscaler, str]:
+def open_model(where: str, *, device: str, dtype: str) -> tuple[Upscaler, str]:
     """Load a model of ours, and take the SHA-256 of its weights before a device and a type change them."""
     file = read_model(find_model(where))
-    device = choose_device(wanted.device)
-    upscaler = load_upscaler(file, device=device, dtype=choose_dtype(wanted.dtype, device))
+    chosen = choose_device(device)
+    upscaler = load_upscaler(file, device=chosen, dtype=choose_dtype(dtype, chosen))
     return upscaler, digest_of_weights(file.weights)
 
 

@@ -1,4 +1,4 @@
-"""The files of an evaluation: report.json, and report.html with the pictures it shows."""
+"""The files of an evaluation: report.json, and report.html with the images it shows."""
 
 import os
 from pathlib import Path
@@ -7,19 +7,14 @@ from sr3.atomic import whole_file
 from sr3.errors import ConfigError
 from sr3.evaluation.cases import Case
 from sr3.evaluation.methods import Method, fitted
-from sr3.evaluation.naming import some_of
 from sr3.evaluation.opening import Evaluation
-from sr3.evaluation.page import SHOWN, Shown, make_page, make_sets_page, picks
+from sr3.evaluation.page import SHOWN, Shown, make_page, picks
 from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
-from sr3.evaluation.unpaired import Sets
 from sr3.types import Image
 
-__all__ = ["check_apart", "check_folder", "keep_report", "write_page", "write_sets_page"]
+__all__ = ["check_apart", "check_folder", "keep_report", "middle", "write_html", "write_page"]
 
 _REPORT = "report.json"
-
-_EXAMPLES = 6
-"""Most pictures of a set that its page shows."""
 
 
 def check_folder(folder: Path) -> None:
@@ -51,21 +46,11 @@ def write_page(folder: Path, report: Report, evaluation: Evaluation) -> Path:
     """Write the page, drawing once more what it shows; returns its path."""
     names = sorted({name for places in picks(report).values() for name in places.values()})
     gallery = {name: _shown(evaluation, evaluation.cases.case(name)) for name in names}
-    return _write(folder, make_page(report, gallery))
+    return write_html(folder, make_page(report, gallery))
 
 
-def write_sets_page(folder: Path, report: Report, sets: Sets) -> Path:
-    """Write the page of sets without pairs, reading once more what it shows; returns its path."""
-    gallery = {
-        one.name: {
-            name: _middle(one.picture(name), SHOWN) for name in some_of(list(one.places), _EXAMPLES, first=len(one))
-        }
-        for one in (sets.truths, *sets.results)
-    }
-    return _write(folder, make_sets_page(report, gallery))
-
-
-def _write(folder: Path, page: str) -> Path:
+def write_html(folder: Path, page: str) -> Path:
+    """Write report.html; returns its path."""
     with whole_file(folder / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of folders may be no text
     return folder / "report.html"
@@ -76,10 +61,10 @@ def _shown(evaluation: Evaluation, case: Case) -> Shown:
     shown: dict[str, Image] = {}
     if case.low_res is not None:
         side = SHOWN * case.low_res.shape[-1] // case.truth.shape[-1]
-        shown[INPUT] = _middle(case.low_res, max(1, side))
+        shown[INPUT] = middle(case.low_res, max(1, side))
     for method in evaluation.methods:
-        shown[method.name] = _middle(_result(evaluation, method, case), SHOWN)
-    shown[TRUTH] = _middle(case.truth, SHOWN)
+        shown[method.name] = middle(_result(evaluation, method, case), SHOWN)
+    shown[TRUTH] = middle(case.truth, SHOWN)
     return shown
 
 
@@ -88,6 +73,7 @@ def _result(evaluation: Evaluation, method: Method, case: Case) -> Image:
     return fitted(method.first(case), case, classification=settings.task == "classification")
 
 
-def _middle(image: Image, side: int) -> Image:
+def middle(image: Image, side: int) -> Image:
+    """Cut out the middle of an image, of this side at most."""
     top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
     return image[..., top : top + side, left : left + side]

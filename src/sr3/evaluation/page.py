@@ -1,4 +1,4 @@
-"""A report as one HTML file: tables, worst, median and best pictures, plots of every picture. Nothing is fetched."""
+"""A report as one self-contained HTML file: tables, worst, median and best images, and plots."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Anybody's pretrained network as a method, by the package spandrel (extra `spandrel`), which knows many architectures.
+"""Published networks as methods, loaded by the package spandrel (extra `spandrel`).
 
 Files are safetensors, or .pth read without running their code (`weights_only`). Pictures go in as [0, 1].
 """

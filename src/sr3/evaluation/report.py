@@ -1,4 +1,4 @@
-"""The outcome of an evaluation: figures, differences, and all that decided them, as one JSON object.
+"""The report of an evaluation as one JSON object: metrics, differences, and everything that decided them.
 
 It holds no time and no place of its own, so the same command on the same machine writes the same bytes.
 """

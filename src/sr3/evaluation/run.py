@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: picture by picture, method by method, then all together.
+"""The evaluation loop: image by image, method by method, then whole sets.
 
 `evaluate` is a generator of what has been measured, its last value the report. Every picture is measured by itself,
 so no figure depends on a batch, and pictures are taken in the order of their names. Before figures of whole sets, which

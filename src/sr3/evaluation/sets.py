@@ -1,4 +1,4 @@
-"""Figures of all pictures together, by their features: distances, manifolds, the inception score."""
+"""Metrics of whole sets from their features: distances, manifolds, the inception score."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,7 @@ from sr3.errors import DataError
 from sr3.evaluation.intervals import Figure, around, draws, mean_figure, set_figure
 from sr3.evaluation.settings import Settings
 from sr3.metrics.classification import inception_score
-from sr3.metrics.distribution import frechet_distance
-from sr3.metrics.kernel import kernel_distances
-from sr3.metrics.manifold import NEIGHBOURS, inside_manifold
+from sr3.metrics.distribution import NEIGHBOURS, frechet_distance, inside_manifold, kernel_distances
 
 __all__ = ["SetFigures", "compare_sets", "compare_unpaired", "score_logits"]
 

@@ -1,4 +1,4 @@
-"""How an evaluation is made: everything that decides its figures beside pictures and methods."""
+"""Settings of an evaluation: everything that decides its figures besides images and methods."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,8 +21,7 @@ class Settings:
     scale: how much smaller inputs are, 0 where there are none. degradation: how inputs are made; paired ones are always
     given. border: pixels left out at each edge. patch: side of the
     patches whose features are compared, 0 for whole pictures. samples: results of one input that are looked for or
-    drawn. resamples: drawn for the interval of a mean; a twentieth for that of a figure of a set. unpaired: results are
-    of no truth of their own.
+    drawn. resamples: drawn for the interval of a mean; a twentieth for that of a figure of a set.
     """
 
     task: Task = "plain"
@@ -33,7 +32,6 @@ class Settings:
     samples: int = 1
     seed: int = 0
     resamples: int = 1000
-    unpaired: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A report as words in cells, for the terminal and for the page alike."""
+"""A report as table cells, for the terminal and for the page alike."""
 
 from collections.abc import Mapping
 from typing import Any

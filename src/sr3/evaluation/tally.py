@@ -1,4 +1,4 @@
-"""What methods have given, and the report that is made of it."""
+"""Results collected per method, and the report made of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

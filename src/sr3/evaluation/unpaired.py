@@ -1,11 +1,12 @@
-"""Sets of pictures without pairs: results that have no truth of their own, such as pictures out of nothing.
+"""Evaluation of unpaired sets: results without a truth of their own, such as generated images.
 
 Only figures of whole sets are taken, by features or classes. Names, counts and sizes are free; of every picture only
-its features are kept.
+its features are kept. This module opens, measures and shows sets by itself: the evaluation of pairs does not know it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -18,16 +19,24 @@ from sr3.evaluation.cases import read_image
 from sr3.evaluation.measure import measure_alone
 from sr3.evaluation.naming import files_of, some_of
 from sr3.evaluation.opening import Wanted, WantedNetworks, check_names, load_networks, named
+from sr3.evaluation.outputs import middle, write_html
+from sr3.evaluation.page import SHOWN, make_sets_page
 from sr3.evaluation.report import TRUTH, Report
 from sr3.evaluation.run import Progress
 from sr3.evaluation.sets import compare_unpaired, score_logits
 from sr3.evaluation.settings import Networks, Settings
 from sr3.evaluation.tally import Tally, make_report, spread_places, stacked
+from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import check_lengths
-from sr3.metrics.manifold import NEIGHBOURS
 from sr3.types import Image
 
-__all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets"]
+__all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets", "write_sets_page"]
+
+_MATCHING = {"matching": "none, sets of any pictures"}
+"""Said in the protocol, so that no report of sets is compared with one of pairs."""
+
+_EXAMPLES = 6
+"""Most pictures of a set that its page shows."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> S
             f"{loaded.features.name}; leave one of the two out"
         )
     truths, *others = (_open_set(name, where, wanted) for name, where in ((TRUTH, wanted.truth), *results))
-    sets = Sets(truths, others, loaded, replace(settings, unpaired=True))
+    sets = Sets(truths, others, loaded, settings)
     for one in (truths, *others):
         _check_enough(one, sets)
     return sets
@@ -106,7 +115,19 @@ def evaluate_sets(sets: Sets) -> Iterator[Progress | Report]:
         _compare(tallies[one.name], truths, sets.settings, mix_seed(sets.settings.seed, number))
     shown = {name: tally for name, tally in tallies.items() if tally.figures}
     about = {"truth": sets.truths.where, "input": "none", "pictures": len(sets)}
-    yield make_report(shown, sets.settings, sets.networks, about, _notes(sets, tallies))
+    report = make_report(shown, sets.settings, sets.networks, about, _notes(sets, tallies))
+    yield report.model_copy(update={"protocol": {**_MATCHING, **report.protocol}})
+
+
+def write_sets_page(folder: Path, report: Report, sets: Sets) -> Path:
+    """Write the page of a report of sets, reading once more what it shows; returns its path."""
+    gallery = {
+        one.name: {
+            name: middle(one.picture(name), SHOWN) for name in some_of(list(one.places), _EXAMPLES, first=len(one))
+        }
+        for one in (sets.truths, *sets.results)
+    }
+    return write_html(folder, make_sets_page(report, gallery))
 
 
 def _compare(tally: Tally, truths: Tally, settings: Settings, seed: int) -> None:

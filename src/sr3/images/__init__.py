@@ -1,1 +1,1 @@
-"""Pictures: files, resizing, transparency."""
+"""Images: files, metadata, resizing, degradations, transparency."""

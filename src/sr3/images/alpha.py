@@ -1,4 +1,4 @@
-"""Colour where a picture is fully transparent, so that no hidden colour reaches the visible edges.
+"""Colours under full transparency, replaced so that no hidden colour reaches the visible edges.
 
 Push and pull over a pyramid of halved pictures, as in Gortler et al., "The Lumigraph", SIGGRAPH 1996,
 section 3.4. Knows no files.

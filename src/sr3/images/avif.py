@@ -1,4 +1,4 @@
-"""AVIF of more than 8 bits: Pillow opens all AVIF but rounds its pixels to 8 bits, so these are decoded elsewhere.
+"""AVIF of more than 8 bits, which Pillow rounds to 8: decoded by another library.
 
 Bit depth: AV1 Codec ISO Media File Format Binding, av1C. Pixels: imagecodecs (libavif).
 """

@@ -1,4 +1,4 @@
-"""Pictures of any number of bands and any depth: NumPy arrays (.npy) and TIFF, as measuring instruments give them.
+"""Images with any number of bands and any bit depth: NumPy arrays (.npy) and TIFF.
 
 An array is (h, w) or (h, w, bands) of uint8, uint16, or floats from 0 to 1. TIFF is read by tifffile, which unlike
 Pillow keeps 16 bits and any number of bands. Of a TIFF are kept where its pixels lie on the ground, IPTC, XMP, dots an

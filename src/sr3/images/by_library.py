@@ -1,4 +1,4 @@
-"""Pictures that Pillow does not read or write whole: odd TIFF, JPEG XL, HEIC, deep AVIF and raw files.
+"""Images that Pillow does not read or write losslessly: unusual TIFF, JPEG XL, HEIC, deep AVIF, raw.
 
 Says which library has a file, and puts the file's name before what is wrong with it.
 """

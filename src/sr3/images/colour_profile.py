@@ -1,4 +1,4 @@
-"""Colour profiles (ICC): whether one says what pixels mean without a profile."""
+"""ICC colour profiles: whether one means what pixels without a profile mean."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""A map of numbers as a picture with a legend, in colours that a colour-blind eye can order.
+"""A colour map with its legend, readable with colour vision deficiency.
 
 From dark blue over grey to yellow, the lightness rising evenly: the idea of the colour map of Nunez, Anderton and
 Renslow, PLOS ONE 13(7), 2018. Knows no model.

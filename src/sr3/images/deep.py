@@ -1,4 +1,4 @@
-"""Pictures of 16 bits a channel, which Pillow's own images hold only in grey; in TIFF also floats, to be written.
+"""Images of 16 bits per channel, and TIFF of floats, which Pillow cannot hold in colour.
 
 Reading: Pillow decodes 16 bits and keeps the upper 8. Told that the bytes of each value lie the other way round, it
 keeps the lower 8; so two passes give all 16, with Pillow's own care for damaged files. Writing: Pillow writes all that

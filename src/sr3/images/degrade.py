@@ -1,4 +1,4 @@
-"""What spoils a picture on its way to a small one: reductions, blur, noise, JPEG, and all of them at random.
+"""Image degradations: downsampling, blur, noise, JPEG, and a random chain of them.
 
 Works on (c, h, w) in float. Everything random comes from the generator that is given, so the same generator gives the
 same picture. The file knows no data set and no network.
@@ -15,7 +15,6 @@ from torch.nn import functional
 from sr3.images.resize import downsample, resize
 
 __all__ = [
-    "RANDOM",
     "Degradation",
     "add_noise",
     "blur_reach",
@@ -29,9 +28,6 @@ Degradation = Literal["bicubic", "area", "blur", "noise", "jpeg", "photo"]
 """bicubic: antialiased, the paper's. area: means of cells. blur: a Gaussian before bicubic. noise, jpeg: after it.
 photo: pictures as they are found: a few clean, most mild (slight blur, sensor noise, JPEG once or twice), some strong
 (second order, as in arXiv:2107.10833)."""
-
-RANDOM = ("blur", "noise", "jpeg", "photo")
-"""Degradations whose strength is drawn anew for every picture."""
 
 BLUR = (0.2, 3.0)
 """Deviation of `blur` in pixels of the large picture."""

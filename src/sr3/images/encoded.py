@@ -1,4 +1,4 @@
-"""A picture as it is encoded, in a file or in memory, opened so that what goes wrong is one line with its name."""
+"""Encoded images, in a file or in memory, opened with one-line errors that name them."""
 
 import io
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""The enlarged input: in full precision, or as the picture of 8 bits that Pillow makes of it.
+"""The upsampled input x: in full precision, or rounded to 8 bits as Pillow makes it.
 
 Pillow rounds to bytes, and limits them to the range, after each direction. A network that was trained on pictures
 made so has never seen a value between two levels, or beyond black and white.

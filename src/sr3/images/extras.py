@@ -1,4 +1,4 @@
-"""What a file says beside its pixels and the usual metadata: chunks and text of a PNG, and what no result gets."""
+"""Metadata beyond the usual: PNG chunks and text, IPTC, and what is not copied to a result."""
 
 import struct
 from collections.abc import Mapping

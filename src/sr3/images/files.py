@@ -1,4 +1,4 @@
-"""Picture files: read into pixels in [-1, 1] and written back, with what travels beside the pixels.
+"""Image files: read into pixels in [-1, 1] and written back, with their metadata.
 
 The only module that knows a pixel range other than [-1, 1]. It knows nothing of networks or models.
 Bad input always ends in an `ImageError` of one line; a picture is never read in part.

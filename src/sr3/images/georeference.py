@@ -1,4 +1,4 @@
-"""Where the pixels of a TIFF lie on the ground, and where those of its enlargement lie.
+"""Georeferencing of a TIFF, and that of its enlargement.
 
 Source: OGC GeoTIFF 1.1 (19-008r4), GTRasterTypeGeoKey: with PixelIsArea 0 is the corner of the first pixel, with
 PixelIsPoint its middle. Pixels are not turned: a picture that was turned has lost its place.

@@ -1,4 +1,4 @@
-"""Pictures in memory: Pillow images, NumPy arrays and torch tensors, to pixels in [-1, 1] and back to the same kind.
+"""Images in memory: Pillow images, NumPy arrays and torch tensors to pixels in [-1, 1] and back.
 
 | kind | layout | range |
 |---|---|---|

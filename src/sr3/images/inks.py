@@ -1,4 +1,4 @@
-"""Pictures in ink for formats that hold only light: CMYK to RGB by its profile, in sRGB."""
+"""CMYK to RGB by its colour profile, for formats without CMYK."""
 
 import io
 import warnings

@@ -1,4 +1,4 @@
-"""Image formats that Pillow does not read alone: how a file is recognised, and which extra reads it.
+"""Image formats beyond Pillow: how a file is recognised, and which extra reads it.
 
 Recognised by their first bytes: HEIC and AVIF are boxes of ISO base media files (ISO/IEC 23008-12), JPEG XL is
 ISO/IEC 18181-2. Raw files of cameras have no signature of their own and are known by their suffix.

@@ -1,4 +1,4 @@
-"""What libtiff says of a TIFF, as a warning of Python: it prints to the process's standard error by itself."""
+"""Messages of libtiff, which prints to standard error, turned into Python warnings."""
 
 import os
 import tempfile

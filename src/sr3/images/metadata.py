@@ -1,4 +1,4 @@
-"""What travels in a picture file beside the pixels: colour profile, EXIF, XMP, dots an inch.
+"""Metadata that travels with the pixels: colour profile, EXIF, XMP, resolution (DPI).
 
 Knows where each of Pillow's formats keeps them, and mends what Pillow leaves undone about them.
 Knows nothing of tensors. What cannot be kept is left out with a warning.

@@ -1,4 +1,4 @@
-"""How the strips and tiles of a TIFF are packed, and whether they are whole, before tifffile decodes them.
+"""Compression of a TIFF's strips and tiles, checked for completeness before tifffile decodes them.
 
 tifffile would unpack whatever a file holds, and fill what it lacks. So each strip and tile is measured first.
 Deflate needs no further package; LZW, PackBits, LZMA, Zstandard and differences of floats by bytes need imagecodecs.

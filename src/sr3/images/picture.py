@@ -1,4 +1,4 @@
-"""One picture in memory: pixels in [-1, 1] with what belongs to them, and the way to whole levels and back.
+"""One image in memory: pixels in [-1, 1] with what belongs to them, and rounding to integer levels and back.
 
 Knows no file and no format beside Pillow's images.
 """

@@ -1,4 +1,4 @@
-"""What goes wrong with a picture file, in one line that begins with its name. Knows no format."""
+"""Errors of image files as one line that begins with the name. Knows no format."""
 
 import stat
 import warnings

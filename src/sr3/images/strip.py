@@ -1,4 +1,4 @@
-"""The way from noise to a picture: a strip of some of its frames, and an animation of all."""
+"""The sampling process as images: a strip of some frames, and an animation of all."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""TIFF that Pillow does not open or reads wrongly: floats, planes of 16 bits, inverted grey of 16 bits.
+"""TIFF that Pillow does not open or misreads: floats, planar 16 bits, inverted 16-bit grey.
 
 Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
 """

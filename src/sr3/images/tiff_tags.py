@@ -1,4 +1,4 @@
-"""Tags of a TIFF that describe the picture, apart from those that say how its pixels are laid out."""
+"""TIFF tags that describe the image, apart from those that describe its layout."""
 
 from PIL import ExifTags, Image
 

@@ -1,1 +1,1 @@
-"""From a low-resolution picture to samples of its high-resolution versions."""
+"""Inference: from a low-resolution image to samples of its high-resolution versions."""

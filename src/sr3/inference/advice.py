@@ -1,4 +1,4 @@
-"""What docs/samplers.md measured of ways of sampling that leave noise: said, and done all the same."""
+"""Warnings about sampling settings that docs/explanation/samplers.md measured to leave noise."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, beside how diffusion networks are usually run, in one run.
+"""The speed of a model on this machine, beside a common way to run diffusion networks.
 
 The first way of a section is the yardstick: the same network and weights, eager, float32, channels first, one picture a
 call, 2000 calls a picture. The ways of a section are timed in turns, so that a machine that is slower for a while is so
@@ -131,7 +131,11 @@ def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) 
 
 def _inputs(upscaler: Upscaler, side: int, batch: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn((2, batch, upscaler.info.image_channels, side, side), generator=generator).to(upscaler.device)
+    info = upscaler.info
+    x, y = (
+        torch.randn((batch, channels, side, side), generator=generator).to(upscaler.device)
+        for channels in (info.condition_channels, info.image_channels)
+    )
     return x, y, torch.full((batch,), _LEVEL, dtype=torch.float64)
 
 
@@ -159,8 +163,11 @@ def _onnx_caller(file: ModelFile, side: int) -> Callable[[], object]:
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session: Any = onnxruntime.InferenceSession(trace(file), options, providers=["CPUExecutionProvider"])
-    shape = (1, file.info.image_channels, side, side)
-    x, y = torch.randn((2, *shape), generator=torch.Generator().manual_seed(0)).numpy()
+    generator = torch.Generator().manual_seed(0)
+    x, y = (
+        torch.randn((1, channels, side, side), generator=generator).numpy()
+        for channels in (file.info.condition_channels, file.info.image_channels)
+    )
     given = {"x": x, "y_t": y, "gamma": torch.full((1,), _LEVEL, dtype=torch.float64).numpy()}
     network = file.info.config.network
     if network.guide:
@@ -173,7 +180,7 @@ def _pictures(ours: Upscaler, usual: Upscaler, sampling: SamplingPlan, plan: Pla
     """Time whole pictures; that of 2000 calls is reckoned from one call, and says so."""
     low_side = max(1, plan.side // ours.scale)
     generator = torch.Generator().manual_seed(0)
-    low_res = torch.rand((1, ours.info.image_channels, low_side, low_side), generator=generator) * 2 - 1
+    low_res = torch.rand((1, ours.info.condition_channels, low_side, low_side), generator=generator) * 2 - 1
     results: dict[str, Tensor] = {}
 
     def draw(name: str, upscaler: Upscaler) -> Callable[[], object]:

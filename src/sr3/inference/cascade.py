@@ -1,4 +1,4 @@
-"""Chains of models: a small generated picture, enlarged stage by stage (SR3, arXiv:2104.07636, section 4.4).
+"""Cascades: a small generated image, enlarged stage by stage (SR3, arXiv:2104.07636, section 4.4).
 
 Every stage has its own sampling, with more steps where pictures are small, as in the paper.
 """

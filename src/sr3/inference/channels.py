@@ -1,17 +1,27 @@
-"""Pictures in the channels of a model, and results back in the channels of the picture."""
+"""Conversion between an image's channels and a model's."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from sr3.checkpoint import ModelInfo
 from sr3.errors import ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.files import Picture
 from sr3.images.resize import resize
 from sr3.inference.upscaler import Upscaler
 
-__all__ = ["blank_result", "to_condition", "to_picture"]
+__all__ = ["blank_result", "check_channels", "to_condition", "to_picture"]
+
+
+def check_channels(info: ModelInfo) -> None:
+    """Raise ImageError for a model whose results have other channels than its inputs."""
+    if info.condition_channels != info.image_channels:
+        raise ImageError(
+            f"the model {info.name} makes {info.image_channels} channels of {info.condition_channels}, and files keep "
+            "theirs here; give tensors to sr3.inference.upscaler.Upscaler.upscale"
+        )
 
 
 def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
@@ -23,6 +33,7 @@ def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
     """
     pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
     wanted, found = upscaler.info.image_channels, len(pixels)
+    check_channels(upscaler.info)
     if picture.space == "cmyk" and wanted == 3:
         return torch.stack([pixels[:3], pixels[3:].expand(3, -1, -1)])
     if found == wanted and picture.space != "cmyk":

@@ -12,12 +12,17 @@ from sr3.types import Image, LowRes
 __all__ = ["match_low_frequencies"]
 
 
-def match_low_frequencies(image: Image, low_res: LowRes, *, rounds: int = 8, out: Image | None = None) -> Image:
+def match_low_frequencies(
+    image: Image, low_res: LowRes, *, rounds: int = 8, cell: int = 1, out: Image | None = None
+) -> Image:
     """Correct image (b, c, H, W) so that antialiased bicubic downsampling gives low_res (b, c, h, w), which is smaller.
 
-    Both in [-1, 1]; the result is held there. out: where the result goes, which may be the image itself; None for new
-    memory.
+    Both in [-1, 1]; the result is held there. cell: side in pixels of low_res of what is matched: with 8 the image
+    reduced to an eighth of low_res, and finer structure, such as blocks of JPEG, is left alone. out: where the result
+    goes, which may be the image itself; None for new memory.
     """
+    small = (-(-side // cell) for side in low_res.shape[-2:])
+    low_res = low_res if cell == 1 else resize(low_res, *small)
     result = torch.empty_like(image) if out is None else out
     for c in range(image.shape[1]):
         result[:, c : c + 1] = _match(image[:, c : c + 1], low_res[:, c : c + 1], rounds)

@@ -1,4 +1,4 @@
-"""A checkpoint of the best-known unofficial implementation into a model of ours.
+"""A checkpoint of Janspiry's implementation converted to an sr3 model.
 
 What its tensors do not tell, such as the magnification, is that of the published configuration of the same shape, or
 is asked for. Every figure that was found or taken for granted is noted, so that it can be checked.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sr3.build import build_gammas, build_network
 from sr3.checkpoint import ModelInfo, write_model
-from sr3.config import Config, ScheduleConfig, apply_settings
+from sr3.config import Config, DDPMConfig, ScheduleConfig, apply_settings
 from sr3.diffusion.schedule import MAX_FIRST_GAMMA
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.foreign import ForeignNetwork, ForeignState, our_name, read_foreign
@@ -154,7 +154,7 @@ def _config(network: ForeignNetwork, task: Task, schedule: _Schedule, path: Path
     tree: dict[str, Any] = {
         "network": {**shape, "family": "ddpm", "groups": task.groups, "dropout": task.dropout},
         "schedule": {**schedule.settings, "draw": "sqrt_gamma"},
-        "denoiser": {"loss": "l1"},
+        "objective": {"loss": "l1"},
         "data": {"scale": task.scale, "crop": _GENERATED_SIDE if generates else 0, "enlarged": "8-bit"},
         "sampling": {
             "sampler": "ancestral-posterior",
@@ -197,11 +197,12 @@ def _step(path: Path) -> int:
 def _notes(network: ForeignNetwork, config: Config, schedule: _Schedule, origin: str) -> tuple[str, ...]:
     levels = ",".join(map(str, network.multipliers))
     attends = ", ".join(f"at level {level}" for level in network.attention) or "at the bottom only"
+    groups = config.network.groups if isinstance(config.network, DDPMConfig) else "other"
     takes = "enlarges" if network.condition == "picture" else "generates"
     return (
         f"found: {takes} pictures of {network.image_channels} channels; width {network.width}, multipliers {levels}, "
         f"{network.blocks} block{'s' if network.blocks > 1 else ''} a level, attention {attends}",
         schedule.note,
-        f"not in the file: scale {config.data.scale}, {config.network.groups} groups; {origin}",
+        f"not in the file: scale {config.data.scale}, {groups} groups; {origin}",
         "weights: those of the last step, for the file holds no moving average",
     )

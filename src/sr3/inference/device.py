@@ -1,4 +1,4 @@
-"""Where the network runs, and in which type."""
+"""Choice of the device and data type for inference and training."""
 
 import os
 from collections.abc import Sequence

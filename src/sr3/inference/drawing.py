@@ -1,9 +1,9 @@
-"""One picture's samples, drawn and written, and what is asked for beside them: mean, deviation, process."""
+"""All outputs for one image: its samples and, on request, mean, deviation and process."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sr3.diffusion.noise import mix_seed
 from sr3.diffusion.samplers import numbered
@@ -46,6 +46,19 @@ class Request:
     max_seconds: float = float("inf")
     values: str | tuple[float, float] | None = None
     sizing: Sizing = OWN_SIZE
+
+    def described(self) -> dict[str, Any]:
+        """Give what decides the results, beside model, seed and input, in the types of JSON."""
+        plan = self.sampling
+        sampling = plan.settings.model_dump(mode="json", exclude={"searched"})
+        sampling |= {"sampler": plan.sampler.name, "steps": plan.steps, "levels": plan.grid.tolist()}
+        return {
+            "sampling": sampling,
+            "outputs": asdict(self.outputs),
+            "size": {name: value for name, value in asdict(self.sizing).items() if value is not None},
+            "range": self.values,
+            "quality": self.quality,
+        }
 
     def wants(self, path: Path) -> bool:
         """Tell whether a file is to be written."""

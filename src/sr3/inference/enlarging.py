@@ -1,7 +1,8 @@
-"""A result of any size: the model's passes one after the other, then reduced to the size and corrected there."""
+"""Results of any size: the model's passes one after the other, then a reduction and correction at that size."""
 
 from collections.abc import Iterator, Sequence
 
+from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
 from sr3.diffusion.samplers import numbered
 from sr3.images.resize import resize
@@ -27,15 +28,17 @@ def looks_of(
         way = first.of_pass(number)
         for step, look in numbered(upscaler.looks(picture, sampling=way, seeds=own), start=0):
             if step == way.steps and number == plan.passes - 1 and not plan.is_plain:
-                yield Look(_fitted(look.guess, low_res, plan, correct=first.settings.correct), look.state)
+                yield Look(_fitted(look.guess, low_res, plan, first.settings), look.state)
             elif step or number == 0:
                 yield look
             picture = look.guess if step == way.steps else picture
             del look
 
 
-def _fitted(image: Image, low_res: LowRes, plan: Enlargement, *, correct: bool) -> Image:
+def _fitted(image: Image, low_res: LowRes, plan: Enlargement, sampling: SamplingConfig) -> Image:
     """Reduce a picture to the size of the plan, and let it give the input again when it is shrunk."""
     if plan.target != plan.largest:
         image = resize(image, plan.target_height, plan.target_width).clamp_(-1, 1)
-    return match_low_frequencies(image, low_res.to(image)) if correct else image
+    if not sampling.correct:
+        return image
+    return match_low_frequencies(image, low_res.to(image), cell=sampling.correct_cell)

@@ -1,4 +1,4 @@
-"""What several samples of one input say together: their mean, their deviation, and the two that differ most.
+"""Statistics of several samples of one input: mean, deviation, and the two most different.
 
 Samples are pictures in [-1, 1]. The file knows no model and no file.
 """

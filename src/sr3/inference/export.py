@@ -1,4 +1,4 @@
-"""A model as ONNX: one network call with any batch, height and width, the settings in the file's metadata.
+"""ONNX export of one network call for any batch size, height and width, with the settings in the metadata.
 
 What is exported is f(x, y_t, gamma) as the network answers it; what the answer means is in the settings
 (`denoiser.prediction`, `denoiser.target`). gamma stays float64, as everywhere, for levels near 1. The graph is traced
@@ -56,7 +56,7 @@ class _Call(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         given = dict(zip(self.names, inputs, strict=True))
-        y_t, multiple = given["y_t"], self.network.shape.size_multiple
+        y_t, multiple = given["y_t"], self.network.size_multiple
         height, width = y_t.shape[-2:]
         rows = torch.arange((height + multiple - 1) // multiple * multiple).clamp(max=height - 1)
         columns = torch.arange((width + multiple - 1) // multiple * multiple).clamp(max=width - 1)
@@ -64,7 +64,7 @@ class _Call(nn.Module):
         x = given["x"].index_select(-2, rows).index_select(-1, columns) if "x" in given else y_t[:, :0]
         features = given.get("features", NONE)
         if "features" in given:
-            scale = self.network.shape.stem * 2**self.network.shape.guide_level
+            scale = self.network.config.stem * 2**self.network.guide_level
             high, wide = (torch.arange(side.shape[0] // scale) for side in (rows, columns))
             high, wide = high.clamp(max=features.shape[-2] - 1), wide.clamp(max=features.shape[-1] - 1)
             features = features.index_select(-2, high).index_select(-1, wide)
@@ -75,15 +75,18 @@ class _Call(nn.Module):
     def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
         """Draw inputs of (batch, height, width), always the same."""
         generator, (batch, height, width) = torch.Generator().manual_seed(0), size
-        shape = self.network.shape
-        pictures, scale = (batch, shape.image_channels, height, width), shape.stem * 2**shape.guide_level
+        network, config = self.network, self.network.config
+        pictures, scale = (batch, network.image_channels, height, width), config.stem * 2**network.guide_level
+        seen = (batch, network.condition_channels, height, width)
         drawn = {
-            "x": torch.rand(pictures, generator=generator) * 2 - 1,
+            "x": torch.rand(seen, generator=generator) * 2 - 1,
             "y_t": torch.randn(pictures, generator=generator),
             "gamma": torch.rand(batch, generator=generator, dtype=torch.float64),
-            "labels": torch.randint(0, shape.classes + 1, (batch,), generator=generator),
+            "labels": torch.randint(0, config.classes + 1, (batch,), generator=generator),
             "levels": torch.rand(batch, generator=generator, dtype=torch.float64),
-            "features": torch.randn((batch, shape.guide, -(-height // scale), -(-width // scale)), generator=generator),
+            "features": torch.randn(
+                (batch, config.guide, -(-height // scale), -(-width // scale)), generator=generator
+            ),
         }
         return tuple(drawn[name] for name in self.names)
 
@@ -104,7 +107,7 @@ class _MeanCall(nn.Module):
     def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
         """Draw inputs of (batch, height, width), always the same."""
         batch, height, width = size
-        shape = (batch, self.network.shape.image_channels, height, width)
+        shape = (batch, self.network.image_channels, height, width)
         return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1,)
 
 

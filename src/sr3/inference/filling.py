@@ -1,4 +1,4 @@
-"""Networks filled with the weights of a model file, compared with its settings before memory is taken."""
+"""Weights loaded into networks, checked against their settings before memory is allocated."""
 
 import torch
 from torch import Tensor, nn

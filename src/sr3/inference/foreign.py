@@ -1,4 +1,4 @@
-"""Checkpoints of the best-known unofficial implementation of SR3: how they are read, and what their tensors show.
+"""Checkpoints of Janspiry's implementation of SR3: how they are read, and the architecture their tensors show.
 
 Source: github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement, files `I*_E*_gen.pth`: the state of its
 diffusion module. That is the network (`denoise_fn.`) and the training schedule as buffers; settings are not in it.

@@ -1,4 +1,4 @@
-"""Generated pictures as files, batch after batch, one seed a picture whatever the batch."""
+"""Generated images written to files in batches, with one seed per image whatever the batch size."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A diffusion model of pictures without an input: the first stage of the paper's cascades.
+"""Unconditional diffusion models: the first stage of the paper's cascades.
 
 Pictures are tensors in [-1, 1]; files are not known here.
 """

@@ -1,4 +1,4 @@
-"""Files in, files out: one picture after the other, with all that was asked for about each.
+"""Upscaling of files: one image after the other, with all requested outputs of each.
 
 `upscale_files` is a generator of what happens, so that progress is shown, and work stopped, by whoever reads it.
 A picture that cannot be done is reported and the others go on.
@@ -6,6 +6,7 @@ A picture that cannot be done is reported and the others go on.
 
 import errno
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
 from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
 from sr3.inference.channels import blank_result
+from sr3.inference.compression import compression_advice
 from sr3.inference.drawing import Request, Written, draw
+from sr3.inference.manifest import Manifest
 from sr3.inference.memory import (
     BYTES_PER_PIXEL,
     bytes_of,
@@ -81,23 +84,59 @@ class Failed:
 FileEvent = Refined | Retried | Done | Skipped | Failed
 
 
-def upscale_files(upscaler: Upscaler, jobs: Sequence[Job], request: Request) -> Iterator[FileEvent]:
+def upscale_files(
+    upscaler: Upscaler, jobs: Sequence[Job], request: Request, manifest: Manifest | None = None
+) -> Iterator[FileEvent]:
     """Do the jobs in order and yield what happens; a job that fails is yielded as `Failed`.
 
-    What a process that was killed has left in the folders of the results is removed first.
+    What a process that was killed has left in the folders of the results is removed first. Of the first JPEG that
+    another model fits better, a warning says so. manifest: where each job that was done or failed is noted; results
+    that it says were made from another input, or by other settings, are made anew.
     """
+    advised = False
     for folder in {job.target.parent for job in jobs}:
         remove_leftovers(folder)
     for job in jobs:
-        try:
-            if not request.overwrite and all(path.exists() for path in request.outputs.all_of(job.target)):
-                yield Skipped(job)
-            else:
-                yield from _upscale_file(upscaler, job, request)
-        except ImageError as error:
-            yield Failed(job, str(error))
-        except OSError as error:
-            yield Failed(job, f"{error.filename or job.source}: {error.strerror or error}; {_remedy(error)}")
+        asked = request
+        if manifest is not None and manifest.is_outdated(job):
+            asked = replace(request, overwrite=True)
+        if not asked.overwrite and _exist(request.outputs.all_of(job.target)):
+            yield Skipped(job)
+            continue
+        if not advised and (advice := compression_advice(upscaler.info, job.source)):
+            warnings.warn(advice, stacklevel=2)
+            advised = True
+        for event in _reported(upscaler, job, asked):
+            if manifest is not None:
+                _note(manifest, event)
+            yield event
+
+
+def _exist(paths: Sequence[Path]) -> bool:
+    try:
+        return all(path.exists() for path in paths)
+    except OSError:  # a name that is too long, which writing says
+        return False
+
+
+def _reported(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
+    """Do one job; what goes wrong becomes an event."""
+    try:
+        yield from _upscale_file(upscaler, job, request)
+    except ImageError as error:
+        yield Failed(job, str(error))
+    except OSError as error:
+        yield Failed(job, f"{error.filename or job.source}: {error.strerror or error}; {_remedy(error)}")
+
+
+def _note(manifest: Manifest, event: FileEvent) -> None:
+    match event:
+        case Done(job, written, size_in, size_out, seconds):
+            manifest.note_done(job, written, sizes=(size_in, size_out), seconds=seconds)
+        case Failed(job, reason):
+            manifest.note_failed(job, reason)
+        case _:
+            pass
 
 
 def _remedy(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""PULSE by our own generator: the noise whose picture, made small, is the input (arXiv:2003.03808, section 3).
+"""PULSE with a diffusion generator (arXiv:2003.03808, section 3): the search for noise that gives the input.
 
 PULSE searches the latents of a generator on the sphere where such latents lie; here the latent is the noise from which
 DDIM with eta 0 walks in few steps, a map without chance, so that gradients go through it. Not from PULSE: a diffusion

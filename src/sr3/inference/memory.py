@@ -1,4 +1,4 @@
-"""Whether a picture can be held and its result stored, how large its windows may be, and how long it will take.
+"""Checks of memory, disk and time before the work, and the choice of tile size.
 
 All is asked before any work starts.
 """
@@ -102,7 +102,7 @@ def check_disk(path: Path, folder: Path, needed: float) -> None:
 
 def window_bytes(upscaler: Upscaler) -> float:
     """Estimate what the network needs while it works, in bytes a pixel of its window: features of the finest level."""
-    return 4 * _RESERVE * upscaler.denoiser.network.shape.features_a_pixel
+    return 4 * _RESERVE * upscaler.denoiser.network.features_a_pixel
 
 
 def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:
@@ -139,8 +139,8 @@ def check_time(path: Path, seconds: float, most: float) -> None:
 
 def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: SamplingPlan) -> float:
     """Estimate the time of a sample of width x height from a trial of the network on a small window."""
-    side = max(_TRIAL_SIDE, upscaler.denoiser.network.shape.size_multiple)
-    low_res = torch.zeros(1, upscaler.info.image_channels, -(-side // upscaler.scale), -(-side // upscaler.scale))
+    side = max(_TRIAL_SIDE, upscaler.denoiser.network.size_multiple)
+    low_res = torch.zeros(1, upscaler.info.condition_channels, -(-side // upscaler.scale), -(-side // upscaler.scale))
     trial = sampling
     if sampling.sampler.name != one_call.name:
         trial = SamplingPlan(sampling.settings.model_copy(update={"detail": 1.0}), as_sampler(ddim), cosine_grid(3))
@@ -154,7 +154,7 @@ def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: Sampl
 def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
     if max(width, height) <= upscaler.tile:
         return width * height
-    multiple = upscaler.denoiser.network.shape.size_multiple
+    multiple = upscaler.denoiser.network.size_multiple
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
     learned = teachers(cover) if upscaler.shares_statistics else []
     return sum(window.height * window.width for window in (*cover, *learned))

@@ -1,4 +1,4 @@
-"""The package as a library: a model that takes and gives pictures as programs hold them.
+"""The library interface: a model that takes and returns Pillow images, arrays and tensors.
 
     model = sr3.load("photos-x4")
     large = model.upscale(picture)

@@ -1,13 +1,16 @@
-"""What is upscaled and how the results are called: inputs to jobs, and to every file a job writes."""
+"""Input files to jobs, and the names of all result files."""
 
+import os
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from sr3.data.folders import files_below
 from sr3.errors import ConfigError, ImageError
 from sr3.images.bands import ARRAY_SUFFIX, band_size
-from sr3.images.files import WRITABLE_SUFFIXES, list_pictures, picture_size
+from sr3.images.files import PICTURE_SUFFIXES, WRITABLE_SUFFIXES, list_pictures, picture_size
 from sr3.inference.sizing import OWN_SIZE, Sizing
 
 __all__ = ["ONE_SAMPLE", "Job", "Naming", "Outputs", "plan_jobs"]
@@ -121,8 +124,13 @@ class Naming:
             return str(self.scale)
 
 
-def plan_jobs(inputs: Sequence[Path], output: Path | None, *, outputs: Outputs, naming: Naming) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[Path], output: Path | None, *, outputs: Outputs, naming: Naming, recursive: bool = False
+) -> list[Job]:
     """Pair every input file, and every picture in input folders, with its output file.
+
+    recursive: also those in folders below, linked folders too, into folders of the same names below the output; the
+    output itself is left out where it lies there.
 
     output is a folder, or a picture's path when there is one input file; without one each result goes beside its input
     file, as NAME-x4. Raises ImageError when two results would have
@@ -141,10 +149,36 @@ def plan_jobs(inputs: Sequence[Path], output: Path | None, *, outputs: Outputs, 
             raise ConfigError(f"{output}: is a file, so it is the name and the format; leave out --name and --format")
         jobs = [Job(inputs[0], output)]
     else:
-        sources = [p for path in inputs for p in (list_pictures(path) if path.is_dir() else [path])]
-        jobs = [Job(source, output / naming.name(source)) for source in sources]
+        jobs = [
+            Job(source, output / place / naming.name(source))
+            for path in inputs
+            for source, place in _sources(path, output, recursive=recursive)
+        ]
     _check_distinct(jobs, outputs)
     return jobs
+
+
+def _sources(path: Path, output: Path, *, recursive: bool) -> Iterator[tuple[Path, Path]]:
+    """Give the pictures of an input, each with the folder of its result below the output."""
+    if not path.is_dir():
+        yield path, Path()
+    elif not recursive:
+        yield from ((source, Path()) for source in list_pictures(path))
+    else:
+        results = Path(os.path.realpath(output))
+        found = [
+            source for source in files_below(path, PICTURE_SUFFIXES) if results not in _real_parents(source.parent)
+        ]
+        if not found:
+            raise ImageError(f"{path}: neither it nor a folder below holds a picture; check the path")
+        yield from ((source, source.parent.relative_to(path)) for source in found)
+
+
+@cache
+def _real_parents(folder: Path) -> frozenset[Path]:
+    """Give a folder and all that it lies in, links resolved."""
+    real = Path(os.path.realpath(folder))
+    return frozenset((real, *real.parents))
 
 
 def _beside_inputs(inputs: Sequence[Path], *, outputs: Outputs, naming: Naming) -> list[Job]:

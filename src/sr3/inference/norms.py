@@ -1,4 +1,4 @@
-"""Normalisation of a whole picture that the network sees in windows.
+"""Normalisation statistics of a whole image that the network sees in windows.
 
 Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
 its picture, and a tiled result differs from an untiled one; so it is with means of whole pictures (RCAN's attention).

@@ -1,4 +1,4 @@
-"""How samples are drawn: a sampler, the levels that it walks, and the settings of what surrounds the walk.
+"""Sampling plans: a sampler, its noise levels, and the settings of the rest.
 
 A plan is made from settings alone, or with a sampler and levels that a program brings.
 """
@@ -83,8 +83,8 @@ class SamplingPlan:
     def of_pass(self, number: int) -> "SamplingPlan":
         """Say how pass number 0, 1, ... samples: the first as asked, later ones in half the steps.
 
-        So are the paper's cascades drawn, most of whose steps are at the smallest size (docs/paper.md). Levels that a
-        model has learnt, or that were given, stay.
+        The paper's cascades are sampled in the same way, with most steps at the smallest size
+        (docs/how-to/generate.md). Levels that a model has learnt, or that were given, stay.
         """
         if number == 0 or self.grid_is_given or not self.sampler.traits.any_grid:
             return self
@@ -93,7 +93,7 @@ class SamplingPlan:
         return replace(self, settings=settings, grid=build_grid(settings))
 
 
-_FORM = "it yields one Step for each pair of neighbouring levels (docs/samplers.md)"
+_FORM = "it yields one Step for each pair of neighbouring levels (docs/explanation/samplers.md)"
 
 Sampling: TypeAlias = SamplingConfig | SamplingPlan
 """Settings of sampling, or a plan made of them."""

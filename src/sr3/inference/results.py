@@ -1,4 +1,4 @@
-"""Results into files: samples in the kind of their picture, and what is drawn about them."""
+"""Result files: samples in the format of their input, and their statistics as images."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a searched grid is worth, on pictures whose truth is known, and where the best is kept: inside the model."""
+"""Scores of a searched grid on held-out images, and storage of the best one in the model file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sr3.build import build_grid, build_recipe, build_sampler
+from sr3.build import build_grid, build_sampler
 from sr3.checkpoint import ModelInfo, describe_anew, read_model
 from sr3.config import SamplingConfig, SearchedGrid
 from sr3.data.dataset import PairDataset
+from sr3.data.pairs import PairRecipe
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
@@ -106,7 +107,7 @@ def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int
     Raises DataError for pictures of other channels than the model's, or fewer than two.
     """
     info = upscaler.info
-    dataset = PairDataset(source, build_recipe(info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0})))
+    dataset = PairDataset(source, PairRecipe(info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0})))
     if dataset.image_channels != info.image_channels:
         raise DataError(
             f"{source.name(0)}: has {dataset.image_channels} channels, but {info.name} {info.image_channels}; "

@@ -1,4 +1,4 @@
-"""The share of one process among several that were started together, by accelerate, torchrun or by hand.
+"""The share of one process among several started together by accelerate, torchrun or by hand.
 
 Launchers say by RANK and WORLD_SIZE which process this is. Shares are fixed by the order of the jobs, so they never
 overlap, and nothing need be said between processes but, at the end, how many failed: a launcher ends all processes as
@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from sr3.errors import ConfigError
 
-__all__ = ["Share", "open_share", "wait_for_all"]
+__all__ = ["Share", "open_share", "parse_share", "wait_for_all"]
 
 T = TypeVar("T")
 _LONGEST = timedelta(days=30)
@@ -30,6 +30,14 @@ class Share(NamedTuple):
     def of(self, jobs: Sequence[T]) -> Sequence[T]:
         """Take the jobs whose turn is this process's."""
         return jobs[self.rank :: self.processes]
+
+
+def parse_share(text: str) -> Share:
+    """Read I/N, the I-th of N shares, counted from 1; ConfigError for anything else."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ConfigError(f"--shard {text}: give I/N, such as 1/8 to 8/8")
+    return Share(int(number) - 1, int(count))
 
 
 def open_share() -> Share:

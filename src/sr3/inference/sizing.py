@@ -1,4 +1,4 @@
-"""How large a result is asked to be, and how a model of one magnification gets there.
+"""The requested size of a result, and the passes by which a model of fixed magnification reaches it.
 
 Below the model's own magnification its sample is reduced; above, the model enlarges its own result again, as the
 paper's cascades do with several models. Knows no network.
@@ -81,11 +81,13 @@ class Sizing:
         """Say how a picture of a size gets there; ImageError, with the name, where it would not become larger."""
         wide, high = self._target(width, height, own)
         ratio = max(wide / width, high / height)
-        if not self.is_own and (wide < width or high < height or (wide, high) == (width, height)):
+        if not self.is_own and own > 1 and (wide < width or high < height or (wide, high) == (width, height)):
             raise ImageError(
                 f"{name}: is {width}x{height}, and {wide}x{high} is asked for, which is not larger; ask for more, or "
                 "leave it as it is"
             )
+        if own == 1 and (wide, high) != (width, height):
+            raise ImageError(f"{name}: {wide}x{high} is asked for, but the model restores a picture in its own size")
         passes = 1
         while own > 1 and own**passes < ratio * (1 - _TOLERANCE):
             passes += 1

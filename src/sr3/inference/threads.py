@@ -1,4 +1,4 @@
-"""How many threads compute on the processor: no more than this process is given."""
+"""The number of CPU threads: no more than this process may use."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Denoising in tiles: every call sees a window, and overlapping windows are fused at every step.
+"""Tiled denoising: overlapping windows are fused at every step.
 
 There is one noise field for the whole picture, and the state is always whole, so tiles cannot drift apart
 (as in MultiDiffusion, arXiv:2302.08113, with weights that fall off towards the border of a window).

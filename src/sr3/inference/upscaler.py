@@ -25,7 +25,7 @@ from sr3.images.enlarge import enlarge
 from sr3.inference.consistency import match_low_frequencies
 from sr3.inference.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.inference.filling import build_filled
-from sr3.inference.mean import mean_in, picture_of
+from sr3.inference.mean import calm_flat_places, mean_in, picture_of
 from sr3.inference.norms import SharedNorms
 from sr3.inference.plan import Sampling, as_plan
 from sr3.inference.threads import check_not_forked
@@ -41,7 +41,7 @@ OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
 
 _LEAST_DETAIL = 0.125
-"""Share of the sample at detail 0; with less the PSNR falls again (docs/uncertainty.md has the measurement)."""
+"""Share of the sample at detail 0; with less the PSNR falls again (measured in docs/explanation/uncertainty.md)."""
 
 
 class Look(NamedTuple):
@@ -88,7 +88,7 @@ class Upscaler:
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
         x, given, clean = self._condition(low_res, settings, noise)
-        denoise, start = self._denoise(x, settings, given), noise.like(x)
+        denoise, start = self._denoise(x, settings, given), noise.like(self._result_like(x))
         other = None
         if settings.detail < 1:
             other = self._predict_first(denoise, _started(clean, -start, grid), grid)
@@ -106,10 +106,17 @@ class Upscaler:
             if mean is not None:
                 state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * settings.detail)
             image = self.denoiser.decode(state, x).clamp_(-1, 1)
+            if final and settings.flat_detail < 1:
+                calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=settings.flat_detail)
             if final and settings.correct:
-                match_low_frequencies(image, low_res, out=image)
+                match_low_frequencies(image, low_res, cell=settings.correct_cell, out=image)
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
+
+    def _result_like(self, x: Condition) -> Image:
+        """Give something of the shape of the result to a condition, which may have other channels."""
+        channels = self.info.image_channels
+        return x if x.shape[1] == channels else x[:, :1].expand(-1, channels, -1, -1)
 
     def _predict_first(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
         """Predict the clean state of a start; of the mirrored noise it averages with the other to E[y0 | x]."""
@@ -121,7 +128,7 @@ class Upscaler:
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of a picture to the input."""
-        return match_low_frequencies(image, low_res.to(image))
+        return match_low_frequencies(image, low_res.to(image), cell=self.info.config.sampling.correct_cell)
 
     @property
     def shares_statistics(self) -> bool:
@@ -131,7 +138,7 @@ class Upscaler:
     @property
     def least_tile(self) -> int:
         """Smallest side of a window that can overlap its neighbours and still advance."""
-        multiple = self.denoiser.network.shape.size_multiple
+        multiple = self.denoiser.network.size_multiple
         return (-(-OVERLAP // multiple) + 1) * multiple
 
     def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Image:
@@ -179,7 +186,7 @@ class Upscaler:
 
     def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Told]) -> Denoise:
         height, width = x.shape[-2:]
-        multiple = self.denoiser.network.shape.size_multiple
+        multiple = self.denoiser.network.size_multiple
         if max(height, width) <= self.tile:
             return self._window_denoise(x, sampling, given(Window(0, 0, height, width)))
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)

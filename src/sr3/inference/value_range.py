@@ -1,4 +1,4 @@
-"""The part of its numbers that a picture uses, stretched while it is enlarged and put back afterwards.
+"""Normalisation of an image's value range before upscaling, undone afterwards.
 
 Cameras of 12 bits, radiology and reflectance keep their numbers in 16 bits and use the lower ones. Models know pictures
 that use all: what is darker than a sixteenth of the range comes out grainy, and may leave the range that was used.

@@ -1,4 +1,4 @@
-"""One picture in memory and what a model draws of it: laid out in the model's channels, checked, and laid back."""
+"""One image in memory prepared for a model: converted to the model's channels, checked, and converted back."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from sr3.errors import Cancelled, ImageError
 from sr3.images.alpha import fill_transparent
 from sr3.images.in_memory import Kind, Unpacked
 from sr3.images.resize import resize
+from sr3.inference.channels import check_channels
 from sr3.inference.enlarging import looks_of
 from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, bytes_of_other_bands, check_fits, choose_tile
 from sr3.inference.plan import SamplingPlan
@@ -69,6 +70,7 @@ class Work(Generic[Kind]):
             pixels = torch.stack(filled)
         self._upscaler, self._pack, self._sampling = upscaler, unpacked.pack, sampling
         self._total = steps_of(sampling, plan.passes)
+        check_channels(upscaler.info)
         self._low_res, self._back = _in_channels(pixels, upscaler.info.image_channels, upscaler.info.name)
 
     @property

@@ -1,1 +1,1 @@
-"""Figures of merit over pairs of pictures."""
+"""Metrics of single images, of sample sets and of whole sets."""

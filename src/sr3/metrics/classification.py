@@ -1,4 +1,4 @@
-"""What a classifier makes of pictures: right answers, and the inception score (arXiv:1606.03498, section 4)."""
+"""Classification metrics: top-k accuracy, and the inception score (arXiv:1606.03498, section 4)."""
 
 from torch import Tensor
 

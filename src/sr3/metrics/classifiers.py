@@ -1,4 +1,4 @@
-"""Classifiers that are given: a TorchScript or ONNX file, a name in torchvision or timm, or EfficientNet-lite0.
+"""Classifiers: a TorchScript or ONNX file, a name in torchvision or timm, or EfficientNet-lite0.
 
 A file takes pictures (b, 3, s, s) in the range that is said and returns logits (b, classes). TorchScript runs code, so
 take it only from people you trust. Pictures come to it whole or by their middle, resized by antialiased bicubic.

@@ -1,10 +1,11 @@
-"""Luminance and borders, as super-resolution has long been measured: Y of BT.601 in studio range, edges left out."""
+"""Luminance (Y of BT.601 in studio range), border cropping as is usual in super-resolution, and colour shift."""
 
 from torch import Tensor
 
-from sr3.types import Image
+from sr3.images.resize import resize
+from sr3.types import Image, LowRes
 
-__all__ = ["luminance", "without_border"]
+__all__ = ["colour_shift", "luminance", "without_border"]
 
 _WEIGHTS = (65.481, 128.553, 24.966)
 _BLACK = 16.0
@@ -29,3 +30,14 @@ def without_border(image: Tensor, border: int) -> Tensor:
     if min(height, width) <= 2 * border:
         raise ValueError(f"{width}x{height} has nothing left within a border of {border} pixels")
     return image[..., border : height - border, border : width - border]
+
+
+def colour_shift(image: Image, low_res: LowRes) -> Tensor:
+    """Measure how far the mean colour of a result is from that of its input, in units of 1/255, shape (b,).
+
+    image: (b, c, h, w), low_res: (b, c, h / s, w / s), in [-1, 1]. The largest absolute difference, over channels, of
+    the means of the result and of the bicubic enlargement of the input.
+    """
+    enlarged = resize(low_res, image.shape[-2], image.shape[-1])
+    difference = image.double().mean(dim=(-2, -1)) - enlarged.double().mean(dim=(-2, -1))
+    return difference.abs().amax(dim=1) * 127.5

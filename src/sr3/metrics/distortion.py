@@ -1,4 +1,6 @@
-"""Distance to the truth, pixel by pixel. Pictures in [-1, 1], shape (b, c, h, w); one figure an image."""
+"""Distortion metrics: PSNR, SSIM, consistency, sharpness.
+
+Images are (b, c, h, w) in [-1, 1]; one figure per image."""
 
 import torch
 from torch import Tensor

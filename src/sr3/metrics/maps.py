@@ -1,4 +1,4 @@
-"""Feature maps of pictures by a network that is given, with gradients: what perceptual and texture losses compare."""
+"""Feature maps by a given network, with gradients, for perceptual and texture losses."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Learned perceptual distances between a picture and its truth, by a network that is given.
+"""Learned perceptual distances by a given network.
 
 `lpips-alex` and `lpips-vgg` are LPIPS (arXiv:1801.03924) by torchmetrics, which needs torchvision and fetches its
 backbone; `st-lpips` is ST-LPIPS, whose weights come with a package. A TorchScript file takes two batches (b, 3, h, w)

@@ -1,4 +1,4 @@
-"""What each figure of an evaluation is: unit, direction, protocol and source, in the order in which they are shown.
+"""The registry of metrics: unit, direction, protocol and source of each, in display order.
 
 A figure of a picture is averaged over pictures; a figure of a set is one number of all pictures together.
 """
@@ -77,6 +77,16 @@ METRICS: tuple[Metric, ...] = (
         tolerance=0.05,
     ),
     Metric(
+        "colour_shift",
+        "colour shift",
+        "/255",
+        "lower",
+        "largest absolute difference of the channel means of the result and of the bicubic enlargement of the input; "
+        "no border is left out",
+        "ours",
+        tolerance=0.01,
+    ),
+    Metric(
         "sharpness",
         "sharpness",
         "of truth",
@@ -97,6 +107,18 @@ METRICS: tuple[Metric, ...] = (
         target=1.0,
         digits=2,
         tolerance=0.02,
+    ),
+    Metric(
+        "grain",
+        "grain",
+        "/255",
+        "none",
+        "deviation of pixel less mean of 3x3 pixels where the truth is flat (deviation below 2/255 in 9x9 pixels); the "
+        "truth's own is right; mean of the pictures that have 1000 flat pixels",
+        "ours",
+        digits=2,
+        tolerance=0.02,
+        of_truth=True,
     ),
     Metric("perceptual", "{network}", "", "lower", "whole pictures", "of the network", digits=4),
     Metric(

@@ -1,4 +1,4 @@
-"""ST-LPIPS: a learned perceptual distance that forgives small shifts (arXiv:2207.13686), AlexNet variant.
+"""ST-LPIPS: a learned perceptual distance that tolerates small shifts (arXiv:2207.13686), AlexNet variant.
 
 LPIPS (arXiv:1801.03924) on an AlexNet whose every shrinking is a blur with reflected borders and a stride of 2.
 The weights come from the PyPI package `stlpips-pytorch` (BSD-2-Clause), whose code is not imported: it asks for

@@ -1,1 +1,1 @@
-"""Networks: tensors in, tensors out; what their output means is the denoiser's."""
+"""Networks: tensors in, tensors out; what their output means is the denoiser's business."""

@@ -1,4 +1,4 @@
-"""The discriminator of EnhanceNet (arXiv:1612.07919, section 4.2.4 and its supplement): photograph or result?
+"""The discriminator of EnhanceNet (arXiv:1612.07919, section 4.2.4 and its supplement).
 
 It sees pictures of one size and knows nothing of how they were made.
 """

@@ -1,4 +1,4 @@
-"""Blocks of DDPM's U-Net (arXiv:2006.11239, appendix B), as the best-known unofficial implementation of SR3 has them.
+"""Blocks of DDPM's U-Net (arXiv:2006.11239, appendix B), as Janspiry's implementation of SR3 has them.
 
 What differs from `blocks`: sums are not scaled, resampling is a convolution of its own, the noise level only shifts,
 attention has one head and no bias, and the level is encoded without WaveGrad's factor. They know no condition.

@@ -1,4 +1,4 @@
-"""DRCN: one convolution applied again and again to the enlarged picture, with an answer after every time.
+"""DRCN: one convolution applied recursively to the upsampled image, with an output at every recursion.
 
 Source: arXiv:1511.04491, section 3: embedding, inference and reconstruction, recursive supervision and the skip
 from the input. Beyond the paper, which takes grey or colour: any channels.
@@ -8,25 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sr3.networks.one_call import OneCallShape, he_conv
+from sr3.config import DRCNConfig
+from sr3.networks.one_call import OneCallNetwork, he_conv
 from sr3.types import Condition, Gamma, Image
 
 __all__ = ["DRCN"]
 
 
-class DRCN(nn.Module):
-    """The input plus what the layers add; blocks = recursions, all of them by the same weights, 3x3 throughout."""
+class DRCN(OneCallNetwork):
+    """The input plus what the layers add; recursions of one layer, all of them by the same weights, 3x3 throughout."""
 
-    def __init__(self, shape: OneCallShape) -> None:
+    def __init__(self, config: DRCNConfig, *, image_channels: int, scale: int) -> None:
         """Lay out the layers; the recursive one starts by passing each feature on, the others in He's way."""
-        super().__init__()
-        self.shape = shape
-        width, channels = shape.width, shape.image_channels
+        super().__init__(config.width, image_channels=image_channels, scale=scale)
+        width, channels = config.width, image_channels
         self.embed = nn.ModuleList([he_conv(channels, width), he_conv(width, width)])
         self.again = he_conv(width, width)
         nn.init.dirac_(self.again.weight)
         self.rebuild = nn.ModuleList([he_conv(width, width), he_conv(width, channels)])
-        self.shares = nn.Parameter(torch.full((shape.blocks,), 1 / shape.blocks))
+        self.shares = nn.Parameter(torch.full((config.recursions,), 1 / config.recursions))
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, *, every: bool = False) -> Tensor:
         """Sum the answers of all recursions by their shares; with every, they come after it: (d + 1, b, c, h, w).

@@ -1,4 +1,4 @@
-"""The noise level as features (WaveGrad, arXiv:2009.00713, section 3.1, used by SR3)."""
+"""Embeddings of the noise level (WaveGrad, arXiv:2009.00713, section 3.1) and of the class."""
 
 import math
 

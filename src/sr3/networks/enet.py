@@ -1,31 +1,31 @@
-"""The generator of EnhanceNet: residual blocks on the small picture, enlarged by repetition and convolution.
+"""The generator of EnhanceNet: residual blocks at low resolution, nearest-neighbour upsampling and convolution.
 
 Source: arXiv:1612.07919, table 1. What it gives is a residual to the bicubic enlargement, which is the
-denoiser's business (`denoiser.target`). Its losses: `sr3.training.adversary`.
+denoiser's business (`denoiser.target`). Its losses: `sr3.objectives.adversary`.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sr3.networks.one_call import OneCallShape, conv, prime_factors
+from sr3.config import ENetConfig
+from sr3.networks.one_call import OneCallNetwork, conv, prime_factors
 from sr3.types import Condition, Gamma, Image, LowRes
 
 __all__ = ["ENet"]
 
 
-class ENet(nn.Module):
+class ENet(OneCallNetwork):
     """Convolutions of 3x3 with width channels; blocks residual blocks, 10 in the paper."""
 
-    def __init__(self, shape: OneCallShape) -> None:
+    def __init__(self, config: ENetConfig, *, image_channels: int, scale: int) -> None:
         """Lay out the layers; the last starts at 0, so that a new network gives the bicubic enlargement."""
-        super().__init__()
-        self.shape = shape
-        width = shape.width
-        self.head = conv(shape.image_channels, width)
-        self.blocks = nn.ModuleList([_Block(width) for _ in range(shape.blocks)])
-        self.factors = prime_factors(shape.scale)
+        super().__init__(config.width, image_channels=image_channels, scale=scale)
+        width = config.width
+        self.head = conv(image_channels, width)
+        self.blocks = nn.ModuleList([_Block(width) for _ in range(config.blocks)])
+        self.factors = prime_factors(scale)
         self.enlarge = nn.ModuleList([conv(width, width) for _ in self.factors])
-        self.last, self.tail = conv(width, width), conv(width, shape.image_channels)
+        self.last, self.tail = conv(width, width), conv(width, image_channels)
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)
 

@@ -1,38 +1,27 @@
-"""What the networks that answer in one call have in common: `fsrcnn`, `drcn`, `rcan` and `enet`.
+"""What the networks that answer in one call have in common: `fsrcnn`, `drcn`, `rcan`, `enet` and `span`.
 
 They see the input, and neither noise nor level.
 """
 
-from dataclasses import dataclass
-
 from torch import nn
 
-__all__ = ["OneCallShape", "conv", "he_conv", "prime_factors"]
+__all__ = ["OneCallNetwork", "conv", "he_conv", "prime_factors"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneCallShape:
-    """Sizes of a network that answers in one call; what blocks, groups and inner are, each network says.
+class OneCallNetwork(nn.Module):
+    """What networks that answer in one call tell of themselves.
 
-    image_channels: channels of the picture, any number. scale: magnification. width: channels of most layers.
+    image_channels: channels of the picture, any number. scale: magnification.
+    size_multiple: what sides of the output are multiples of: a whole number of input pixels.
+    features_a_pixel: about how many features per pixel of the output are alive at once.
     """
 
-    image_channels: int
-    scale: int
-    width: int
-    blocks: int
-    groups: int = 1
-    inner: int = 1
-
-    @property
-    def size_multiple(self) -> int:
-        """What sides of the output are multiples of: a whole number of input pixels."""
-        return self.scale
-
-    @property
-    def features_a_pixel(self) -> float:
-        """About how many features a pixel of the output are alive at once."""
-        return 4.0 * self.width
+    def __init__(self, width: int, *, image_channels: int, scale: int) -> None:
+        """Keep the sizes; width: channels of most layers."""
+        super().__init__()
+        self.image_channels, self.scale = image_channels, scale
+        self.size_multiple = scale
+        self.features_a_pixel = 4.0 * width
 
 
 def conv(width_in: int, width_out: int, side: int = 3) -> nn.Conv2d:

@@ -1,4 +1,4 @@
-"""RCAN: residual blocks whose channels attend to their own means, in groups, on the small picture.
+"""RCAN: residual groups with channel attention at low resolution.
 
 Source: arXiv:1807.02758, section 3: residual in residual, channel attention, enlargement by sub-pixel convolution
 (arXiv:1609.05158). The mean is over the picture, so windows must share it.
@@ -7,28 +7,28 @@ Source: arXiv:1807.02758, section 3: residual in residual, channel attention, en
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sr3.networks.one_call import OneCallShape, conv, prime_factors
+from sr3.config import RCANConfig
+from sr3.networks.one_call import OneCallNetwork, conv, prime_factors
 from sr3.types import Condition, Gamma, Image, LowRes
 
 __all__ = ["RCAN"]
 
 
-class RCAN(nn.Module):
-    """groups of blocks residual blocks each; inner = channels inside the attention, width / 16 in the paper."""
+class RCAN(OneCallNetwork):
+    """groups of blocks residual blocks each; attention_width channels inside the attention."""
 
-    def __init__(self, shape: OneCallShape) -> None:
+    def __init__(self, config: RCANConfig, *, image_channels: int, scale: int) -> None:
         """Lay out head, body with its long skip, enlargement and tail."""
-        super().__init__()
-        self.shape = shape
-        width = shape.width
-        self.head = conv(shape.image_channels, width)
-        self.body = nn.Sequential(*(_Group(width, shape.blocks, shape.inner) for _ in range(shape.groups)))
+        super().__init__(config.width, image_channels=image_channels, scale=scale)
+        width = config.width
+        self.head = conv(image_channels, width)
+        self.body = nn.Sequential(*(_Group(width, config.blocks, config.attention_width) for _ in range(config.groups)))
         self.body_end = conv(width, width)
         steps: list[nn.Module] = []
-        for factor in prime_factors(shape.scale):
+        for factor in prime_factors(scale):
             steps += [conv(width, width * factor**2), nn.PixelShuffle(factor)]
         self.enlarge = nn.Sequential(*steps)
-        self.tail = conv(width, shape.image_channels)
+        self.tail = conv(width, image_channels)
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
         """Enlarge low_res; x, y_t and gamma have no say."""

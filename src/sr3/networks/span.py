@@ -1,4 +1,4 @@
-"""SPAN: a fast network on the small picture, with attention that has no parameters (arXiv:2311.12770).
+"""SPAN: a fast network at low resolution with parameter-free attention (arXiv:2311.12770).
 
 Its inference form: the branches of each layer that the paper trains are merged into one 3x3 convolution. Beside its
 picture it gives the features from which the picture is made, for a network that refines it.
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, silu
 
-from sr3.networks.one_call import OneCallShape, conv
+from sr3.config import SPANConfig
+from sr3.networks.one_call import OneCallNetwork, conv
 from sr3.types import Condition, Gamma, Image, LowRes
 
 __all__ = ["REACH", "SPAN", "Mean"]
@@ -47,21 +48,20 @@ class SPAB(nn.Module):
         return (last + image) * (torch.sigmoid(last) - 0.5), first
 
 
-class SPAN(nn.Module):
+class SPAN(OneCallNetwork):
     """A head, `blocks` attention blocks of `width` channels, a join of four of their features, and pixel shuffling.
 
     Joined are the head's features, those after the last block, those after the first, and the first layer of the last.
     """
 
-    def __init__(self, shape: OneCallShape) -> None:
+    def __init__(self, config: SPANConfig, *, image_channels: int, scale: int) -> None:
         """Lay out the convolutions."""
-        super().__init__()
-        self.shape = shape
-        self.head = conv(shape.image_channels, shape.width)
-        self.blocks = nn.ModuleList(SPAB(shape.width) for _ in range(shape.blocks))
-        self.after = conv(shape.width, shape.width)
-        self.join = conv(4 * shape.width, shape.width, 1)
-        self.tail = conv(shape.width, shape.image_channels * shape.scale**2)
+        super().__init__(config.width, image_channels=image_channels, scale=scale)
+        self.head = conv(image_channels, config.width)
+        self.blocks = nn.ModuleList(SPAB(config.width) for _ in range(config.blocks))
+        self.after = conv(config.width, config.width)
+        self.join = conv(4 * config.width, config.width, 1)
+        self.tail = conv(config.width, image_channels * scale**2)
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
         """Enlarge low_res (b, c, h, w) in [-1, 1]; x, y_t and gamma have no say."""
@@ -84,7 +84,7 @@ class SPAN(nn.Module):
         return self.join(torch.cat([start, self.after(hidden), after_first, first_layer], dim=1))
 
     def _picture(self, features: Tensor) -> Image:
-        return pixel_shuffle(self.tail(features), self.shape.scale) * 2 - 1
+        return pixel_shuffle(self.tail(features), self.scale) * 2 - 1
 
 
 def _pixel_mean(like: Tensor) -> Tensor:

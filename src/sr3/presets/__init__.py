@@ -1,4 +1,4 @@
-"""Named settings. Each docstring gives the source of its numbers, or says that we measured them.
+"""Presets: named settings. Each docstring gives the source of its numbers, or says that we measured them.
 
 Loads no torch.
 """
@@ -6,7 +6,7 @@ Loads no torch.
 from collections.abc import Callable
 from typing import TypeAlias
 
-from sr3.config import Config, OptimizerConfig, SamplingConfig
+from sr3.config import Config, OptimizerConfig, RegressionConfig, SamplingConfig
 from sr3.errors import ConfigError
 from sr3.presets import paper, rivals, small
 
@@ -76,13 +76,16 @@ def regression_of(config: Config) -> Config:
     Its rate is the paper's 1e-5 where that of the model is the paper's 1e-4, else that of the model.
     """
     paper = config.optimizer.learning_rate == OptimizerConfig().learning_rate
+    corrected = config.sampling.model_dump(include={"correct"}, exclude_unset=True)
     rate = 1e-5 if paper else config.optimizer.learning_rate
-    denoiser = config.denoiser.model_copy(update={"prediction": "y0", "loss": "l2", "objective": "regression"})
     return config.model_copy(
         update={
-            "denoiser": denoiser,
+            "denoiser": config.denoiser.model_copy(update={"prediction": "y0"}),
+            "objective": RegressionConfig(),
             "optimizer": config.optimizer.model_copy(update={"learning_rate": rate}),
             "training": config.training.model_copy(update={"keep": "best-psnr"}),
-            "sampling": SamplingConfig(sampler="regression", steps=1, grid="cosine", correct=config.sampling.correct),
+            "sampling": SamplingConfig.model_validate(
+                {**corrected, "sampler": "regression", "steps": 1, "grid": "cosine"}
+            ),
         }
     )

@@ -1,9 +1,8 @@
-"""Networks that the paper compares itself with, and SPAN, the mean that others refine: fourfold, each at its own
-paper's size and for two processor cores.
+"""Networks that the paper compares with, and SPAN: x4, each at its published size and for two CPU cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
 pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
-docstring says so; the length is ours, and what docs/results.md lists. `data.scale` sets another magnification.
+docstring says so; the length is ours, and what docs/explanation/results.md lists. `data.scale` sets another scale.
 """
 
 from typing import Literal
@@ -13,9 +12,15 @@ from sr3.config import (
     Config,
     DataConfig,
     DenoiserConfig,
+    DRCNConfig,
+    ENetConfig,
+    FSRCNNConfig,
     NetworkConfig,
     OptimizerConfig,
+    RCANConfig,
+    RegressionConfig,
     SamplingConfig,
+    SPANConfig,
     TrainingConfig,
 )
 
@@ -50,13 +55,8 @@ def _rival(
 ) -> Config:
     return Config(
         network=network,
-        denoiser=DenoiserConfig(
-            prediction="y0",
-            target="residual" if residual else "image",
-            loss=loss,
-            objective="regression",
-            supervision=supervision,
-        ),
+        denoiser=DenoiserConfig(prediction="y0", target="residual" if residual else "image"),
+        objective=RegressionConfig(loss=loss, supervision=supervision),
         data=DataConfig(scale=4, crop=crop, augment="dihedral"),
         optimizer=OptimizerConfig(learning_rate=rate, warmup=1_000, cooldown=200_000),
         training=TrainingConfig(steps=1_000_000, batch=batch, keep="best-psnr", ema_decay=0.999),
@@ -88,12 +88,12 @@ def _for_two_cores(config: Config, network: NetworkConfig, *, crop: int = 64, ra
 
 def fsrcnn_x4() -> Config:
     """Give FSRCNN(56, 12, 4) (arXiv:1608.00367): 12,464 weights on luminance, as there; 24,683 parameters on colour."""
-    return _rival(NetworkConfig(family="fsrcnn", width=56, inner=12, blocks=4), crop=64, batch=32, rate=1e-3)
+    return _rival(FSRCNNConfig(width=56, inner=12, layers=4), crop=64, batch=32, rate=1e-3)
 
 
 def fsrcnn_x4_small() -> Config:
     """Give FSRCNN-s(32, 5, 1), its paper's own small one."""
-    return _for_two_cores(fsrcnn_x4(), NetworkConfig(family="fsrcnn", width=32, inner=5, blocks=1))
+    return _for_two_cores(fsrcnn_x4(), FSRCNNConfig(width=32, inner=5, layers=1))
 
 
 def drcn_x4() -> Config:
@@ -101,13 +101,13 @@ def drcn_x4() -> Config:
 
     The share of recursive supervision starts high and falls, its paper says; here from 0.5.
     """
-    network = NetworkConfig(family="drcn", width=256, blocks=16)
+    network = DRCNConfig(width=256, recursions=16)
     return _rival(network, crop=40, batch=64, rate=1e-4, supervision=0.5)
 
 
 def drcn_x4_small() -> Config:
     """Give DRCN for two processor cores: 32 channels, 8 recursions."""
-    return _for_two_cores(drcn_x4(), NetworkConfig(family="drcn", width=32, blocks=8), crop=40, rate=3e-4)
+    return _for_two_cores(drcn_x4(), DRCNConfig(width=32, recursions=8), crop=40, rate=3e-4)
 
 
 def rcan_x4() -> Config:
@@ -115,13 +115,13 @@ def rcan_x4() -> Config:
 
     L1, batch 16, inputs of 48 pixels, Adam 1e-4, all turns and mirrors, as there.
     """
-    network = NetworkConfig(family="rcan", width=64, blocks=20, groups=10, inner=4)
+    network = RCANConfig(width=64, blocks=20, groups=10, attention_width=4)
     return _rival(network, crop=192, batch=16, rate=1e-4, loss="l1")
 
 
 def rcan_x4_small() -> Config:
     """Give RCAN for two processor cores: 3 groups of 4 blocks, 32 channels."""
-    network = NetworkConfig(family="rcan", width=32, blocks=4, groups=3, inner=4)
+    network = RCANConfig(width=32, blocks=4, groups=3, attention_width=4)
     return _for_two_cores(rcan_x4(), network, rate=3e-4)
 
 
@@ -130,27 +130,28 @@ def enet_x4() -> Config:
 
     Truths of 128 pixels and Adam 1e-4, as there. The paper's tables of classification have this variant.
     """
-    return _rival(NetworkConfig(family="enet", width=64, blocks=10), crop=128, batch=64, rate=1e-4, residual=True)
+    return _rival(ENetConfig(width=64, blocks=10), crop=128, batch=64, rate=1e-4, residual=True)
 
 
 def enet_x4_small() -> Config:
     """Give ENet-E for two processor cores: 5 blocks, 32 channels."""
-    return _for_two_cores(enet_x4(), NetworkConfig(family="enet", width=32, blocks=5), rate=3e-4)
+    return _for_two_cores(enet_x4(), ENetConfig(width=32, blocks=5), rate=3e-4)
 
 
 def enet_pat_x4() -> Config:
     """Give ENet-PAT (EnhanceNet, arXiv:1612.07919): the network of ENet-E with its three other losses.
 
     Its features are VGG's; here ST-LPIPS's AlexNet, which comes in a package, or the file that is named in
-    `adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features, textures
-    and the opponent to 0.004, 0.003 and 0.001, where the squared error, left out there and kept here, is 0.003.
+    `objective.adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features,
+    textures and the discriminator to 0.004, 0.003 and 0.001, where the squared error, left out there and kept here, is
+    0.003.
     """
-    return _with_opponent(enet_x4())
+    return _with_discriminator(enet_x4())
 
 
 def enet_pat_x4_small() -> Config:
     """Give ENet-PAT for two processor cores: 5 blocks, 32 channels, a discriminator of half the width."""
-    return _with_opponent(enet_x4_small(), width=16)
+    return _with_discriminator(enet_x4_small(), width=16)
 
 
 def span_x4() -> Config:
@@ -158,15 +159,19 @@ def span_x4() -> Config:
 
     L1, batch 64, inputs of 64 pixels and Adam 5e-4, as there. `weights/span-x4.safetensors` has the published weights.
     """
-    return _rival(NetworkConfig(family="span", width=48, blocks=6), crop=256, batch=64, rate=5e-4, loss="l1")
+    return _rival(SPANConfig(width=48, blocks=6), crop=256, batch=64, rate=5e-4, loss="l1")
 
 
 def span_x4_small() -> Config:
     """Give SPAN for two processor cores: 32 channels, 4 blocks."""
-    return _for_two_cores(span_x4(), NetworkConfig(family="span", width=32, blocks=4), crop=96)
+    return _for_two_cores(span_x4(), SPANConfig(width=32, blocks=4), crop=96)
 
 
-def _with_opponent(config: Config, *, width: int = 32) -> Config:
+def _with_discriminator(config: Config, *, width: int = 32) -> Config:
     adversary = AdversaryConfig(adversarial=1e-3, perceptual=1e-3, texture=1e-5, features="st-lpips", width=width)
-    training = config.training.model_copy(update={"keep": "last"})
-    return config.model_copy(update={"adversary": adversary, "training": training})
+    return config.model_copy(
+        update={
+            "objective": RegressionConfig(adversary=adversary),
+            "training": config.training.model_copy(update={"keep": "last"}),
+        }
+    )

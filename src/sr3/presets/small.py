@@ -1,10 +1,10 @@
-"""Configurations for two processor cores: the packaged model, and a small sibling of each of the paper's."""
+"""Configurations for two CPU cores: the packaged models, and a small sibling of each of the paper's."""
 
 from sr3.config import (
+    BigGANConfig,
     Config,
     DataConfig,
     DenoiserConfig,
-    NetworkConfig,
     OptimizerConfig,
     SamplingConfig,
     ScheduleConfig,
@@ -31,7 +31,7 @@ def photos_x4() -> Config:
     What it reaches is measured in its model card, `src/sr3/weights/photos-x4.md`.
     """
     return Config(
-        network=NetworkConfig(width=48, multipliers=(1, 2, 4), blocks=2, features=96, stem=2),
+        network=BigGANConfig(width=48, multipliers=(1, 2, 4), blocks=2, features=96, stem=2),
         schedule=ScheduleConfig(kind="cosine"),
         denoiser=DenoiserConfig(prediction="v", target="residual", target_scale=4.0),
         data=DataConfig(scale=4, crop=64, augment="dihedral"),
@@ -52,7 +52,7 @@ def photos_x4() -> Config:
 def tiny_x4() -> Config:
     """Give a network of 0.18M parameters that trains in a minute: for trying the commands out, not for pictures."""
     return Config(
-        network=NetworkConfig(width=16, multipliers=(1, 2), blocks=1, features=32, stem=2),
+        network=BigGANConfig(width=16, multipliers=(1, 2), blocks=1, features=32, stem=2),
         schedule=ScheduleConfig(kind="cosine"),
         denoiser=DenoiserConfig(prediction="v", target="residual", target_scale=4.0),
         data=DataConfig(scale=4, crop=32, augment="dihedral"),
@@ -85,7 +85,7 @@ def faces_16_128_small() -> Config:
     Whole pictures; the residual to the enlarged input has a deviation of 0.15, hence its factor.
     """
     return Config(
-        network=NetworkConfig(
+        network=BigGANConfig(
             width=32, multipliers=(1, 2, 4, 4), blocks=2, attention=(3,), head_width=32, features=96, stem=2
         ),
         schedule=ScheduleConfig(kind="cosine"),
@@ -123,7 +123,7 @@ def faces_256_1024_small() -> Config:
 def faces_64_small() -> Config:
     """Give a generator of 64x64 faces for two processor cores: 10M parameters, v-prediction, a patch stem of 2."""
     return Config(
-        network=NetworkConfig(
+        network=BigGANConfig(
             condition="none",
             width=48,
             multipliers=(1, 2, 4),

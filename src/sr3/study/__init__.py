@@ -1,1 +1,1 @@
-"""The human study of the paper: two pictures side by side, one of them from a camera, the other a model's."""
+"""The paper's human study: two images side by side, one a photograph, the other a model's."""

@@ -1,4 +1,4 @@
-"""What requests to a study may take: a server on a network is asked by anybody. Knows no study."""
+"""Limits on the requests to a study server: size, time and rate. Knows no study."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What the answers of a study say: fool rates and their intervals, and which answers count.
+"""Fool rates with their intervals, and which answers count.
 
 The fool rate is the share of pairs in which the model's picture was chosen over the camera's (SR3, arXiv:2104.07636,
 section 4). Knows no files.

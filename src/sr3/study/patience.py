@@ -1,4 +1,4 @@
-"""A connection that is closed when its request does not come: uvicorn waits for the head of a request without end."""
+"""A time limit on connections that send no request, which uvicorn lacks."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The pictures of a study: matched by name, checked before the first subject comes, and encoded so that nothing tells.
+"""The images of a study: matched by name, checked at the start, encoded without a hint of their origin.
 
 Both pictures of a pair are RGB PNGs of the same size in pixels and in bytes, without metadata or names.
 Knows nothing of subjects.

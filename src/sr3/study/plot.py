@@ -1,4 +1,4 @@
-"""Shares with their intervals as a picture in SVG: one line a share, against the line of chance. Knows no study."""
+"""A plot of shares with their intervals as SVG, beside the line of chance. Knows no study."""
 
 from collections.abc import Sequence
 from html import escape

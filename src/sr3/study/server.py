@@ -1,4 +1,4 @@
-"""The study over HTTP: one page, its pictures and its answers. Needs the extra `web`.
+"""The study over HTTP: the page, its images and its answers. Needs the extra `web`.
 
 The page is told nothing but what `State` holds. Every answer of the server may be asked for again and gives the same.
 """

@@ -1,4 +1,4 @@
-"""A study as its subjects meet it: what each sees next, and what becomes of an answer. Knows no HTTP."""
+"""A subject's session: what it sees next, and how an answer is handled. Knows no HTTP."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The answers of a study in one SQLite file. What was acknowledged is on the disk, whatever happens to the process.
+"""The answers of a study in one SQLite file. An acknowledged answer is on the disk.
 
 Every change is one transaction, written through before it returns (WAL, synchronous=FULL). Identifiers that leave the
 server are random and say nothing about order, image or method. Knows no pictures and no HTTP.

@@ -1,4 +1,4 @@
-"""The tables of a file of answers; one of an earlier version gets what has come since. Knows no answers."""
+"""The SQLite schema of a study, and its migration from earlier versions. Knows no answers."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a subject is shown: which pairs, in which order, on which side. All of it follows from (seed, subject).
+"""The trials of a subject: pairs, order and sides, all determined by (seed, subject).
 
 Knows no files and no answers.
 """

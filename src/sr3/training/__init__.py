@@ -1,1 +1,1 @@
-"""Training: the loop, its state, the moving average, and the folder of a run."""
+"""Training: the loop, its state, the moving average, and the run directory."""

@@ -1,4 +1,4 @@
-"""What is likely to go wrong with a training, said in time and with a remedy. Nothing is changed."""
+"""Warnings about training settings that are likely to go wrong, each with a remedy. Nothing is changed."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -31,10 +31,11 @@ def before_training(config: Config) -> Iterator[str]:
             f"a learning rate of {optimizer.learning_rate:g} from the first step on may burst; "
             "set optimizer.warmup to some hundred steps"
         )
-    if config.data.degradation in ("noise", "jpeg", "photo") and config.sampling.correct:
+    matches_all = config.sampling.correct and config.sampling.correct_cell == 1
+    if config.data.degradation in ("noise", "jpeg", "photo") and matches_all:
         yield (
-            f"inputs spoilt by {config.data.degradation} should not be matched by the result: "
-            "set sampling.correct to false"
+            f"inputs degraded by {config.data.degradation} should not be matched pixel by pixel: set "
+            "sampling.correct_cell to 8, or sampling.correct to false"
         )
     if config.data.degradation == "paired" and config.sampling.correct:
         yield (
@@ -59,11 +60,12 @@ def imitated(config: Config, device: torch.device) -> Iterator[str]:
 
 def of_validation(config: Config, step: int, figures: Mapping[str, float]) -> Iterator[str]:
     """Look at the figures of held-out images, once they should be good."""
-    if "psnr" not in figures or step < config.training.steps / 2:
+    if "psnr_bicubic" not in figures or step < config.training.steps / 2:
         return
     behind = figures["psnr_bicubic"] - figures["psnr"]
     if behind > _FAR_BELOW:
+        beside = "bicubic's" if config.data.scale > 1 else "the input's"
         yield (
-            f"held-out PSNR is {behind:.1f} dB below bicubic's: look at the pictures in samples/; if they are noise, "
+            f"held-out PSNR is {behind:.1f} dB below {beside}: look at the pictures in samples/; if they are noise, "
             "train longer, or check that data.scale and the images are what you meant"
         )

@@ -1,4 +1,4 @@
-"""Moving averages of the weights, which are what samples: one, or several of different lengths at once."""
+"""Exponential moving averages of the weights: one, or several of different lengths at once."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""What a training will cost: parameters, FLOPs, memory and time, before it begins. Nothing is trained here.
+"""Cost estimates before training: parameters, FLOPs, memory and time. Nothing is trained here.
 
 FLOPs and activations are counted on a network without numbers (torch's meta device), so counting takes no memory.
 """
@@ -94,7 +94,8 @@ def _without_numbers(config: Config, image_channels: int) -> Network:
 
 def _call(network: Network, config: Config, image_channels: int, side: int) -> Tensor:
     picture = torch.empty(1, image_channels, side, side, device="meta")
-    x = picture if config.network.condition == "picture" else picture[:, :0]
+    seen = 0 if config.network.condition == "none" else config.network.condition_channels or image_channels
+    x = torch.empty(1, seen, side, side, device="meta")
     low_side = side // config.data.scale
     told: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
     if config.network.guide:

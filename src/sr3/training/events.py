@@ -1,4 +1,4 @@
-"""What happens in a training, as it is told to whoever reads it."""
+"""Events that the training loop yields."""
 
 import math
 from collections.abc import Callable

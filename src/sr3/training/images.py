@@ -1,4 +1,4 @@
-"""The images of a training: which are learnt from, which are held out, and which are left out."""
+"""The images of a run: those for training, those held out, and those skipped."""
 
 import hashlib
 import os
@@ -56,9 +56,7 @@ class Images:
             return self.learning
         return PairStream(
             self.learning,
-            PairMaker(
-                build_recipe(self.config.data, classes=self.config.network.classes), self.held_out.image_channels
-            ),
+            PairMaker(build_recipe(self.config), self.held_out.image_channels),
             self.tally,
             batch=self.config.training.batch,
             places=places,
@@ -74,8 +72,11 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
 
     Raises DataError when they are too few, or too many of them cannot be used.
     """
-    count, recipe = config.training.validation_images, build_recipe(config.data, classes=config.network.classes)
-    tally, unkept = Tally(config.data.max_unusable), recipe._replace(cache_gib=0.0)
+    count, recipe = config.training.validation_images, build_recipe(config)
+    tally, unkept = (
+        Tally(config.data.max_unusable),
+        recipe._replace(data=config.data.model_copy(update={"cache_gib": 0.0})),
+    )
     if config.data.feed == "device":
         check_resident(recipe)
     if isinstance(supply, Stream):

@@ -1,4 +1,4 @@
-"""The training loop (SR3, arXiv:2104.07636, Algorithm 1), from top to bottom.
+"""The training loop (SR3, arXiv:2104.07636, Algorithm 1).
 
 `train` is a generator: what happens is yielded, whoever reads it shows it. It ends in order, with its state saved, when
 its time is over, when it is told to stop, or when nobody reads on. Everything random in a step follows from

@@ -1,4 +1,4 @@
-"""The mean that a run's model refines: which models can be one, the settings that follow, and its part in a batch."""
+"""The mean that a run's model refines: which models can serve, the settings that follow, and its part in a batch."""
 
 from typing import cast
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sr3.build import Network
-from sr3.config import Config, MeanConfig
+from sr3.config import BigGANConfig, Config, MeanConfig, SPANConfig
 from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError, ConfigError, DataError
@@ -20,7 +20,7 @@ def read_mean(model: str) -> Origin:
     """Find and read a model; CheckpointError when it cannot be the mean of another."""
     mean = read_origin(model)
     network = mean.file.info.config.network
-    if network.family != "span":
+    if not isinstance(network, SPANConfig):
         raise CheckpointError(
             f"{model}: is of family {network.family}; a mean is a regression of family span (sr3 train span-x4)"
         )
@@ -34,17 +34,20 @@ def refine_mean(config: Config, mean: Origin) -> Config:
     where the two do not belong together.
     """
     theirs = mean.file.info.config
+    assert isinstance(theirs.network, SPANConfig)
     if theirs.data.scale != config.data.scale:
         raise ConfigError(f"--mean: {mean.file.info.name} enlarges {theirs.data.scale} times, not {config.data.scale}")
     section = MeanConfig(name=mean.file.info.name, digest=mean.digest, network=theirs.network)
     network, data = config.network, config.data
-    levels = [network.stem * 2**level for level in range(len(network.multipliers))]
-    guide = theirs.network.width if data.scale in levels and network.family == "biggan" else 0
+    if isinstance(network, BigGANConfig):
+        levels = [network.stem * 2**level for level in range(len(network.multipliers))]
+        guide = section.network.width if data.scale in levels else 0
+        network = network.model_copy(update={"guide": guide})
     crop = data.crop + 2 * section.margin * data.scale if data.crop else 0
     return config.model_copy(
         update={
             "mean": section,
-            "network": network.model_copy(update={"guide": guide}),
+            "network": network,
             "data": data.model_copy(update={"crop": crop}),
         }
     )

@@ -1,4 +1,4 @@
-"""How a sitting of a run opens: images, network, optimiser, and the state that an earlier one has left."""
+"""The start of a session: images, network, optimiser, and the state that an earlier session saved."""
 
 import warnings
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import cast
 
 import torch
 
-from sr3.build import Network, build_denoiser, build_gammas, build_grid
+from sr3.build import Network, build_denoiser, build_gammas, build_grid, build_optimizer
+from sr3.build_objective import build_objective
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import Config
 from sr3.data.sources import Source
 from sr3.data.streams import Stream
+from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import TrainingError
 from sr3.inference.device import training_dtype
 from sr3.inference.filling import fill
-from sr3.training.adversary import open_adversary
 from sr3.training.advice import imitated
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
 from sr3.training.mean import check_mean
-from sr3.training.optimizer import build_optimizer
 from sr3.training.origin import Origin, check_origin
 from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
@@ -27,7 +27,7 @@ from sr3.training.session import Session
 from sr3.training.speed import open_speed
 from sr3.training.state import TrainState, last_whole, read_state
 from sr3.training.step import Learner
-from sr3.training.teaching import Teaching, open_teaching
+from sr3.training.teaching import open_teacher
 
 __all__ = ["open_session"]
 
@@ -52,16 +52,19 @@ def open_session(
     dtype = training_dtype(config.training.precision, processes.device)
     images = find_images(supply, config)
     channels = images.held_out.image_channels
+    teacher = _teacher(config, origin, processes.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
-        adversary = open_adversary(config, image_channels=channels, device=processes.device)
-    if adversary is not None and processes.count > 1:
-        raise TrainingError("adversary learns in one process only; launch one, or set the weights of adversary to 0")
+        objective = build_objective(config, image_channels=channels, device=processes.device, teacher=teacher)
+    if config.adversary is not None and config.adversary.is_used and processes.count > 1:
+        raise TrainingError(
+            "objective.adversary learns in one process only; launch one, or set the weights of objective.adversary to 0"
+        )
     check_mean(config, mean, image_channels=channels)
     if denoiser.mean is not None and mean is not None:
         fill(denoiser.mean, mean.file)
-    network, teaching = denoiser.network, _teaching(config, origin, processes.device)
+    network = denoiser.network
     found = _last_state(run)
     if found is None:
         check_origin(config, origin, image_channels=channels)
@@ -75,7 +78,7 @@ def open_session(
     scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype == torch.float16)
     averages = {decay: copy_weights(bare) for decay in decays}
     state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
-    state.opponent = adversary.opponent if adversary is not None else None
+    state.discriminator = objective.discriminator
     figures: dict[str, float] = {}
     if found is not None:
         read_state(found, state)
@@ -92,8 +95,7 @@ def open_session(
         state.optimizer,
         build_gammas(config.schedule),
         scaler,
-        teaching=teaching,
-        adversary=adversary,
+        objective,
     )
     if config.training.track != "none":
         own = {"wandb": {"dir": str(run.path), "name": run.path.name}}
@@ -112,16 +114,16 @@ def _with_guide(network: Network, file: ModelFile) -> ModelFile:
     return ModelFile(file.info, {**own, **file.weights})
 
 
-def _teaching(config: Config, origin: Origin | None, device: torch.device) -> Teaching | None:
+def _teacher(config: Config, origin: Origin | None, device: torch.device) -> Denoiser[Network] | None:
     """Open the teacher of a distillation; TrainingError when there is none."""
-    if config.denoiser.objective != "distillation":
+    if config.objective.kind != "distillation":
         return None
     if origin is None:
-        raise TrainingError("denoiser.objective distillation needs a teacher: use sr3 distill MODEL")
-    teaching = open_teaching(config, origin, device=device)
+        raise TrainingError("objective.kind distillation needs a teacher: use sr3 distill MODEL")
+    teacher = open_teacher(config, origin, device=device)
     if config.training.compile:
-        teaching.teacher.network = _compiled(teaching.teacher.network)
-    return teaching
+        teacher.network = _compiled(teacher.network)
+    return teacher
 
 
 def _compiled(network: Network) -> Network:

@@ -1,19 +1,8 @@
-"""Adam, and its learning rate: linear warm-up, constant, optional linear cool-down."""
-
-from collections.abc import Iterable
-
-import torch
-from torch import Tensor
+"""The learning rate of Adam: linear warm-up, constant, optional linear cool-down."""
 
 from sr3.config import OptimizerConfig
 
-__all__ = ["build_optimizer", "learning_rate_at"]
-
-
-def build_optimizer(parameters: Iterable[Tensor], config: OptimizerConfig) -> torch.optim.Adam:
-    """Build Adam with the settings' moments; the loop sets the rate before every step."""
-    betas = (config.beta1, config.beta2)
-    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas, fused=True)
+__all__ = ["learning_rate_at"]
 
 
 def learning_rate_at(step: int, config: OptimizerConfig, *, steps: int) -> float:

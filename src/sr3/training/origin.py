@@ -1,4 +1,4 @@
-"""The model that a run comes from: whose weights it begins with, or that it is taught by."""
+"""The model that a run starts from, or its teacher."""
 
 from dataclasses import dataclass
 
@@ -58,7 +58,7 @@ def begun_with(config: Config, origin: Origin | None, run: RunDir) -> Config:
 
 def check_origin(config: Config, origin: Origin | None, *, image_channels: int) -> None:
     """Raise ConfigError or DataError when a new run of these settings and pictures cannot come from the model."""
-    name = "none" if origin is None or config.denoiser.objective == "distillation" else origin.name
+    name = "none" if origin is None or config.objective.kind == "distillation" else origin.name
     if config.training.start != name:
         raise ConfigError(f"training.start = {config.training.start}: the run begins with {name}; give --start MODEL")
     if origin is None:
@@ -78,14 +78,14 @@ def check_likeness(config: Config, origin: Origin) -> None:
     A student shares with its teacher what the pairs are, too.
     """
     pairs = {"scale"} if config.network.sees_low_res else set[str]()
-    if config.denoiser.objective == "distillation":
+    if config.objective.kind == "distillation":
         pairs = {"scale", "enlarged", "condition_gamma"}
     own, theirs = _likeness(config, pairs), _likeness(origin.file.info.config, pairs)
     for name, value in theirs.items():
-        if own[name] != value:
+        if own.get(name) != value:
             raise ConfigError(
-                f"{name} = {own[name]}: {origin.file.info.name}, which the run comes from, has {value}, and it must be "
-                "the same"
+                f"{name} = {own.get(name)}: {origin.file.info.name}, which the run comes from, has {value}, and it "
+                "must be the same"
             )
 
 
@@ -95,4 +95,5 @@ def _likeness(config: Config, pairs: set[str]) -> dict[str, object]:
         "denoiser": config.denoiser.model_dump(mode="json", include={"prediction", "target", "target_scale"}),
         "data": config.data.model_dump(mode="json", include=pairs),
     }
-    return {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+    flat = {f"{part}.{name}": value for part, fields in parts.items() for name, value in fields.items()}
+    return {"network.family": config.network.family, **flat}

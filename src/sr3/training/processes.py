@@ -1,4 +1,4 @@
-"""The processes that train together, by Hugging Face accelerate: one, or several on one or many machines.
+"""Distributed training by Hugging Face accelerate: one process, or several on one or many machines.
 
 `accelerate launch -m sr3 train ...` and `torchrun -m sr3 train ...` start them; alone there is one. Precision is not
 accelerate's business here: autocast is the step's, so that all ways of launching compute the same.

@@ -1,4 +1,4 @@
-"""The folder of a run: where its settings, figures, pictures and weights lie."""
+"""The run directory: paths of settings, metrics, images and weights."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pathlib import Path
 import tomli_w
 
 from sr3.atomic import remove_leftovers, whole_file
-from sr3.config import Config, read_toml
+from sr3.config import FORMAT, Config, read_saved
 from sr3.errors import TrainingError
 from sr3.parsing import parse_json
 from sr3.training.state import checkpoints
@@ -79,7 +79,7 @@ class RunDir:
         """Settings of a run that has begun, as they were last; None for another."""
         if not (self.config.is_file() and self.has_begun):
             return None
-        return read_toml(self.config.read_text(encoding="utf-8", errors="replace"), where=str(self.config))
+        return read_saved(self.config.read_text(encoding="utf-8", errors="replace"), where=str(self.config))
 
     def validated_steps(self) -> set[int]:
         """List the steps whose validation is in the log; a line cut short by a crash does not count."""
@@ -127,7 +127,9 @@ def open_run(path: Path, config: Config) -> RunDir:
             remove_leftovers(folder)
         (path / "README.txt").write_text(_README, encoding="utf-8")
         with whole_file(run.config) as temporary:
-            temporary.write_bytes(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
+            temporary.write_bytes(
+                tomli_w.dumps({"format": FORMAT, **config.model_dump(mode="json", exclude_none=True)}).encode()
+            )
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     return run
@@ -138,11 +140,11 @@ def _must_stay(config: Config) -> dict[str, object]:
     tree = config.model_dump(mode="json", exclude_none=True)
     kept = {
         f"{part}.{name}": value
-        for part in ("network", "schedule", "denoiser", "data", "adversary", "distillation")
+        for part in ("network", "schedule", "denoiser", "objective", "data")
         for name, value in tree.get(part, {}).items()
     }
     for harmless in ("network.checkpointing", "data.cache_gib", "data.max_unusable", "data.workers"):
-        del kept[harmless]
+        kept.pop(harmless, None)
     return kept | {
         f"training.{name}": tree["training"][name] for name in ("seed", "start", "batch", "validation_images")
     }

@@ -1,4 +1,4 @@
-"""One sitting of a run: what it works with, how it steps, saves, measures and keeps its log."""
+"""One session of a run: its objects, and how it steps, saves, validates and logs."""
 
 import math
 from collections import deque
@@ -187,7 +187,7 @@ class Session:
                 generator, self.images.held_out, self.config, gammas=gammas, sheet=sheet, stops=stops
             )
         upscaler = Upscaler(self.info(), denoiser, device, dtype)
-        samples = 2 if self.config.training.ema_others or self.learner.teaching else 1
+        samples = 2 if self.config.training.ema_others or self.config.distillation else 1
         return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples, stops=stops)
 
     def info(self) -> ModelInfo:

@@ -1,4 +1,4 @@
-"""How fast a training goes, as a share of what the machine can do, and how much memory it takes."""
+"""Training speed as a share of the machine peak, and memory use."""
 
 import math
 from dataclasses import dataclass

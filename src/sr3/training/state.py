@@ -1,4 +1,4 @@
-"""Everything a resumed run needs that does not follow from (seed, step), saved in one file with its checksum."""
+"""Everything a resumed run needs that does not follow from (seed, step), in one file with its checksum."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,8 @@ from sr3.build import Network
 from sr3.checkpoint import read_tensors, write_tensors
 from sr3.digest import digest_of
 from sr3.errors import CheckpointError
-from sr3.training.adversary import Opponent
+from sr3.objectives.protocol import Discriminator
 from sr3.training.ema import Averages
-from sr3.training.projected import ProjectedOpponent
 
 __all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read_state", "write_state"]
 
@@ -40,7 +39,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     cursors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    opponent: Opponent | ProjectedOpponent | None = None
+    discriminator: Discriminator | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def gather(state: TrainState, *, keep: bool = True) -> Written:
         "format": 1,
         "step": state.step,
         "updates": _updates(state.optimizer),
-        **({"opponent_updates": _updates(state.opponent.optimizer)} if state.opponent is not None else {}),
+        **({"opponent_updates": _updates(state.discriminator.optimizer)} if state.discriminator is not None else {}),
         "images": state.images,
         "scaler": state.scaler.state_dict(),
         "cursors": state.cursors,
@@ -82,9 +81,9 @@ def _named_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
     for prefix, average in _named_averages(state):
         yield from ((f"{prefix}.{name}", tensor) for name, tensor in average.items())
     yield from _named_moments(state.network, state.optimizer, "")
-    if state.opponent is not None:
-        yield from ((f"critic.{name}", tensor) for name, tensor in _own_tensors(state.opponent.critic))
-        yield from _named_moments(state.opponent.critic, state.opponent.optimizer, "critic.")
+    if state.discriminator is not None:
+        yield from ((f"critic.{name}", tensor) for name, tensor in _own_tensors(state.discriminator.critic))
+        yield from _named_moments(state.discriminator.critic, state.discriminator.optimizer, "critic.")
 
 
 def _own_tensors(critic: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -170,8 +169,8 @@ def read_state(path: Path, state: TrainState) -> None:
         state.cursors = description.get("cursors", {}) if description.get("images") == state.images else {}
         if updates := int(description.get("updates", state.step)):
             _fill_moments(state.network, state.optimizer, tensors, updates)
-        if state.opponent is not None:
-            _fill_opponent(state.opponent, tensors, int(description["opponent_updates"]))
+        if state.discriminator is not None:
+            _fill_discriminator(state.discriminator, tensors, int(description["opponent_updates"]))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: belongs to a network of other settings; resume with the run's own config.toml"
@@ -183,11 +182,11 @@ def read_state(path: Path, state: TrainState) -> None:
         )
 
 
-def _fill_opponent(opponent: Opponent | ProjectedOpponent, tensors: Mapping[str, Tensor], updates: int) -> None:
-    for name, tensor in _own_tensors(opponent.critic):
+def _fill_discriminator(discriminator: Discriminator, tensors: Mapping[str, Tensor], updates: int) -> None:
+    for name, tensor in _own_tensors(discriminator.critic):
         _fill(tensor, tensors[f"critic.{name}"])
     if updates:
-        _fill_moments(opponent.critic, opponent.optimizer, tensors, updates, prefix="critic.")
+        _fill_moments(discriminator.critic, discriminator.optimizer, tensors, updates, prefix="critic.")
 
 
 def _fill_moments(

@@ -1,4 +1,4 @@
-"""One optimiser step (SR3, arXiv:2104.07636, Algorithm 1, lines 2 to 5), alone or by several processes.
+"""One optimiser step (SR3, arXiv:2104.07636, Algorithm 1, lines 2 to 5), in one process or several.
 
 Everything random follows from (seed, step, place in the batch), so the step is the same however the batch is shared
 among processes and cut into parts; only dropout follows from the process and the part as well.
@@ -17,40 +17,22 @@ from sr3.build import Network
 from sr3.config import Config
 from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser, Given, GivenFeatures, GivenLowRes, Told
-from sr3.diffusion.distillation import jump_loss, jump_target
 from sr3.diffusion.noise import draw_noise, mix_seed
-from sr3.diffusion.objective import answer_loss, denoising_loss, one_answer, regression_loss, supervised_loss
-from sr3.diffusion.process import diffuse
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
 from sr3.inference.device import training_dtype
-from sr3.training.adversary import Adversary
+from sr3.objectives.protocol import Draw, Example, Objective
 from sr3.training.events import Stopped, Stops
 from sr3.training.mean import with_mean
 from sr3.training.processes import Processes
-from sr3.training.teaching import Teaching
-from sr3.types import Condition, Gamma, Image
+from sr3.types import Gamma, Image
 
-__all__ = ["BANDS", "Draw", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
+__all__ = ["BANDS", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
 
 _NOISE_STREAM, _DROPOUT_STREAM = 1, 3
 
 BANDS = (0.1, 0.5, 0.9)
 """Levels that part the bands of noise in which the loss is told."""
-
-
-class Draw(NamedTuple):
-    """Everything random about the images of a part: levels, noise, and whether each one's class is hidden.
-
-    place: where in the schedule each level lies, in [0, 1), float64; a distillation chooses its jumps by it.
-    other: noise of a second answer, where the settings ask for one.
-    """
-
-    gamma: Gamma
-    eps: Image
-    chance: Tensor
-    place: Tensor
-    other: Image | None = None
 
 
 class StepFigures(NamedTuple):
@@ -71,8 +53,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     gammas: Tensor
     scaler: torch.amp.GradScaler
-    teaching: Teaching | None = None
-    adversary: Adversary | None = None
+    objective: Objective
 
     @property
     def parts(self) -> list[range]:
@@ -95,15 +76,15 @@ def share(batch: int, *, rank: int, count: int, accumulate: int) -> list[range]:
     return [range(first + part * size, first + (part + 1) * size) for part in range(accumulate)]
 
 
-def draw_for(
-    config: Config, gammas: Tensor, step: int, places: range, shape: Sequence[int], *, device: torch.device
-) -> Draw:
-    """Draw for each image by its step and its place in the whole batch. shape: (c, h, w).
+def draw_for(config: Config, gammas: Tensor, step: int, places: range, like: Image, *, num_answers: int = 1) -> Draw:
+    """Draw for each image of like, (b, c, h, w), by its step and its place in the whole batch.
 
     Where the device makes the pairs it also draws the noise, of the whole batch whatever the part.
+    num_answers: noises for each image, 1 or 2.
     """
+    shape = like.shape[1:]
     if config.data.feed == "device":
-        return _draw_on(device, config, gammas, step, slice(places.start, places.stop), shape)
+        return _draw_on(config, gammas, step, slice(places.start, places.stop), like, num_answers=num_answers)
     levels: list[Tensor] = []
     noises: list[Tensor] = []
     chances: list[Tensor] = []
@@ -113,7 +94,7 @@ def draw_for(
         levels.append(torch.rand(2, generator=generator, dtype=torch.float64))
         noises.append(draw_noise(shape, generator))
         chances.append(torch.rand((), generator=generator))
-        if config.adversary.answers > 1:
+        if num_answers > 1:
             others.append(draw_noise(shape, generator))
     uniform = torch.stack(levels)
     gamma = draw_gamma(gammas, uniform, space=config.schedule.draw)
@@ -121,9 +102,8 @@ def draw_for(
     return Draw(gamma, torch.stack(noises), torch.stack(chances), uniform[:, 0], other)
 
 
-def _draw_on(
-    device: torch.device, config: Config, gammas: Tensor, step: int, part: slice, shape: Sequence[int]
-) -> Draw:
+def _draw_on(config: Config, gammas: Tensor, step: int, part: slice, like: Image, *, num_answers: int) -> Draw:
+    device, shape = like.device, like.shape[1:]
     seed, batch = mix_seed(config.training.seed, _NOISE_STREAM, step), config.training.batch
     here = torch.Generator().manual_seed(seed)
     uniform = torch.rand(batch, 2, generator=here, dtype=torch.float64)[part]
@@ -131,7 +111,7 @@ def _draw_on(
     there = torch.Generator(device).manual_seed(seed)
     eps = torch.randn((batch, *shape), generator=there, device=device)[part]
     other = None
-    if config.adversary.answers > 1:
+    if num_answers > 1:
         other = torch.randn((batch, *shape), generator=there, device=device)[part]
     return Draw(draw_gamma(gammas, uniform, space=config.schedule.draw), eps, chance, uniform[:, 0], other)
 
@@ -155,7 +135,7 @@ def take_step(
     is not finite, and Stopped when it is told to; the weights are then unchanged.
     """
     config, processes = learner.config, learner.processes
-    opponent = learner.adversary.opponent if learner.adversary is not None else None
+    discriminator = learner.objective.discriminator
     sums = torch.zeros(len(BANDS) + 1, 2, dtype=torch.float64)
     for part, (places, batch) in enumerate(zip(learner.parts, batches, strict=True)):
         if part and processes.count == 1 and stops():
@@ -183,15 +163,15 @@ def take_step(
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
-    if opponent is not None:
-        opponent.move(rate, clip=config.optimizer.clip)
+    if discriminator is not None:
+        discriminator.move(rate, clip=config.optimizer.clip)
     return StepFigures(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
 
 
 def _drop_gradients(learner: Learner) -> None:
     learner.optimizer.zero_grad(set_to_none=True)
-    if learner.adversary is not None and learner.adversary.opponent is not None:
-        learner.adversary.opponent.optimizer.zero_grad(set_to_none=True)
+    if learner.objective.discriminator is not None:
+        learner.objective.discriminator.optimizer.zero_grad(set_to_none=True)
 
 
 def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int) -> tuple[Tensor, Gamma]:
@@ -200,90 +180,13 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     batch = batch._replace(low_res=batch.low_res.to(device), y0=batch.y0.to(device), x=batch.x.to(device))
     batch, mean = with_mean(learner.denoiser, config, batch)
     y0, x = (image.contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
-    draw = draw_for(config, learner.gammas, step, places, y0.shape[1:], device=device)
-    gamma, eps = draw.gamma, draw.eps.to(device)
-    given, kind = tell(config, batch, draw.chance), config.denoiser.loss
+    draw = draw_for(config, learner.gammas, step, places, y0, num_answers=learner.objective.num_answers)
+    given = tell(config, batch, draw.chance)
     if mean is not None and config.network.guide:
         given = GivenFeatures(mean.features)
     dtype = training_dtype(training.precision, device)
     autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))
-        match config.denoiser.objective:
-            case "denoising":
-                return denoising_loss(learner.denoiser, y0, x, eps=eps, gamma=gamma, kind=kind, given=given), gamma
-            case "regression":
-                if learner.adversary is not None:
-                    return _adversarial_losses(learner, learner.adversary, y0, x, given, step), gamma
-                if share := config.denoiser.supervision * max(0.0, 1 - step / training.steps):
-                    return supervised_loss(learner.denoiser, y0, x, kind=kind, share=share, given=given), gamma
-                return regression_loss(learner.denoiser, y0, x, kind=kind, given=given), gamma
-            case "distillation":
-                start = y0 if mean is None or config.sampling.start == "noise" else mean.picture
-                return _taught_losses(learner, Seen(y0, x, start, given), draw, step)
-
-
-class Seen(NamedTuple):
-    """Truths, conditions, what the first jump starts with in place of the truth, and what else is given."""
-
-    y0: Image
-    x: Condition
-    start: Image
-    given: Told
-
-
-def _taught_losses(learner: Learner, seen: Seen, draw: Draw, step: int) -> tuple[Tensor, Gamma]:
-    """Compare one jump of the student on each image with the teacher's walk; also the levels the jumps begin at.
-
-    With an adversary, the picture that the jump aims at is also compared with the truth; without weight on the
-    teacher's walk the teacher is not asked.
-    """
-    config, teaching, denoiser = learner.config, learner.teaching, learner.denoiser
-    assert teaching is not None
-    y0, x, start, given = seen
-    number = (draw.place * len(teaching.jumps)).long()
-    levels = teaching.jumps[number].T.contiguous()
-    clean = torch.where((number == 0).to(y0.device)[:, None, None, None], start, y0)
-    clean = denoiser.encode(clean, x)
-    noises = [draw.eps, *([draw.other] if draw.other is not None else [])]
-    y_t = torch.cat([diffuse(clean, eps.to(y0.device), levels[0]) for eps in noises])
-    count = len(noises)
-    x_all, gamma = torch.cat([x] * count), torch.cat([levels[0]] * count)
-    output = denoiser(y_t, x_all, gamma, _repeated(given, count)).float()
-    losses = y0.new_zeros(len(y0))
-    if learner.adversary is None or config.adversary.pixel:
-        taught_given = () if config.mean is not None else given
-        teacher = teaching.teacher.bind(x, clip=config.sampling.clip, given=taught_given)
-        for one, state in zip(output.split(len(y0)), y_t.split(len(y0)), strict=True):
-            target = jump_target(teacher, state, levels)
-            jump = jump_loss(denoiser, one, state, target, gamma=levels[0], kind=config.denoiser.loss)
-            losses = losses + config.adversary.pixel / count * jump
-    if learner.adversary is not None:
-        answer = denoiser.read(output, y_t, gamma).y0
-        losses = losses + _looked_at(learner, learner.adversary, answer, y0, x_all, step)
-    return losses, levels[0]
-
-
-def _repeated(given: Told, count: int) -> Told:
-    """Tell every answer of an image the same."""
-    return (
-        given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()
-    )
-
-
-def _adversarial_losses(learner: Learner, adversary: Adversary, y0: Image, x: Image, given: Told, step: int) -> Tensor:
-    """Weigh pixels and what else is looked at of a regression's answer."""
-    config = learner.config
-    state = one_answer(learner.denoiser, y0, x, given=given)
-    losses = config.adversary.pixel * answer_loss(learner.denoiser, state, y0, x, kind=config.denoiser.loss)
-    return losses + _looked_at(learner, adversary, state, y0, x, step)
-
-
-def _looked_at(learner: Learner, adversary: Adversary, state: Image, y0: Image, x: Image, step: int) -> Tensor:
-    """Look at the picture of a clean state beside the truth; the opponent's gradients of this part are added."""
-    with torch.autocast(y0.device.type, enabled=False):
-        answer = learner.denoiser.decode(state.float(), x)
-        losses = adversary.losses(answer, y0, step=step)
-        if adversary.opponent is not None:
-            adversary.opponent.learn(answer, y0, parts=learner.config.training.accumulate)
-    return losses
+        example = Example(y0, x, given, mean.picture if mean is not None else None)
+        return learner.objective.losses(learner.denoiser, example, draw, step=step)

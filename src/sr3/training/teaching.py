@@ -1,15 +1,12 @@
-"""The teacher of a distillation: which models can be one, what its student's settings are, and that it is the same."""
+"""The teacher of a distillation: which models can teach, the settings of their student, and that it stays the same."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 
 import torch
-from torch import Tensor
 
-from sr3.build import Network, build_grid
+from sr3.build import Network
 from sr3.config import (
-    AdversaryConfig,
     Config,
     DataConfig,
     DistillationConfig,
@@ -17,16 +14,15 @@ from sr3.config import (
     SamplingConfig,
     apply_settings,
 )
-from sr3.config.distillation import SHARED
+from sr3.config.objective import SHARED
 from sr3.diffusion.denoiser import Denoiser
-from sr3.diffusion.distillation import jump_levels
 from sr3.errors import CheckpointError, ConfigError, TrainingError
 from sr3.inference.filling import build_filled
 from sr3.training.mean import refine_mean
 from sr3.training.origin import Origin, check_likeness, read_origin
 from sr3.training.run_dir import RunDir
 
-__all__ = ["Teaching", "check_same", "check_student", "open_teaching", "read_teacher", "student_config"]
+__all__ = ["check_same", "check_student", "open_teacher", "read_teacher", "student_config"]
 
 _STEPS, _BATCH = 3_000, 16
 _TRAINING = {
@@ -51,23 +47,15 @@ _LEAST_CALLS = 16
 """Calls of the teacher from noise to picture; with fewer its own walk would be coarse."""
 
 
-@dataclass(frozen=True)
-class Teaching:
-    """The teacher at work, and its levels within each jump of the student, shape (steps, teacher_steps + 1)."""
-
-    teacher: Denoiser[Network]
-    jumps: Tensor
-
-
 def read_teacher(model: str) -> Origin:
     """Find and read a model; CheckpointError when it cannot be distilled."""
     teacher = read_origin(model)
     config = teacher.file.info.config
     if config.network.condition == "none":
         raise CheckpointError(f"{model}: generates pictures from nothing; only models that enlarge can be distilled")
-    if config.denoiser.objective == "regression":
+    if config.objective.kind == "regression":
         raise CheckpointError(f"{model}: is a regression, which answers in one call; name a model that samples")
-    if config.denoiser.objective == "distillation":
+    if config.objective.kind == "distillation":
         raise CheckpointError(f"{model}: is distilled already; name the model that it was made of")
     if config.denoiser.prediction == "eps":
         raise CheckpointError(
@@ -82,41 +70,37 @@ def student_config(teacher: Origin, *, steps: int, changes: Sequence[str] = (), 
 
     The network, what its output means and the pairs are the teacher's, but not batch, precision and whatever else
     belongs to the machine that it learnt on; the rate is low and falls to 0 over the second
-    half, however long the run, unless that is changed. What `distillation` and `sampling` share need be changed only in
+    half, however long the run, unless that is changed. What `objective` and `sampling` share need be changed only in
     the first. With a mean, its picture is where the student starts, and its features are seen; x stays the teacher's.
     ConfigError for what cannot be.
     """
     base = teacher.file.info.config
     taught = DistillationConfig(
-        teacher=teacher.file.info.name,
-        digest=teacher.digest,
-        steps=steps,
+        loss=base.objective.loss, teacher=teacher.file.info.name, digest=teacher.digest, steps=steps
     )
     config = base.model_copy(
         update={
             "network": base.network.model_copy(update={"dropout": 0.0}),
-            "denoiser": base.denoiser.model_copy(update={"objective": "distillation"}),
-            "adversary": AdversaryConfig(),
+            "objective": taught,
             "data": base.data.model_copy(update=_DATA),
             "optimizer": OptimizerConfig(learning_rate=1e-4, warmup=100),
             "training": base.training.model_copy(update=_TRAINING),
             "sampling": _sampling(base.sampling, taught),
-            "distillation": taught,
         }
     )
     if mean is not None:
         config = refine_mean(config, mean)
         assert config.mean is not None
         config = config.model_copy(update={"mean": config.mean.model_copy(update={"condition": "enlarged"})})
-        defaults = ("distillation.start=mean", "distillation.gamma_first=0.5")
+        defaults = ("objective.start=mean", "objective.gamma_first=0.5")
         changes = (*defaults, *changes)
     given = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
-    followed = [f"sampling.{name}={given[key]}" for name in SHARED if (key := f"distillation.{name}") in given]
+    followed = [f"sampling.{name}={given[key]}" for name in SHARED if (key := f"objective.{name}") in given]
     changed = apply_settings(config, [*changes, *followed])
     assert changed.distillation is not None
     left = {
         "optimizer.cooldown": changed.training.steps // 2,
-        "distillation.teacher_steps": max(4, ceil(_LEAST_CALLS / changed.distillation.steps)),
+        "objective.teacher_steps": max(4, ceil(_LEAST_CALLS / changed.distillation.steps)),
     }
     return apply_settings(changed, [f"{key}={value}" for key, value in left.items() if key not in given])
 
@@ -150,14 +134,11 @@ def check_student(config: Config, teacher: Origin) -> None:
     """Raise ConfigError when a student of these settings is not a likeness of its teacher."""
     taught = config.distillation
     if taught is None or taught.digest != teacher.digest:
-        raise ConfigError("distillation.digest: is not that of the teacher; take the settings from it (sr3 distill)")
+        raise ConfigError("objective.digest: is not that of the teacher; take the settings from it (sr3 distill)")
     check_likeness(config, teacher)
 
 
-def open_teaching(config: Config, teacher: Origin, *, device: torch.device) -> Teaching:
+def open_teacher(config: Config, teacher: Origin, *, device: torch.device) -> Denoiser[Network]:
     """Make the teacher ready; ConfigError when the student does not fit it."""
     check_student(config, teacher)
-    taught = config.distillation
-    assert taught is not None
-    jumps = jump_levels(build_grid(config.sampling), eta=taught.eta, teacher_steps=taught.teacher_steps)
-    return Teaching(build_filled(teacher.file, device), jumps)
+    return build_filled(teacher.file, device)

@@ -1,8 +1,9 @@
-"""Figures and pictures of the model so far, on images held out of training."""
+"""Validation metrics and sample images on held-out images."""
 
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from sr3.atomic import whole_file
 from sr3.config import Config, SamplingConfig
 from sr3.data.dataset import PairDataset
+from sr3.data.pairs import Pair
 from sr3.diffusion.denoiser import Given
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.objective import denoising_loss
@@ -45,26 +47,26 @@ def validate(
     """Upscale the middles of the held-out images, compare them with the truth and bicubic; means over images.
 
     Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB and sharpness as a share of
-    the truth's, of samples as the settings make them, and consistency with and without the correction of low
-    frequencies ([0, 1] range, squared). samples: with 2, two are drawn of each and the energy score x1000 of their
-    gradients is taken; a regression has only one. stops: asked after every step of sampling; Stopped is raised, and
-    nothing written, when it tells so.
+    the truth's, of samples as the settings make them, PSNR of the enlarged input, and consistency with and without the
+    correction of low frequencies ([0, 1] range, squared); those that compare with the input are left out where it is
+    not smaller than the result, or has other channels. samples: with 2, two are drawn of each and the energy score
+    x1000 of their gradients is taken; a regression has only one. stops: asked after every step of sampling; Stopped is
+    raised, and nothing written, when it tells so.
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[list[Tensor]] = []
     figures: list[dict[str, float]] = []
+    channels = len(_shown(held_out.centre(0, SIDE).y0))
     for index in range(len(held_out)):
         pair = held_out.centre(index, SIDE)
         y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
         raw = _until(upscaler.samples(low_res, sampling=raw_sampling, seeds=[index]), stops).cpu()
-        corrected = upscaler.correct(raw, low_res)
-        sample = corrected if sampling.correct else raw
+        compared = _beside_input(upscaler, raw, pair)
+        sample = compared.corrected if sampling.correct else raw
         figures.append(
             {
                 "psnr": float(psnr(sample, y0)),
-                "psnr_bicubic": float(psnr(x.clamp(-1, 1), y0)),
-                "consistency": float(consistency(corrected, low_res)),
-                "consistency_uncorrected": float(consistency(raw, low_res)),
+                **compared.figures,
                 "sharpness": float(sharpness(sample) / sharpness(y0).clamp(min=1e-6)),
             }
         )
@@ -74,12 +76,33 @@ def validate(
             score = gradient_energy_score(torch.stack([sample, other]), y0)
             figures[-1]["gradient_energy"] = 1000 * float(score)
         if len(rows) < _SHEET_ROWS:
-            rows.append([image[0] for image in (x.clamp(-1, 1), sample, y0)])
+            rows.append([_in_channels(image[0], channels) for image in (x.clamp(-1, 1), sample, y0)])
     side = max(length for row in rows for length in row[0].shape[1:])
     squares = [torch.cat([_square(image, side) for image in row], dim=-1) for row in rows]
     with whole_file(sheet) as temporary:
         to_pillow(_shown(torch.cat(squares, dim=-2))).save(temporary)
     return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
+
+
+class _Beside(NamedTuple):
+    """A sample with its low frequencies matched to the input, where it can be, and how the two compare."""
+
+    corrected: Image
+    figures: dict[str, float]
+
+
+def _beside_input(upscaler: Upscaler, raw: Image, pair: Pair) -> _Beside:
+    """Compare a sample with its input: as a picture, if it has as many channels, and shrunk, if it is larger."""
+    y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
+    if len(pair.x) != len(pair.y0):
+        return _Beside(raw, {})
+    figures = {"psnr_bicubic": float(psnr(x.clamp(-1, 1), y0))}
+    if upscaler.scale == 1:
+        return _Beside(raw, figures)
+    corrected = upscaler.correct(raw, low_res)
+    figures["consistency"] = float(consistency(corrected, low_res))
+    figures["consistency_uncorrected"] = float(consistency(raw, low_res))
+    return _Beside(corrected, figures)
 
 
 def _until(steps: Iterator[Image], stops: Stops) -> Image:
@@ -122,7 +145,9 @@ def validate_generator(
         labels = torch.full((_LOSS_DRAWS,), pair.label)
         given = Given(labels, torch.ones_like(gamma)) if generator.classes else ()
         with torch.no_grad():
-            loss = denoising_loss(denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.denoiser.loss, given=given)
+            loss = denoising_loss(
+                denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.objective.loss, given=given
+            )
         losses.append(float(loss.mean()))
     labels = [seed % generator.classes if generator.classes else 0 for seed in range(_SHEET_SAMPLES)]
     drawn = generator.samples(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES))
@@ -140,6 +165,12 @@ def validate_generator(
 def _shown(image: Tensor) -> Tensor:
     """Of a picture of bands those that a screen can show: the first three, or the first."""
     return image if len(image) in (1, 3) else image[: 3 if len(image) > 3 else 1]
+
+
+def _in_channels(image: Tensor, channels: int) -> Tensor:
+    """Show (c, h, w) in 1 or 3 channels: as it is, or grey."""
+    shown = _shown(image)
+    return shown if len(shown) == channels else shown.mean(0, keepdim=True).expand(channels, -1, -1)
 
 
 def _square(image: Tensor, side: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""Weights that come with the package, each with its card."""
+"""Packaged weights, each with its model card."""

@@ -64,6 +64,7 @@ def mean_and_variance(grid, name):
     return mean, variance
 
 
+@pytest.mark.slow
 def test_ddim_converges_to_the_probability_flow_with_order_1():
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
     expected = exact_flow(y, 4.4e-5)
@@ -77,6 +78,7 @@ def test_ddim_converges_to_the_probability_flow_with_order_1():
     assert np.all(np.abs(orders - 1) < 0.15)
 
 
+@pytest.mark.slow
 def test_dpmpp_2m_converges_to_the_probability_flow_with_order_2():
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
     start, end = 0.01, 0.99
@@ -95,6 +97,7 @@ def test_dpmpp_2m_converges_to_the_probability_flow_with_order_2():
     assert orders[-1] == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 def test_dpmpp_2m_on_karras_grids_has_order_2_before_the_last_step():
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
     errors = []
@@ -109,6 +112,7 @@ def test_dpmpp_2m_on_karras_grids_has_order_2_before_the_last_step():
     assert orders[-1] == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ancestral", "ancestral-posterior", "ddim-1"])
 def test_a_walk_with_noise_comes_near_the_variance_of_the_data_with_order_1(name):
     errors = []
@@ -151,6 +155,7 @@ def test_few_steps_give_the_mean_and_variance_of_the_linear_recursion(name, grid
     assert (result[1:] - result[0]).square().sum().item() == pytest.approx(variance, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_many_steps_give_the_distribution_of_the_data(name):
     noise = NoiseSource(range(4))

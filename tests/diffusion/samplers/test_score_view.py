@@ -25,6 +25,7 @@ def error_before_the_last_step(sampler, grid):
     return (before.y - expected).abs().max().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "order", "steps"), [(heun, 2, (16, 32, 64, 128)), (probability_flow, 4, (4, 8, 16, 32))]
 )
@@ -40,6 +41,7 @@ def test_the_order_of_convergence_is_the_methods(sampler, order, steps):
     assert orders[-1] == pytest.approx(order, abs=0.2)
 
 
+@pytest.mark.slow
 def test_heun_on_karras_grids_comes_near_the_flow_with_order_2():
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
     expected = exact_flow(y, 4.4e-5)
@@ -98,6 +100,7 @@ def test_the_corrector_moves_by_the_step_size_of_algorithm_5():
     torch.testing.assert_close(step.y, expected)
 
 
+@pytest.mark.slow
 def test_the_predictor_corrector_gives_the_distribution_of_the_data():
     noise = NoiseSource(range(4))
     y = noise.draw((1, 60, 100))
@@ -106,6 +109,7 @@ def test_the_predictor_corrector_gives_the_distribution_of_the_data():
     assert samples.std().item() == pytest.approx(STD, abs=0.015)
 
 
+@pytest.mark.slow
 def test_correcting_mends_the_spread_of_a_coarse_walk():
     # The forward variance adds too much in few steps. Corrections bring the state back to its level's distribution.
     def spread(corrections):

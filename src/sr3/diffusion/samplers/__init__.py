@@ -1,4 +1,4 @@
-"""Walks from noise to an image: one method per file, each a generator of `Step`, and the table of all of them."""
+"""Samplers: one method per file, each a generator of `Step`, and the table of all of them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

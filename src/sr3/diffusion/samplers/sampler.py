@@ -1,4 +1,4 @@
-"""What a sampler is: a function of one form, and beside it what is known of it.
+"""`Sampler`: a function of one form, with what is known of it (`Traits`).
 
 A sampler takes `(denoise, y, grid, noise)` and yields a `Step` for each pair of neighbouring levels:
 
@@ -39,7 +39,7 @@ class Traits:
     noise: whether it draws noise after the start: never, a share `eta` that the caller chooses, or always.
     any_grid: whether it may walk other levels than those that the model has learnt.
     noisy_below: steps, from two on, below which noise stays in the result; 0 where none was found. On families of
-        levels that suit it better, noisy_below_on. Measured in docs/samplers.md.
+        levels that suit it better, noisy_below_on. Measured in docs/explanation/samplers.md.
     """
 
     calls_per_step: int

@@ -1,4 +1,4 @@
-"""What every sampler yields, and how it walks: without gradients, and holding no state longer than it must."""
+"""`Step`, which every sampler yields, and how samplers run: without gradients, holding no state longer than needed."""
 
 from collections import deque
 from collections.abc import Callable, Iterator

@@ -1,0 +1,92 @@
+"""Settings that earlier versions saved, brought to today's format by pure functions, one for each step.
+
+Format 1 had one set of settings for all networks, of which most meant nothing to most families; what is learnt stood in
+`[denoiser]`, `[adversary]` and `[distillation]`. The file knows trees alone: no model, no file.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sr3.errors import ConfigError
+
+__all__ = ["FORMAT", "upgrade"]
+
+FORMAT = 2
+"""Version of the settings that this code writes; it reads 1 to this."""
+
+Tree = Mapping[str, Any]
+
+
+def upgrade(tree: Tree, *, found: object, where: str) -> dict[str, Any]:
+    """Bring a tree of settings of a format to today's; the tree itself stays as it is.
+
+    Raises ConfigError for a format that this version does not read.
+    """
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        raise ConfigError(f"{where}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")
+    result = dict(tree)
+    for step in _STEPS[found - 1 :]:
+        result = step(result)
+    return result
+
+
+_U_NET_1 = (
+    "width", "multipliers", "blocks", "attention", "features", "dropout", "stem", "condition", "condition_level",
+    "classes", "checkpointing",
+)  # fmt: skip
+_KEPT_1: Mapping[str, Mapping[str, str]] = {
+    "biggan": {name: name for name in (*_U_NET_1, "head_width", "guide")},
+    "ddpm": {name: name for name in (*_U_NET_1, "groups")},
+    "fsrcnn": {"width": "width", "inner": "inner", "blocks": "layers"},
+    "drcn": {"width": "width", "blocks": "recursions"},
+    "rcan": {"width": "width", "groups": "groups", "blocks": "blocks", "inner": "attention_width"},
+    "enet": {"width": "width", "blocks": "blocks"},
+    "span": {"width": "width", "blocks": "blocks"},
+}
+"""Settings of format 1 that meant something to a family, and their names in format 2."""
+_DEFAULTS_1 = {"width": 128, "blocks": 3, "groups": 32, "inner": 12}
+"""What they were where a tree does not say, in families whose defaults have changed since."""
+
+
+def _from_1(tree: Tree) -> dict[str, Any]:
+    """Keep of a network what means something to its family, and gather what is learnt in the section objective."""
+    result = {**tree, "network": _network_from_1(tree.get("network", {})), **_learnt_from_1(tree)}
+    if "mean" in tree:
+        mean = tree["mean"]
+        result["mean"] = {**mean, "network": _network_from_1(mean["network"])} if "network" in mean else mean
+    for gone in ("adversary", "distillation"):
+        result.pop(gone, None)
+    return result
+
+
+def _network_from_1(network: Tree) -> dict[str, Any]:
+    family = network.get("family", "biggan")
+    kept = _KEPT_1.get(family)
+    if kept is None:
+        return dict(network)
+    known = network if family in ("biggan", "ddpm") else {**_DEFAULTS_1, **network}
+    unknown = {name: value for name, value in network.items() if name not in _ALL_1}
+    return {"family": family, **{new: known[old] for old, new in kept.items() if old in known}, **unknown}
+
+
+_ALL_1 = {"family", *(name for kept in _KEPT_1.values() for name in kept)}
+
+
+def _learnt_from_1(tree: Tree) -> dict[str, Any]:
+    denoiser = dict(tree.get("denoiser", {}))
+    kind = denoiser.pop("objective", "denoising")
+    objective: dict[str, Any] = {"kind": kind}
+    if "loss" in denoiser:
+        objective["loss"] = denoiser.pop("loss")
+    supervision = denoiser.pop("supervision", None)
+    if supervision is not None and kind == "regression":
+        objective["supervision"] = supervision
+    if kind == "distillation":
+        objective |= tree.get("distillation", {})
+    if "adversary" in tree and kind != "denoising":
+        objective["adversary"] = dict(tree["adversary"])
+    return {"denoiser": denoiser, "objective": objective}
+
+
+_STEPS: tuple[Callable[[Tree], dict[str, Any]], ...] = (_from_1,)
+"""From format 1 to 2, from 2 to 3, and so on."""

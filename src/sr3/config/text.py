@@ -1,0 +1,90 @@
+"""Settings as people write them: a TOML file, and `a.b=value` on the command line."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sr3.config.complaint import renamed
+from sr3.config.kinds import TAGS, has_section, of_kind
+from sr3.config.migration import FORMAT, upgrade
+from sr3.config.tree import Config
+from sr3.errors import ConfigError
+from sr3.parsing import parse_toml
+
+__all__ = ["apply_settings", "read_saved", "read_toml"]
+
+
+def read_toml(text: str, *, where: str) -> Config:
+    """Read a TOML text into settings; what is not named keeps its default. `format` may say which format it is of."""
+    tree = _parsed(text, where)
+    found = tree.pop("format", FORMAT)
+    if found != FORMAT:
+        raise ConfigError(f"{where}: has format {found}, and a settings file is of format {FORMAT}; write it anew")
+    return Config.parse(tree, where=where)
+
+
+def read_saved(text: str, *, where: str) -> Config:
+    """Read what a run saved as TOML, in any format; the first had no number. ConfigError as for `read_toml`."""
+    tree = _parsed(text, where)
+    return Config.parse(upgrade(tree, found=tree.pop("format", 1), where=where), where=where)
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        return dict(parse_toml(text))
+    except ValueError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+
+
+def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--set") -> Config:
+    """Apply `a.b=value` settings over a tree; a value is TOML, or a bare word. where: what an error begins with.
+
+    network.family and objective.kind come first, wherever they stand: settings of the section that the new kind has too
+    are kept, its others are at their defaults.
+    """
+    tree = config.model_dump(mode="json", exclude_none=True)
+    if "correct" not in config.sampling.model_fields_set:
+        del tree["sampling"]["correct"]  # its default follows from data.scale
+    split = [_split(setting) for setting in settings]
+    for path, value in split:
+        if path[1:] == [TAGS.get(path[0])] and value != tree[path[0]].get(path[1]):
+            tree[path[0]] = of_kind(path[0], value, tree[path[0]])
+    for path, value in split:
+        _put(tree, path, value)
+    return Config.parse(tree, where=where)
+
+
+def _split(setting: str) -> tuple[list[str], object]:
+    path, equals, text = setting.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {setting}: write it as section.name=value")
+    if today := renamed(path.strip()):
+        raise ConfigError(f"--set {setting}: {today}")
+    return path.strip().split("."), _toml_value(text.strip())
+
+
+def _put(tree: dict[str, Any], path: Sequence[str], value: object) -> None:
+    branch = tree
+    for depth, parent in enumerate(path[:-1]):
+        below = branch.get(parent)
+        if below is None and depth == 1 and has_section(path[0], tree[path[0]], parent):
+            below = branch[parent] = {}
+        if not isinstance(below, dict):
+            raise ConfigError(
+                f"--set {'.'.join(path)}: there is no section {parent}{_of_kind(tree, path[0]) if depth else ''}; the "
+                f"sections are {', '.join(tree)}"
+            )
+        branch = cast(dict[str, Any], below)
+    branch[path[-1]] = value
+
+
+def _of_kind(tree: dict[str, Any], section: str) -> str:
+    """Say of which kind a section is, if it has one."""
+    tag = TAGS.get(section)
+    return f" with {section}.{tag} {tree[section].get(tag)}" if tag else ""
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
+        return text

@@ -1,0 +1,28 @@
+"""Flat areas of an image, such as a wall or the sky."""
+
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from sr3.types import Image
+
+__all__ = ["REACH", "flatness"]
+
+REACH = 8
+"""Pixels to each side that the flatness of a pixel depends on."""
+_WINDOW = 2 * REACH + 1
+
+
+def flatness(image: Image, *, deviation: float = 4.0) -> Tensor:
+    """Say how flat pictures (b, c, h, w) in [-1, 1] are around each pixel: 1 to 0, shape (b, 1, h, w).
+
+    (1 + (s / deviation)^2)^-2 for the largest deviation s of a channel, in levels of 255, within windows of 17x17
+    pixels. Pictures are reflected at their borders, or repeated there where a side is shorter than 9.
+    """
+    levels = image * 127.5
+    variance = (_mean(levels.square()) - _mean(levels).square()).clamp(min=0)
+    return (1 + variance.amax(1, keepdim=True) / deviation**2) ** -2
+
+
+def _mean(image: Image) -> Image:
+    mode = "reflect" if min(image.shape[-2:]) > REACH else "replicate"
+    return avg_pool2d(pad(image, (REACH,) * 4, mode=mode), _WINDOW, 1)

@@ -1,0 +1,31 @@
+"""The objective of SR3 (arXiv:2104.07636, Eq. 6 and Algorithm 1): the answer at a random level, beside its target."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from sr3.config import DenoisingConfig
+from sr3.diffusion.denoiser import Denoiser
+from sr3.diffusion.objective import denoising_loss
+from sr3.objectives.protocol import Draw, Example
+from sr3.types import Gamma
+
+__all__ = ["Denoising"]
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """An `Objective`: the loss at the levels and with the noise that were drawn."""
+
+    config: DenoisingConfig
+    num_answers: int = 1
+    discriminator: None = None
+
+    def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
+        """Compute the loss of each image, shape (b,), and its level."""
+        del step
+        y0, x, given, _ = example
+        eps = draw.eps.to(y0.device)
+        losses = denoising_loss(denoiser, y0, x, eps=eps, gamma=draw.gamma, kind=self.config.loss, given=given)
+        return losses, draw.gamma

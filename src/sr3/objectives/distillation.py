@@ -1,0 +1,101 @@
+"""The objective of a student: one jump beside its teacher's walk (arXiv:2202.00512), beside the truth, or both.
+
+What is computed is in `sr3.diffusion.distillation`; here it is put together as the settings say.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr3.config import DistillationConfig
+from sr3.diffusion.denoiser import Denoiser, Told
+from sr3.diffusion.distillation import jump_loss, jump_target
+from sr3.diffusion.process import diffuse
+from sr3.objectives.adversary import Adversary
+from sr3.objectives.protocol import Discriminator, Draw, Example
+from sr3.types import Gamma, Image
+
+__all__ = ["Distillation", "Teacher"]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The teacher at work, and its levels within each jump of the student, shape (steps, teacher_steps + 1).
+
+    clip: whether its predicted pictures are held in [-1, 1]. is_told: whether it is told what the student is.
+    """
+
+    denoiser: Denoiser[Any]
+    jumps: Tensor
+    clip: bool
+    is_told: bool = True
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """An `Objective`. adversary: None where nothing but the teacher's walk counts."""
+
+    config: DistillationConfig
+    teacher: Teacher
+    adversary: Adversary | None = None
+
+    @property
+    def num_answers(self) -> int:
+        """As many as the adversary asks for."""
+        return self.config.adversary.answers
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The adversary's."""
+        return self.adversary.discriminator if self.adversary is not None else None
+
+    def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
+        """Compare one jump on each image with the teacher's walk; also the levels at which the jumps begin.
+
+        With an adversary, the picture that the jump aims at is also compared with the truth; without weight on the
+        teacher's walk the teacher is not asked.
+        """
+        y0, x = example.y0, example.x
+        number = (draw.place * len(self.teacher.jumps)).long()
+        levels = self.teacher.jumps[number].T.contiguous()
+        clean = torch.where((number == 0).to(y0.device)[:, None, None, None], self._start(example), y0)
+        clean = denoiser.encode(clean, x)
+        noises = [draw.eps, *([draw.other] if draw.other is not None else [])]
+        y_t = torch.cat([diffuse(clean, eps.to(y0.device), levels[0]) for eps in noises])
+        count = len(noises)
+        x_all, gamma = torch.cat([x] * count), torch.cat([levels[0]] * count)
+        output = denoiser(y_t, x_all, gamma, _repeated(example.given, count)).float()
+        losses = y0.new_zeros(len(y0))
+        if self.adversary is None or self.config.adversary.pixel:
+            losses = losses + self._beside_teacher(denoiser, output, y_t, example, levels)
+        if self.adversary is not None:
+            answer = denoiser.read(output, y_t, gamma).y0
+            losses = losses + self.adversary.losses_of_state(denoiser, answer, y0, x_all, step=step)
+        return losses, levels[0]
+
+    def _start(self, example: Example) -> Image:
+        """Give what the first jump starts with in place of the truth."""
+        return example.y0 if example.mean is None or self.config.start == "noise" else example.mean
+
+    def _beside_teacher(
+        self, denoiser: Denoiser[Any], output: Tensor, y_t: Image, example: Example, levels: Tensor
+    ) -> Tensor:
+        """Average the losses of all answers beside the teacher's walk, weighed, (b,). output, y_t: of all answers."""
+        size, count = len(example.y0), len(y_t) // len(example.y0)
+        given = example.given if self.teacher.is_told else ()
+        teacher = self.teacher.denoiser.bind(example.x, clip=self.teacher.clip, given=given)
+        losses = example.y0.new_zeros(size)
+        for one, state in zip(output.split(size), y_t.split(size), strict=True):
+            target = jump_target(teacher, state, levels)
+            jump = jump_loss(denoiser, one, state, target, gamma=levels[0], kind=self.config.loss)
+            losses = losses + self.config.adversary.pixel / count * jump
+        return losses
+
+
+def _repeated(given: Told, count: int) -> Told:
+    """Tell every answer of an image the same."""
+    return (
+        given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()
+    )

@@ -1,0 +1,162 @@
+"""Settings that earlier versions saved are read as what they meant."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import tomli_w
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sr3.checkpoint import read_model
+from sr3.config import Config, read_saved, read_toml, upgrade
+from sr3.errors import ConfigError
+from sr3.presets import preset
+from sr3.training.run_dir import RunDir, open_run
+from sr3.zoo import packaged_models
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = [*packaged_models().values(), *sorted((ROOT / "weights").glob("*.safetensors"))]
+
+NETWORK_1 = {
+    "width": 8, "multipliers": [1, 2], "blocks": 2, "attention": [], "head_width": 64, "groups": 2, "inner": 4,
+    "features": 16, "dropout": 0.0, "stem": 1, "condition": "picture", "condition_level": False, "guide": 0,
+    "classes": 0, "checkpointing": False,
+}  # fmt: skip
+"""A network as format 1 wrote it: all settings, whatever the family."""
+OF_FAMILY = {
+    "biggan": {"multipliers": (1, 2), "blocks": 2, "head_width": 64, "features": 16, "guide": 0},
+    "ddpm": {"multipliers": (1, 2), "blocks": 2, "groups": 2, "features": 16},
+    "fsrcnn": {"inner": 4, "layers": 2},
+    "drcn": {"recursions": 2},
+    "rcan": {"groups": 2, "blocks": 2, "attention_width": 4},
+    "enet": {"blocks": 2},
+    "span": {"blocks": 2},
+}
+REGRESSION_1 = {
+    "denoiser": {"prediction": "y0", "objective": "regression", "loss": "l1", "supervision": 0.0},
+    "adversary": {"pixel": 0.5, "perceptual": 1.0, "features": "st-lpips"},
+    "sampling": {"sampler": "regression", "steps": 1},
+}
+
+
+def migrated(tree):
+    before = deepcopy(tree)
+    config = Config.parse(upgrade(tree, found=1, where="here"), where="here")
+    assert tree == before
+    return config
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+def test_weights_of_format_1_are_read_with_every_setting_they_had(path):
+    with safe_open(path, framework="pt") as file:
+        old = json.loads(file.metadata()["sr3"])
+    config = read_model(path).info.config
+    assert old["format"] == 1
+    tree, new = old["config"], config.model_dump(mode="json", exclude_none=True)
+    for section in ("schedule", "data", "optimizer", "training", "sampling"):
+        assert {name: new[section][name] for name in tree[section]} == tree[section]
+    assert {name: new["network"][name] for name in new["network"] if name in tree["network"]}.items() <= (
+        tree["network"].items()
+    )
+    assert config.objective.kind == tree["denoiser"]["objective"]
+    assert config.objective.loss == tree["denoiser"]["loss"]
+    for name, value in tree.get("distillation", {}).items():
+        assert new["objective"][name] == value
+    if config.adversary is not None:
+        adversary = config.adversary.model_dump(mode="json")
+        assert {name: adversary[name] for name in tree["adversary"]} == tree["adversary"]
+
+
+@pytest.mark.parametrize("family", OF_FAMILY)
+def test_a_network_of_format_1_keeps_what_meant_something_to_its_family(family):
+    learnt = {} if family in ("biggan", "ddpm") else REGRESSION_1
+    network = migrated({"network": {"family": family, **NETWORK_1}, **learnt}).network
+    found = dict(network)
+    assert (found["family"], found["width"]) == (family, 8)
+    assert {name: found[name] for name in OF_FAMILY[family]} == OF_FAMILY[family]
+
+
+def test_a_short_tree_of_format_1_has_the_defaults_of_format_1():
+    config = migrated({"network": {"family": "rcan"}, **REGRESSION_1})
+    assert config.network.model_dump() == {
+        "family": "rcan", "width": 128, "groups": 32, "blocks": 3, "attention_width": 12,
+    }  # fmt: skip
+
+
+def test_a_regression_of_format_1_keeps_its_loss_and_its_adversary():
+    config = migrated(REGRESSION_1)
+    assert (config.objective.kind, config.objective.loss) == ("regression", "l1")
+    assert (config.adversary.pixel, config.adversary.perceptual) == (0.5, 1.0)
+
+
+def test_a_student_of_format_1_keeps_teacher_steps_and_mean():
+    taught = {"teacher": "t", "digest": "0" * 64, "steps": 2, "eta": 0.5, "grid": "cosine"}
+    mean = {"name": "m", "digest": "1" * 64, "condition": "enlarged", "network": {**NETWORK_1, "family": "span"}}
+    config = migrated(
+        {
+            "denoiser": {"prediction": "v", "objective": "distillation", "loss": "l2", "supervision": 0.0},
+            "adversary": {"pixel": 0.0, "truth": 1.0},
+            "distillation": taught,
+            "mean": mean,
+            "sampling": {"sampler": "distilled", "steps": 2, "eta": 0.5, "grid": "cosine"},
+        }
+    )
+    assert (config.distillation.teacher, config.distillation.steps, config.distillation.eta) == ("t", 2, 0.5)
+    assert config.adversary.truth == 1.0
+    assert config.mean.network.model_dump() == {"family": "span", "width": 8, "blocks": 2}
+
+
+def test_an_unknown_setting_of_format_1_is_still_refused():
+    with pytest.raises(ConfigError, match=r"no setting network\.widht"):
+        migrated({"network": {"family": "rcan", "widht": 8}, **REGRESSION_1})
+
+
+@pytest.mark.parametrize("found", [0, 3, "1", None])
+def test_another_format_is_refused(found):
+    with pytest.raises(ConfigError, match=r"here: has format .*, this version reads 1 to 2; upgrade sr3"):
+        upgrade({}, found=found, where="here")
+
+
+def test_todays_settings_stay_as_they_are():
+    tree = preset("rcan-x4").model_dump(mode="json", exclude_none=True)
+    assert upgrade(tree, found=2, where="here") == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[denoiser]\nobjective = "regression"', "denoiser.objective is now called objective.kind"),
+        ('[denoiser]\nloss = "l1"', "denoiser.loss is now called objective.loss"),
+        ("[adversary]\ntruth = 1.0", "adversary is now called objective.adversary"),
+        ('[distillation]\nteacher = "t"', "distillation is now called objective"),
+    ],
+)
+def test_old_names_in_a_settings_file_are_answered_with_the_new_one(text, complaint):
+    with pytest.raises(ConfigError) as caught:
+        read_toml(text, where="my.toml")
+    assert str(caught.value).startswith(f"my.toml: {complaint}")
+    assert "\n" not in str(caught.value)
+
+
+OLD_RUN = {
+    **{name: value for name, value in REGRESSION_1.items() if name != "adversary"},
+    "network": {**NETWORK_1, "family": "span"},
+    "data": {"crop": 32},
+    "adversary": {"pixel": 1.0},
+}
+
+
+def test_a_run_of_format_1_is_opened_again_and_then_is_of_todays(tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.toml").write_text(tomli_w.dumps(OLD_RUN))
+    save_file({"a": torch.zeros(1)}, run / "checkpoints" / "00000001.safetensors")
+    settings = RunDir(run).settings
+    assert settings == migrated(OLD_RUN)
+    open_run(run, settings)
+    text = (run / "config.toml").read_text()
+    assert text.startswith("format = 2\n")
+    assert read_saved(text, where="run") == read_toml(text, where="run") == settings
