@@ -26,16 +26,16 @@ from sr3.atomic import whole_file
 from sr3.config import SamplingConfig
 from sr3.data.opening import open_source
 from sr3.data.sources import NO_LABEL, Source
+from sr3.diffusion.samplers import SAMPLERS
 from sr3.errors import ConfigError, Sr3Error
 from sr3.evaluation.cases import open_cases
 from sr3.evaluation.methods import ModelMethod
 from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
 from sr3.evaluation.settings import Settings
-from sr3.inference.upscaler import Upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import Upscaler
 from sr3.zoo import REFINING_MODEL
 
-PER_STEP = {"heun": (2, 1), "predictor-corrector": (2, 1), "probability-flow": (4, 3)}
-"""Samplers that take a n - b calls for n steps: (a, b). The others take n."""
 SEARCHED = "searched"
 RESAMPLES = 400
 """Draws for the intervals of means; a twentieth of that for the feature distance, of which each takes a second."""
@@ -93,20 +93,22 @@ def samplings(
     """
     for written in samplers:
         name, eta, grid, *_ = [*written.split(":"), "", ""]
-        each, less = PER_STEP.get(name, (1, 0))
-        for steps in dict.fromkeys((wanted + less) // each for wanted in calls):
+        if name not in SAMPLERS:
+            raise ConfigError(f"--sampler {written}: no such sampler; take one of {', '.join(SAMPLERS)}")
+        traits = SAMPLERS[name].traits
+        for steps in dict.fromkeys(traits.steps_within(wanted) for wanted in calls):
             family = None if grid == SEARCHED else grid or "cosine"
             sampling = sampling_for(upscaler.info, steps=steps, sampler=name, grid=family)
             if eta:
                 sampling = with_eta(sampling, eta)
             if grid == SEARCHED and sampling.found is None:
                 raise ConfigError(f"{written}: the model holds no levels for {steps} steps of it; search them first")
-            yield sampling, each * steps - less
+            yield sampling, traits.calls(steps)
 
 
 def label(sampling: SamplingConfig) -> str:
     """Name a row's sampler with what else matters to it."""
-    noise = f", eta {sampling.eta:g}" if sampling.sampler in {"ddim", "dpmpp-2m"} else ""
+    noise = f", eta {sampling.eta:g}" if SAMPLERS[sampling.sampler].traits.noise == "eta" else ""
     grid = SEARCHED if sampling.found else sampling.grid
     grid = "" if grid == "cosine" else f", {grid}"
     return f"{sampling.sampler}{noise}{grid}"

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from sr3.build import build_denoiser, build_gammas, build_grid, build_network, build_recipe, run_sampler
+from sr3.build import build_denoiser, build_gammas, build_grid, build_network, build_recipe, build_sampler
 from sr3.config import BigGANConfig, Config, SamplingConfig, ScheduleConfig, apply_settings
 from sr3.diffusion import samplers, schedule
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import GridError
+from sr3.inference.plan import SamplingPlan
 from sr3.presets import PRESETS, preset
 
 SMALL = BigGANConfig(width=8, multipliers=(1, 2), blocks=1, features=8, attention=(1,), dropout=0.1, stem=2)
@@ -58,15 +59,15 @@ def test_the_recipe_is_that_of_the_data():
         ("ancestral-posterior", lambda *a: samplers.ancestral(*a, variance="posterior")),
         ("ddim", lambda *a: samplers.ddim(*a, eta=0.25)),
         ("dpmpp-2m", lambda *a: samplers.dpmpp_2m(*a, eta=0.25)),
-        ("heun", lambda d, y, grid, _: samplers.heun(d, y, grid)),
-        ("probability-flow", lambda d, y, grid, _: samplers.probability_flow(d, y, grid)),
+        ("heun", lambda d, y, grid, _: samplers.heun(d, y, grid, NoiseSource([1]))),
+        ("probability-flow", lambda d, y, grid, _: samplers.probability_flow(d, y, grid, NoiseSource([1]))),
         ("predictor-corrector", samplers.predictor_corrector),
-        ("regression", lambda d, y, *_: samplers.one_call(d, y)),
+        ("regression", lambda d, y, *_: samplers.one_call(d, y, schedule.cosine_grid(1), NoiseSource([1]))),
     ],
 )
 def test_the_sampler_is_the_one_named(name, direct):
     y, grid = torch.randn(1, 1, 4, 4), schedule.cosine_grid(5)
-    ours = run_sampler(SamplingConfig(sampler=name, eta=0.25, steps=1), halve, y, grid, NoiseSource([1]))
+    ours = build_sampler(SamplingConfig(sampler=name, eta=0.25, steps=1))(halve, y, grid, NoiseSource([1]))
     assert torch.equal(samplers.last(ours), samplers.last(direct(halve, y, grid, NoiseSource([1]))))
 
 
@@ -74,7 +75,7 @@ def test_a_shortened_training_schedule_is_refused_with_the_remedy():
     gammas = schedule.linear_gammas(100, 1e-6, 1e-2)
     grid = torch.cat([gammas.flip(0), torch.ones(1, dtype=torch.float64)])
     with pytest.raises(GridError, match=r"gamma 0\.60.*0\.187.*cosine_grid"):
-        run_sampler(SamplingConfig(), halve, torch.randn(1, 1, 4, 4), grid, NoiseSource([1]))
+        SamplingPlan(SamplingConfig(), build_sampler(SamplingConfig()), grid)
 
 
 PARAMETERS = {

@@ -1,10 +1,12 @@
 """Examples of the pages run, commands parse, links lead somewhere, and the reference leaves nothing out."""
 
 import json
+import math
 import re
 import shlex
 import sys
 import unicodedata
+import warnings
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,7 +24,7 @@ from sr3.checkpoint import read_model
 from sr3.cli.app import run as sr3
 from sr3.config import Config, apply_settings
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.samplers import ddim, last
+from sr3.diffusion.samplers import SAMPLERS, ddim, last
 from sr3.inference.export import export_onnx
 from sr3.presets import is_preset, preset
 
@@ -72,7 +74,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_examples_of_the_library_run(folder, capsys):
-    assert run("docs/how-to/library.md", 10)["guess"].shape == (1, 3, 32, 48)
+    assert run("docs/how-to/library.md", 11)["guess"].shape == (1, 3, 32, 48)
     with Image.open(folder / "large.png") as large:
         assert large.size == (48, 32)
     out = capsys.readouterr().out
@@ -161,12 +163,60 @@ def test_the_tutorial_of_training_runs(folder):
         assert large.size == (48, 32)
 
 
+def distance_to_spiral(points):
+    angle = torch.linspace(0, 3 * math.pi, 4000)[:, None]
+    curve = angle * torch.cat([angle.cos(), angle.sin()], dim=1) / 5
+    return torch.cdist(points, curve).amin(dim=1)
+
+
+@pytest.mark.slow
+@pytest.mark.training
+def test_the_toy_learns_the_spiral_and_every_sampler_finds_it(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib's own, in parts that the page does not use
+        names = run("docs/tutorials/toy.md", 6)
+    points = names["points"]
+    far = {name: float(distance_to_spiral(dots).mean()) for name, dots in points.items()}
+    assert set(far) == set(SAMPLERS) - {"regression", "distilled"} | {"conditional", "mean"}
+    assert float(distance_to_spiral(torch.randn(1000, 2)).mean()) > 0.2
+    for name in ("ancestral-posterior", "ddim", "dpmpp-2m", "heun", "probability-flow", "conditional"):
+        assert far[name] < 0.06
+    assert far["ancestral"] < 0.1
+    assert far["mean"] > 2 * far["conditional"]
+    shift = {name: float((points[name][:, :1] - names["x"]).abs().mean()) for name in ("conditional", "mean")}
+    assert max(shift.values()) < 0.03
+    with Image.open(folder / "spiral.png") as figure:
+        assert figure.size == (1100, 506)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_the_example_of_a_sampler_of_ones_own_runs():
+    names = run("docs/how-to/write-a-sampler.md", 2)
+    assert names["large"].shape == (48, 64, 3)
+    assert names["renoise"].traits.calls(5) == 5
+
+
+def test_the_page_of_samplers_says_what_is_known_of_each():
+    """Its table has the network calls of every sampler, and whether noise is drawn after the start."""
+    page = (DOCS / "explanation" / "samplers.md").read_text(encoding="utf-8")
+    rows = [[*map(str.strip, line.strip("|").split("|"))] for line in page.splitlines() if line.startswith("| `")]
+    table = {row[0].strip("`"): (row[2], row[-1]) for row in rows if len(row) == 5}
+    assert set(table) == set(SAMPLERS)
+    for name, (calls, noise) in table.items():
+        traits = SAMPLERS[name].traits
+        each, last_one = traits.calls_per_step, traits.calls_in_last - traits.calls_per_step
+        said = f"{each if each > 1 else ''}n{f' - {-last_one}' if last_one else ''}"
+        assert calls.partition(",")[0] == ("1" if name == "regression" else said)
+        assert noise.startswith("none") == (traits.noise == "never")
+
+
 def test_every_page_with_an_example_is_run():
     pages = {page for page in NAMED if page.startswith("docs/") and blocks(page)}
-    how_to = {f"docs/how-to/{name}.md" for name in ("export-onnx", "generate", "library")}
+    how_to = {f"docs/how-to/{name}.md" for name in ("export-onnx", "generate", "library", "write-a-sampler")}
     tutorials = {page for page in NAMED if page.startswith("docs/tutorials/")}
     assert pages - {"docs/extending.md"} == how_to | tutorials
-    assert tutorials == {"docs/tutorials/photo.md", "docs/tutorials/train.md"}
+    assert tutorials == {f"docs/tutorials/{name}.md" for name in ("photo", "toy", "train")}
 
 
 def command_lines(page: str) -> list[list[str]]:

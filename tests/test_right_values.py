@@ -76,7 +76,7 @@ def test_the_flow_by_runge_kutta_has_order_2_at_the_picture_and_4_where_the_last
             first, last = (math.asin(math.sqrt(level)) for level in (float(grid[0]), last_level))
             angles = torch.linspace(first, last, steps + 1, dtype=torch.float64)
             grid = torch.cat([torch.sin(angles) ** 2, torch.ones(1, dtype=torch.float64)])
-        found = last_state(probability_flow(oracle, y, grid))
+        found = last_state(probability_flow(oracle, y, grid, NoiseSource([])))
         errors.append(float((found - exact_flow(y, float(grid[0]))).abs().max()))
     assert math.log2(errors[1] / errors[2]) == pytest.approx(order, abs=0.25)
 

@@ -8,7 +8,8 @@ from sr3.checkpoint import read_model
 from sr3.digest import digest_of_weights
 from sr3.images.files import read_picture
 from sr3.images.resize import downsample, upsample
-from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, packaged_models

@@ -7,13 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sr3 import diffusion
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
     from sr3.inference.model import Model, Refinement, load
     from sr3.inference.upscaler import Upscaler, open_upscaler
     from sr3.presets import preset
 
-__all__ = ["Cancelled", "Config", "Model", "Refinement", "Sr3Error", "Upscaler", "load", "open_upscaler", "preset"]
+__all__ = [
+    "Cancelled",
+    "Config",
+    "Model",
+    "Refinement",
+    "Sr3Error",
+    "Upscaler",
+    "diffusion",
+    "load",
+    "open_upscaler",
+    "preset",
+]
 
 _HOME = {
     "Cancelled": "sr3.errors",
@@ -27,9 +39,14 @@ _HOME = {
     "preset": "sr3.presets",
 }
 
+_PACKAGES = ("diffusion",)
+"""Packages that are public as a whole, each with names of its own."""
+
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)
     """Load a public name on first use (PEP 562)."""
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'sr3' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -1,6 +1,6 @@
 """Objects built from settings: the only file that reads both. `match` and `assert_never`, no registry."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
 import torch
@@ -22,16 +22,17 @@ from sr3.config import (
     SPANConfig,
 )
 from sr3.data.pairs import PairRecipe
-from sr3.diffusion import samplers, schedule
+from sr3.diffusion import schedule
 from sr3.diffusion.denoiser import Denoise, Denoiser
 from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.samplers import SAMPLERS, Sampler
 from sr3.networks.drcn import DRCN
 from sr3.networks.enet import ENet
 from sr3.networks.fsrcnn import FSRCNN
 from sr3.networks.rcan import RCAN
 from sr3.networks.span import SPAN
 from sr3.networks.unet import UNet
-from sr3.types import Grid, Image
+from sr3.types import Grid, State
 
 __all__ = [
     "Network",
@@ -41,10 +42,10 @@ __all__ = [
     "build_network",
     "build_optimizer",
     "build_recipe",
+    "build_sampler",
     "count_parameters",
     "give_meaning",
     "most_first",
-    "run_sampler",
 ]
 
 
@@ -149,30 +150,7 @@ def build_optimizer(parameters: Iterable[Tensor], config: OptimizerConfig) -> to
     return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas, fused=True)
 
 
-def run_sampler(
-    config: SamplingConfig, denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource
-) -> Iterator[samplers.Step]:
-    """Start the sampler that the settings name, from a state y; GridError for a grid that cannot start there.
-
-    y: pure noise, or with `start` mean the noised mean at the first level of the grid.
-    """
-    schedule.check_grid(grid, most=most_first(config))
-    match config.sampler:
-        case "ancestral":
-            return samplers.ancestral(denoise, y, grid, noise)
-        case "ancestral-posterior":
-            return samplers.ancestral(denoise, y, grid, noise, variance="posterior")
-        case "ddim" | "distilled":
-            return samplers.ddim(denoise, y, grid, noise, eta=config.eta)
-        case "dpmpp-2m":
-            return samplers.dpmpp_2m(denoise, y, grid, noise, eta=config.eta)
-        case "heun":
-            return samplers.heun(denoise, y, grid)
-        case "probability-flow":
-            return samplers.probability_flow(denoise, y, grid)
-        case "predictor-corrector":
-            return samplers.predictor_corrector(denoise, y, grid, noise)
-        case "regression":
-            return samplers.one_call(denoise, y)
-        case _:
-            assert_never(config.sampler)
+def build_sampler(config: SamplingConfig) -> Sampler[[Denoise, State, Grid, NoiseSource]]:
+    """Take the sampler that the settings name, with their share of noise where it has one."""
+    sampler = SAMPLERS[config.sampler]
+    return sampler.with_eta(config.eta) if sampler.traits.noise == "eta" else sampler

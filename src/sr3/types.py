@@ -3,13 +3,16 @@
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-__all__ = ["Condition", "Gamma", "Grid", "Image", "LowRes"]
+__all__ = ["Condition", "Gamma", "Grid", "Image", "LowRes", "State"]
 
 Image = Float[Tensor, "b c h w"]
 """A batch of pictures, channels first, pixels in [-1, 1] where they are clean."""
 
-Condition = Float[Tensor, "b seen h w"]
-"""What a network sees beside an Image: the enlarged input, of as many channels, or of none for a generator."""
+State = Float[Tensor, "b *shape"]
+"""What the process takes from data to noise and back: a batch of images, or of points of any other shape."""
+
+Condition = Float[Tensor, "b seen *place"]
+"""What a network sees beside a State: the enlarged input, of as many channels, or of none for a generator."""
 
 LowRes = Float[Tensor, "b c low_h low_w"]
 """The raw low-resolution pictures beside an Image, pixels in [-1, 1]."""

@@ -20,7 +20,8 @@ from sr3.inference import memory
 from sr3.inference.drawing import Request
 from sr3.inference.jobs import Done, upscale_files
 from sr3.inference.naming import Job, Outputs
-from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.plan import plan_for
+from sr3.inference.upscaler import Upscaler, open_upscaler
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_one_sample_has_no_uncertainty(model, photo, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp_path):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
-    sampling, results = sampling_for(upscaler.info, steps=2, sampler="ancestral"), []
+    sampling, results = plan_for(upscaler.info, steps=2, sampler="ancestral"), []
     for at_once in (1, 2, 5):
         target = tmp_path / str(at_once) / "a.png"
         outputs = Outputs(samples=5, uncertainty=True, process=True)
@@ -87,7 +88,7 @@ def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp
 @pytest.mark.slow
 def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, photo, tmp_path, monkeypatch):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
-    sampling, batches, looks = sampling_for(upscaler.info, steps=2), [], Upscaler.looks
+    sampling, batches, looks = plan_for(upscaler.info, steps=2), [], Upscaler.looks
     monkeypatch.setattr(
         Upscaler, "looks", lambda self, x, **options: batches.append(len(x)) or looks(self, x, **options)
     )

@@ -11,7 +11,8 @@ from sr3.config import apply_settings
 from sr3.errors import ConfigError
 from sr3.images.files import read_picture
 from sr3.images.resize import downsample
-from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pictures import GENERATOR, write_random_model
-from sr3.build import build_grid, run_sampler
+from sr3.build import build_grid, build_sampler
 from sr3.checkpoint import read_model
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import NoiseSource
@@ -41,7 +41,7 @@ def test_the_walk_is_ddim_without_noise(generator):
     sampling = SamplingConfig(sampler="ddim", steps=3, grid="cosine")
     assert torch.equal(build_grid(sampling), grid)
     denoise = generator.denoiser.bind(noise[:, :0], clip=False)
-    *_, last = run_sampler(sampling, denoise, noise, grid, NoiseSource([1]))
+    *_, last = build_sampler(sampling)(denoise, noise, grid, NoiseSource([1]))
     with torch.no_grad():
         torch.testing.assert_close(walk(generator, noise, grid), generator.denoiser.decode(last.y, noise[:, :0]))
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pictures import smooth, write_random_model, write_refining_model
-from sr3.config import SamplingConfig
+from sr3.diffusion.samplers import SAMPLERS
 from sr3.inference.memory import bytes_of
 
 pytestmark = [
@@ -60,4 +60,4 @@ def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(way,
             assert image.size == (4 * side, 4 * side)
     grown = (peaks[192] - peaks[96]) / (16 * (192**2 - 96**2))
     least = 3 * 3 * 4  # three pictures of three float32 channels, so it is measured
-    assert least < grown < bytes_of(SamplingConfig(sampler=sampler))
+    assert least < grown < bytes_of(SAMPLERS[sampler].traits)

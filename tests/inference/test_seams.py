@@ -8,8 +8,9 @@ import torch
 
 from pictures import smooth, write_random_model
 from seams import SEAM, standing_out, with_seam
+from sr3.inference.plan import sampling_for
 from sr3.inference.tiling import windows
-from sr3.inference.upscaler import OVERLAP, open_upscaler, sampling_for
+from sr3.inference.upscaler import OVERLAP, open_upscaler
 
 SIDE, TILE = 76, 160
 LEVEL = 1 / 127.5  # one of 255, in [-1, 1]

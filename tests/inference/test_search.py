@@ -14,9 +14,10 @@ from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
 from sr3.diffusion.schedule import check_grid, cosine_grid, log_snr_grid
 from sr3.errors import ConfigError, DataError
+from sr3.inference.plan import sampling_for
 from sr3.inference.scoring import GridScorer, check_target, choose, held_out_pairs, keep_grid, start_of
 from sr3.inference.search import FAMILIES, best_of, search_grid
-from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.distribution import frechet_distance
 from sr3.metrics.energy import gradient_energy_score
 from sr3.metrics.features import FeatureNetwork

@@ -16,8 +16,9 @@ from sr3.errors import ConfigError, ImageError
 from sr3.images.metadata import Metadata
 from sr3.images.resize import resize
 from sr3.inference.enlarging import looks_of
-from sr3.inference.sizing import Sizing, parse_box, sampling_of, steps_of
-from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.inference.plan import as_plan, sampling_for
+from sr3.inference.sizing import Sizing, parse_box, steps_of
+from sr3.inference.upscaler import open_upscaler
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,10 @@ def test_one_size_is_asked_for_and_it_is_above_0():
 
 
 def test_later_passes_take_half_the_steps_unless_they_were_taught():
-    walk = SamplingConfig(sampler="dpmpp-2m", steps=16)
-    assert [sampling_of(walk, k).steps for k in range(3)] == [16, 8, 8]
-    assert sampling_of(SamplingConfig(sampler="ddim", steps=2), 1).steps == 2
-    assert sampling_of(SamplingConfig(sampler="distilled", steps=8), 1).steps == 8
+    walk = as_plan(SamplingConfig(sampler="dpmpp-2m", steps=16, grid="cosine"))
+    assert [walk.of_pass(k).steps for k in range(3)] == [16, 8, 8]
+    assert as_plan(SamplingConfig(sampler="ddim", steps=2, grid="cosine")).of_pass(1).steps == 2
+    assert as_plan(SamplingConfig(sampler="distilled", steps=8, grid="cosine")).of_pass(1).steps == 8
     assert steps_of(walk, 2) == 24
 
 
@@ -123,7 +124,7 @@ def test_above_it_the_model_enlarges_its_own_result_by_other_noise(upscaler):
 def test_steps_are_counted_over_the_passes(upscaler):
     x, sampling = low_res(4, 5), way(upscaler, steps=10)
     looks = list(looks_of(upscaler, x, Sizing(scale=8).plan(5, 4, 4, "it"), sampling=sampling, seeds=[0]))
-    assert len(looks) == 1 + steps_of(sampling, 2) == 16
+    assert len(looks) == 1 + steps_of(as_plan(sampling), 2) == 16
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from sr3.diffusion.noise import NoiseSource
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import downsample
 from sr3.inference.device import choose_device, choose_dtype
-from sr3.inference.upscaler import load_upscaler, open_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import load_upscaler, open_upscaler
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,9 @@ from sr3.checkpoint import read_model
 from sr3.cli.app import run
 from sr3.config import Config, apply_settings
 from sr3.errors import CheckpointError, ConfigError, DataError, TrainingError
+from sr3.inference.plan import sampling_for
 from sr3.inference.scoring import start_of
-from sr3.inference.upscaler import open_upscaler, sampling_for
+from sr3.inference.upscaler import open_upscaler
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
 from sr3.training.origin import Origin

@@ -188,10 +188,11 @@ def upscale(
     from sr3.inference.jobs import upscale_files
     from sr3.inference.manifest import Manifest
     from sr3.inference.naming import Naming, Outputs, plan_jobs
+    from sr3.inference.plan import as_plan, sampling_for
     from sr3.inference.shares import open_share, parse_share, wait_for_all
     from sr3.inference.sizing import Sizing, parse_box
     from sr3.inference.threads import choose_threads
-    from sr3.inference.upscaler import open_upscaler, sampling_for
+    from sr3.inference.upscaler import open_upscaler
     from sr3.inference.value_range import parse_range
 
     choose_threads(threads)
@@ -211,7 +212,15 @@ def upscale(
     seconds = parse_duration(max_time) if max_time else float("inf")
     ends = parse_range(values) if values else None
     request = Request(
-        sampling, seed, outputs, overwrite, quality, tile or "auto", max_seconds=seconds, values=ends, sizing=sizing
+        as_plan(sampling),
+        seed,
+        outputs,
+        overwrite,
+        quality,
+        tile or "auto",
+        max_seconds=seconds,
+        values=ends,
+        sizing=sizing,
     )
     kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described()) if manifest else None
     failed, numbers = 0, {job: number for number, job in enumerate(jobs)}

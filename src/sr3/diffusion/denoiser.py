@@ -12,7 +12,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 from torch import Tensor, nn
 
 from sr3.diffusion import process
-from sr3.types import Condition, Gamma, Image, LowRes
+from sr3.types import Condition, Gamma, LowRes, State
 
 __all__ = [
     "Denoise",
@@ -33,11 +33,11 @@ TargetKind = Literal["image", "residual"]
 class Prediction(NamedTuple):
     """Both readings of one network call, consistent with each other by Eq. 5; shape (b, c, h, w)."""
 
-    y0: Image
-    eps: Image
+    y0: State
+    eps: State
 
 
-Denoise = Callable[[Image, Gamma], Prediction]
+Denoise = Callable[[State, Gamma], Prediction]
 """Map a noisy state and its levels to a prediction; the condition is inside."""
 
 
@@ -70,7 +70,8 @@ N = TypeVar("N", bound=nn.Module)
 class Denoiser(nn.Module, Generic[N]):
     """A network f(x, z, gamma) and the meaning of what it returns.
 
-    network: takes x and z, both (b, c, h, w), gamma (b,) float64, and what else is given; returns (b, c, h, w).
+    network: takes x and z, both (b, c, h, w), gamma (b,) float64, and what else is given; returns (b, c, h, w). Other
+        shapes (b, ...) do as well, where the network takes them.
     prediction: what the network estimates: the noise (the paper), v, or the clean state.
     target: whether the state is the image (the paper) or its scaled residual to x.
     target_scale: factor on the target, so that its spread is near 1; the paper's is 1.
@@ -93,7 +94,7 @@ class Denoiser(nn.Module, Generic[N]):
         self.mean: nn.Module | None = None
         """The network of the mean that x or the start is made by, if there is one; it travels with the denoiser."""
 
-    def encode(self, image: Image, x: Condition) -> Image:
+    def encode(self, image: State, x: Condition) -> State:
         """Turn a picture in [-1, 1] into a clean state."""
         match self.target:
             case "image":
@@ -103,7 +104,7 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.target)
 
-    def decode(self, state: Image, x: Condition) -> Image:
+    def decode(self, state: State, x: Condition) -> State:
         """Turn a clean state into a picture; the inverse of `encode`."""
         match self.target:
             case "image":
@@ -113,17 +114,17 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.target)
 
-    def forward(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Tensor:
+    def forward(self, z: State, x: Condition, gamma: Gamma, given: Told = ()) -> Tensor:
         """Call the network: its own output, in the units of `prediction`."""
         if isinstance(given, GivenFeatures):
             return self.network(x, z, gamma, features=given.features)
         return self.network(x, z, gamma, *given)
 
-    def predict(self, z: Image, x: Condition, gamma: Gamma, given: Told = ()) -> Prediction:
+    def predict(self, z: State, x: Condition, gamma: Gamma, given: Told = ()) -> Prediction:
         """Call the network once and read its output as y0 and eps, in float32."""
         return self.read(self(z, x, gamma, given).float(), z, gamma)
 
-    def read(self, output: Tensor, z: Image, gamma: Gamma) -> Prediction:
+    def read(self, output: Tensor, z: State, gamma: Gamma) -> Prediction:
         """Read what the network said of z as y0 and eps."""
         match self.prediction:
             case "eps":
@@ -141,7 +142,7 @@ class Denoiser(nn.Module, Generic[N]):
         clip: hold the predicted picture in [-1, 1] and make eps agree with it (the paper mentions no clipping).
         """
 
-        def denoise(z: Image, gamma: Gamma) -> Prediction:
+        def denoise(z: State, gamma: Gamma) -> Prediction:
             return self.predict(z, x, gamma, given)
 
         return self.clipped(denoise, x) if clip else denoise
@@ -149,13 +150,13 @@ class Denoiser(nn.Module, Generic[N]):
     def clipped(self, denoise: Denoise, x: Condition) -> Denoise:
         """Hold the pictures that a denoiser predicts in [-1, 1] and make eps agree with them."""
 
-        def clip(z: Image, gamma: Gamma) -> Prediction:
+        def clip(z: State, gamma: Gamma) -> Prediction:
             y0 = self.encode(self.decode(denoise(z, gamma).y0, x).clamp(-1, 1), x)
             return Prediction(y0, process.eps_from_y0(z, y0, gamma))
 
         return clip
 
-    def wanted(self, y0: Image, eps: Image, gamma: Gamma) -> Image:
+    def wanted(self, y0: State, eps: State, gamma: Gamma) -> State:
         """Return what the network should have said for a clean state y0 and its noise eps."""
         match self.prediction:
             case "eps":

@@ -16,7 +16,7 @@ from torch import Tensor
 from sr3.diffusion.denoiser import Denoise, Denoiser
 from sr3.diffusion.objective import LossKind, power_mean
 from sr3.diffusion.process import eps_from_y0, per_image, posterior_variance, y0_from_step
-from sr3.types import Gamma, Grid, Image
+from sr3.types import Gamma, Grid, State
 
 __all__ = ["jump_levels", "jump_loss", "jump_target", "reached_level", "walk"]
 
@@ -39,13 +39,13 @@ def jump_levels(grid: Grid, *, eta: float, teacher_steps: int) -> Tensor:
 
 
 @torch.no_grad()
-def walk(denoise: Denoise, y: Image, levels: Tensor) -> Image:
+def walk(denoise: Denoise, y: State, levels: Tensor) -> State:
     """Walk every image along its own levels without noise, one call a step. levels: (steps + 1, b), rising.
 
     DDIM with the clean state extrapolated, from the last two predictions, to the middle of the step in angle: second
     order in steps that are even in angle. The first step, and one that ends in the picture, are of first order.
     """
-    before: Image | None = None
+    before: State | None = None
     for gamma, gamma_next in pairwise(levels):
         y0 = denoise(y, gamma).y0
         ahead = y0
@@ -58,7 +58,7 @@ def walk(denoise: Denoise, y: Image, levels: Tensor) -> Image:
 
 
 @torch.no_grad()
-def jump_target(teacher: Denoise, y_t: Image, levels: Tensor) -> Image:
+def jump_target(teacher: Denoise, y_t: State, levels: Tensor) -> State:
     """Find the clean state by which one step of DDIM ends where the teacher's walk does. levels: as for `walk`."""
     return y0_from_step(y_t, walk(teacher, y_t, levels), levels[0], levels[-1])
 
@@ -66,8 +66,8 @@ def jump_target(teacher: Denoise, y_t: Image, levels: Tensor) -> Image:
 def jump_loss(
     denoiser: Denoiser[Any],
     output: Tensor,
-    y_t: Image,
-    target: Image,
+    y_t: State,
+    target: State,
     *,
     gamma: Gamma,
     kind: LossKind,

@@ -1,7 +1,7 @@
 """Classifier-free guidance (arXiv:2207.12598, Eq. 6)."""
 
 from sr3.diffusion.denoiser import Denoise, Prediction
-from sr3.types import Gamma, Image
+from sr3.types import Gamma, State
 
 __all__ = ["guided"]
 
@@ -15,7 +15,7 @@ def guided(with_class: Denoise, without: Denoise, weight: float) -> Denoise:
     if weight == 0:
         return with_class
 
-    def denoise(z: Image, gamma: Gamma) -> Prediction:
+    def denoise(z: State, gamma: Gamma) -> Prediction:
         told, untold = with_class(z, gamma), without(z, gamma)
         return Prediction(told.y0.lerp(untold.y0, -weight), told.eps.lerp(untold.eps, -weight))
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sr3.types import Image
+from sr3.types import State
 
 __all__ = ["NoiseSource", "draw_noise", "mix_seed"]
 
@@ -42,14 +42,14 @@ class NoiseSource:
         """Open one stream a seed."""
         self._generators = [torch.Generator().manual_seed(mix_seed(seed)) for seed in seeds]
 
-    def draw(self, shape: Sequence[int]) -> Image:
-        """Draw noise of shape (c, h, w) for every image: float32, CPU, shape (b, c, h, w)."""
+    def draw(self, shape: Sequence[int]) -> State:
+        """Draw noise of a shape, such as (c, h, w), for every image: float32, CPU, shape (b, c, h, w)."""
         drawn = torch.empty(len(self._generators), *shape, dtype=torch.float32)
         for one, generator in zip(drawn, self._generators, strict=True):
             one.normal_(generator=generator)  # in place: pictures may fill the memory
         return drawn
 
-    def like(self, image: Image) -> Image:
+    def like(self, image: State) -> State:
         """Draw noise of an image batch's shape, type and device."""
         if len(image) != len(self._generators):
             raise ValueError(f"{len(self._generators)} noise streams cannot serve {len(image)} images")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sr3.diffusion.denoiser import Denoiser, Told
 from sr3.diffusion.process import diffuse
-from sr3.types import Condition, Gamma, Image
+from sr3.types import Condition, Gamma, State
 
 __all__ = [
     "LossKind",
@@ -27,10 +27,10 @@ LossKind = Literal["l1", "l2"]
 
 def denoising_loss(
     denoiser: Denoiser[Any],
-    y0: Image,
+    y0: State,
     x: Condition,
     *,
-    eps: Image,
+    eps: State,
     gamma: Gamma,
     kind: LossKind,
     given: Told = (),
@@ -45,7 +45,7 @@ def denoising_loss(
     return power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
 
 
-def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, given: Told = ()) -> Tensor:
+def regression_loss(denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: LossKind, given: Told = ()) -> Tensor:
     """Compare the network's one answer to x alone with the truth, mean over pixels, shape (b,) (appendix B).
 
     The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
@@ -54,19 +54,19 @@ def regression_loss(denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: L
     return answer_loss(denoiser, one_answer(denoiser, y0, x, given=given), y0, x, kind=kind)
 
 
-def one_answer(denoiser: Denoiser[Any], like: Image, x: Condition, *, given: Told = ()) -> Image:
+def one_answer(denoiser: Denoiser[Any], like: State, x: Condition, *, given: Told = ()) -> State:
     """Ask the network for its one answer to x, a clean state of the shape of like."""
     level = torch.zeros(len(like), dtype=torch.float64)
     return denoiser.predict(torch.zeros_like(like), x, level, given).y0
 
 
-def answer_loss(denoiser: Denoiser[Any], answer: Image, y0: Image, x: Condition, *, kind: LossKind) -> Tensor:
+def answer_loss(denoiser: Denoiser[Any], answer: State, y0: State, x: Condition, *, kind: LossKind) -> Tensor:
     """Compare an answer, a clean state, with the truth, mean over pixels, shape (b,)."""
     return power_mean(answer - denoiser.encode(y0, x), kind)
 
 
 def supervised_loss(
-    denoiser: Denoiser[Any], y0: Image, x: Condition, *, kind: LossKind, share: float, given: Told = ()
+    denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: LossKind, share: float, given: Told = ()
 ) -> Tensor:
     """Compare also the answers after each recursion with the truth (DRCN, arXiv:1511.04491), shape (b,).
 
@@ -81,10 +81,11 @@ def supervised_loss(
 
 def power_mean(error: Tensor, kind: LossKind) -> Tensor:
     """Take |error|^p, mean over pixels, shape (b,)."""
+    each = tuple(range(1, error.ndim))
     match kind:
         case "l1":
-            return error.abs().mean(dim=(1, 2, 3))
+            return error.abs().mean(dim=each)
         case "l2":
-            return error.square().mean(dim=(1, 2, 3))
+            return error.square().mean(dim=each)
         case _:
             assert_never(kind)

@@ -4,13 +4,14 @@ Source: SR3, arXiv:2104.07636 (Eq. 1-6, Algorithm 2), and v of arXiv:2202.00512.
 Every formula is a function of gamma, the share of signal variance. gamma is float64 on the CPU, shape (b,):
 coefficients are made there and cast at the multiplication, because 1 - gamma is 1e-6 at the cleanest level of
 the paper's schedule and float32 gets it wrong by about one per cent.
+States are images, shape (b, c, h, w), or of any other shape (b, ...).
 This file knows no network, no condition and no schedule.
 """
 
 import torch
 from torch import Tensor
 
-from sr3.types import Gamma, Image
+from sr3.types import Gamma, State
 
 __all__ = [
     "alpha_between",
@@ -33,11 +34,11 @@ __all__ = [
 
 
 def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
-    """Cast one float64 number an image, shape (b,), to the image's type and device, shape (b, 1, 1, 1)."""
-    return coefficient.to(device=image.device, dtype=image.dtype).reshape(-1, 1, 1, 1)
+    """Cast one float64 number per image, shape (b,), to the image's type and device, shape (b, 1, ..., 1)."""
+    return coefficient.to(device=image.device, dtype=image.dtype).reshape(-1, *[1] * (image.ndim - 1))
 
 
-def mix(a: Tensor, y: Image, b: Tensor, z: Image) -> Image:
+def mix(a: Tensor, y: State, b: Tensor, z: State) -> State:
     """Add a y and b z, with a number an image each; without gradients by channels, for pictures may fill the memory."""
     total = per_image(a, y) * y
     if torch.is_grad_enabled():
@@ -47,7 +48,7 @@ def mix(a: Tensor, y: Image, b: Tensor, z: Image) -> Image:
     return total
 
 
-def diffuse(y0: Image, eps: Image, gamma: Gamma) -> Image:
+def diffuse(y0: State, eps: State, gamma: Gamma) -> State:
     """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
     return mix(gamma.sqrt(), y0, (1 - gamma).sqrt(), eps)
 
@@ -67,19 +68,19 @@ def posterior_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
     return (1 - gamma_s) * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
 
 
-def posterior_mean(y0: Image, y_t: Image, gamma_t: Gamma, gamma_s: Gamma) -> Image:
+def posterior_mean(y0: State, y_t: State, gamma_t: Gamma, gamma_s: Gamma) -> State:
     """Mean of q(y_s | y0, y_t) (Eq. 4); with y0 made from eps it is the mean of Algorithm 2."""
     of_y0 = gamma_s.sqrt() * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
     of_y_t = alpha_between(gamma_t, gamma_s).sqrt() * (1 - gamma_s) / (1 - gamma_t)
     return mix(of_y0, y0, of_y_t, y_t)
 
 
-def y0_from_eps(y_t: Image, eps: Image, gamma: Gamma) -> Image:
+def y0_from_eps(y_t: State, eps: State, gamma: Gamma) -> State:
     """Solve Eq. 5 for y0; unbounded as gamma goes to 0."""
     return mix(gamma.rsqrt(), y_t, -((1 - gamma) / gamma).sqrt(), eps)
 
 
-def y0_from_step(y_t: Image, y_s: Image, gamma_t: Gamma, gamma_s: Gamma) -> Image:
+def y0_from_step(y_t: State, y_s: State, gamma_t: Gamma, gamma_s: Gamma) -> State:
     """Find the y0 whose step of DDIM without noise leads from y_t to y_s (arXiv:2202.00512, appendix G).
 
     Both are written by y0 and one eps (Eq. 5), and eps is eliminated; gamma_s lies above gamma_t.
@@ -89,27 +90,27 @@ def y0_from_step(y_t: Image, y_s: Image, gamma_t: Gamma, gamma_s: Gamma) -> Imag
     return mix(1 / of_y0, y_s, -kept / of_y0, y_t)
 
 
-def eps_from_y0(y_t: Image, y0: Image, gamma: Gamma) -> Image:
+def eps_from_y0(y_t: State, y0: State, gamma: Gamma) -> State:
     """Solve Eq. 5 for eps; unbounded as gamma goes to 1."""
     return mix((1 - gamma).rsqrt(), y_t, -(gamma / (1 - gamma)).sqrt(), y0)
 
 
-def v_from_y0_eps(y0: Image, eps: Image, gamma: Gamma) -> Image:
+def v_from_y0_eps(y0: State, eps: State, gamma: Gamma) -> State:
     """Make the velocity v = sqrt(gamma) eps - sqrt(1 - gamma) y0 (arXiv:2202.00512, section 4)."""
     return mix(gamma.sqrt(), eps, -(1 - gamma).sqrt(), y0)
 
 
-def y0_from_v(y_t: Image, v: Image, gamma: Gamma) -> Image:
+def y0_from_v(y_t: State, v: State, gamma: Gamma) -> State:
     """Turn v back: y0 = sqrt(gamma) y_t - sqrt(1 - gamma) v; bounded at every level."""
     return mix(gamma.sqrt(), y_t, -(1 - gamma).sqrt(), v)
 
 
-def eps_from_v(y_t: Image, v: Image, gamma: Gamma) -> Image:
+def eps_from_v(y_t: State, v: State, gamma: Gamma) -> State:
     """Turn v back: eps = sqrt(1 - gamma) y_t + sqrt(gamma) v; bounded at every level."""
     return mix((1 - gamma).sqrt(), y_t, gamma.sqrt(), v)
 
 
-def score_from_eps(eps: Image, gamma: Gamma) -> Image:
+def score_from_eps(eps: State, gamma: Gamma) -> State:
     """Make the score grad log p(y_t | x) = -eps / sqrt(1 - gamma) (section 2.4)."""
     return -per_image((1 - gamma).rsqrt(), eps) * eps
 

@@ -6,6 +6,7 @@ The only file in which a timestep t appears. It knows no image and no network.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -139,17 +140,20 @@ def karras_grid(
     return check_grid(torch.cat([1 / (1 + sigmas**2), torch.ones(1, dtype=torch.float64)]), most=most)
 
 
-def check_grid(grid: Tensor, *, most: float = MAX_FIRST_GAMMA) -> Grid:
+def check_grid(grid: Tensor | Sequence[float], *, most: float = MAX_FIRST_GAMMA) -> Grid:
     """Return the grid as float64 on the CPU, or raise GridError when no sample can come of it.
 
     A grid has at least two levels, rises strictly, ends at exactly 1 and starts close to pure noise.
-    most: largest first level; sampling that starts with a noised picture may start cleaner than one from noise.
+    most: largest first level; sampling that starts with a noised image may start cleaner than one from noise.
     """
-    grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
+    try:
+        grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GridError(f"a grid is a list of at least two finite gammas, not {grid!r}") from error
     if grid.ndim != 1 or len(grid) < 2 or not bool(grid.isfinite().all()):
         raise GridError(f"a grid is a list of at least two finite gammas, got shape {tuple(grid.shape)}")
     if bool((grid.diff() <= 0).any()) or float(grid[0]) <= 0 or float(grid[-1]) != 1:
-        raise GridError("a grid of gammas lies above 0, rises strictly and ends at 1; sort it and append 1")
+        raise GridError(f"a grid of gammas lies above 0, rises strictly and ends at 1, but {_fault(grid)}")
     first = float(grid[0])
     if first > most:
         raise GridError(
@@ -158,6 +162,17 @@ def check_grid(grid: Tensor, *, most: float = MAX_FIRST_GAMMA) -> Grid:
             f"taking fewer of its betas; {_remedy(len(grid) - 1)}"
         )
     return grid
+
+
+def _fault(grid: Tensor) -> str:
+    """Say where a grid does not rise from above 0 to 1, and what to do."""
+    falls = (grid.diff() <= 0).nonzero().flatten().tolist()
+    if falls:
+        k = falls[0]
+        return f"{float(grid[k + 1]):.6g} follows {float(grid[k]):.6g}; sort the levels, each once"
+    if float(grid[0]) <= 0:
+        return f"it starts at {float(grid[0]):.6g}; start at a small level such as 4.4e-5"
+    return f"it ends at {float(grid[-1]):.6g}; append 1"
 
 
 def _remedy(num_steps: int) -> str:

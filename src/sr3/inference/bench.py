@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from sr3.checkpoint import ModelFile, read_model
-from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import GivenFeatures, GivenLowRes, Told
 from sr3.inference.device import choose_device, choose_dtype, in_type, laid_out
 from sr3.inference.filling import build_filled
-from sr3.inference.upscaler import Upscaler, load_upscaler, sampling_for
+from sr3.inference.plan import SamplingPlan, plan_for
+from sr3.inference.upscaler import Upscaler, load_upscaler
 from sr3.zoo import find_model
 
 __all__ = ["USUAL_CALLS", "Plan", "Row", "Section", "Way", "bench", "describe_machine", "time_in_turns"]
@@ -80,12 +80,12 @@ class Way:
 
 
 def bench(plan: Plan) -> Iterator[Row]:
-    """Measure section by section; rows come as a section ends. Errors as for `open_upscaler` and `sampling_for`."""
+    """Measure section by section; rows come as a section ends. Errors as for `open_upscaler` and `plan_for`."""
     place = choose_device(plan.device)
     kind = choose_dtype(plan.dtype, place)
     path = find_model(plan.model)
     file = read_model(path)
-    sampling = sampling_for(file.info, steps=plan.steps)
+    sampling = plan_for(file.info, steps=plan.steps)
     plan = _in_whole_pixels(plan, file.info.config.data.scale)
     ours, usual = load_upscaler(file, device=place, dtype=kind), _usual(file, place)
     first_call = _seconds(_caller(ours, plan.side, 1))
@@ -176,7 +176,7 @@ def _onnx_caller(file: ModelFile, side: int) -> Callable[[], object]:
     return lambda: session.run(None, given)
 
 
-def _pictures(ours: Upscaler, usual: Upscaler, sampling: SamplingConfig, plan: Plan, call: Row) -> Iterator[Row]:
+def _pictures(ours: Upscaler, usual: Upscaler, sampling: SamplingPlan, plan: Plan, call: Row) -> Iterator[Row]:
     """Time whole pictures; that of 2000 calls is reckoned from one call, and says so."""
     low_side = max(1, plan.side // ours.scale)
     generator = torch.Generator().manual_seed(0)
@@ -189,11 +189,7 @@ def _pictures(ours: Upscaler, usual: Upscaler, sampling: SamplingConfig, plan: P
 
         return run
 
-    calls: list[int] = []
-    hook = usual.denoiser.network.register_forward_hook(lambda *_: calls.append(1))
-    draw("usual", usual)()
-    hook.remove()
-    few = f"{len(calls)} call{'s' if len(calls) > 1 else ''}"
+    few = f"{sampling.calls} call{'s' if sampling.calls > 1 else ''}"
     median, least, most = (USUAL_CALLS * seconds for seconds in (call.seconds, call.least, call.most))
     note = f"reckoned: {USUAL_CALLS} times one call"
     yield Row("picture", f"{call.name}, {USUAL_CALLS} calls", median, least, most, 1.0, note)

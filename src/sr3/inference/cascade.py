@@ -13,7 +13,8 @@ from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError
 from sr3.inference.device import choose_device, choose_dtype
 from sr3.inference.generator import PictureGenerator, load_generator
-from sr3.inference.upscaler import Upscaler, load_upscaler, sampling_for
+from sr3.inference.plan import sampling_for
+from sr3.inference.upscaler import Upscaler, load_upscaler
 from sr3.types import Image
 from sr3.zoo import find_model
 

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sr3.build import build_grid
-from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
 from sr3.diffusion.samplers import numbered
 from sr3.images.colours import map_picture
@@ -18,6 +16,7 @@ from sr3.inference.enlarging import looks_of
 from sr3.inference.ensemble import Ensemble
 from sr3.inference.memory import samples_at_once
 from sr3.inference.naming import ONE_SAMPLE, Job, Outputs
+from sr3.inference.plan import SamplingPlan
 from sr3.inference.results import copy_result, write_bytes, write_drawing, write_result
 from sr3.inference.sizing import OWN_SIZE, Enlargement, Sizing, steps_of
 from sr3.inference.upscaler import Look, Upscaler
@@ -37,7 +36,7 @@ class Request:
     sizing: how large results are to be.
     """
 
-    sampling: SamplingConfig
+    sampling: SamplingPlan
     seed: int = 0
     outputs: Outputs = ONE_SAMPLE
     overwrite: bool = False
@@ -50,9 +49,11 @@ class Request:
 
     def described(self) -> dict[str, Any]:
         """Give what decides the results, beside model, seed and input, in the types of JSON."""
-        sampling = self.sampling.model_dump(mode="json", exclude={"searched"})
+        plan = self.sampling
+        sampling = plan.settings.model_dump(mode="json", exclude={"searched"})
+        sampling |= {"sampler": plan.sampler.name, "steps": plan.steps, "levels": plan.grid.tolist()}
         return {
-            "sampling": {**sampling, "levels": build_grid(self.sampling).tolist()},
+            "sampling": sampling,
             "outputs": asdict(self.outputs),
             "size": {name: value for name, value in asdict(self.sizing).items() if value is not None},
             "range": self.values,
@@ -118,7 +119,7 @@ class _Writer:
         self._job, self._request, self._picture, self._plan = job, request, picture, plan
         self._paths = request.outputs.samples_of(job.target)
         self._wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
-        self._levels = build_grid(request.sampling).tolist()
+        self._levels = request.sampling.grid.tolist()
         self._result, self._ensemble = picture, Ensemble()
         self._shown = set(spread(request.sampling.steps + 1, MOST_FRAMES)) if request.outputs.process else set[int]()
         self._frames: list[Frame] = []

@@ -7,7 +7,8 @@ from sr3.diffusion.noise import mix_seed
 from sr3.diffusion.samplers import numbered
 from sr3.images.resize import resize
 from sr3.inference.consistency import match_low_frequencies
-from sr3.inference.sizing import Enlargement, sampling_of
+from sr3.inference.plan import Sampling, as_plan
+from sr3.inference.sizing import Enlargement
 from sr3.inference.upscaler import Look, Upscaler
 from sr3.types import Image, LowRes
 
@@ -15,19 +16,19 @@ __all__ = ["looks_of"]
 
 
 def looks_of(
-    upscaler: Upscaler, low_res: LowRes, plan: Enlargement, *, sampling: SamplingConfig, seeds: Sequence[int]
+    upscaler: Upscaler, low_res: LowRes, plan: Enlargement, *, sampling: Sampling, seeds: Sequence[int]
 ) -> Iterator[Look]:
     """Refine as `Upscaler.looks` does, in as many passes as the plan has; the last guess is of the size that it names.
 
     The first pass begins with the enlarged input and noise; later ones show their steps only, in the sizes they have.
     """
-    picture: Image = low_res
+    picture, first = low_res, as_plan(sampling)
     for number in range(plan.passes):
         own = seeds if number == 0 else [mix_seed(seed, number) for seed in seeds]
-        way = sampling_of(sampling, number)
+        way = first.of_pass(number)
         for step, look in numbered(upscaler.looks(picture, sampling=way, seeds=own), start=0):
             if step == way.steps and number == plan.passes - 1 and not plan.is_plain:
-                yield Look(_fitted(look.guess, low_res, plan, sampling), look.state)
+                yield Look(_fitted(look.guess, low_res, plan, first.settings), look.state)
             elif step or number == 0:
                 yield look
             picture = look.guess if step == way.steps else picture

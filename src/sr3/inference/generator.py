@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sr3.build import Network, build_grid, run_sampler
+from sr3.build import Network
 from sr3.checkpoint import ModelFile, ModelInfo
-from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given
 from sr3.diffusion.guidance import guided
 from sr3.diffusion.noise import NoiseSource
@@ -20,6 +19,7 @@ from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.inference.device import in_type, laid_out
 from sr3.inference.filling import build_filled
+from sr3.inference.plan import Sampling, as_plan
 from sr3.inference.threads import check_not_forked
 from sr3.types import Condition, Gamma, Image
 
@@ -45,10 +45,11 @@ class PictureGenerator:
         """Classes it can be asked for; the number itself asks for none."""
         return self.info.config.network.classes
 
-    def samples(self, labels: Sequence[int], *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Image]:
+    def samples(self, labels: Sequence[int], *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Image]:
         """Refine step by step; yields the current guess of the pictures, the last one is the sample.
 
-        labels: one class an image, `classes` for none; seeds: one an image. Yields (b, c, s, s) in [-1, 1], float32.
+        labels: one class per image, `classes` for none; sampling: settings, or a plan (`sr3.inference.plan`); seeds:
+        one per image. Yields (b, c, s, s) in [-1, 1], float32.
         Raises ConfigError for a class there is not.
         """
         most = self.classes - (1 if self.classes and not self.info.config.data.hide_class else 0)
@@ -62,13 +63,14 @@ class PictureGenerator:
         x = y[:, :0]
         told, untold = torch.tensor(labels), torch.full((len(labels),), self.classes)
         with_class, without = (self._denoise(x, label) for label in (told, untold))
-        denoise = guided(with_class, without, sampling.guidance)
-        denoise = self.denoiser.clipped(denoise, x) if sampling.clip else denoise
-        for number, step in numbered(run_sampler(sampling, denoise, y, build_grid(sampling), noise), start=1):
-            final = number == sampling.steps
+        plan = as_plan(sampling)
+        denoise = guided(with_class, without, plan.settings.guidance)
+        denoise = self.denoiser.clipped(denoise, x) if plan.settings.clip else denoise
+        for number, step in numbered(plan.walk(denoise, y, noise), start=1):
+            final = number == plan.steps
             yield self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
 
-    def generate(self, labels: Sequence[int], *, sampling: SamplingConfig, seeds: Sequence[int]) -> Image:
+    def generate(self, labels: Sequence[int], *, sampling: Sampling, seeds: Sequence[int]) -> Image:
         """Draw one sample a label; arguments as for `samples`."""
         return deque(self.samples(labels, sampling=sampling, seeds=seeds), maxlen=1)[0]
 

@@ -32,7 +32,7 @@ from sr3.inference.memory import (
 )
 from sr3.inference.naming import Job
 from sr3.inference.results import holds_bands, make_folder
-from sr3.inference.sizing import Enlargement, Sizing, sampling_of
+from sr3.inference.sizing import Enlargement, Sizing
 from sr3.inference.upscaler import Upscaler
 
 __all__ = ["Done", "Failed", "FileEvent", "Refined", "Retried", "Skipped", "upscale_files"]
@@ -179,7 +179,7 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
 def _predict(upscaler: Upscaler, plan: Enlargement, request: Request) -> float:
     """Estimate the seconds of all passes of a sample."""
     sizes = [(plan.width * plan.own**k, plan.height * plan.own**k) for k in range(1, plan.passes + 1)]
-    ways = [sampling_of(request.sampling, number) for number in range(plan.passes)]
+    ways = [request.sampling.of_pass(number) for number in range(plan.passes)]
     return sum(predict_seconds(upscaler, *size, way) for size, way in zip(sizes, ways, strict=True))
 
 
@@ -187,7 +187,7 @@ def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargemen
     """Raise ImageError before the work when the result could not be held, written or stored; create its folder."""
     outputs, scale = request.outputs, plan.own**plan.passes
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
-    kept += bytes_of(request.sampling) - BYTES_PER_PIXEL
+    kept += bytes_of(request.sampling.sampler.traits) - BYTES_PER_PIXEL
     bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two pictures
     check_fits(job.source, picture.width, picture.height, scale, extra=kept + bytes_of_other_bands(bands))
     blank = blank_result(picture, *plan.target)

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import torch
 
-from sr3.config import SamplingConfig
+from sr3.diffusion.samplers import Traits, as_sampler, ddim, one_call
+from sr3.diffusion.schedule import cosine_grid
 from sr3.duration import format_duration
 from sr3.errors import ImageError
 from sr3.inference.norms import teachers
+from sr3.inference.plan import SamplingPlan
 from sr3.inference.tiling import windows
 from sr3.inference.upscaler import OVERLAP, Upscaler
 
@@ -42,8 +44,8 @@ MAX_SIDE = 32_768
 BYTES_PER_PIXEL = 108
 """Memory per pixel of the result: seven float32 pictures of three channels at once, and what the allocator keeps."""
 
-_OF_SAMPLERS = {"heun": 36, "probability-flow": 60, "predictor-corrector": 84}
-"""What samplers need beyond that, for they hold more states while they ask: three to seven pictures."""
+_BYTES_PER_STATE = 12
+"""Memory per pixel of one more state, of three float32 channels, that a sampler holds while it asks the network."""
 
 TILES = (1024, 768, 512, 384, 256, 192, 128)
 """Sides of windows that are tried, largest first, when none is asked for."""
@@ -53,7 +55,6 @@ _SMALL_RESULT = 2048**2
 
 _RESERVE = 1.5
 _TRIAL_SIDE = 128
-_CALLS = {"heun": 2, "predictor-corrector": 2, "probability-flow": 4}
 
 
 def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 0) -> None:
@@ -75,9 +76,9 @@ def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 
         )
 
 
-def bytes_of(sampling: SamplingConfig) -> int:
-    """Say how many bytes a pixel of the result are reckoned with for a way of sampling."""
-    return BYTES_PER_PIXEL + _OF_SAMPLERS.get(sampling.sampler, 0)
+def bytes_of(sampler: Traits) -> int:
+    """Estimate the bytes per pixel of the result that sampling needs."""
+    return BYTES_PER_PIXEL + _BYTES_PER_STATE * sampler.extra_states
 
 
 def bytes_of_other_bands(channels: int) -> int:
@@ -136,18 +137,18 @@ def check_time(path: Path, seconds: float, most: float) -> None:
         )
 
 
-def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: SamplingConfig) -> float:
+def predict_seconds(upscaler: Upscaler, width: int, height: int, sampling: SamplingPlan) -> float:
     """Estimate the time of a sample of width x height from a trial of the network on a small window."""
     side = max(_TRIAL_SIDE, upscaler.denoiser.network.size_multiple)
     low_res = torch.zeros(1, upscaler.info.condition_channels, -(-side // upscaler.scale), -(-side // upscaler.scale))
-    trial = sampling.model_copy(update={"sampler": "ddim", "steps": 3, "searched": (), "detail": 1.0})
-    trial = trial if sampling.sampler != "regression" else sampling
+    trial = sampling
+    if sampling.sampler.name != one_call.name:
+        trial = SamplingPlan(sampling.settings.model_copy(update={"detail": 1.0}), as_sampler(ddim), cosine_grid(3))
     times = [time.monotonic()]
     times += [time.monotonic() for _ in upscaler.samples(low_res, sampling=trial, seeds=[0])]
     fastest = min(after - before for before, after in pairwise(times))  # the first call prepares the others
     each = fastest / (low_res.shape[-1] * upscaler.scale) ** 2
-    calls = sampling.steps * _CALLS.get(sampling.sampler, 1) + (sampling.detail < 1)
-    return each * calls * _worked_pixels(upscaler, width, height)
+    return each * sampling.calls * _worked_pixels(upscaler, width, height)
 
 
 def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:

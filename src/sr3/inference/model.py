@@ -20,8 +20,9 @@ from sr3.images.in_memory import Kind, Unpacked, unpack
 from sr3.inference.drawing import Request
 from sr3.inference.jobs import Failed, Refined, Skipped, upscale_files
 from sr3.inference.naming import ONE_SAMPLE, Naming, plan_jobs
+from sr3.inference.plan import GridChoice, SamplerChoice, plan_for
 from sr3.inference.sizing import Sizing
-from sr3.inference.upscaler import Upscaler, open_upscaler, sampling_for
+from sr3.inference.upscaler import Upscaler, open_upscaler
 from sr3.inference.value_range import Values
 from sr3.inference.work import Refinement, Work
 from sr3.zoo import DEFAULT_MODEL
@@ -78,7 +79,9 @@ class Model:
         *,
         scale: float | None = None,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
         detail: float | None = None,
         samples: None = None,
         seed: int = 0,
@@ -94,7 +97,9 @@ class Model:
         *,
         scale: float | None = None,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
         detail: float | None = None,
         samples: int,
         seed: int = 0,
@@ -109,7 +114,9 @@ class Model:
         *,
         scale: float | None = None,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
         detail: float | None = None,
         samples: int | None = None,
         seed: int = 0,
@@ -120,14 +127,18 @@ class Model:
         """Draw a large picture; with `samples` a list of that many different ones.
 
         scale: times as wide and high, None for the model's own; less is reduced from its result, more takes several
-        passes. steps, sampler, detail: None for the model's own; detail goes from 0, near the mean of all pictures that
-        fit, to 1, a sample. seed: the same gives the same, and what `sr3 upscale --seed` gives. values: the numbers
-        that the picture uses, (low, high) in its own, or "auto", as `sr3 upscale --range`.
+        passes. steps, sampler, grid, eta, detail: None for the model's own. sampler: a name, or a function of the form
+        that `sr3.diffusion.samplers` describes; memory for a plain function is that of the costliest sampler. grid: a
+        family's name, or gammas that rise to 1, which fix the steps. eta: noise of ddim and dpmpp-2m, from 0 to 1.
+        detail: from 0, near the mean of all pictures that fit, to 1, a sample. seed: the same gives the same, and what
+        `sr3 upscale --seed` gives. values: the numbers that the picture uses, (low, high) in its own, or "auto", as
+        `sr3 upscale --range`.
         progress: called after each step with the steps taken and all there are.
         stop: once set, by any thread, the call ends with Cancelled after the step under way.
-        Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit.
+        Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit, GridError for
+        gammas from which no sample can come.
         """
-        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
+        sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
         work, count = Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale), samples or 1
@@ -144,7 +155,9 @@ class Model:
         *,
         scale: float | None = None,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
         detail: float | None = None,
         seed: int = 0,
         values: Values = None,
@@ -158,7 +171,7 @@ class Model:
         is replaced. Others as for `upscale`. Returns where the result is.
         Raises ImageError when the source cannot be read or the target not be written, or is there.
         """
-        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
+        sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         sizing = Sizing(scale=scale)
         naming = Naming(scale=self.scale, model=self.name, sizing=sizing)
         place = None if target is None else Path(target)
@@ -184,7 +197,9 @@ class Model:
         *,
         scale: float | None = None,
         steps: int | None = None,
-        sampler: str | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
         detail: float | None = None,
         seed: int = 0,
         values: Values = None,
@@ -195,7 +210,7 @@ class Model:
         Leaving the loop, or closing the iterator, ends the work. Arguments and errors as for `upscale`; what is wrong
         with them is raised at once, not at the first step.
         """
-        sampling = sampling_for(self.upscaler.info, steps=steps, sampler=sampler, detail=detail)
+        sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         return Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale).refinements(
             mix_seed(seed, 0), stop
         )

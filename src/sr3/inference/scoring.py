@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sr3.build import build_grid
+from sr3.build import build_grid, build_sampler
 from sr3.checkpoint import ModelInfo, describe_anew, read_model
 from sr3.config import SamplingConfig, SearchedGrid
 from sr3.data.dataset import PairDataset
@@ -17,6 +17,7 @@ from sr3.data.pairs import PairRecipe
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
+from sr3.inference.plan import SamplingPlan
 from sr3.inference.search import Trial, best_of
 from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distribution import frechet_distance
@@ -58,7 +59,7 @@ class GridScorer:
 
     def __call__(self, grid: Grid) -> float:
         """Sample every picture along a grid and score the samples; lower is better."""
-        sampling = self.sampling.model_copy(update={"searched": (_described(self.sampling, grid),)})
+        sampling = SamplingPlan(self.sampling, build_sampler(self.sampling), grid)
         count = 1 if self.features else 2
         drawn = list(self._drawn(sampling, count))
         if self.features:
@@ -66,7 +67,7 @@ class GridScorer:
         scores = [gradient_energy_score(part, truth) for part, (_, truth) in zip(drawn, self.pairs, strict=True)]
         return 1000 * float(torch.cat(scores).mean())
 
-    def _drawn(self, sampling: SamplingConfig, count: int) -> Iterator[Tensor]:
+    def _drawn(self, sampling: SamplingPlan, count: int) -> Iterator[Tensor]:
         """Draw so many samples of each picture, (count, 1, c, h, w); neighbours of one size together."""
         numbered = [(number, low_res) for number, (low_res, _) in enumerate(self.pairs)]
         for _, alike in groupby(numbered, key=lambda pair: pair[1].shape):
@@ -128,7 +129,16 @@ def choose(scorer: GridScorer, trials: Sequence[Trial]) -> SearchedGrid:
     before = fresh(start)
     after = before if torch.equal(start, best) else fresh(best)
     grid, score = (best, after) if after < before else (start, before)
-    return _described(scorer.sampling, grid, metric=scorer.metric, score=score, before=before)
+    sampling = scorer.sampling
+    return SearchedGrid(
+        sampler=sampling.sampler,
+        eta=sampling.eta,
+        steps=sampling.steps,
+        gammas=tuple(grid.tolist()),
+        metric=scorer.metric,
+        score=score,
+        before=before,
+    )
 
 
 def check_target(path: Path, target: Path, *, overwrite: bool = False) -> None:
@@ -156,17 +166,3 @@ def keep_grid(path: Path, target: Path, info: ModelInfo, found: SearchedGrid) ->
     others = tuple(grid for grid in info.config.sampling.searched if not grid.serves(found))
     kept = info.config.sampling.model_copy(update={"searched": (*others, found)})
     describe_anew(path, target, info.model_copy(update={"config": info.config.model_copy(update={"sampling": kept})}))
-
-
-def _described(
-    sampling: SamplingConfig, grid: Grid, *, metric: str = "", score: float = 0.0, before: float = 0.0
-) -> SearchedGrid:
-    return SearchedGrid(
-        sampler=sampling.sampler,
-        eta=sampling.eta,
-        steps=sampling.steps,
-        gammas=tuple(grid.tolist()),
-        metric=metric,
-        score=score,
-        before=before,
-    )

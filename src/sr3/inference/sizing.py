@@ -7,15 +7,12 @@ paper's cascades do with several models. Knows no network.
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from sr3.config import SamplingConfig
 from sr3.errors import ConfigError, ImageError
+from sr3.inference.plan import SamplingPlan
 
-__all__ = ["OWN_SIZE", "Enlargement", "Sizing", "parse_box", "sampling_of", "steps_of"]
+__all__ = ["OWN_SIZE", "Enlargement", "Sizing", "parse_box", "steps_of"]
 
 _TOLERANCE = 1e-9
-_FEWEST = 4
-"""Steps that a later pass takes at least, where the model may choose."""
-_ANSWERED_AS_LEARNT = ("distilled", "regression")
 
 
 class Enlargement(NamedTuple):
@@ -126,17 +123,6 @@ def parse_box(text: str) -> tuple[int, int]:
     return int(wide), int(high)
 
 
-def sampling_of(sampling: SamplingConfig, number: int) -> SamplingConfig:
-    """Say how pass number 0, 1, ... samples: the first as asked, later ones in half the steps.
-
-    The paper's cascades are sampled in the same way, with most steps at the smallest size (docs/how-to/generate.md). A
-    distilled model keeps its steps.
-    """
-    if number == 0 or sampling.sampler in _ANSWERED_AS_LEARNT:
-        return sampling
-    return sampling.model_copy(update={"steps": max(min(_FEWEST, sampling.steps), sampling.steps // 2)})
-
-
-def steps_of(sampling: SamplingConfig, passes: int) -> int:
+def steps_of(sampling: SamplingPlan, passes: int) -> int:
     """Count the steps of all passes."""
-    return sum(sampling_of(sampling, number).steps for number in range(passes))
+    return sum(sampling.of_pass(number).steps for number in range(passes))

@@ -13,9 +13,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
-from sr3.build import Network, build_grid, run_sampler
+from sr3.build import Network
 from sr3.checkpoint import ModelFile, ModelInfo, read_model
-from sr3.config import SamplingConfig, apply_settings
+from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenFeatures, GivenLowRes, Told
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
@@ -27,6 +27,7 @@ from sr3.inference.device import choose_device, choose_dtype, each_alone, in_typ
 from sr3.inference.filling import build_filled
 from sr3.inference.mean import calm_flat_places, mean_in, picture_of
 from sr3.inference.norms import SharedNorms
+from sr3.inference.plan import Sampling, as_plan
 from sr3.inference.threads import check_not_forked
 from sr3.inference.tiling import Window, tiled, windows
 from sr3.networks.span import SPAN
@@ -34,7 +35,7 @@ from sr3.networks.unet import NONE
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Look", "Upscaler", "load_upscaler", "open_upscaler", "sampling_for"]
+__all__ = ["Look", "Upscaler", "load_upscaler", "open_upscaler"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
@@ -68,44 +69,47 @@ class Upscaler:
         """Magnification."""
         return self.info.config.data.scale
 
-    def samples(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Image]:
+    def samples(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Image]:
         """Refine step by step; yields the current guess of the picture, the last one is the sample.
 
-        low_res: (b, c, h, w) in [-1, 1]; seeds: one an image. Yields (b, c, s h, s w) in [-1, 1], float32.
-        The low frequencies of the last one are matched to the input unless sampling.correct is off.
+        low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.inference.plan`); seeds: one per image.
+        Yields (b, c, s h, s w) in [-1, 1], float32.
+        The low frequencies of the last one are matched to the input unless the settings have `correct` off.
         """
         for look in islice(self.looks(low_res, sampling=sampling, seeds=seeds), 1, None):
             yield look.guess
             del look  # it holds a whole state, and the next step needs the memory
 
-    def looks(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Iterator[Look]:
+    def looks(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Look]:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         check_not_forked()
         low_res = low_res.to(self.device, torch.float32)
         noise = NoiseSource(seeds)
-        x, given, clean = self._condition(low_res, sampling, noise)
-        denoise, grid, start = self._denoise(x, sampling, given), build_grid(sampling), noise.like(self._result_like(x))
+        plan = as_plan(sampling)
+        settings, grid = plan.settings, plan.grid
+        x, given, clean = self._condition(low_res, settings, noise)
+        denoise, start = self._denoise(x, settings, given), noise.like(self._result_like(x))
         other = None
-        if sampling.detail < 1:
+        if settings.detail < 1:
             other = self._predict_first(denoise, _started(clean, -start, grid), grid)
         start = _started(clean, start, grid)
         del clean
         mean: Image | None = None
         yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
-        steps = run_sampler(sampling, denoise, start, grid, noise)
+        steps = plan.walk(denoise, start, noise)
         del start  # only the sampler still needs it, for one step
         for number, step in numbered(steps, start=1):
             if other is not None and mean is None:
                 mean, other = (step.y0 + other) / 2, None
-            final = number == sampling.steps
+            final = number == plan.steps
             state = step.y if final else step.y0
             if mean is not None:
-                state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * sampling.detail)
+                state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * settings.detail)
             image = self.denoiser.decode(state, x).clamp_(-1, 1)
-            if final and sampling.flat_detail < 1:
-                calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=sampling.flat_detail)
-            if final and sampling.correct:
-                match_low_frequencies(image, low_res, cell=sampling.correct_cell, out=image)
+            if final and settings.flat_detail < 1:
+                calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=settings.flat_detail)
+            if final and settings.correct:
+                match_low_frequencies(image, low_res, cell=settings.correct_cell, out=image)
             yield Look(image, partial(self._seen_state, step.y, x))
             del image, state, step
 
@@ -137,7 +141,7 @@ class Upscaler:
         multiple = self.denoiser.network.size_multiple
         return (-(-OVERLAP // multiple) + 1) * multiple
 
-    def upscale(self, low_res: LowRes, *, sampling: SamplingConfig, seeds: Sequence[int]) -> Image:
+    def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Image:
         """Draw one sample an image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
@@ -239,26 +243,6 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
     if tile < upscaler.least_tile:
         raise ConfigError(f"--tile {tile}: {upscaler.info.name} needs windows of at least {upscaler.least_tile} pixels")
     return replace(upscaler, tile=tile)
-
-
-def sampling_for(
-    info: ModelInfo,
-    *,
-    steps: int | None = None,
-    sampler: str | None = None,
-    grid: str | None = None,
-    guidance: float | None = None,
-    detail: float | None = None,
-) -> SamplingConfig:
-    """Take the model's own way of sampling with what the user asks for in its place; ConfigError as for settings.
-
-    Levels found by a search are used unless a grid is asked for.
-    """
-    asked = {"steps": steps, "sampler": sampler, "grid": grid, "guidance": guidance, "detail": detail}
-    changes = [f"sampling.{name}={value}" for name, value in asked.items() if value is not None]
-    if grid is not None:
-        changes.append("sampling.searched=[]")
-    return apply_settings(info.config, changes, where=info.name).sampling
 
 
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:

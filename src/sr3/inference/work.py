@@ -9,7 +9,6 @@ from typing import Generic, Literal
 import torch
 from torch import Tensor
 
-from sr3.config import SamplingConfig
 from sr3.diffusion.samplers import numbered
 from sr3.errors import Cancelled, ImageError
 from sr3.images.alpha import fill_transparent
@@ -18,6 +17,7 @@ from sr3.images.resize import resize
 from sr3.inference.channels import check_channels
 from sr3.inference.enlarging import looks_of
 from sr3.inference.memory import BYTES_PER_PIXEL, bytes_of, bytes_of_other_bands, check_fits, choose_tile
+from sr3.inference.plan import SamplingPlan
 from sr3.inference.sizing import Sizing, steps_of
 from sr3.inference.upscaler import Upscaler
 from sr3.inference.value_range import Values, find_range, warn_of_narrow
@@ -47,7 +47,7 @@ class Work(Generic[Kind]):
         upscaler: Upscaler,
         tile: int | Literal["auto"],
         unpacked: Unpacked[Kind],
-        sampling: SamplingConfig,
+        sampling: SamplingPlan,
         values: Values,
         scale: float | None,
     ) -> None:
@@ -59,7 +59,7 @@ class Work(Generic[Kind]):
         else:
             warn_of_narrow(pixels, unpacked.numbers, "the picture", 'values="auto"')
         count, channels, height, width = pixels.shape
-        needed = count * (bytes_of(sampling) + bytes_of_other_bands(channels))
+        needed = count * (bytes_of(sampling.sampler.traits) + bytes_of_other_bands(channels))
         self._plan = plan = Sizing(scale=scale).plan(width, height, upscaler.scale, "the picture")
         extra = needed - BYTES_PER_PIXEL
         check_fits(Path("the picture"), width, height, plan.own**plan.passes, extra=extra)

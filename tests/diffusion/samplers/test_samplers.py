@@ -2,16 +2,20 @@
 
 from functools import partial
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
 from oracles import MEAN, STD, Scripted, exact_flow, oracle, pixels
+from sr3.config.sampling import SamplerKind
+from sr3.diffusion import samplers
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
-from sr3.diffusion.samplers import Step, ancestral, ddim, dpmpp_2m, last, predictor_corrector
+from sr3.diffusion.samplers import Step, Traits, ancestral, ddim, dpmpp_2m, last, predictor_corrector
 from sr3.diffusion.schedule import cosine_grid, karras_grid, linear_grid
+from sr3.errors import ConfigError
 
 SAMPLERS = {
     "ancestral": ancestral,
@@ -287,3 +291,106 @@ def test_samplers_leave_the_start_alone(name):
 
 def test_the_last_state_is_the_result():
     assert last(iter([Step(pixels(1), pixels(2)), Step(pixels(3), pixels(4))])).item() == 3
+
+
+def test_the_table_has_a_sampler_for_every_name_of_the_settings():
+    assert sorted(samplers.SAMPLERS) == sorted(get_args(SamplerKind))
+    assert all(name == sampler.name for name, sampler in samplers.SAMPLERS.items())
+
+
+class Counted(NoiseSource):
+    """Noise that counts how often it is drawn."""
+
+    drawn = 0
+
+    def like(self, image):
+        self.drawn += 1
+        return super().like(image)
+
+
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_sampler_makes_the_calls_and_draws_the_noise_that_its_traits_say(name, steps):
+    sampler, calls, noise = samplers.SAMPLERS[name], [], Counted([1])
+    if sampler.traits.noise == "eta":
+        list(sampler(oracle, pixels(1.0).float(), cosine_grid(5), noise))
+        assert noise.drawn == 0
+        sampler = sampler.with_eta(1.0)
+
+    def denoise(y, gamma):
+        calls.append(gamma)
+        return oracle(y, gamma)
+
+    yielded = list(sampler(denoise, pixels(1.0).float(), cosine_grid(steps), noise))
+    if name != "regression":
+        assert len(yielded) == steps
+        assert len(calls) == sampler.traits.calls(steps)
+        assert sampler.traits.steps_within(len(calls)) == steps
+    assert bool(noise.drawn) == (steps > 1 and sampler.traits.noise != "never")
+
+
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+def test_nothing_that_is_known_of_a_sampler_costs_more_than_what_is_assumed_of_an_unknown_one(name):
+    traits, unknown = samplers.SAMPLERS[name].traits, samplers.UNKNOWN
+    assert traits.extra_states <= unknown.extra_states
+    assert traits.calls(3) <= unknown.calls(3)
+
+
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+def test_a_state_may_have_any_shape(name):
+    """Points of two coordinates walk as images of two channels and one pixel do."""
+    points = torch.randn(4, 2)
+
+    def of_shape(denoise, y):
+        gamma = denoise.to(y).reshape(-1, *[1] * (y.ndim - 1))
+        surprise = (y - gamma.sqrt() * MEAN) / (gamma * STD**2 + 1 - gamma)
+        return Prediction(MEAN + gamma.sqrt() * STD**2 * surprise, (1 - gamma).sqrt() * surprise)
+
+    found = [
+        last(samplers.SAMPLERS[name](lambda y, gamma: of_shape(gamma, y), y, cosine_grid(4), NoiseSource(range(4))))
+        for y in (points, points[:, :, None, None])
+    ]
+    assert torch.equal(found[0], found[1][:, :, 0, 0])
+
+
+def test_a_plain_function_is_assumed_to_be_costly_and_a_described_one_is_believed():
+    def mine(_denoise, y, _grid, _noise):
+        yield Step(y, y)
+
+    plain = samplers.as_sampler(mine)
+    assert (plain.name, plain.traits) == ("mine", samplers.UNKNOWN)
+    traits = Traits(calls_per_step=1, extra_states=0, noise="never")
+    known = samplers.described("other", traits)(mine)
+    assert samplers.as_sampler(known) is known
+    assert (known.name, known.traits) == ("other", traits)
+    half = samplers.as_sampler(partial(ddim, eta=0.5))
+    assert (half.name, half.traits) == ("ddim", ddim.traits)
+
+
+def test_a_plain_function_runs_without_gradients():
+    modes = []
+
+    def mine(_denoise, y, _grid, _noise):
+        modes.append(torch.is_grad_enabled())
+        return [Step(y, y)]
+
+    for _ in samplers.as_sampler(mine)(oracle, pixels(1), cosine_grid(1), NoiseSource([0])):
+        assert torch.is_grad_enabled()
+    assert modes == [False]
+
+
+def test_eta_is_that_of_the_function():
+    draws = [0.0, 1.0]
+    direct = list(ddim(oracle, pixels(1, 1), GRID, Scripted(draws, draws), eta=0.5))
+    bound = list(samplers.SAMPLERS["ddim"].with_eta(0.5)(oracle, pixels(1, 1), GRID, Scripted(draws, draws)))
+    assert all(torch.equal(a.y, b.y) for a, b in zip(direct, bound, strict=True))
+    assert "eta" in (ddim.__doc__ or "")
+    with pytest.raises(ConfigError, match=r"eta = 0\.5: heun takes none"):
+        samplers.heun.with_eta(0.5)
+    with pytest.raises(ConfigError, match="eta = 2: give a share"):
+        ddim.with_eta(2)
+
+
+def test_what_cannot_be_called_is_no_sampler():
+    with pytest.raises(ConfigError, match=r"sampler = 3: give a name, or a function of \(denoise, y, grid, noise\)"):
+        samplers.as_sampler(3)

@@ -45,7 +45,9 @@ def test_the_order_of_convergence_is_the_methods(sampler, order, steps):
 def test_heun_on_karras_grids_comes_near_the_flow_with_order_2():
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
     expected = exact_flow(y, 4.4e-5)
-    errors = [(last(heun(oracle, y, karras_grid(steps))) - expected).abs().max().item() for steps in (18, 36, 72)]
+    errors = [
+        (last(heun(oracle, y, karras_grid(steps), Scripted())) - expected).abs().max().item() for steps in (18, 36, 72)
+    ]
     assert errors[-1] < 0.01
     assert -np.diff(np.log2(errors))[-1] == pytest.approx(2, abs=0.2)
 
@@ -59,7 +61,7 @@ def test_one_step_of_heun_is_that_made_by_hand():
         seen.append((y.item(), gamma.item()))
         return Prediction(torch.full_like(y, 0.25), torch.full_like(y, next(eps)))
 
-    first, second = heun(denoise, pixels(1), grid)
+    first, second = heun(denoise, pixels(1), grid, Scripted())
     u, width = 1 / 0.2**0.5, 0.5 - 2.0
     assert seen[1] == pytest.approx((0.8**0.5 * (u + width * -2), 0.8))
     assert first.y.item() == pytest.approx(0.8**0.5 * (u + width * (-2 + 3) / 2))
@@ -165,7 +167,7 @@ def test_a_regression_is_asked_once_at_level_0_about_no_picture():
         seen.append((y, gamma))
         return Prediction(y + 0.5, y)
 
-    [step] = one_call(denoise, pixels(3.0, -2.0))
+    [step] = one_call(denoise, pixels(3.0, -2.0), cosine_grid(1), Scripted())
     assert step.y.flatten().tolist() == step.y0.flatten().tolist() == [0.5, 0.5]
     [(y, gamma)] = seen
     assert y.flatten().tolist() == [0.0, 0.0]

@@ -5,27 +5,27 @@ half log-SNR of the paper, and takes the place of the prediction in a step of DD
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import eps_from_y0, log_snr, mix, per_image, posterior_variance
-from sr3.diffusion.samplers.step import Step, without_gradients
-from sr3.types import Grid, Image
+from sr3.diffusion.samplers.sampler import Traits, described
+from sr3.diffusion.samplers.step import Step, level_pairs
+from sr3.types import Grid, State
 
 __all__ = ["dpmpp_2m"]
 
 
-@without_gradients
-def dpmpp_2m(denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
+@described("dpmpp-2m", Traits(calls_per_step=1, extra_states=0, noise="eta"))
+def dpmpp_2m(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
     """Walk y along the grid, one network call a step.
 
     eta: from 0 (the ODE, no noise after the start) to 1 (the SDE variant); the added variance is eta^2 times the
     posterior's. The first step and the last are of first order, as there is no earlier level or no finite log-SNR.
     """
-    before: Image | None = None
+    before: State | None = None
     width_before = 1.0
-    for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
+    for gamma, gamma_next in level_pairs(grid, y):
         y0 = denoise(y, gamma).y0
         width = float(log_snr(gamma_next[:1]) - log_snr(gamma[:1]))
         if float(gamma_next[0]) == 1:

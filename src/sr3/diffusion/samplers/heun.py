@@ -5,20 +5,24 @@ a step, one for the last, where sigma is 0. Made for grids that are even in a po
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from sr3.diffusion.denoiser import Denoise
+from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import per_image, sigma
-from sr3.diffusion.samplers.step import Step, without_gradients
-from sr3.types import Grid, Image
+from sr3.diffusion.samplers.sampler import Traits, described
+from sr3.diffusion.samplers.step import Step, level_pairs
+from sr3.types import Grid, State
 
 __all__ = ["heun"]
 
 
-@without_gradients
-def heun(denoise: Denoise, y: Image, grid: Grid) -> Iterator[Step]:
-    """Walk y along the grid without noise, two network calls a step: a step of Euler, and its mend."""
-    for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
+@described(
+    "heun",
+    Traits(calls_per_step=2, extra_states=3, noise="never", noisy_below=32, noisy_below_on={"karras": 8}),
+)
+def heun(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
+    """Walk y along the grid without noise, two network calls a step: a step of Euler, and its correction."""
+    for gamma, gamma_next in level_pairs(grid, y):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
             y = y0

@@ -5,23 +5,24 @@ dy / dphi = cos(phi) y0 - sin(phi) eps = -v: bounded at every level, so the walk
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from sr3.diffusion.denoiser import Denoise
+from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import per_image, v_from_y0_eps
-from sr3.diffusion.samplers.step import Step, without_gradients
-from sr3.types import Gamma, Grid, Image
+from sr3.diffusion.samplers.sampler import Traits, described
+from sr3.diffusion.samplers.step import Step, level_pairs
+from sr3.types import Gamma, Grid, State
 
 __all__ = ["probability_flow"]
 
 
-@without_gradients
-def probability_flow(denoise: Denoise, y: Image, grid: Grid) -> Iterator[Step]:
+@described("probability-flow", Traits(calls_per_step=4, extra_states=5, noise="never"))
+def probability_flow(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
     """Walk y along the grid without noise, four network calls a step and one for the last, where v is not defined."""
-    for gamma, gamma_next in pairwise(grid[:, None].expand(-1, len(y))):
+    for gamma, gamma_next in level_pairs(grid, y):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
             y = y0
@@ -46,6 +47,6 @@ def _angle(gamma: Gamma) -> Tensor:
     return gamma.sqrt().asin()
 
 
-def _slope(denoise: Denoise, y: Image, gamma: Gamma) -> Image:
+def _slope(denoise: Denoise, y: State, gamma: Gamma) -> State:
     y0, eps = denoise(y, gamma)
     return v_from_y0_eps(y0, eps, gamma).neg_()

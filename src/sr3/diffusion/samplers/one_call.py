@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import torch
 
 from sr3.diffusion.denoiser import Denoise
-from sr3.diffusion.samplers.step import Step, without_gradients
-from sr3.types import Image
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.samplers.sampler import Traits, described
+from sr3.diffusion.samplers.step import Step
+from sr3.types import Grid, State
 
 __all__ = ["one_call"]
 
 
-@without_gradients
-def one_call(denoise: Denoise, y: Image) -> Iterator[Step]:
-    """Answer with the clean state predicted at level 0 from no picture at all; y gives only the shape."""
+@described("regression", Traits(calls_per_step=1, extra_states=0, noise="never", any_grid=False))
+def one_call(denoise: Denoise, y: State, _grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
+    """Answer with the clean state predicted at level 0 from no image at all; y gives only the shape."""
     y0, _ = denoise(torch.zeros_like(y), torch.zeros(len(y), dtype=torch.float64))
     yield Step(y0, y0)

@@ -11,15 +11,16 @@ import torch
 from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import alpha_between, forward_variance, per_image, posterior_mean, score_from_eps
-from sr3.diffusion.samplers.step import Step, without_gradients
-from sr3.types import Grid, Image
+from sr3.diffusion.samplers.sampler import Traits, described
+from sr3.diffusion.samplers.step import Step
+from sr3.types import Grid, State
 
 __all__ = ["predictor_corrector"]
 
 
-@without_gradients
+@described("predictor-corrector", Traits(calls_per_step=2, extra_states=7, noise="always", noisy_below=32))
 def predictor_corrector(
-    denoise: Denoise, y: Image, grid: Grid, noise: NoiseSource, *, snr: float = 0.16, corrections: int = 1
+    denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, snr: float = 0.16, corrections: int = 1
 ) -> Iterator[Step]:
     """Walk y along the grid; 1 + corrections network calls a step, one for the last, which adds no noise.
 
@@ -41,6 +42,6 @@ def predictor_corrector(
         del y0  # the next call needs the memory
 
 
-def _norm(image: Image) -> torch.Tensor:
+def _norm(image: State) -> torch.Tensor:
     """Length of each image's vector, float64 on the CPU, shape (b,)."""
     return image.flatten(1).double().norm(dim=1).cpu()

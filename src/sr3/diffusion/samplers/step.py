@@ -1,28 +1,34 @@
-"""`Step`, which every sampler yields."""
+"""`Step`, which every sampler yields, and how samplers run: without gradients, holding no state longer than needed."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import wraps
+from itertools import pairwise
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
 
-from sr3.types import Image
+from sr3.types import Gamma, Grid, State
 
-__all__ = ["Step", "last", "numbered", "without_gradients"]
+__all__ = ["Step", "last", "level_pairs", "numbered", "without_gradients"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Step(NamedTuple):
-    """One refinement: the state after it, and the clean state predicted on the way; shape (b, c, h, w)."""
+    """One refinement: the state after it, and the clean state predicted on the way; shape (b, ...)."""
 
-    y: Image
-    y0: Image
+    y: State
+    y0: State
 
 
-def last(steps: Iterator[Step]) -> Image:
+def level_pairs(grid: Grid, y: State) -> Iterator[tuple[Gamma, Gamma]]:
+    """Pair every level with the next one, each repeated for every image of y, shape (b,)."""
+    return pairwise(grid[:, None].expand(-1, len(y)))
+
+
+def last(steps: Iterator[Step]) -> State:
     """Run a sampler to its end and return the final state."""
     return deque(steps, maxlen=1)[0].y
 
@@ -45,7 +51,8 @@ def without_gradients(sampler: Callable[P, Iterator[Step]]) -> Callable[P, Itera
 
     @wraps(sampler)
     def walk(*args: P.args, **kwargs: P.kwargs) -> Iterator[Step]:
-        steps = sampler(*args, **kwargs)
+        with torch.no_grad():  # of a function that is no generator this is the work
+            steps = iter(sampler(*args, **kwargs))
         del args, kwargs
         while True:
             with torch.no_grad():
