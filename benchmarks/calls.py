@@ -29,8 +29,8 @@ from sr3.data.sources import NO_LABEL, Source
 from sr3.diffusion.samplers import SAMPLERS
 from sr3.errors import ConfigError, Sr3Error
 from sr3.evaluation.cases import open_cases
+from sr3.evaluation.inputs import NetworkNames, load_networks, open_model
 from sr3.evaluation.methods import ModelMethod
-from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
 from sr3.evaluation.settings import Settings
 from sr3.sampling.plan import sampling_for
 from sr3.sampling.upscaler import Upscaler
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> None:
     where = str(options.folder)
     source = Middles(open_source(where), options.side)
     cases = open_cases(source, where, settings=settings, inputs=None, input_where="", first=options.limit)
-    networks = load_networks(WantedNetworks(features=options.features, perceptual=options.perceptual))
+    networks = load_networks(NetworkNames(features=options.features, perceptual=options.perceptual))
     rows: list[dict[str, Any]] = []
     about = f"FD ({options.features}), patches of {options.patch}"
     print(f"{upscaler.info.name}, {len(cases)} images of {options.side}; feature distance: {about}")

@@ -24,8 +24,8 @@ from sr3.config import SamplingConfig
 from sr3.data.opening import open_source
 from sr3.errors import ConfigError, Sr3Error
 from sr3.evaluation.cases import Case, Cases, open_cases
+from sr3.evaluation.inputs import NetworkNames, load_networks, open_model
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod
-from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
 from sr3.evaluation.report import Report
 from sr3.evaluation.run import evaluate
 from sr3.evaluation.settings import Networks, Settings
@@ -165,7 +165,7 @@ def benchmark(options: argparse.Namespace) -> None:
     settings = Settings(scale=cast("FilterMethod", methods[0].method).scale, seed=options.seed)
     source = open_source(options.folder)
     cases = open_cases(source, options.folder, settings=settings, inputs=None, input_where="", first=options.limit)
-    networks = load_networks(WantedNetworks(perceptual=options.perceptual))
+    networks = load_networks(NetworkNames(perceptual=options.perceptual))
     report = measured(cases, methods, networks, options.folder)
     print(f"{options.model}, {len(cases)} images, torch {torch.__version__}\n\n{markdown(report, methods)}")
     if options.out is not None:

@@ -21,8 +21,8 @@ from sr3.atomic import whole_file
 from sr3.data.opening import open_source
 from sr3.errors import ConfigError, Sr3Error
 from sr3.evaluation.cases import open_cases
+from sr3.evaluation.inputs import NetworkNames, load_networks, named, open_model
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod
-from sr3.evaluation.opening import WantedNetworks, load_networks, named, open_model
 from sr3.evaluation.report import Report
 from sr3.evaluation.settings import Networks, Settings
 from sr3.sampling.plan import sampling_for
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         return found
 
     single: list[Method] = [FilterMethod("bicubic", "bicubic", first.scale), *models, *map(uncorrected, models)]
-    networks = load_networks(WantedNetworks(features=options.features))
+    networks = load_networks(NetworkNames(features=options.features))
     reports = {"one sample": report(single, settings, networks, options.limit)}
     sampled = [replace(one, count=options.samples) for one in models if one.sampling.sampler != "regression"]
     if sampled:

@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 from sr3.cli.app import run
 from sr3.study.plot import Bar, plot_shares
-from sr3.study.sitting import open_study
 from sr3.study.store import Answer
+from sr3.study.subject_session import open_study
 from studies import make_study, nonce, write_pictures, write_study
 
 

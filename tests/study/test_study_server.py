@@ -16,8 +16,8 @@ from sr3.errors import StudyError
 from sr3.study.figures import figures, wilson
 from sr3.study.server import build_app, open_server
 from sr3.study.settings import QUESTIONS
-from sr3.study.sitting import open_study
 from sr3.study.store import read_records
+from sr3.study.subject_session import open_study
 from studies import METHODS, make_study, nonce
 
 MEASURED = {"exposure": 3.0, "frame": 0.0167, "response": 0.7, "layout": "row", "width": 64.0, "density": 1.0}

@@ -19,7 +19,7 @@ from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
 from sr3.training.speed import Speed
 from sr3.training.state import last_whole
-from sr3.training.teaching import read_teacher, student_config
+from sr3.training.teacher import read_teacher, student_config
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
@@ -97,7 +97,7 @@ def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_u
     whole = list(train(config, SOURCE, open_run(tmp_path / "whole", config), device=CPU))
     assert [event.step for event in whole if isinstance(event, Validated)] == [2, 4]
     stop, calls = threading.Event(), []
-    until = validation._until
+    until = validation._last_image
 
     def told(steps, stops):
         calls.append(1)
@@ -105,13 +105,13 @@ def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_u
             stop.set()
         return until(steps, stops)
 
-    monkeypatch.setattr(validation, "_until", told)
+    monkeypatch.setattr(validation, "_last_image", told)
     limits = Limits(stop=stop)
     first = list(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, limits=limits))
     assert not any(isinstance(event, Validated) for event in first)
     assert [event.step for event in first if isinstance(event, Saved)] == [2]
     assert len(calls) == 2
-    monkeypatch.setattr(validation, "_until", until)
+    monkeypatch.setattr(validation, "_last_image", until)
     second = list(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU))
     assert [event.step for event in second if isinstance(event, Validated)] == [2, 4]
     one, other = (last_whole(tmp_path / name / "checkpoints").read_bytes() for name in ("whole", "parts"))

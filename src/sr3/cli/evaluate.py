@@ -152,7 +152,7 @@ def evaluate(
 
     Prints a table; with -o it writes a report and a page with images.
     """
-    from sr3.evaluation import opening, outputs
+    from sr3.evaluation import inputs, outputs
     from sr3.evaluation import report as reports
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
@@ -161,7 +161,7 @@ def evaluate(
 
     choose_threads(threads)
     settings = Settings(
-        task=opening.parse_task(task),
+        task=inputs.parse_task(task),
         scale=scale or 0,
         border=border,
         patch=patch,
@@ -169,21 +169,21 @@ def evaluate(
         seed=seed,
         resamples=resamples,
     )
-    networks = opening.WantedNetworks(features, classifier, classifier_range, perceptual)
+    networks = inputs.NetworkNames(features, classifier, classifier_range, perceptual)
     say_what_runs({"--features": features, "--perceptual": perceptual, "--classifier": classifier})
-    wanted = opening.Wanted(
+    request = inputs.Request(
         truth, input_, pred or [], model or [], filters or [], steps, sampler, first, images, device, dtype
     )
-    tolerances = opening.parse_tolerances(tolerance or [])
+    tolerances = inputs.parse_tolerances(tolerance or [])
     expected = None
     if check is not None:
         outputs.check_apart(check, output)
         expected = reports.read_report(check)
     if unpaired:
-        sets = open_sets(wanted, networks, settings)
+        sets = open_sets(request, networks, settings)
         total, events, write_page = len(sets), evaluate_sets(sets), partial(write_sets_page, sets=sets)
     else:
-        one = opening.open_evaluation(wanted, networks, settings)
+        one = inputs.open_evaluation(request, networks, settings)
         total, events = len(one.cases) * len(one.methods), measured(one.cases, one.methods, one.networks, one.inputs)
         write_page = partial(outputs.write_page, evaluation=one)
     found, written = follow(events, total, output, quiet=as_json)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from sr3.data.sources import Source
     from sr3.data.streams import Stream
     from sr3.training.events import Event
-    from sr3.training.origin import Origins
+    from sr3.training.source_model import SourceModels
 
-__all__ = ["EXAMPLES", "check_code", "check_pairs", "hold", "train", "with_pairs"]
+__all__ = ["EXAMPLES", "check_code", "check_pairs", "run_session", "train", "with_pairs"]
 
 
 EXAMPLES = """
@@ -81,17 +81,19 @@ def train(
     from sr3.data.opening import open_supply
     from sr3.runtime.device import choose_device
     from sr3.runtime.threads import choose_threads
-    from sr3.training.origin import Origins, begun_with, read_origin
     from sr3.training.run_dir import RunDir
+    from sr3.training.source_model import SourceModels, read_source_model, with_source_model
 
     choose_threads(threads)
-    origin = read_origin(start) if start is not None else None
-    config = begun_with(config, origin, RunDir(out.resolve()))
+    source_model = read_source_model(start) if start is not None else None
+    config = with_source_model(config, source_model, RunDir(out.resolve()))
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     if dry_run:
         return _estimate(config, source, choose_device(device))
-    origins = Origins(origin, refined)
-    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origins=origins)
+    source_models = SourceModels(source_model, refined)
+    return run_session(
+        config, source, out, device=choose_device(device), max_seconds=seconds, source_models=source_models
+    )
 
 
 def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
@@ -122,24 +124,24 @@ def check_pairs(config: "Config", low_res: Path | None) -> None:
         raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
 
 
-def hold(
+def run_session(
     config: "Config",
     source: "Source | Stream",
     out: Path,
     *,
     device: "torch.device",
     max_seconds: float,
-    origins: "Origins",
+    source_models: "SourceModels",
 ) -> int:
     """Hold a sitting of a run and show it; returns the exit code."""
     from sr3.cli.progress import Display
     from sr3.training.loop import Limits
     from sr3.training.loop import train as training
     from sr3.training.run_dir import RunDir, open_run
-    from sr3.training.step import share
+    from sr3.training.step import split_batch
 
     rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
-    share(
+    split_batch(
         config.training.batch,
         rank=0,
         count=int(os.environ.get("WORLD_SIZE", "1")),
@@ -148,7 +150,9 @@ def hold(
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
     limits = Limits(max_seconds)
-    events = training(config, source, run, device=device, limits=limits, origin=origins.start, mean=origins.mean)
+    events = training(
+        config, source, run, device=device, limits=limits, source_model=source_models.start, mean=source_models.mean
+    )
     with (
         Display(config.training.steps, quiet=rank > 0) as display,
         _stop_signal(limits.stop) as received,
@@ -177,12 +181,12 @@ def hold(
 def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
     """Print what the training would cost here."""
     from sr3.duration import format_duration
-    from sr3.training.advice import before_training, imitated
+    from sr3.training.advice import before_training, emulated_dtype
     from sr3.training.estimate import estimate
     from sr3.training.images import find_images
     from sr3.training.speed import side_of
 
-    for text in (*before_training(config), *imitated(config, device)):
+    for text in (*before_training(config), *emulated_dtype(config, device)):
         typer.echo(f"sr3: warning: {text}", err=True)
     images = find_images(source, config)
     side, channels = side_of(config, images.held_out), images.held_out.image_channels
@@ -233,9 +237,9 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
         case Noted(step, text):
             process = os.environ.get("RANK", "0")
             display.complain(f"{'' if process == '0' else f'process {process}: '}step {step}: {text}")
-        case Validated(step, figures):
+        case Validated(step, metrics):
             display.say(
-                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "step")
+                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")
             )
         case Saved(step):
             display.say(f"step {step}: saved")

@@ -13,7 +13,7 @@ from sr3.data.decoding import decode_pixels
 from sr3.data.sources import NO_LABEL, FolderSource, Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError, ImageError
-from sr3.evaluation.naming import match, names_of, some_of
+from sr3.evaluation.matching import match, names_of, some_of
 from sr3.evaluation.settings import Settings
 from sr3.images.bands import is_array, is_tiff
 from sr3.images.degrade import degrade

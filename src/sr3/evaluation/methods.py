@@ -12,7 +12,7 @@ from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, ImageError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, Cases, read_image, rounded
-from sr3.evaluation.naming import match_samples, names_of
+from sr3.evaluation.matching import match_samples, names_of
 from sr3.images.files import Picture
 from sr3.images.resize import Filter, resize
 from sr3.sampling.upscaler import Upscaler

@@ -6,8 +6,8 @@ from pathlib import Path
 from sr3.atomic import whole_file
 from sr3.errors import ConfigError
 from sr3.evaluation.cases import Case
+from sr3.evaluation.inputs import Evaluation
 from sr3.evaluation.methods import Method, fitted
-from sr3.evaluation.opening import Evaluation
 from sr3.evaluation.page import SHOWN, Shown, make_page, picks
 from sr3.evaluation.report import INPUT, TRUTH, Report, write_report
 from sr3.types import Image

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.evaluation.aggregation import MethodResults, make_report, stacked
 from sr3.evaluation.cases import Cases
 from sr3.evaluation.intervals import mean_figure
 from sr3.evaluation.measure import in_one_colour, measure, measure_truth
@@ -19,7 +20,6 @@ from sr3.evaluation.methods import Method, fitted
 from sr3.evaluation.report import TRUTH, UNFINISHED, Report
 from sr3.evaluation.sets import compare_sets, score_logits
 from sr3.evaluation.settings import Networks, Settings
-from sr3.evaluation.tally import Tally, make_report, stacked
 from sr3.metrics.features import check_lengths
 
 __all__ = ["Progress", "evaluate"]
@@ -43,8 +43,8 @@ def evaluate(
     """
     settings = cases.settings
     told = {**inputs, "pictures": len(cases)}
-    tallies = {method.name: Tally(cases.names, method.settings()) for method in methods}
-    truths = Tally(cases.names, {"kind": "truth"})
+    results = {method.name: MethodResults(cases.names, method.settings()) for method in methods}
+    truths = MethodResults(cases.names, {"kind": "truth"})
     mixed: dict[str, int] = {}
     done = 0
     for name in cases.names:
@@ -57,7 +57,7 @@ def evaluate(
             samples = fitted(method.samples(case), case, classification=is_class)
             samples, _, was_mixed = in_one_colour(samples, case)
             mixed[method.name] = mixed.get(method.name, 0) + was_mixed
-            tallies[method.name].pictures.append(measure(samples, case, settings, networks))
+            results[method.name].pictures.append(measure(samples, case, settings, networks))
             done += 1
             yield Progress(method.name, name, done)
     notes = [
@@ -67,38 +67,38 @@ def evaluate(
         if count
     ]
     if any(part.figures for part in truths.pictures) or truths.pictures[0].logits is not None:
-        tallies = {TRUTH: truths, **tallies}
-    for tally in tallies.values():
-        _average(tally, _figures_of_pictures(tally), settings)
+        results = {TRUTH: truths, **results}
+    for result in results.values():
+        _average(result, _figures_of_pictures(result), settings)
     if any(part.features is not None or part.logits is not None for part in truths.pictures):
-        yield make_report(tallies, settings, networks, told, [*notes, UNFINISHED])
-    for tally in tallies.values():
-        _compare(tally, None if tally is truths else truths, settings)
-    yield make_report(tallies, settings, networks, told, notes)
+        yield make_report(results, settings, networks, told, [*notes, UNFINISHED])
+    for result in results.values():
+        _compare(result, None if result is truths else truths, settings)
+    yield make_report(results, settings, networks, told, notes)
 
 
-def _figures_of_pictures(tally: Tally) -> dict[str, Tensor]:
-    keys = {key for part in tally.pictures for key in part.figures}
+def _figures_of_pictures(result: MethodResults) -> dict[str, Tensor]:
+    keys = {key for part in result.pictures for key in part.figures}
     return {
-        key: torch.tensor([part.figures.get(key, float("nan")) for part in tally.pictures], dtype=torch.float64)
+        key: torch.tensor([part.figures.get(key, float("nan")) for part in result.pictures], dtype=torch.float64)
         for key in keys
     }
 
 
-def _average(tally: Tally, values: Mapping[str, Tensor], settings: Settings) -> None:
+def _average(result: MethodResults, values: Mapping[str, Tensor], settings: Settings) -> None:
     """Keep figures of pictures, and take their means with intervals."""
-    tally.values.update(values)
+    result.values.update(values)
     for key, figures in values.items():
-        tally.figures[key] = mean_figure(figures, times=settings.resamples, seed=settings.seed)
+        result.figures[key] = mean_figure(figures, times=settings.resamples, seed=settings.seed)
 
 
-def _compare(tally: Tally, truths: Tally | None, settings: Settings) -> None:
+def _compare(result: MethodResults, truths: MethodResults | None, settings: Settings) -> None:
     """Take figures of the set, and what it says of each picture."""
-    features, logits = stacked(tally, "features"), stacked(tally, "logits")
+    features, logits = stacked(result, "features"), stacked(result, "logits")
     if truths is not None and features is not None and (true := stacked(truths, "features")) is not None:
         together = compare_sets(features, true, settings)
-        tally.figures.update(together.figures)
-        tally.drawn.update(together.drawn)
-        _average(tally, together.of_pictures, settings)
+        result.figures.update(together.figures)
+        result.drawn.update(together.drawn)
+        _average(result, together.of_pictures, settings)
     if logits is not None:
-        tally.figures["inception"], tally.drawn["inception"] = score_logits(logits, settings)
+        result.figures["inception"], result.drawn["inception"] = score_logits(logits, settings)

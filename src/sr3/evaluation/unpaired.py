@@ -15,17 +15,17 @@ from sr3.data.opening import open_source
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
+from sr3.evaluation.aggregation import MethodResults, make_report, spread_places, stacked
 from sr3.evaluation.cases import read_image
+from sr3.evaluation.inputs import NetworkNames, Request, check_names, load_networks, named
+from sr3.evaluation.matching import files_of, some_of
 from sr3.evaluation.measure import measure_alone
-from sr3.evaluation.naming import files_of, some_of
-from sr3.evaluation.opening import Wanted, WantedNetworks, check_names, load_networks, named
 from sr3.evaluation.outputs import middle, write_html
 from sr3.evaluation.page import SHOWN, make_sets_page
 from sr3.evaluation.report import TRUTH, Report
 from sr3.evaluation.run import Progress
 from sr3.evaluation.sets import compare_unpaired, score_logits
 from sr3.evaluation.settings import Networks, Settings
-from sr3.evaluation.tally import Tally, make_report, spread_places, stacked
 from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import check_lengths
 from sr3.types import Image
@@ -79,10 +79,10 @@ class Sets:
         return len(self.truths) + sum(len(one) for one in self.results)
 
 
-def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Sets:
+def open_sets(request: Request, networks: NetworkNames, settings: Settings) -> Sets:
     """Open everything; ConfigError, DataError or CheckpointError for what does not go together or is not there."""
-    _check_options(wanted, networks, settings)
-    results = [named(text) for text in wanted.results]
+    _check_options(request, networks, settings)
+    results = [named(text) for text in request.results]
     check_names([name for name, _ in results])
     loaded = load_networks(networks)
     if loaded.features is not None and loaded.features.views is not None and loaded.classifier is not None:
@@ -90,7 +90,7 @@ def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> S
             f"--classifier {networks.classifier}: has nothing to do, for the inception score is taken with "
             f"{loaded.features.name}; leave one of the two out"
         )
-    truths, *others = (_open_set(name, where, wanted) for name, where in ((TRUTH, wanted.truth), *results))
+    truths, *others = (_open_set(name, where, request) for name, where in ((TRUTH, request.truth), *results))
     sets = Sets(truths, others, loaded, settings)
     for one in (truths, *others):
         _check_enough(one, sets)
@@ -100,22 +100,22 @@ def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> S
 def evaluate_sets(sets: Sets) -> Iterator[Progress | Report]:
     """Look at every picture by itself, then compare each set with the truths; the last value is the report."""
     everything = (sets.truths, *sets.results)
-    tallies = {one.name: Tally(list(one.places), one.settings()) for one in everything}
-    truths = tallies[TRUTH]
+    results = {one.name: MethodResults(list(one.places), one.settings()) for one in everything}
+    truths = results[TRUTH]
     done = 0
     for one in everything:
         for name in one.places:
             measured = measure_alone(one.picture(name), sets.settings, sets.networks)
-            tallies[one.name].pictures.append(measured)
+            results[one.name].pictures.append(measured)
             both = truths.pictures[0].features, measured.features
             check_lengths([features for features in both if features is not None])
             done += 1
             yield Progress(one.name, name, done)
     for number, one in enumerate(everything):
-        _compare(tallies[one.name], truths, sets.settings, mix_seed(sets.settings.seed, number))
-    shown = {name: tally for name, tally in tallies.items() if tally.figures}
+        _compare(results[one.name], truths, sets.settings, mix_seed(sets.settings.seed, number))
+    shown = {name: result for name, result in results.items() if result.figures}
     about = {"truth": sets.truths.where, "input": "none", "pictures": len(sets)}
-    report = make_report(shown, sets.settings, sets.networks, about, _notes(sets, tallies))
+    report = make_report(shown, sets.settings, sets.networks, about, _notes(sets, results))
     yield report.model_copy(update={"protocol": {**_MATCHING, **report.protocol}})
 
 
@@ -130,17 +130,17 @@ def write_sets_page(folder: Path, report: Report, sets: Sets) -> Path:
     return write_html(folder, make_sets_page(report, gallery))
 
 
-def _compare(tally: Tally, truths: Tally, settings: Settings, seed: int) -> None:
+def _compare(result: MethodResults, truths: MethodResults, settings: Settings, seed: int) -> None:
     """Take the figures of a set, drawn by a seed of its own; of the truths only those they have by themselves."""
-    features, true = (stacked(one, "features") for one in (tally, truths))
-    if tally is not truths and features is not None and true is not None:
+    features, true = (stacked(one, "features") for one in (result, truths))
+    if result is not truths and features is not None and true is not None:
         size = min(features.shape[1], true.shape[1])
         together = compare_unpaired(_evened(features, size), _evened(true, size), settings, seed=seed)
-        tally.figures.update(together.figures)
-        tally.drawn.update(together.drawn)
-    if (logits := stacked(tally, "logits")) is not None:
+        result.figures.update(together.figures)
+        result.drawn.update(together.drawn)
+    if (logits := stacked(result, "logits")) is not None:
         scored = score_logits(logits, replace(settings, seed=seed))
-        tally.figures["inception"], tally.drawn["inception"] = scored
+        result.figures["inception"], result.drawn["inception"] = scored
 
 
 def _evened(features: Tensor, size: int) -> Tensor:
@@ -148,11 +148,11 @@ def _evened(features: Tensor, size: int) -> Tensor:
     return features[:, spread_places(features.shape[1], size)]
 
 
-def _notes(sets: Sets, tallies: Mapping[str, Tally]) -> list[str]:
+def _notes(sets: Sets, results: Mapping[str, MethodResults]) -> list[str]:
     """Say which sets have fewer features than those have numbers, and whether sets are of different counts."""
     notes: list[str] = []
-    for name, tally in tallies.items():
-        features = [part.features for part in tally.pictures if part.features is not None]
+    for name, result in results.items():
+        features = [part.features for part in result.pictures if part.features is not None]
         if features and sum(map(len, features)) < features[0].shape[1]:
             notes.append(
                 f"{name}: has fewer features than a feature has numbers ({features[0].shape[1]}), so distances are too "
@@ -165,28 +165,28 @@ def _notes(sets: Sets, tallies: Mapping[str, Tally]) -> list[str]:
     return notes
 
 
-def _open_set(name: str, where: str, wanted: Wanted) -> PictureSet:
+def _open_set(name: str, where: str, request: Request) -> PictureSet:
     source = open_source(where)
     places = files_of(source)
-    kept = some_of(list(places), wanted.most, first=wanted.first)
+    kept = some_of(list(places), request.most, first=request.first)
     return PictureSet(name, where, source, {one: places[one] for one in kept})
 
 
-def _check_options(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> None:
+def _check_options(request: Request, networks: NetworkNames, settings: Settings) -> None:
     """Refuse what needs pairs, and no network at all."""
-    if wanted.models or wanted.filters:
-        option = "--model" if wanted.models else "--filter"
+    if request.models or request.filters:
+        option = "--model" if request.models else "--filter"
         raise ConfigError(
             f"{option}: does not go with --unpaired, which compares pictures that are there; write them by sr3 "
             "generate or sr3 upscale and give their folder by --pred"
         )
-    if not wanted.results:
+    if not request.results:
         raise ConfigError("nothing to measure; give --pred DIR")
     paired = {
-        "--input": wanted.inputs is not None,
+        "--input": request.inputs is not None,
         "--scale": settings.scale != 0,
-        "--steps": wanted.steps is not None,
-        "--sampler": wanted.sampler is not None,
+        "--steps": request.steps is not None,
+        "--sampler": request.sampler is not None,
         "--samples": settings.samples != 1,
         "--border": settings.border != 0,
         "--task": settings.task != "plain",

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from sr3.config.strict import Settings
 from sr3.errors import ConfigError, StudyError
-from sr3.study.bounds import Bounded
+from sr3.study.request_limits import RequestLimits
 from sr3.study.settings import StudyConfig
-from sr3.study.sitting import Slot, Study, open_study
 from sr3.study.store import Answer, Choice, Layout
+from sr3.study.subject_session import Slot, Study, open_study
 
 try:
     import uvicorn
@@ -24,7 +24,7 @@ try:
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
 
-    from sr3.study.patience import Impatient
+    from sr3.study.header_timeout import HeaderTimeout
 except ImportError as error:
     raise ConfigError("a study needs fastapi and uvicorn: pip install 'sr3[web]'") from error
 
@@ -89,7 +89,7 @@ class Server:
             access_log=False,
             server_header=False,
             lifespan="off",
-            http=Impatient,  # by h11, whose headers are bounded
+            http=HeaderTimeout,  # by h11, whose headers are bounded
             h11_max_incomplete_event_size=16 * 1024,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,
@@ -113,11 +113,11 @@ def build_app(study: Study) -> FastAPI:
     """Make the application of a study."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_page(app)
-    _add_sitting(app, study)
+    _add_session(app, study)
     _add_pair(app, study)
 
     app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_middleware(Bounded)
+    app.add_middleware(RequestLimits)
 
     @app.middleware("http")
     async def guard(  # pyright: ignore[reportUnusedFunction]
@@ -150,7 +150,7 @@ def _sender(content: bytes, kind: str) -> Callable[[], Response]:
     return send
 
 
-def _add_sitting(app: FastAPI, study: Study) -> None:
+def _add_session(app: FastAPI, study: Study) -> None:
     page = study.config.page
 
     def texts() -> Response:

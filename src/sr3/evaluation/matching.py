@@ -56,28 +56,28 @@ def some_of(names: Sequence[str], most: int | None, *, first: int | None) -> lis
 
 
 def match(
-    wanted: Iterable[str], found: Mapping[str, int], where: str, *, known: Collection[str] = ()
+    expected: Iterable[str], found: Mapping[str, int], where: str, *, known: Collection[str] = ()
 ) -> dict[str, int]:
-    """Give every wanted name its place; DataError that lists what is missing and what nobody asked for.
+    """Give every expected name its place; DataError that lists what is missing and what nobody asked for.
 
-    known: names that may be there and are not wanted now.
+    known: names that may be there and are not expected now.
     """
-    wanted = list(wanted)
-    surplus = set(found).difference(wanted, known)
-    _complain(where, [name for name in wanted if name not in found], sorted(surplus))
-    return {name: found[name] for name in wanted}
+    expected = list(expected)
+    surplus = set(found).difference(expected, known)
+    _complain(where, [name for name in expected if name not in found], sorted(surplus))
+    return {name: found[name] for name in expected}
 
 
 def match_samples(
-    wanted: Sequence[str], found: Mapping[str, int], where: str, count: int, *, known: Collection[str] = ()
+    expected: Sequence[str], found: Mapping[str, int], where: str, count: int, *, known: Collection[str] = ()
 ) -> dict[str, list[int]]:
-    """Give every wanted name the places of its samples: one, or so many, numbered as `sr3 upscale --samples` does.
+    """Give every expected name the places of its samples: one, or so many, numbered as `sr3 upscale --samples` does.
 
-    known: names of truths whose results may be there and are not wanted now.
+    known: names of truths whose results may be there and are not expected now.
     """
-    numbered = {name: _numbered(name, count) for name in wanted}
+    numbered = {name: _numbered(name, count) for name in expected}
     if count == 1 or not any(name in found for names in numbered.values() for name in names):
-        return {name: [place] for name, place in match(wanted, found, where, known=known).items()}
+        return {name: [place] for name, place in match(expected, found, where, known=known).items()}
     others = {one for name in known for one in _numbered(name, count)}
     places = match([name for names in numbered.values() for name in names], found, where, known=others)
     return {name: [places[one] for one in names] for name, names in numbered.items()}

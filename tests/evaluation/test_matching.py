@@ -6,7 +6,7 @@ import pytest
 
 from sr3.data.sources import FolderSource
 from sr3.errors import DataError
-from sr3.evaluation.naming import files_of, match, match_samples, names_of, some_of
+from sr3.evaluation.matching import files_of, match, match_samples, names_of, some_of
 
 
 def folder(*names):

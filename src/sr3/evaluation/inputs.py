@@ -11,8 +11,8 @@ from sr3.data.sources import NO_LABEL
 from sr3.digest import digest_of_weights
 from sr3.errors import ConfigError, DataError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
+from sr3.evaluation.matching import listed
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
-from sr3.evaluation.naming import listed
 from sr3.evaluation.pretrained import PREFIX, open_pretrained
 from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
@@ -29,8 +29,8 @@ from sr3.zoo import find_model
 
 __all__ = [
     "Evaluation",
-    "Wanted",
-    "WantedNetworks",
+    "NetworkNames",
+    "Request",
     "check_names",
     "load_networks",
     "named",
@@ -44,7 +44,7 @@ _FILTERS = ("bicubic", "lanczos")
 
 
 @dataclass(frozen=True)
-class WantedNetworks:
+class NetworkNames:
     """Networks by name or file."""
 
     features: str | None = None
@@ -54,7 +54,7 @@ class WantedNetworks:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """What is to be measured, as the user names it.
 
     results, models: NAME=PLACE, or PLACE alone, which is then called by its last part; of models, spandrel:FILE is one
@@ -85,41 +85,41 @@ class Evaluation:
     inputs: Mapping[str, Any]
 
 
-def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Evaluation:
+def open_evaluation(request: Request, networks: NetworkNames, settings: Settings) -> Evaluation:
     """Open everything; ConfigError, DataError or CheckpointError for what does not fit or is not there."""
-    results = [named(text) for text in wanted.results]
-    models = [named(text) for text in wanted.models]
-    check_names([*wanted.filters, *(name for name, _ in (*results, *models))])
+    results = [named(text) for text in request.results]
+    models = [named(text) for text in request.models]
+    check_names([*request.filters, *(name for name, _ in (*results, *models))])
     loaded = load_networks(networks)
-    inputs = open_source(wanted.inputs) if wanted.inputs else None
-    pretrained = [open_pretrained(name, where, device=wanted.device) for name, where in models if _is_foreign(where)]
+    inputs = open_source(request.inputs) if request.inputs else None
+    pretrained = [open_pretrained(name, where, device=request.device) for name, where in models if _is_foreign(where)]
     opened = {
-        name: open_model(where, device=wanted.device, dtype=wanted.dtype)
+        name: open_model(where, device=request.device, dtype=request.dtype)
         for name, where in models
         if not _is_foreign(where)
     }
-    settings = _with_scale(settings, [upscaler for upscaler, _ in opened.values()], wanted)
+    settings = _with_scale(settings, [upscaler for upscaler, _ in opened.values()], request)
     if pretrained and not (settings.scale or inputs):
         settings = replace(settings, scale=pretrained[0].scale)
     cases = open_cases(
-        open_source(wanted.truth),
-        wanted.truth,
+        open_source(request.truth),
+        request.truth,
         settings=settings,
         inputs=inputs,
-        input_where=wanted.inputs or "",
-        most=wanted.most,
-        first=wanted.first,
+        input_where=request.inputs or "",
+        most=request.most,
+        first=request.first,
     )
     settings = cases.settings
     scales = {name: upscaler.scale for name, (upscaler, _) in opened.items()} | {
         one.name: one.scale for one in pretrained
     }
-    _check_scale(settings, scales, wanted)
+    _check_scale(settings, scales, request)
     folders = [open_folder(name, where, open_source(where), cases, samples=settings.samples) for name, where in results]
-    methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
-    methods += [*folders, *(_model(name, one, wanted, settings) for name, one in opened.items())]
+    methods: list[Method] = [_filter(name, settings) for name in request.filters]
+    methods += [*folders, *(_model(name, one, request, settings) for name, one in opened.items())]
     methods += pretrained
-    about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
+    about = {"truth": request.truth, "input": request.inputs or _made(settings)}
     _check_enough(cases, loaded)
     return Evaluation(cases, methods, loaded, about)
 
@@ -172,19 +172,19 @@ def check_names(names: Sequence[str]) -> None:
             raise ConfigError(f"{name}: stands for the {name} itself; call the method differently by NAME=PLACE")
 
 
-def load_networks(wanted: WantedNetworks) -> Networks:
+def load_networks(request: NetworkNames) -> Networks:
     """Load what figures are taken with; ConfigError or CheckpointError when it is not there."""
-    if wanted.classifier_range not in RANGES:
-        raise ConfigError(f"--classifier-range {wanted.classifier_range}: give one of {', '.join(RANGES)}")
-    expects = cast("Range", wanted.classifier_range)
+    if request.classifier_range not in RANGES:
+        raise ConfigError(f"--classifier-range {request.classifier_range}: give one of {', '.join(RANGES)}")
+    expects = cast("Range", request.classifier_range)
     return Networks(
-        load_features(wanted.features) if wanted.features else None,
-        load_classifier(wanted.classifier, expects) if wanted.classifier else None,
-        load_perceptual(wanted.perceptual) if wanted.perceptual else None,
+        load_features(request.features) if request.features else None,
+        load_classifier(request.classifier, expects) if request.classifier else None,
+        load_perceptual(request.perceptual) if request.perceptual else None,
     )
 
 
-def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], wanted: Wanted) -> Settings:
+def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], request: Request) -> Settings:
     """Take scale and degradation of the models where they are not given otherwise.
 
     ConfigError when they disagree, or learnt from inputs that came with the pictures and cannot be made.
@@ -198,7 +198,7 @@ def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], wanted: Wante
     if not kinds:
         return settings
     scale, degradation = kinds.pop()
-    if degradation == "paired" and wanted.inputs is None:
+    if degradation == "paired" and request.inputs is None:
         raise ConfigError(
             "the models learnt from inputs that came with the pictures (data.degradation is paired), which cannot be "
             "made from truths; give --input"
@@ -206,11 +206,11 @@ def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], wanted: Wante
     return replace(settings, scale=settings.scale or scale, degradation=degradation)
 
 
-def _check_scale(settings: Settings, scales: Mapping[str, int], wanted: Wanted) -> None:
+def _check_scale(settings: Settings, scales: Mapping[str, int], request: Request) -> None:
     for name, scale in scales.items():
         if scale != settings.scale:
             raise ConfigError(f"{name}: enlarges x{scale}, but inputs are {settings.scale} times smaller")
-    for name in wanted.filters:
+    for name in request.filters:
         if name not in _FILTERS:
             raise ConfigError(f"--filter {name}: give one of {', '.join(_FILTERS)}")
         if settings.scale < 2:
@@ -244,14 +244,14 @@ def open_model(where: str, *, device: str, dtype: str) -> tuple[Upscaler, str]:
     return upscaler, digest_of_weights(file.weights)
 
 
-def _model(name: str, opened: tuple[Upscaler, str], wanted: Wanted, settings: Settings) -> ModelMethod:
+def _model(name: str, opened: tuple[Upscaler, str], request: Request, settings: Settings) -> ModelMethod:
     """Make a model a method; a regression answers in one call and always the same, a distilled one in its own steps."""
     info = opened[0].info
     if info.config.sampling.sampler == "regression":
         return ModelMethod(name, *opened, sampling_for(info), settings.seed, 1)
     if info.config.distillation is not None:
         return ModelMethod(name, *opened, sampling_for(info), settings.seed, settings.samples)
-    sampling = sampling_for(info, steps=wanted.steps, sampler=wanted.sampler)
+    sampling = sampling_for(info, steps=request.steps, sampler=request.sampler)
     return ModelMethod(name, *opened, sampling, settings.seed, settings.samples)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-__all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "Bounded"]
+__all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "RequestLimits"]
 
 MOST_BYTES = 64 * 1024
 """Of the body of a request; what the page sends has less than one thousand."""
@@ -55,7 +55,7 @@ class _Counts:
         return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > MOST_NEW_A_MINUTE)
 
 
-class Bounded:
+class RequestLimits:
     """Answers too large a body with 413, one slower than `SECONDS` with 408, and too many requests with 429."""
 
     def __init__(self, app: App) -> None:

@@ -4,13 +4,13 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["SECONDS", "Impatient"]
+__all__ = ["SECONDS", "HeaderTimeout"]
 
 SECONDS = 10.0
 """Time for the head of a request, from the connection or from its first byte on; browsers send it at once."""
 
 
-class Impatient(H11Protocol):
+class HeaderTimeout(H11Protocol):
     """HTTP/1.1 whose peers have `SECONDS` for the head of each request."""
 
     _timer: asyncio.TimerHandle | None = None
