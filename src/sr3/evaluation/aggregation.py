@@ -1,4 +1,4 @@
-"""Results collected per method, and the report made of them."""
+"""Aggregation of results per method into a report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ __all__ = ["MethodResults", "make_report", "spread_places", "stacked"]
 
 @dataclass
 class MethodResults:
-    """What a method has given so far, a picture a place.
+    """Results of a method, in the order of names.
 
-    values: figures of pictures, shape (n,); drawn: what each draw gave of a figure of the set.
+    values: metrics per image, shape (n,). drawn: resampled values of metrics of the set.
     """
 
     names: Sequence[str]
@@ -34,7 +34,7 @@ class MethodResults:
 
 
 def stacked(result: MethodResults, what: str) -> Tensor | None:
-    """Lay features or logits of all pictures together, (n, p, d); pictures of different sizes have no common p."""
+    """Stack features or logits of all images, (n, p, d); p is the smallest number of patches of an image."""
     parts: list[Tensor] = [part for picture in result.pictures if (part := getattr(picture, what)) is not None]
     if len(parts) < len(result.pictures):
         return None
@@ -43,7 +43,7 @@ def stacked(result: MethodResults, what: str) -> Tensor | None:
 
 
 def spread_places(count: int, least: int) -> Tensor:
-    """Choose so many of the patches, spread evenly, that every picture counts alike."""
+    """Select `least` of `count` patches, spread evenly, so that every image has the same weight."""
     return torch.tensor([int((k + 0.5) * count / least) for k in range(least)])
 
 
@@ -54,7 +54,7 @@ def make_report(
     inputs: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Report:
-    """Lay results out as a report; inputs: what it says of where pictures came from."""
+    """Build a report from results by method. inputs: sources of the images."""
     entries = {name: _entry(result) for name, result in results.items()}
     used = {key for entry in entries.values() for key in entry.figures}
     return Report(
@@ -89,7 +89,7 @@ def _figure_entry(figure: Figure) -> FigureEntry:
 
 
 def _differences(results: Mapping[str, MethodResults], settings: Settings) -> list[Difference]:
-    """Compare every two methods, picture by picture where there are such figures, and else draw by draw."""
+    """Compare every two methods: paired by image where there are values per image, else paired by resample."""
     found: list[Difference] = []
     for (first, one), (second, other) in combinations(results.items(), 2):
         figures: dict[str, FigureEntry] = {}

@@ -1,8 +1,8 @@
 """The evaluation loop: image by image, method by method, then whole sets.
 
-`evaluate` is a generator of what has been measured, its last value the report. Every picture is measured by itself,
-so no figure depends on a batch, and pictures are taken in the order of their names. Before figures of whole sets, which
-may take long and much memory, there is a report without them.
+`evaluate` is a generator that yields progress and, last, the report. Images are evaluated one by one, in the order of
+their names, so no metric depends on a batch size. Metrics of whole sets may need much time and memory, so a report
+without them is yielded first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ __all__ = ["Progress", "evaluate"]
 
 @dataclass(frozen=True)
 class Progress:
-    """A method's answer to a truth has been measured; done is in answers."""
+    """The result of a method for a truth has been evaluated. done: number of results so far."""
 
     method: str
     picture: str
@@ -37,12 +37,12 @@ class Progress:
 def evaluate(
     cases: Cases, methods: Sequence[Method], networks: Networks, inputs: Mapping[str, Any]
 ) -> Iterator[Progress | Report]:
-    """Measure every method on every truth; the last value is the report, one before it has no figures of whole sets.
+    """Evaluate every method on every truth; the last value is the report, the one before lacks metrics of whole sets.
 
-    inputs: what the report says of where pictures came from. Raises the errors of pictures and networks.
+    inputs: sources of the images, for the report. Raises ImageError, DataError and CheckpointError.
     """
     settings = cases.settings
-    told = {**inputs, "pictures": len(cases)}
+    sources = {**inputs, "pictures": len(cases)}
     results = {method.name: MethodResults(cases.names, method.settings()) for method in methods}
     truths = MethodResults(cases.names, {"kind": "truth"})
     mixed: dict[str, int] = {}
@@ -61,23 +61,23 @@ def evaluate(
             done += 1
             yield Progress(method.name, name, done)
     notes = [
-        f"{method}: {count} results are grey where the truth is in colour, or the other way round; grey was taken as "
-        "three equal channels"
+        f"{method}: {count} results are grey and the truth in colour, or vice versa; grey was expanded to three "
+        "equal channels"
         for method, count in mixed.items()
         if count
     ]
     if any(part.figures for part in truths.pictures) or truths.pictures[0].logits is not None:
         results = {TRUTH: truths, **results}
     for result in results.values():
-        _average(result, _figures_of_pictures(result), settings)
+        _average(result, _values_per_image(result), settings)
     if any(part.features is not None or part.logits is not None for part in truths.pictures):
-        yield make_report(results, settings, networks, told, [*notes, UNFINISHED])
+        yield make_report(results, settings, networks, sources, [*notes, UNFINISHED])
     for result in results.values():
         _compare(result, None if result is truths else truths, settings)
-    yield make_report(results, settings, networks, told, notes)
+    yield make_report(results, settings, networks, sources, notes)
 
 
-def _figures_of_pictures(result: MethodResults) -> dict[str, Tensor]:
+def _values_per_image(result: MethodResults) -> dict[str, Tensor]:
     keys = {key for part in result.pictures for key in part.figures}
     return {
         key: torch.tensor([part.figures.get(key, float("nan")) for part in result.pictures], dtype=torch.float64)
@@ -86,14 +86,14 @@ def _figures_of_pictures(result: MethodResults) -> dict[str, Tensor]:
 
 
 def _average(result: MethodResults, values: Mapping[str, Tensor], settings: Settings) -> None:
-    """Keep figures of pictures, and take their means with intervals."""
+    """Store values per image, and compute their means with intervals."""
     result.values.update(values)
     for key, figures in values.items():
         result.figures[key] = mean_figure(figures, times=settings.resamples, seed=settings.seed)
 
 
 def _compare(result: MethodResults, truths: MethodResults | None, settings: Settings) -> None:
-    """Take figures of the set, and what it says of each picture."""
+    """Compute metrics of the set, and the values per image that come with them."""
     features, logits = stacked(result, "features"), stacked(result, "logits")
     if truths is not None and features is not None and (true := stacked(truths, "features")) is not None:
         together = compare_sets(features, true, settings)
