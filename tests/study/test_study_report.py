@@ -124,7 +124,7 @@ def test_a_study_that_was_not_held_is_one_line_and_code_2(tmp_path, capsys):
     assert run(["study", "report", "--config", str(write_study(tmp_path))]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "there is no file of answers; hold the study first" in error
+    assert "there is no such file; run the study first" in error
     assert run(["study", "serve", "--config", str(tmp_path / "nothing.toml")]) == 2
     assert "nothing.toml: cannot be read" in capsys.readouterr().err
 
@@ -134,7 +134,7 @@ def test_a_report_by_other_rules_than_the_answers_were_given_under_is_refused(he
     path = held / "study.toml"
     path.write_text(path.read_text().replace('design = "mixed"', 'design = "mixed"\nexposure = 2.0'))
     assert run(["study", "report", "--config", str(path)]) == 2
-    assert "holds answers given under other settings (exposure); undo the change" in capsys.readouterr().err
+    assert "contains answers given under other settings (exposure); undo the change" in capsys.readouterr().err
 
 
 def test_study_alone_shows_its_two_verbs(capsys):
