@@ -128,7 +128,7 @@ def test_features_and_textures_are_compared_after_the_truths_mean():
     assert float(perceptual_loss(moved, wanted[:1]).min()) > 0.1
 
 
-def test_the_model_is_blamed_without_moving_its_judge_and_the_judge_learns_without_moving_the_model():
+def test_the_generator_loss_leaves_the_discriminator_and_the_discriminator_loss_the_generator():
     one = discriminator()
     answer = draw(2, 3, 16, 16).requires_grad_(True)
     one.generator_loss(answer).sum().backward()

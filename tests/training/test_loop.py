@@ -573,7 +573,7 @@ def test_what_is_likely_to_go_wrong_is_said_with_a_remedy(tmp_path):
     assert "set optimizer.warmup to several hundred steps" in notes[1]
     assert list(before_training(preset("photos-x4"))) == []
     assert list(before_training(preset("faces-16-128"))) == []
-    assert "before the 20 of warm-up" in next(before_training(tiny("optimizer.warmup=20")))
+    assert "before the 20 steps of warm-up" in next(before_training(tiny("optimizer.warmup=20")))
 
 
 def test_pictures_far_below_bicubic_are_said_when_they_should_be_good():

@@ -79,7 +79,7 @@ def test_a_dry_run_warns_of_what_the_training_would(tmp_path, monkeypatch, capsy
     sets = ["training.precision=bfloat16", "optimizer.learning_rate=0.1", "training.validation_images=1"]
     assert run([*command, *(f"--set={one}" for one in sets)]) == 0
     said = capsys.readouterr().err
-    assert "has no instructions for bfloat16" in said
+    assert "emulates bfloat16" in said
     assert "a learning rate of 0.1 is high" in said
     assert not (tmp_path / "run").exists()
 
@@ -155,7 +155,7 @@ def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     write_pictures(tmp_path / "data")
     command = ["train", str(settings), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
     assert run(command) == 2
-    assert "runs code, so it is not taken from a settings file" in capsys.readouterr().err
+    assert "runs code, so it is not accepted from a settings file" in capsys.readouterr().err
     assert run([*command, "--set", f"objective.adversary.features={tmp_path / 'evil.pt'}"]) == 2
     said = capsys.readouterr().err
     assert "runs the code of" in said

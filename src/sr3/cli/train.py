@@ -97,12 +97,12 @@ def train(
 
 
 def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
-    """Put the setting that --low-res stands for before the changes that were asked for."""
+    """Prepend the setting that --low-res implies to the changes of the user."""
     return [*(["data.degradation=paired"] if low_res else []), *(change or [])]
 
 
 def check_code(config: "Config", change: list[str] | None) -> None:
-    """Raise ConfigError where settings from a file would run code; say so where the command line asks for it."""
+    """Raise ConfigError when a settings file would run code; print a notice when the command line asks for it."""
     from sr3.errors import ConfigError
 
     path = config.adversary.runs_code_of if config.adversary is not None else ""
@@ -110,18 +110,18 @@ def check_code(config: "Config", change: list[str] | None) -> None:
         return
     if not any(one.partition("=")[0].strip() == "objective.adversary.features" for one in change or []):
         raise ConfigError(
-            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from "
-            f"a settings file; if you trust it, give --set objective.adversary.features={path}"
+            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not accepted "
+            f"from a settings file; if you trust it, give --set objective.adversary.features={path}"
         )
     typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
 
 
 def check_pairs(config: "Config", low_res: Path | None) -> None:
-    """Raise ConfigError where --low-res gives what the settings would make."""
+    """Raise ConfigError when --low-res contradicts the degradation in the settings."""
     from sr3.errors import ConfigError
 
     if low_res and config.data.degradation != "paired":
-        raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
+        raise ConfigError("--low-res gives the low-resolution images: remove data.degradation, or set it to paired")
 
 
 def run_session(
@@ -133,7 +133,7 @@ def run_session(
     max_seconds: float,
     source_models: "SourceModels",
 ) -> int:
-    """Hold a sitting of a run and show it; returns the exit code."""
+    """Run a training session and display it; returns the exit code."""
     from sr3.cli.progress import Display
     from sr3.training.loop import Limits
     from sr3.training.loop import train as training
@@ -179,7 +179,7 @@ def run_session(
 
 
 def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
-    """Print what the training would cost here."""
+    """Print the estimated cost of the training on this machine."""
     from sr3.duration import format_duration
     from sr3.training.advice import before_training, emulated_dtype
     from sr3.training.estimate import estimate
@@ -219,7 +219,7 @@ def _read_settings(name: str) -> "Config":
 
 
 def show(display: "Display", event: "Event", config: "Config") -> None:
-    """Put an event on the screen: each step on the bar, about every hundredth as a line."""
+    """Display an event: each step on the bar, and about one step in a hundred as a line."""
     from sr3.training.events import Noted, Saved, Stepped, Validated
 
     match event:
@@ -231,7 +231,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                 by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
                 size = f"{event.memory / 2**30:.1f} GiB"
                 display.say(
-                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to image {by_noise}, "
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss by noise level {by_noise}, "
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):
@@ -247,7 +247,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
 
 @contextmanager
 def _stop_signal(stop: Flag) -> Generator[list[int]]:
-    """Collect SIGINT and SIGTERM and set a flag, so that a run ends between two steps; a second one interrupts."""
+    """Set a flag on SIGINT or SIGTERM, so that a run ends between two steps; a second signal interrupts."""
     received: list[int] = []
 
     def note(number: int, _frame: object) -> None:
