@@ -3,11 +3,11 @@
     pip install openvino onnx onnxruntime
     python benchmarks/backends.py PHOTO [PHOTO ...] --side 512 --threads 2
 
-PHOTOs are true photographs; their middles of SIDE are made four times smaller. The ways are timed in turns, so that a
-machine that is slower for a while is so for all; the fastest turn of each counts. The difference is that of the
-corrected pictures from those of `sr3 upscale`, mean over pixels, in levels of 255. int8 weights and activations are
-calibrated on the second photograph and those after it (on the first, where there is but one). What is not installed is
-left out.
+PHOTOs are ground-truth photographs; their centre crops of SIDE pixels are downscaled by 4. The backends are timed
+alternately, so that a temporarily slow machine affects all of them; the fastest repetition of each is reported. The
+difference is the mean absolute error to the images of `sr3 upscale`, in levels of 255. int8 weights and activations are
+calibrated on all photographs but the first one (on the first, if there is only one). Backends that are not installed
+are omitted.
 """
 
 import argparse

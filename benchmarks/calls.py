@@ -2,7 +2,7 @@
 
     python benchmarks/calls.py DIR --model NAME|FILE --calls 1 2 4 8 16 32 64 100 --out calls.json --plot calls.png
 
-The figures are those of `sr3 evaluate`, one sample per image. Truths are the middle squares of the images; inputs are
+The metrics are those of `sr3 evaluate`, one sample per image. Truths are the centre squares of the images; inputs are
 made by antialiased bicubic. Every sampler starts from the same noise. A sampler that takes several calls per step gets
 as many steps as the calls allow. Features are compared on patches, so that there are more of them than images.
 Needs matplotlib and the packages of ST-LPIPS and of the features (see docs).
@@ -89,9 +89,9 @@ class Middles:
 def samplings(
     upscaler: Upscaler, samplers: Sequence[str], calls: Sequence[int]
 ) -> Iterator[tuple[SamplingConfig, int]]:
-    """Combine samplers, written NAME or NAME:ETA or NAME:ETA:GRID, with the calls; settings and the calls they take.
+    """Combine samplers, written NAME, NAME:ETA or NAME:ETA:GRID, with numbers of calls; yields settings and calls.
 
-    GRID `searched` takes the levels that the model holds for such steps, and those of its own grid where it has none.
+    GRID `searched` uses the searched levels of the model for a number of steps, or its default grid if it has none.
     """
     for written in samplers:
         name, eta, grid, *_ = [*written.split(":"), "", ""]

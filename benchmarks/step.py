@@ -2,9 +2,10 @@
 
     python benchmarks/step.py --network unofficial --batch 1 --threads 2
 
-Every row adds one thing to the row above and keeps the rest. The networks are `unofficial`, that of the best-known
-unofficial implementation of SR3 (97.8M parameters, 128x128), as our family `ddpm`, or a preset.
-Rows are timed in turns, so that a machine that is slower for a while is so for all; the fastest turn of each counts.
+Every row adds one change to the row above. The networks are `unofficial`, that of Janspiry's implementation
+(https://github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement; 97.8M parameters, 128x128), as the family
+`ddpm` of sr3, or a preset. Rows are timed alternately, so that a temporarily slow machine affects all of them; the
+fastest repetition of each is reported.
 """
 
 import argparse

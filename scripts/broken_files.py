@@ -1,11 +1,10 @@
 """Upscale every file of a folder, each in a process with limits of time and memory, and count the outcomes.
 
-A file ends well as one clear line or as a right picture: four times as wide and high as the input is when upright, and
-shrunk again like the input as Pillow reads it. Then all files are tried again in one run, where each must end as it did
-alone. Prints a table in Markdown, then what ended badly.
-Time is the processor's, so that other work on the machine does not count, but a file that hangs is given up too.
-Uses a network of the tiny preset with weights at random and one step, since the files are the question and not the
-pictures. Needs a system with fork (Linux, macOS).
+An outcome is good if it is one clear error line or a correct image: four times as wide and high as the oriented input
+and, downscaled again, equal to the input as read by Pillow. All files are then tried again in one run, where each must
+have the same outcome as alone. Prints a table in Markdown, then the bad outcomes. The time limit is one of CPU time, so
+that other work on the machine does not count; a process that hangs is killed too. The model is a network of the tiny
+preset with random weights and one step, since this tests files and not image quality. Needs fork (Linux, macOS).
 """
 
 import argparse
@@ -29,15 +28,15 @@ from typing import NamedTuple
 
 SECONDS, MEMORY = 10, 2 * 2**30
 PATIENCE = 9
-"""Times as long a file may take by the clock."""
+"""Limit of wall-clock time, as a factor of the limit of CPU time."""
 SCALE = 4
 FREE, WHOLE = 2.0, 16.0
-"""Levels of 255 that a result, shrunk, may differ from its input in the mean: where it is free, and as a whole.
+"""Allowed mean difference of a downscaled result from its input, in levels of 255: at unclipped pixels, and overall.
 
-Low frequencies are corrected, so where no pixel of the result stands at black or white there is little but rounding: at
-most half a level in the result and half a level when it is shrunk. Beside edges between black and white the correction
-cannot reach the input; icons of nothing else come to 11 levels. Swapped channels, a turn or a wrong palette are tens of
-levels in most pictures.
+Low frequencies are corrected, so where no pixel of the result is black or white only rounding remains: at most half a
+level in the result and half a level from downscaling. Near edges between black and white the correction cannot match
+the input; icons that consist of such edges reach 11 levels. Swapped channels, a rotation or a wrong palette cause tens
+of levels in most images.
 """
 ENDS = ("picture", "one line", "other output", "traceback", "too slow", "too much memory", "killed")
 GOOD = ENDS[:2]
@@ -83,7 +82,7 @@ def try_file(path: Path, model: Path, *, seconds: float = SECONDS, memory: int =
 def try_together(alone: Sequence[End], model: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> list[str]:
     """Upscale the files in one run, and list those with another outcome than alone, one per line.
 
-    What takes about as long as `--max-time` may be refused in one run and not in the other.
+    A file that takes about as long as `--max-time` may be refused in one run and not in the other.
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in").mkdir()
@@ -174,8 +173,8 @@ def _classify(code: int, text: str, out: Path, path: Path) -> tuple[str, str]:
 def what_is_wrong(path: Path, made: Path) -> str:
     """Compare a result with its input as read by Pillow; returns an error, or an empty string.
 
-    The size is compared always, pixels where they are grey or colour of 8 bits (of 16 Pillow reads the upper 8) without
-    transparency. Of a file that Pillow cannot read, such as a TIFF of floats, the size is that which sr3 reads.
+    The size is always compared. Pixels are compared for grey and colour of 8 bits (Pillow reads the upper 8 of 16)
+    without transparency. For files that Pillow cannot read, such as TIFF of floats, the size as read by sr3 is used.
     """
     import numpy as np
     from PIL import Image, ImageFilter, ImageOps

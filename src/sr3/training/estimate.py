@@ -97,11 +97,11 @@ def _call(network: Network, config: Config, image_channels: int, side: int) -> T
     seen = 0 if config.network.condition == "none" else config.network.condition_channels or image_channels
     x = torch.empty(1, seen, side, side, device="meta")
     low_side = side // config.data.scale
-    told: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
+    conditioning: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
     if config.network.guide:
-        told = GivenFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
+        conditioning = GivenFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
     level = torch.ones(1, dtype=torch.float64, device="cpu")
-    return Denoiser(network)(picture, x, level, told)
+    return Denoiser(network)(picture, x, level, conditioning)
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5) -> float:
