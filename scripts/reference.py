@@ -87,7 +87,7 @@ def settings_page() -> str:
             parts.append(f"{_docs(Config).get(section, '')}\n")
         for one in classes:
             if len(classes) > 1:
-                parts.append(f"### {section}: {one.__name__}\n")
+                parts.append(f"### {_tag(one)}\n")
             parts.append(f"{inspect.cleandoc(one.__doc__ or '')}\n")
             parts.append("| setting | values | default | meaning |\n|---|---|---|---|\n" + "".join(_rows(one)))
     return "\n".join(parts)
@@ -116,6 +116,17 @@ def _groups(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:  # 
         if title != UNTITLED and record is not None:
             groups.setdefault(title, []).append(record)
     return groups
+
+
+def _tag(settings: type[BaseModel]) -> str:
+    """What tells a class of settings apart in a file, such as `family = "biggan"`; its name where nothing does."""
+    kinds = {name: get_args(one.annotation) for name, one in settings.model_fields.items()}
+    tags = [
+        f"`{name} = {_toml(values[0])}`"
+        for name, values in kinds.items()
+        if values == (settings.model_fields[name].default,)
+    ]
+    return ", ".join(tags) or settings.__name__
 
 
 def _rows(settings: type[BaseModel]) -> Iterator[str]:

@@ -17,9 +17,8 @@ __all__ = ["EXAMPLES", "upscale"]
 
 EXAMPLES = """
 sr3 upscale photo.jpg                            # writes photo-x4.jpg beside it
-sr3 upscale holiday/ -o large/ --long-side 3000  # a folder, each result 3000 pixels long
+sr3 upscale archive/ -o large/ --recursive --long-side 3000 --manifest large.jsonl
 sr3 upscale photo.jpg -o large/ --uncertainty    # eight samples and a map of their deviation
-sr3 upscale archive/ -o large/ --recursive --manifest large.jsonl   # a tree of folders, with a record of each file
 """
 
 
@@ -40,14 +39,16 @@ def upscale(
     recursive: Annotated[
         bool,
         typer.Option(
-            "--recursive", help="Also images in folders below, into the same folders below OUT.", rich_help_panel=IN_OUT
+            "--recursive",
+            help="Also images in subfolders, written into the same subfolders of OUT.",
+            rich_help_panel=IN_OUT,
         ),
     ] = False,
     manifest: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.jsonl",
-            help="Write a line of JSON per file: digest, settings, seconds, error; read to resume.",
+            help="Write one JSON line per file: digest, settings, seconds, error. Resuming reads it.",
             rich_help_panel=IN_OUT,
         ),
     ] = None,
