@@ -25,11 +25,11 @@ from torch import Tensor
 from sr3.checkpoint import read_model
 from sr3.diffusion.noise import NoiseSource, mix_seed
 from sr3.diffusion.process import diffuse
+from sr3.exchange.export import trace
 from sr3.images.files import read_picture
 from sr3.images.resize import downsample, upsample
-from sr3.inference.consistency import match_low_frequencies
-from sr3.inference.export import trace
-from sr3.inference.upscaler import Upscaler, open_upscaler
+from sr3.sampling.consistency import match_low_frequencies
+from sr3.sampling.upscaler import Upscaler, open_upscaler
 from sr3.zoo import DEFAULT_MODEL, find_model
 
 Run = Callable[[dict[str, np.ndarray]], np.ndarray]

@@ -32,8 +32,8 @@ from sr3.evaluation.cases import open_cases
 from sr3.evaluation.methods import ModelMethod
 from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
 from sr3.evaluation.settings import Settings
-from sr3.inference.plan import sampling_for
-from sr3.inference.upscaler import Upscaler
+from sr3.sampling.plan import sampling_for
+from sr3.sampling.upscaler import Upscaler
 from sr3.zoo import REFINING_MODEL
 
 SEARCHED = "searched"

@@ -19,9 +19,9 @@ from sr3.checkpoint import read_model
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, Sr3Error
 from sr3.images.files import list_pictures, read_picture, write_picture
-from sr3.inference.device import choose_device, choose_dtype
-from sr3.inference.generator import PictureGenerator, load_generator
-from sr3.inference.latent import Found, Search, search
+from sr3.runtime.device import choose_device, choose_dtype
+from sr3.sampling.generator import PictureGenerator, load_generator
+from sr3.sampling.latent import Found, Search, search
 from sr3.zoo import find_model
 
 

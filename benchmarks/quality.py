@@ -31,8 +31,8 @@ from sr3.evaluation.run import evaluate
 from sr3.evaluation.settings import Networks, Settings
 from sr3.evaluation.table import report_rows
 from sr3.images.resize import Filter
-from sr3.inference.plan import sampling_for
-from sr3.inference.upscaler import Upscaler
+from sr3.sampling.plan import sampling_for
+from sr3.sampling.upscaler import Upscaler
 from sr3.types import Image
 from sr3.zoo import DEFAULT_MODEL
 

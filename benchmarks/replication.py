@@ -25,7 +25,7 @@ from sr3.evaluation.methods import FilterMethod, Method, ModelMethod
 from sr3.evaluation.opening import WantedNetworks, load_networks, named, open_model
 from sr3.evaluation.report import Report
 from sr3.evaluation.settings import Networks, Settings
-from sr3.inference.plan import sampling_for
+from sr3.sampling.plan import sampling_for
 
 
 def open_methods(models: Sequence[str]) -> list[ModelMethod]:

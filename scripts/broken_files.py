@@ -247,7 +247,7 @@ def main() -> int:
     import torch
 
     torch.set_num_threads(1)
-    import sr3.inference.jobs  # noqa: F401 (so that children need not load it)
+    import sr3.upscaling.jobs  # noqa: F401 (so that children need not load it)
 
     files = sorted(path for path in options.folder.rglob("*") if path.is_file())
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""Write the map of the source tree in docs/design.md: the first sentence of every module's docstring.
+"""Write the map of the source tree and its layers in docs/design.md, from docstrings and from pyproject.toml.
 
-python scripts/map.py            writes the map between its two markers
+python scripts/map.py            writes both between their markers
 python scripts/map.py --check    exits with 1, and says how to update it, when the map is out of date
 """
 
@@ -8,6 +8,7 @@ import argparse
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ PAGE = ROOT / "docs" / "design.md"
 TREES = ("src/sr3", "benchmarks", "scripts")
 BEGIN = "<!-- map: written by scripts/map.py -->"
 END = "<!-- map: end -->"
+LAYERS = ("<!-- layers: written by scripts/map.py -->", "<!-- layers: end -->")
 INDENT = "  "
 COLUMN = 30
 """Width of the names before the sentences."""
@@ -61,13 +63,21 @@ def build_map(root: Path, trees: Sequence[str]) -> str:
     return "\n".join(["```", *found, "```"])
 
 
-def with_map(page: str, built: str) -> str:
-    """Put a map between the markers of a page; MapError when they are missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def build_layers(root: Path) -> str:
+    """List the layers of the first contract in pyproject.toml, from top to bottom."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    return "\n".join(["```", *contract["layers"], "```"])
+
+
+def with_map(page: str, built: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
+    """Put a block between two markers of a page; MapError when they are missing."""
+    first, last = markers
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise MapError(f"{PAGE}: lacks the markers of the map; put the lines {BEGIN} and {END} where it belongs")
-    return f"{before}{BEGIN}\n{built}\n{END}{after}"
+        raise MapError(f"{PAGE}: lacks the markers of the map; put the lines {first} and {last} where it belongs")
+    return f"{before}{first}\n{built}\n{last}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         page = PAGE.read_text(encoding="utf-8")
-        expected = with_map(page, build_map(ROOT, TREES))
+        expected = with_map(with_map(page, build_map(ROOT, TREES)), build_layers(ROOT), LAYERS)
     except MapError as error:
         print(f"map.py: {error}", file=sys.stderr)
         return 1

@@ -9,8 +9,8 @@ from sr3.diffusion import samplers, schedule
 from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import GridError
-from sr3.inference.plan import SamplingPlan
 from sr3.presets import PRESETS, preset
+from sr3.sampling.plan import SamplingPlan
 
 SMALL = BigGANConfig(width=8, multipliers=(1, 2), blocks=1, features=8, attention=(1,), dropout=0.1, stem=2)
 

@@ -25,7 +25,7 @@ from sr3.cli.app import run as sr3
 from sr3.config import Config, apply_settings
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import SAMPLERS, ddim, last
-from sr3.inference.export import export_onnx
+from sr3.exchange.export import export_onnx
 from sr3.presets import is_preset, preset
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +93,7 @@ def test_the_example_of_the_front_page_runs():
 def test_the_example_of_a_cascade_enlarges_what_it_generates(folder, monkeypatch):
     for name, settings in (("faces-64", GENERATOR), ("faces-256", ())):
         write_random_model(folder / f"{name}.safetensors", settings=settings)
-    monkeypatch.setattr("sr3.inference.cascade.find_model", lambda run: folder / f"{Path(run).name}.safetensors")
+    monkeypatch.setattr("sr3.sampling.cascade.find_model", lambda run: folder / f"{Path(run).name}.safetensors")
     drawn = run("docs/how-to/generate.md", 1)["drawn"]
     assert (drawn.done, drawn.stage, drawn.image.shape) == (66, 1, (2, 3, 64, 64))
 

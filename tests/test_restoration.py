@@ -14,8 +14,8 @@ from sr3.cli.app import run
 from sr3.config import apply_settings
 from sr3.data.opening import open_supply
 from sr3.errors import ImageError
-from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset
+from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run

@@ -21,9 +21,9 @@ from sr3.diffusion.samplers import last as last_state
 from sr3.diffusion.schedule import cosine_grid
 from sr3.evaluation.intervals import around
 from sr3.images.resize import downsample, upsample
-from sr3.inference.consistency import match_low_frequencies
 from sr3.metrics.spread import rank_coverage
 from sr3.presets import preset
+from sr3.sampling.consistency import match_low_frequencies
 from sr3.training.ema import ema_decay_at
 from sr3.training.loop import train
 from sr3.training.optimizer import learning_rate_at

@@ -14,16 +14,16 @@ from sr3.cli.app import run
 from sr3.config import apply_settings
 from sr3.diffusion.objective import regression_loss, supervised_loss
 from sr3.errors import ConfigError
+from sr3.exchange.export import export_onnx
 from sr3.images.files import picture_size
 from sr3.images.resize import downsample
-from sr3.inference.bench import Plan, bench
-from sr3.inference.export import export_onnx
-from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset
+from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
+from sr3.tuning.bench import Plan, bench
 
 RIVALS = ["fsrcnn-x4-small", "drcn-x4-small", "rcan-x4-small", "enet-x4-small", "span-x4-small"]
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))

@@ -8,10 +8,10 @@ from sr3.checkpoint import read_model
 from sr3.digest import digest_of_weights
 from sr3.images.files import read_picture
 from sr3.images.resize import downsample, upsample
-from sr3.inference.plan import sampling_for
-from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
+from sr3.sampling.plan import sampling_for
+from sr3.sampling.upscaler import open_upscaler
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, packaged_models
 
 pytestmark = pytest.mark.slow  # the packaged models, at work

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from sr3 import diffusion
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
-    from sr3.inference.model import Model, Refinement, load
-    from sr3.inference.upscaler import Upscaler, open_upscaler
     from sr3.presets import preset
+    from sr3.sampling.upscaler import Upscaler, open_upscaler
+    from sr3.upscaling.model import Model, Refinement, load
 
 __all__ = [
     "Cancelled",
@@ -30,12 +30,12 @@ __all__ = [
 _HOME = {
     "Cancelled": "sr3.errors",
     "Config": "sr3.config",
-    "Model": "sr3.inference.model",
-    "Refinement": "sr3.inference.work",
+    "Model": "sr3.upscaling.model",
+    "Refinement": "sr3.upscaling.work",
     "Sr3Error": "sr3.errors",
-    "Upscaler": "sr3.inference.upscaler",
-    "load": "sr3.inference.model",
-    "open_upscaler": "sr3.inference.upscaler",
+    "Upscaler": "sr3.sampling.upscaler",
+    "load": "sr3.upscaling.model",
+    "open_upscaler": "sr3.sampling.upscaler",
     "preset": "sr3.presets",
 }
 

@@ -230,7 +230,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     def no_work(*_, **__):
         raise AssertionError("sampling began")
 
-    monkeypatch.setattr("sr3.inference.upscaler.Upscaler.looks", no_work)
+    monkeypatch.setattr("sr3.sampling.upscaler.Upscaler.looks", no_work)
     assert upscale(model, photos / "clear.webp", "-o", tmp_path / "flat.jpg") == 2
     assert "transparency" in capsys.readouterr().err
     (tmp_path / "file").write_text("in the way")
@@ -253,7 +253,7 @@ def test_only_missing_samples_are_drawn(model, photos, tmp_path):
 
 @pytest.mark.slow
 def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
-    from sr3.inference.upscaler import Upscaler
+    from sr3.sampling.upscaler import Upscaler
 
     looks = Upscaler.looks
 

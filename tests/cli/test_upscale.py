@@ -16,12 +16,12 @@ from PIL import Image
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
-from sr3.inference import memory
-from sr3.inference.drawing import Request
-from sr3.inference.jobs import Done, upscale_files
-from sr3.inference.naming import Job, Outputs
-from sr3.inference.plan import plan_for
-from sr3.inference.upscaler import Upscaler, open_upscaler
+from sr3.sampling.plan import plan_for
+from sr3.sampling.upscaler import Upscaler, open_upscaler
+from sr3.upscaling import memory
+from sr3.upscaling.drawing import Request
+from sr3.upscaling.jobs import Done, upscale_files
+from sr3.upscaling.naming import Job, Outputs
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, 
     monkeypatch.setattr(
         Upscaler, "looks", lambda self, x, **options: batches.append(len(x)) or looks(self, x, **options)
     )
-    monkeypatch.setattr("sr3.inference.drawing.samples_at_once", lambda *_: 2)  # as a GPU with room for two
+    monkeypatch.setattr("sr3.upscaling.drawing.samples_at_once", lambda *_: 2)  # as a GPU with room for two
     for number, asked in enumerate(({}, {"at_once": "auto"})):
         request = Request(sampling, outputs=Outputs(samples=3), **asked)
         list(upscale_files(upscaler, [Job(photo, tmp_path / str(number) / "a.png")], request))
@@ -148,7 +148,7 @@ def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
 
 @pytest.mark.slow
 def test_what_would_take_too_long_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sr3.inference.jobs.predict_seconds", lambda *_: 7200.0)
+    monkeypatch.setattr("sr3.upscaling.jobs.predict_seconds", lambda *_: 7200.0)
     assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "1h") == 2
     assert "would take about 2 h 00 min here, more than the --max-time of 1 h 00 min" in capsys.readouterr().err
     assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "3h") == 0
@@ -342,7 +342,7 @@ def test_the_detail_of_the_model_is_taken_where_none_is_asked_for(photo, tmp_pat
 def test_an_array_whose_result_would_not_fit_is_refused_by_its_header(model, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "a.npy", np.zeros((20, 24, 6), np.uint8))
     needed = 80 * 96 * 2 * memory.BYTES_PER_PIXEL  # six bands are twice three
-    monkeypatch.setattr("sr3.inference.jobs.read_bands", lambda _: pytest.fail("the pixels were read"))
+    monkeypatch.setattr("sr3.upscaling.jobs.read_bands", lambda _: pytest.fail("the pixels were read"))
     monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)
     assert upscale(model, tmp_path / "a.npy", "-o", tmp_path / "out") == 2
     assert "a.npy: a result of 96x80 needs about" in capsys.readouterr().err
@@ -357,7 +357,7 @@ def test_memory_that_runs_out_in_the_trial_of_time_halves_the_windows_too(model,
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return 7200.0
 
-    monkeypatch.setattr("sr3.inference.jobs.predict_seconds", starved)
+    monkeypatch.setattr("sr3.upscaling.jobs.predict_seconds", starved)
     Image.fromarray(smooth(48, 48)).save(photo)
     assert upscale(model, photo, "-o", tmp_path / "out", "--tile", 160, "--max-time", "1h") == 2
     assert tried == [160, 80]
@@ -368,7 +368,7 @@ def test_memory_that_runs_out_in_the_trial_of_time_halves_the_windows_too(model,
 
 @pytest.mark.slow
 def test_the_way_of_many_steps_is_shown_in_as_many_frames_as_an_animation_has(model, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr("sr3.inference.drawing.MOST_FRAMES", 4)
+    monkeypatch.setattr("sr3.upscaling.drawing.MOST_FRAMES", 4)
     looked = []
     monkeypatch.setattr(Upscaler, "_seen_state", lambda _, *states: looked.append(1) or states[1])
     options = ["--model", model, "--steps", "9", "--device", "cpu", "--dtype", "float32", "--save-process"]

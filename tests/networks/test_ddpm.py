@@ -1,4 +1,4 @@
-"""DDPM's blocks, as a family of the network. tests/inference/test_conversion.py compares what they compute."""
+"""DDPM's blocks, as a family of the network. tests/exchange/test_conversion.py compares what they compute."""
 
 import math
 

@@ -6,10 +6,10 @@ import torch
 from scipy.signal import correlate2d
 
 from sr3.config import SPANConfig
-from sr3.inference import mean as windows_of_mean
-from sr3.inference.mean import mean_in, picture_of
-from sr3.inference.tiling import Window
 from sr3.networks.span import REACH, SPAN
+from sr3.sampling import mean_tiles as windows_of_mean
+from sr3.sampling.mean_tiles import mean_in, picture_of
+from sr3.sampling.tiling import Window
 
 SMALL = SPANConfig(width=8, blocks=2)
 

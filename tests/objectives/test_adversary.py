@@ -12,11 +12,11 @@ from pictures import Pictures, smooth
 from sr3.build_objective import build_objective
 from sr3.config import apply_settings
 from sr3.errors import CheckpointError, ConfigError
-from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.maps import load_maps
 from sr3.networks.critic import Critic
 from sr3.objectives.adversary import EnhanceNetDiscriminator, critic_loss, gram_matrices, perceptual_loss, texture_loss
 from sr3.presets import preset
+from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run

@@ -19,9 +19,8 @@ from sr3.config import Config, SearchedGrid, apply_settings
 from sr3.data.loader import Batch, make_batch
 from sr3.diffusion.objective import regression_loss
 from sr3.errors import CheckpointError, ConfigError, DataError, GridError, TrainingError
-from sr3.inference.scoring import keep_grid
-from sr3.inference.upscaler import open_upscaler
 from sr3.presets import preset, regression_of
+from sr3.sampling.upscaler import open_upscaler
 from sr3.training.advice import before_training, of_validation
 from sr3.training.events import Noted, Saved, Stepped, Validated
 from sr3.training.images import find_images
@@ -29,6 +28,7 @@ from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
 from sr3.training.step import tell
+from sr3.tuning.scoring import keep_grid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))

@@ -9,9 +9,9 @@ from pictures import Pictures, smooth, write_pictures, write_random_model
 from sr3.cli.app import run
 from sr3.config import apply_settings
 from sr3.errors import ConfigError
-from sr3.inference import device as devices
-from sr3.inference.device import training_dtype
 from sr3.presets import PRESETS, preset
+from sr3.runtime import device as devices
+from sr3.runtime.device import training_dtype
 from sr3.training import step as step_module
 from sr3.training import validation
 from sr3.training.events import Saved, Stepped, Validated

@@ -16,13 +16,13 @@ from sr3.config import AdversaryConfig, Config, apply_settings
 from sr3.data.loader import Batch
 from sr3.diffusion.process import diffuse
 from sr3.errors import CheckpointError, ConfigError
-from sr3.inference.upscaler import open_upscaler
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.projected import Heads
 from sr3.networks.span import SPAN
 from sr3.objectives.adversary import Adversary, energy_loss
 from sr3.objectives.projected import ProjectedDiscriminator, View
 from sr3.presets import preset
+from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.mean import read_mean, refine_mean, with_mean

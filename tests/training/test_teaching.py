@@ -12,15 +12,15 @@ from sr3.checkpoint import read_model
 from sr3.cli.app import run
 from sr3.config import Config, apply_settings
 from sr3.errors import CheckpointError, ConfigError, DataError, TrainingError
-from sr3.inference.plan import sampling_for
-from sr3.inference.scoring import start_of
-from sr3.inference.upscaler import open_upscaler
+from sr3.sampling.plan import sampling_for
+from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
 from sr3.training.origin import Origin
 from sr3.training.run_dir import RunDir, open_run
 from sr3.training.state import last_whole
 from sr3.training.teaching import check_same, check_student, read_teacher, student_config
+from sr3.tuning.scoring import start_of
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")

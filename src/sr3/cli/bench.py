@@ -8,7 +8,7 @@ from sr3.cli.options import IN_OUT, MACHINE, Device, DType, Threads
 from sr3.zoo import REFINING_MODEL
 
 if TYPE_CHECKING:
-    from sr3.inference.bench import Row
+    from sr3.tuning.bench import Row
 
 __all__ = ["EXAMPLES", "bench"]
 
@@ -47,9 +47,9 @@ def bench(
     import dataclasses
     import json
 
-    from sr3.inference.bench import Plan, describe_machine
-    from sr3.inference.bench import bench as measure
-    from sr3.inference.threads import choose_threads
+    from sr3.runtime.threads import choose_threads
+    from sr3.tuning.bench import Plan, describe_machine
+    from sr3.tuning.bench import bench as measure
 
     choose_threads(threads)
     plan = Plan(model, side, batch, turns, steps, device=device, dtype=dtype, compiles=compiles)

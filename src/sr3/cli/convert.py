@@ -51,7 +51,7 @@ def convert(
     The file is read without running its code.
     """
     from sr3.errors import CheckpointError
-    from sr3.inference import conversion
+    from sr3.exchange import conversion
 
     if target.suffix != ".safetensors":
         raise CheckpointError(f"{target}: a model's name ends in .safetensors; give it that suffix")

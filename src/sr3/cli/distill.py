@@ -43,8 +43,8 @@ def distill(
     from sr3.cli.train import check_code, check_pairs, hold, with_pairs
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
-    from sr3.inference.device import choose_device
-    from sr3.inference.threads import choose_threads
+    from sr3.runtime.device import choose_device
+    from sr3.runtime.threads import choose_threads
     from sr3.training.mean import read_mean
     from sr3.training.origin import Origins
     from sr3.training.run_dir import RunDir

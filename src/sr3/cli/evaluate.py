@@ -157,7 +157,7 @@ def evaluate(
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
     from sr3.evaluation.unpaired import evaluate_sets, open_sets, write_sets_page
-    from sr3.inference.threads import choose_threads
+    from sr3.runtime.threads import choose_threads
 
     choose_threads(threads)
     settings = Settings(

@@ -30,7 +30,7 @@ def export(
     The file takes images of any size and is checked under ONNX Runtime.
     """
     from sr3.errors import CheckpointError
-    from sr3.inference.export import export_onnx, mean_path
+    from sr3.exchange.export import export_onnx, mean_path
 
     if target.suffix != ".onnx":
         raise CheckpointError(f"{target}: an ONNX file's name ends in .onnx; give it that suffix")

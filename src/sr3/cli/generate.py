@@ -59,9 +59,9 @@ def generate(
     """
     from sr3.cli.progress import Display
     from sr3.errors import ConfigError
-    from sr3.inference.cascade import open_cascade
-    from sr3.inference.generation import Made, Order, Refining, Skipped, generate_files
-    from sr3.inference.threads import choose_threads
+    from sr3.runtime.threads import choose_threads
+    from sr3.sampling.cascade import open_cascade
+    from sr3.upscaling.generation import Made, Order, Refining, Skipped, generate_files
 
     choose_threads(threads)
     if steps and not all(part.strip().isdecimal() and int(part) for part in steps.split(",")):

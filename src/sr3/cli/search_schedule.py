@@ -72,12 +72,12 @@ def search_schedule(
     """
     from sr3.cli.progress import Display
     from sr3.data.opening import open_source, with_low_res
-    from sr3.inference import scoring
-    from sr3.inference.plan import sampling_for
-    from sr3.inference.search import Trial, search_grid
-    from sr3.inference.threads import choose_threads
-    from sr3.inference.upscaler import open_upscaler
     from sr3.metrics.features import load_features
+    from sr3.runtime.threads import choose_threads
+    from sr3.sampling.plan import sampling_for
+    from sr3.sampling.upscaler import open_upscaler
+    from sr3.tuning import scoring
+    from sr3.tuning.search import Trial, search_grid
     from sr3.zoo import find_model
 
     choose_threads(threads)

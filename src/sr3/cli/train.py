@@ -79,8 +79,8 @@ def train(
     check_pairs(config, low_res)
     seconds = parse_duration(max_time)
     from sr3.data.opening import open_supply
-    from sr3.inference.device import choose_device
-    from sr3.inference.threads import choose_threads
+    from sr3.runtime.device import choose_device
+    from sr3.runtime.threads import choose_threads
     from sr3.training.origin import Origins, begun_with, read_origin
     from sr3.training.run_dir import RunDir
 

@@ -10,8 +10,8 @@ from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL
 
 if TYPE_CHECKING:
     from sr3.cli.progress import Display
-    from sr3.inference.jobs import FileEvent
-    from sr3.inference.naming import Job
+    from sr3.upscaling.jobs import FileEvent
+    from sr3.upscaling.naming import Job
 
 __all__ = ["EXAMPLES", "upscale"]
 
@@ -183,17 +183,17 @@ def upscale(
     from sr3.cli.progress import Display
     from sr3.duration import parse_duration
     from sr3.errors import ConfigError
-    from sr3.inference.advice import warn_of_noise
-    from sr3.inference.drawing import Request
-    from sr3.inference.jobs import upscale_files
-    from sr3.inference.manifest import Manifest
-    from sr3.inference.naming import Naming, Outputs, plan_jobs
-    from sr3.inference.plan import as_plan, sampling_for
-    from sr3.inference.shares import open_share, parse_share, wait_for_all
-    from sr3.inference.sizing import Sizing, parse_box
-    from sr3.inference.threads import choose_threads
-    from sr3.inference.upscaler import open_upscaler
-    from sr3.inference.value_range import parse_range
+    from sr3.runtime.shares import open_share, parse_share, wait_for_all
+    from sr3.runtime.threads import choose_threads
+    from sr3.sampling.plan import as_plan, sampling_for
+    from sr3.sampling.upscaler import open_upscaler
+    from sr3.upscaling.drawing import Request
+    from sr3.upscaling.jobs import upscale_files
+    from sr3.upscaling.manifest import Manifest
+    from sr3.upscaling.naming import Naming, Outputs, plan_jobs
+    from sr3.upscaling.noise_advice import warn_of_noise
+    from sr3.upscaling.sizing import Sizing, parse_box
+    from sr3.upscaling.value_range import parse_range
 
     choose_threads(threads)
     samples = samples or (8 if uncertainty else 1)
@@ -233,7 +233,7 @@ def upscale(
 
 def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> int:
     """Put an event on the screen and return how many pictures failed by it."""
-    from sr3.inference.jobs import Done, Failed, Refined, Retried, Skipped
+    from sr3.upscaling.jobs import Done, Failed, Refined, Retried, Skipped
 
     match event:
         case Refined(job, step, steps):

@@ -15,9 +15,9 @@ from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, Cases, read_image, 
 from sr3.evaluation.naming import match_samples, names_of
 from sr3.images.files import Picture
 from sr3.images.resize import Filter, resize
-from sr3.inference.channels import to_condition, to_picture
-from sr3.inference.upscaler import Upscaler
+from sr3.sampling.upscaler import Upscaler
 from sr3.types import Image, LowRes
+from sr3.upscaling.channels import to_condition, to_picture
 
 __all__ = ["FilterMethod", "FolderMethod", "Method", "ModelMethod", "fitted", "input_of", "open_folder"]
 

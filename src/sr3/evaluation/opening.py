@@ -17,14 +17,14 @@ from sr3.evaluation.pretrained import PREFIX, open_pretrained
 from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
 from sr3.images.resize import Filter
-from sr3.inference.device import choose_device, choose_dtype
-from sr3.inference.plan import sampling_for
-from sr3.inference.upscaler import Upscaler, load_upscaler
 from sr3.metrics.classifiers import RANGES, Range, load_classifier
 from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import load_features
 from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
+from sr3.runtime.device import choose_device, choose_dtype
+from sr3.sampling.plan import sampling_for
+from sr3.sampling.upscaler import Upscaler, load_upscaler
 from sr3.zoo import find_model
 
 __all__ = [

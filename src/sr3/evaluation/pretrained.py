@@ -17,7 +17,7 @@ from sr3.digest import digest_of
 from sr3.errors import CheckpointError, ImageError
 from sr3.evaluation.cases import Case, rounded
 from sr3.evaluation.methods import input_of
-from sr3.inference.device import choose_device
+from sr3.runtime.device import choose_device
 from sr3.types import Image
 
 __all__ = ["PREFIX", "PretrainedMethod", "open_pretrained"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from sr3.config import Config
-from sr3.inference.device import computes_bfloat16
+from sr3.runtime.device import computes_bfloat16
 
 __all__ = ["before_training", "imitated", "of_validation"]
 

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sr3.build import Network, build_network, count_parameters
 from sr3.config import Config
 from sr3.diffusion.denoiser import Denoiser, GivenFeatures, GivenLowRes, Told
-from sr3.inference.device import training_dtype
+from sr3.runtime.device import training_dtype
 
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
 

@@ -14,8 +14,8 @@ from sr3.data.sources import Source
 from sr3.data.streams import Stream
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import TrainingError
-from sr3.inference.device import training_dtype
-from sr3.inference.filling import fill
+from sr3.runtime.device import training_dtype
+from sr3.sampling.filling import fill
 from sr3.training.advice import imitated
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images

@@ -17,9 +17,9 @@ from sr3.data.loader import Batch, batches
 from sr3.data.resident import ResidentPairs
 from sr3.data.supply import Pairs
 from sr3.errors import TrainingError
-from sr3.inference.device import training_dtype
-from sr3.inference.generator import PictureGenerator
-from sr3.inference.upscaler import Upscaler
+from sr3.runtime.device import training_dtype
+from sr3.sampling.generator import PictureGenerator
+from sr3.sampling.upscaler import Upscaler
 from sr3.training.ema import update_all
 from sr3.training.events import Stepped, Stops
 from sr3.training.images import Images, count_workers

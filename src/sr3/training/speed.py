@@ -7,7 +7,7 @@ import torch
 
 from sr3.config import Config
 from sr3.data.dataset import PairDataset
-from sr3.inference.device import training_dtype
+from sr3.runtime.device import training_dtype
 from sr3.training.estimate import BACKWARD, forward_flops, peak_rate
 from sr3.training.processes import Processes
 

@@ -20,8 +20,8 @@ from sr3.diffusion.denoiser import Denoiser, Given, GivenFeatures, GivenLowRes, 
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
-from sr3.inference.device import training_dtype
 from sr3.objectives.protocol import Draw, Example, Objective
+from sr3.runtime.device import training_dtype
 from sr3.training.events import Stopped, Stops
 from sr3.training.mean import with_mean
 from sr3.training.processes import Processes

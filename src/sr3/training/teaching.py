@@ -17,7 +17,7 @@ from sr3.config import (
 from sr3.config.objective import SHARED
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError, ConfigError, TrainingError
-from sr3.inference.filling import build_filled
+from sr3.sampling.filling import build_filled
 from sr3.training.mean import refine_mean
 from sr3.training.origin import Origin, check_likeness, read_origin
 from sr3.training.run_dir import RunDir

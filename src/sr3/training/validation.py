@@ -17,10 +17,10 @@ from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.objective import denoising_loss
 from sr3.diffusion.schedule import draw_gamma
 from sr3.images.files import to_pillow
-from sr3.inference.generator import PictureGenerator
-from sr3.inference.upscaler import Upscaler
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.metrics.energy import gradient_energy_score
+from sr3.sampling.generator import PictureGenerator
+from sr3.sampling.upscaler import Upscaler
 from sr3.training.events import Stopped, Stops
 from sr3.types import Image
 

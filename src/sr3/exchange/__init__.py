@@ -1,0 +1,1 @@
+"""Models from and to other programs: checkpoints of Janspiry's implementation, ONNX."""

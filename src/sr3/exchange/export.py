@@ -1,0 +1,223 @@
+"""ONNX export of one network call for any batch size, height and width, with the settings in the metadata.
+
+What is exported is f(x, y_t, gamma) as the network answers it; what the answer means is in the settings
+(`denoiser.prediction`, `denoiser.target`). gamma stays float64, as everywhere, for levels near 1. The graph is traced
+and then run by ONNX Runtime on other sizes than the traced one, beside torch; a file that differs is not kept.
+Needs the extra `export`.
+"""
+
+import importlib.util
+import json
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from sr3.atomic import whole_file
+from sr3.checkpoint import FORMAT, ModelFile, read_model
+from sr3.errors import CheckpointError, ConfigError
+from sr3.networks.span import SPAN
+from sr3.networks.unet import NONE, UNet
+from sr3.sampling.filling import build_filled
+from sr3.zoo import find_model
+
+__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx", "mean_path", "trace"]
+
+METADATA = "sr3"
+"""Key of the description in the file's metadata, the same JSON as in a model file."""
+TOLERANCE = 1e-4
+"""Largest difference to torch that is accepted, of answers whose spread is near 1."""
+
+_OPSET = 17
+_MOST_BYTES = 2**31 - 2**20  # of protobuf, less room for the graph
+_TRACED, _TRIED = (2, 16, 24), ((1, 37, 20), (3, 8, 51))
+
+
+class Exported(NamedTuple):
+    """What was written: where, the inputs by name, and the largest difference to torch, by (batch, height, width)."""
+
+    path: Path
+    inputs: tuple[str, ...]
+    differences: dict[tuple[int, int, int], float]
+
+
+class _Call(nn.Module):
+    """The network with its inputs in a fixed order, sides padded by gathering, which a graph can do at any size."""
+
+    outputs = ("output",)
+
+    def __init__(self, network: UNet, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        given = dict(zip(self.names, inputs, strict=True))
+        y_t, multiple = given["y_t"], self.network.size_multiple
+        height, width = y_t.shape[-2:]
+        rows = torch.arange((height + multiple - 1) // multiple * multiple).clamp(max=height - 1)
+        columns = torch.arange((width + multiple - 1) // multiple * multiple).clamp(max=width - 1)
+        y_t = y_t.index_select(-2, rows).index_select(-1, columns)
+        x = given["x"].index_select(-2, rows).index_select(-1, columns) if "x" in given else y_t[:, :0]
+        features = given.get("features", NONE)
+        if "features" in given:
+            scale = self.network.config.stem * 2**self.network.guide_level
+            high, wide = (torch.arange(side.shape[0] // scale) for side in (rows, columns))
+            high, wide = high.clamp(max=features.shape[-2] - 1), wide.clamp(max=features.shape[-1] - 1)
+            features = features.index_select(-2, high).index_select(-1, wide)
+        told = given.get("labels", NONE), given.get("levels", NONE)
+        out = self.network(x, y_t, given["gamma"], *told, features=features)
+        return out[..., :height, :width]
+
+    def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
+        """Draw inputs of (batch, height, width), always the same."""
+        generator, (batch, height, width) = torch.Generator().manual_seed(0), size
+        network, config = self.network, self.network.config
+        pictures, scale = (batch, network.image_channels, height, width), config.stem * 2**network.guide_level
+        seen = (batch, network.condition_channels, height, width)
+        drawn = {
+            "x": torch.rand(seen, generator=generator) * 2 - 1,
+            "y_t": torch.randn(pictures, generator=generator),
+            "gamma": torch.rand(batch, generator=generator, dtype=torch.float64),
+            "labels": torch.randint(0, config.classes + 1, (batch,), generator=generator),
+            "levels": torch.rand(batch, generator=generator, dtype=torch.float64),
+            "features": torch.randn(
+                (batch, config.guide, -(-height // scale), -(-width // scale)), generator=generator
+            ),
+        }
+        return tuple(drawn[name] for name in self.names)
+
+
+class _MeanCall(nn.Module):
+    """The small network of a mean: from the input to its picture and its features."""
+
+    names, outputs = ("low_res",), ("picture", "features")
+
+    def __init__(self, network: SPAN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, low_res: Tensor) -> tuple[Tensor, Tensor]:
+        picture, features = self.network.mean(low_res)
+        return picture, features
+
+    def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
+        """Draw inputs of (batch, height, width), always the same."""
+        batch, height, width = size
+        shape = (batch, self.network.image_channels, height, width)
+        return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1,)
+
+
+def export_onnx(model: str, target: Path) -> list[Exported]:
+    """Write a model, found by name, path or run folder, as ONNX; the network of its mean, if it has one, beside it.
+
+    The second file is called as `mean_path` says.
+
+    Raises ConfigError without the extra `export`, CheckpointError when the model is too large for one file, when the
+    disk refuses, or when ONNX Runtime does not give what torch gives.
+    """
+    if missing := [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]:
+        raise ConfigError(
+            f"sr3 export needs {' and '.join(missing)}, which is not installed: pip install 'sr3[export]'"
+        )
+    file = read_model(find_model(model))
+    if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
+        raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
+    calls: dict[Path, _Call | _MeanCall] = {target: _call_of(file)}
+    if file.info.config.mean is not None:
+        calls[mean_path(target)] = _MeanCall(cast(SPAN, build_filled(file, torch.device("cpu")).mean)).eval()
+    graphs = {path: _described(_traced(call), file) for path, call in calls.items()}
+    done = [_checked(path, call, graphs[path], file) for path, call in calls.items()]
+    for path, graph in graphs.items():
+        try:
+            with whole_file(path) as temporary:
+                temporary.write_bytes(graph)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    return done
+
+
+def mean_path(target: Path) -> Path:
+    """Name the file of a mean beside that of the network that refines it."""
+    return target.with_name(f"{target.stem}-mean{target.suffix}")
+
+
+def _checked(path: Path, call: "_Call | _MeanCall", graph: bytes, file: ModelFile) -> Exported:
+    differences = {size: _difference(call, graph, size) for size in _TRIED}
+    if (worst := max(differences.values())) > TOLERANCE:
+        raise CheckpointError(f"{file.info.name}: ONNX Runtime differs from torch by {worst:.2g}; upgrade onnxruntime")
+    return Exported(path, call.names, differences)
+
+
+def trace(file: ModelFile) -> bytes:
+    """Make the graph of a model alone, without settings and without a check."""
+    return _traced(_call_of(file))
+
+
+def _call_of(file: ModelFile) -> _Call:
+    if file.info.config.network.answers_in_one_call:
+        raise ConfigError(
+            f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX"
+        )
+    network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
+    return _Call(network, _input_names(file)).eval()
+
+
+def _input_names(file: ModelFile) -> tuple[str, ...]:
+    network = file.info.config.network
+    names = ["x"] if network.condition == "picture" else []
+    names += ["y_t", "gamma"]
+    names += ["labels"] if network.classes else []
+    names += ["levels"] if network.condition_level else []
+    return (*names, *(["features"] if network.guide else []))
+
+
+def _traced(call: "_Call | _MeanCall") -> bytes:
+    """Trace a call into a graph whose batch, height and width are free."""
+    numbers, pictures = {0: "batch"}, {0: "batch", 2: "height", 3: "width"}
+    smaller = {0: "batch", 2: "small_height", 3: "small_width"}
+    axes = {name: numbers for name in ("gamma", "labels", "levels")} | {"features": smaller, "low_res": smaller}
+    names = (*call.names, *call.outputs)
+    buffer = BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter(
+            "ignore"
+        )  # of tracing, and that it is the older way: it is correct, and twenty times faster
+        torch.onnx.export(
+            call,
+            call.drawn(_TRACED),
+            buffer,  # pyright: ignore[reportArgumentType] (the older way takes files)
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=list(call.names),
+            output_names=list(call.outputs),
+            dynamic_axes={name: axes.get(name, pictures) for name in names},
+        )
+    return buffer.getvalue()
+
+
+def _described(graph: bytes, file: ModelFile) -> bytes:
+    """Put the settings into the graph's metadata, and check the whole."""
+    import onnx
+
+    model: Any = onnx.load_from_string(graph)
+    description = json.dumps({"format": FORMAT, **file.info.model_dump(mode="json", exclude_none=True)})
+    onnx.helper.set_model_props(model, {METADATA: description})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _difference(call: "_Call | _MeanCall", graph: bytes, size: tuple[int, int, int]) -> float:
+    """Compare ONNX Runtime with torch on a size that was not traced."""
+    import onnxruntime
+
+    session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    inputs = call.drawn(size)
+    answers = session.run(None, {name: value.numpy() for name, value in zip(call.names, inputs, strict=True)})
+    with torch.no_grad():
+        found = call(*inputs)
+    expected = found if isinstance(found, tuple) else (found,)
+    return max(float((torch.from_numpy(a) - b).abs().max()) for a, b in zip(answers, expected, strict=True))

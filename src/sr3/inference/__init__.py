@@ -1,1 +1,0 @@
-"""Inference: from a low-resolution image to samples of its high-resolution versions."""

@@ -1,0 +1,1 @@
+"""Samples of p(y | x) from tensors: conditions, tiles, samplers, corrections, generators and cascades."""

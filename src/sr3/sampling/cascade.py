@@ -1,0 +1,98 @@
+"""Cascades: a small generated image, enlarged stage by stage (SR3, arXiv:2104.07636, section 4.4).
+
+Every stage has its own sampling, with more steps where pictures are small, as in the paper.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sr3.checkpoint import read_model
+from sr3.config import SamplingConfig
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ConfigError
+from sr3.runtime.device import choose_device, choose_dtype
+from sr3.sampling.generator import PictureGenerator, load_generator
+from sr3.sampling.plan import sampling_for
+from sr3.sampling.upscaler import Upscaler, load_upscaler
+from sr3.types import Image
+from sr3.zoo import find_model
+
+__all__ = ["Cascade", "Drawn", "open_cascade"]
+
+
+class Drawn(NamedTuple):
+    """A step of a stage has been taken: which of all, how many there are, the pictures so far."""
+
+    done: int
+    total: int
+    stage: int
+    image: Image
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """A generator and the models that enlarge what it makes, each with its way of sampling."""
+
+    generator: PictureGenerator
+    upscalers: tuple[Upscaler, ...]
+    sampling: tuple[SamplingConfig, ...]
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Pixels a side after each stage."""
+        sides = [self.generator.side]
+        for upscaler in self.upscalers:
+            sides.append(sides[-1] * upscaler.scale)
+        return tuple(sides)
+
+    def samples(self, labels: Sequence[int], *, seeds: Sequence[int]) -> Iterator[Drawn]:
+        """Draw pictures through all stages; the last image of each stage is its sample.
+
+        labels and seeds: as for `PictureGenerator.samples`; the noise of every stage follows from the seeds.
+        """
+        done, total = 0, sum(sampling.steps for sampling in self.sampling)
+        image = None
+        for stage, sampling in enumerate(self.sampling):
+            own = [mix_seed(seed, stage) for seed in seeds]
+            if image is None:
+                steps = self.generator.samples(labels, sampling=sampling, seeds=own)
+            else:
+                steps = self.upscalers[stage - 1].samples(image, sampling=sampling, seeds=own)
+            for image in steps:
+                done += 1
+                yield Drawn(done, total, stage, image)
+
+
+def open_cascade(
+    models: Sequence[str],
+    *,
+    steps: Sequence[int] = (),
+    guidance: float | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Cascade:
+    """Find the models, the generator first, and make them ready; ConfigError when they do not fit each other.
+
+    steps: refinement steps of each stage; empty for the models' own. guidance: of the generator; None for its own.
+    """
+    if steps and len(steps) != len(models):
+        raise ConfigError(f"{len(models)} models, but {len(steps)} numbers of steps; give one a model")
+    place = choose_device(device)
+    kind = choose_dtype(dtype, place)
+    files = [read_model(find_model(model)) for model in models]
+    generator = load_generator(files[0], device=place, dtype=kind)
+    upscalers = tuple(load_upscaler(file, device=place, dtype=kind) for file in files[1:])
+    for upscaler in upscalers:
+        if upscaler.info.image_channels != generator.info.image_channels:
+            raise ConfigError(
+                f"{upscaler.info.name}: takes pictures of {upscaler.info.image_channels} channels, but "
+                f"{generator.info.name} makes {generator.info.image_channels}; choose models of one kind"
+            )
+    each = steps or [None] * len(models)
+    weights = [guidance, *[None] * len(upscalers)]
+    sampling = [
+        sampling_for(file.info, steps=count, guidance=weight)
+        for file, count, weight in zip(files, each, weights, strict=True)
+    ]
+    return Cascade(generator, upscalers, tuple(sampling))

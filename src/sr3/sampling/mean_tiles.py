@@ -1,0 +1,71 @@
+"""The mean of an image by the small network of a model, in windows with full context."""
+
+from collections.abc import Iterator
+
+import torch
+
+from sr3.images.flatness import REACH as FLATNESS_REACH
+from sr3.images.flatness import flatness
+from sr3.networks.span import REACH, SPAN, Mean
+from sr3.sampling.tiling import Window
+from sr3.types import Image, LowRes
+
+__all__ = ["FLAT_DEVIATION", "calm_flat_places", "mean_in", "picture_of"]
+
+FLAT_DEVIATION = 2.5
+"""Deviation of the mean around a pixel, in levels of 255, at which it counts as a quarter flat."""
+
+_SIDE = 256
+"""Side in pixels of the input of what is computed at once."""
+
+
+@torch.no_grad()
+def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
+    """Compute the mean in a window, in pixels of low_res (b, c, h, w), as if it were taken whole."""
+    up, back = min(window.top, REACH), min(window.left, REACH)
+    around = Window(window.top - up, window.left - back, window.height + up + REACH, window.width + back + REACH)
+    found, scale = network.mean(around.of(low_res)), network.scale
+    inside = Window(up, back, window.height, window.width)
+    return Mean(_enlarged(inside, scale).of(found.picture), inside.of(found.features))
+
+
+def picture_of(network: SPAN, low_res: LowRes) -> Image:
+    """Enlarge low_res (b, c, h, w) in [-1, 1], keeping no features."""
+    b, c, height, width = low_res.shape
+    scale = network.scale
+    whole = low_res.new_empty(b, c, height * scale, width * scale)
+    for window in _covering(height, width):
+        _enlarged(window, scale).of(whole).copy_(mean_in(network, low_res, window).picture)
+    return whole
+
+
+@torch.no_grad()
+def calm_flat_places(image: Image, network: SPAN, low_res: LowRes, *, kept: float) -> None:
+    """Bring a sample (b, c, s h, s w) nearer to the mean where the mean is flat, in place; both in [-1, 1].
+
+    kept: share of the difference to the mean that is left where the mean is quite flat; elsewhere more is, by
+    `flatness` at `FLAT_DEVIATION`. The mean is computed anew, window by window, for a whole one would take memory.
+    """
+    scale, (height, width) = network.scale, low_res.shape[-2:]
+    margin = -(-FLATNESS_REACH // scale)
+    for window in _covering(height, width):
+        up, back = min(window.top, margin), min(window.left, margin)
+        down, on = (
+            min(rest, margin) for rest in (height - window.top - window.height, width - window.left - window.width)
+        )
+        around = Window(window.top - up, window.left - back, window.height + up + down, window.width + back + on)
+        whole_mean = mean_in(network, low_res, around).picture
+        inside = _enlarged(Window(up, back, window.height, window.width), scale)
+        mean, flat = (inside.of(part) for part in (whole_mean, flatness(whole_mean, deviation=FLAT_DEVIATION)))
+        part = _enlarged(window, scale).of(image)
+        part.copy_(mean + (part - mean) * (1 - (1 - kept) * flat))
+
+
+def _covering(height: int, width: int) -> Iterator[Window]:
+    for top in range(0, height, _SIDE):
+        for left in range(0, width, _SIDE):
+            yield Window(top, left, min(_SIDE, height - top), min(_SIDE, width - left))
+
+
+def _enlarged(window: Window, scale: int) -> Window:
+    return Window(*(place * scale for place in window))

@@ -1,0 +1,252 @@
+"""From a picture to samples of p(y | x): resize x, tile, bind x, sample, correct low frequencies.
+
+Pictures are tensors in [-1, 1]; files are not known here.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, cast
+
+import torch
+from torch import nn
+
+from sr3.build import Network
+from sr3.checkpoint import ModelFile, ModelInfo, read_model
+from sr3.config import SamplingConfig
+from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenFeatures, GivenLowRes, Told
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.process import diffuse
+from sr3.diffusion.samplers import numbered
+from sr3.errors import CheckpointError, ConfigError
+from sr3.images.enlarge import enlarge
+from sr3.networks.span import SPAN
+from sr3.networks.unet import NONE
+from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type, laid_out
+from sr3.runtime.threads import check_not_forked
+from sr3.sampling.consistency import match_low_frequencies
+from sr3.sampling.filling import build_filled
+from sr3.sampling.mean_tiles import calm_flat_places, mean_in, picture_of
+from sr3.sampling.norms import SharedNorms
+from sr3.sampling.plan import Sampling, as_plan
+from sr3.sampling.tiling import Window, tiled, windows
+from sr3.types import Condition, Grid, Image, LowRes
+from sr3.zoo import find_model
+
+__all__ = ["Look", "Upscaler", "load_upscaler", "open_upscaler"]
+
+OVERLAP = 64
+"""Pixels of the output that neighbouring tiles share."""
+
+_LEAST_DETAIL = 0.125
+"""Share of the sample at detail 0; with less the PSNR falls again (measured in docs/explanation/uncertainty.md)."""
+
+
+class Look(NamedTuple):
+    """What is seen after a step: the guess of the picture, and on demand the noisy state as a picture."""
+
+    guess: Image
+    state: Callable[[], Image]
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """A trained model, ready to sample.
+
+    tile: largest side of a window in pixels of the output; larger pictures are cut into overlapping windows.
+    """
+
+    info: ModelInfo
+    denoiser: Denoiser[Network]
+    device: torch.device
+    dtype: torch.dtype
+    tile: int = 1024
+
+    @property
+    def scale(self) -> int:
+        """Magnification."""
+        return self.info.config.data.scale
+
+    def samples(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Image]:
+        """Refine step by step; yields the current guess of the picture, the last one is the sample.
+
+        low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.sampling.plan`); seeds: one per image.
+        Yields (b, c, s h, s w) in [-1, 1], float32.
+        The low frequencies of the last one are matched to the input unless the settings have `correct` off.
+        """
+        for look in islice(self.looks(low_res, sampling=sampling, seeds=seeds), 1, None):
+            yield look.guess
+            del look  # it holds a whole state, and the next step needs the memory
+
+    def looks(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Look]:
+        """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
+        check_not_forked()
+        low_res = low_res.to(self.device, torch.float32)
+        noise = NoiseSource(seeds)
+        plan = as_plan(sampling)
+        settings, grid = plan.settings, plan.grid
+        x, given, clean = self._condition(low_res, settings, noise)
+        denoise, start = self._denoise(x, settings, given), noise.like(self._result_like(x))
+        other = None
+        if settings.detail < 1:
+            other = self._predict_first(denoise, _started(clean, -start, grid), grid)
+        start = _started(clean, start, grid)
+        del clean
+        mean: Image | None = None
+        yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
+        steps = plan.walk(denoise, start, noise)
+        del start  # only the sampler still needs it, for one step
+        for number, step in numbered(steps, start=1):
+            if other is not None and mean is None:
+                mean, other = (step.y0 + other) / 2, None
+            final = number == plan.steps
+            state = step.y if final else step.y0
+            if mean is not None:
+                state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * settings.detail)
+            image = self.denoiser.decode(state, x).clamp_(-1, 1)
+            if final and settings.flat_detail < 1:
+                calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=settings.flat_detail)
+            if final and settings.correct:
+                match_low_frequencies(image, low_res, cell=settings.correct_cell, out=image)
+            yield Look(image, partial(self._seen_state, step.y, x))
+            del image, state, step
+
+    def _result_like(self, x: Condition) -> Image:
+        """Give something of the shape of the result to a condition, which may have other channels."""
+        channels = self.info.image_channels
+        return x if x.shape[1] == channels else x[:, :1].expand(-1, channels, -1, -1)
+
+    def _predict_first(self, denoise: Denoise, start: Image, grid: Grid) -> Image:
+        """Predict the clean state of a start; of the mirrored noise it averages with the other to E[y0 | x]."""
+        with torch.no_grad():
+            return denoise(start, grid[:1].expand(len(start))).y0
+
+    def _seen_state(self, y: Image, x: Condition) -> Image:
+        return self.denoiser.decode(y, x).clamp(-1, 1)
+
+    def correct(self, image: Image, low_res: LowRes) -> Image:
+        """Match the low frequencies of a picture to the input."""
+        return match_low_frequencies(image, low_res.to(image), cell=self.info.config.sampling.correct_cell)
+
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether the network sees all of a picture at once, so that windows must share what they see."""
+        return any(isinstance(part, nn.GroupNorm | nn.AdaptiveAvgPool2d) for part in self.denoiser.network.modules())
+
+    @property
+    def least_tile(self) -> int:
+        """Smallest side of a window that can overlap its neighbours and still advance."""
+        multiple = self.denoiser.network.size_multiple
+        return (-(-OVERLAP // multiple) + 1) * multiple
+
+    def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Image:
+        """Draw one sample an image; arguments as for `samples`."""
+        return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
+
+    def _condition(
+        self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
+    ) -> tuple[Condition, Callable[[Window], Told], Image | None]:
+        """Make the picture x, what else the network is told in a window, and the clean state that sampling starts at.
+
+        The last is that of the mean, where the settings start with it.
+        """
+        config = self.info.config
+        if config.mean is None:
+            seen, given = self._noised(low_res, sampling, noise)
+            return enlarge(seen, self.scale, config.data.enlarged), partial(_inside, given, scale=self.scale), None
+        network = cast(SPAN, self.denoiser.mean)
+        shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
+        height, width = low_res.shape[-2:]
+        fits = max(height, width) * self.scale <= self.tile
+        whole = mean_in(network, low_res, Window(0, 0, height, width)) if fits else None
+        mean = whole.picture if whole is not None else picture_of(network, low_res)
+        x = mean if shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
+        clean = self.denoiser.encode(mean, x) if starts_there else None
+
+        def features(window: Window) -> Told:
+            if not config.network.guide:
+                return ()
+            small = Window(*(place // self.scale for place in window))
+            return GivenFeatures((whole or mean_in(network, low_res, small)).features)
+
+        return x, features, clean
+
+    def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Told]:
+        """Noise the input as the settings say, and tell the network so if it can be told."""
+        if self.info.config.network.sees_low_res:
+            return low_res, GivenLowRes(low_res)
+        if not self.info.config.network.condition_level:
+            return low_res, ()
+        levels = torch.full((len(low_res),), sampling.condition_gamma, dtype=torch.float64)
+        if sampling.condition_gamma < 1:
+            low_res = diffuse(low_res, noise.like(low_res), levels)
+        return low_res, Given(NONE, levels)
+
+    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Told]) -> Denoise:
+        height, width = x.shape[-2:]
+        multiple = self.denoiser.network.size_multiple
+        if max(height, width) <= self.tile:
+            return self._window_denoise(x, sampling, given(Window(0, 0, height, width)))
+        cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
+
+        def alone(window: Window) -> Denoise:
+            return self._window_denoise(window.of(x), sampling, given(window))
+
+        if not self.shares_statistics:
+            return tiled(alone, cover, overlap=OVERLAP)
+
+        return SharedNorms().joined(alone, cover, overlap=OVERLAP)
+
+    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Told) -> Denoise:
+        bind = partial(self.denoiser.bind, clip=sampling.clip)
+        if self.device.type != "cpu" or len(x) == 1:
+            return in_type(bind(x, given=given), device=self.device, dtype=self.dtype)
+        # A processor gains little by batches, and alone an image has the same bits whatever else is drawn.
+        pairs = [(x[k : k + 1], _only(given, k)) for k in range(len(x))]
+        return each_alone([in_type(bind(a, given=b), device=self.device, dtype=self.dtype) for a, b in pairs])
+
+
+def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
+    """Make the state that sampling starts with: the noise itself, or a clean state noised by it to the first level."""
+    return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)))
+
+
+def _only(given: Told, k: int) -> Told:
+    """Keep what one image of a batch is told."""
+    match given:
+        case Given(labels, levels):
+            return Given(labels[k : k + 1], levels[k : k + 1])
+        case GivenFeatures(features):
+            return GivenFeatures(features[k : k + 1])
+        case GivenLowRes(low_res):
+            return GivenLowRes(low_res[k : k + 1])
+        case _:
+            return given
+
+
+def _inside(given: Told, window: Window, *, scale: int) -> Told:
+    """Keep what is told of a window, whose places and sides are whole pixels of the small picture."""
+    small = Window(*(place // scale for place in window))
+    match given:
+        case GivenLowRes(low_res):
+            return GivenLowRes(small.of(low_res))
+        case _:
+            return given
+
+
+def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
+    """Find a model by name, path or run folder and make it ready on a device."""
+    place = choose_device(device)
+    upscaler = load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place))
+    if tile < upscaler.least_tile:
+        raise ConfigError(f"--tile {tile}: {upscaler.info.name} needs windows of at least {upscaler.least_tile} pixels")
+    return replace(upscaler, tile=tile)
+
+
+def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
+    """Make a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
+    if model.info.config.network.condition == "none":
+        raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
+    return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

@@ -1,0 +1,1 @@
+"""What is measured to choose: searched noise levels, times on this machine."""

@@ -1,0 +1,44 @@
+"""Results of any size: the model's passes one after the other, then a reduction and correction at that size."""
+
+from collections.abc import Iterator, Sequence
+
+from sr3.config import SamplingConfig
+from sr3.diffusion.noise import mix_seed
+from sr3.diffusion.samplers import numbered
+from sr3.images.resize import resize
+from sr3.sampling.consistency import match_low_frequencies
+from sr3.sampling.plan import Sampling, as_plan
+from sr3.sampling.upscaler import Look, Upscaler
+from sr3.types import Image, LowRes
+from sr3.upscaling.sizing import Enlargement
+
+__all__ = ["looks_of"]
+
+
+def looks_of(
+    upscaler: Upscaler, low_res: LowRes, plan: Enlargement, *, sampling: Sampling, seeds: Sequence[int]
+) -> Iterator[Look]:
+    """Refine as `Upscaler.looks` does, in as many passes as the plan has; the last guess is of the size that it names.
+
+    The first pass begins with the enlarged input and noise; later ones show their steps only, in the sizes they have.
+    """
+    picture, first = low_res, as_plan(sampling)
+    for number in range(plan.passes):
+        own = seeds if number == 0 else [mix_seed(seed, number) for seed in seeds]
+        way = first.of_pass(number)
+        for step, look in numbered(upscaler.looks(picture, sampling=way, seeds=own), start=0):
+            if step == way.steps and number == plan.passes - 1 and not plan.is_plain:
+                yield Look(_fitted(look.guess, low_res, plan, first.settings), look.state)
+            elif step or number == 0:
+                yield look
+            picture = look.guess if step == way.steps else picture
+            del look
+
+
+def _fitted(image: Image, low_res: LowRes, plan: Enlargement, sampling: SamplingConfig) -> Image:
+    """Reduce a picture to the size of the plan, and let it give the input again when it is shrunk."""
+    if plan.target != plan.largest:
+        image = resize(image, plan.target_height, plan.target_width).clamp_(-1, 1)
+    if not sampling.correct:
+        return image
+    return match_low_frequencies(image, low_res.to(image), cell=sampling.correct_cell)

@@ -1,0 +1,85 @@
+"""Generated images written to files in batches, with one seed per image whatever the batch size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sr3.atomic import whole_file
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ImageError
+from sr3.images.files import to_pillow
+from sr3.sampling.cascade import Cascade
+from sr3.types import Image
+
+__all__ = ["Made", "Order", "Refining", "Skipped", "generate_files"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How many pictures, of what, and where to; label None takes the classes in turn."""
+
+    folder: Path
+    count: int
+    seed: int = 0
+    batch: int = 8
+    label: int | None = None
+    overwrite: bool = False
+
+    def path(self, number: int) -> Path:
+        """Name a picture by its number."""
+        return self.folder / f"{number:05d}.png"
+
+
+@dataclass(frozen=True)
+class Refining:
+    """A step of a batch has been taken; done is in pictures."""
+
+    text: str
+    done: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture has been written."""
+
+    path: Path
+    side: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture of this name was there and is kept."""
+
+    path: Path
+
+
+def generate_files(cascade: Cascade, order: Order) -> Iterator[Refining | Made | Skipped]:
+    """Make the pictures that are not there yet; ImageError when the folder cannot be written."""
+    try:
+        order.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{order.folder}: cannot be a folder ({error.strerror}); choose another") from error
+    if not order.overwrite:
+        yield from (Skipped(path) for number in range(order.count) if (path := order.path(number)).exists())
+    wanted = [number for number in range(order.count) if order.overwrite or not order.path(number).exists()]
+    for start in range(0, len(wanted), order.batch):
+        numbers = wanted[start : start + order.batch]
+        seeds = [mix_seed(order.seed, number) for number in numbers]
+        image: Image | None = None
+        done = order.count - len(wanted) + start
+        for drawn in cascade.samples([_label(cascade, order, number) for number in numbers], seeds=seeds):
+            image = drawn.image
+            side = cascade.sides[drawn.stage]
+            yield Refining(f"{side}x{side}", done + len(numbers) * drawn.done / drawn.total)
+        assert image is not None
+        for number, picture in zip(numbers, image.cpu(), strict=True):
+            with whole_file(order.path(number)) as temporary:
+                to_pillow(picture).save(temporary, "PNG")
+            yield Made(order.path(number), cascade.sides[-1])
+
+
+def _label(cascade: Cascade, order: Order, number: int) -> int:
+    classes = cascade.generator.classes
+    if order.label is not None:
+        return order.label
+    return number % classes if classes else 0

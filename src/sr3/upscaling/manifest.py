@@ -1,0 +1,97 @@
+"""A manifest of upscaled files: one line of JSON per file, written as each is done, and read to resume.
+
+A line has `input`, `target`, `sha256` of the input, `model`, `seed`, `settings`, `outputs`, `size_in` and `size_out`
+(width and height), `seconds`, `error`, null where there was none, and `finished` (UTC, ISO 8601). A later line replaces
+an earlier one of the same input and target. Several processes may append to one file.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sr3.digest import digest_of
+from sr3.errors import ImageError
+from sr3.parsing import parse_json
+from sr3.upscaling.naming import Job
+
+__all__ = ["Manifest"]
+
+
+class Manifest:
+    """The lines of a manifest, and the settings that new ones are written with."""
+
+    def __init__(self, path: Path, *, model: str, seed: int, settings: Mapping[str, Any]) -> None:
+        """Read the lines of earlier runs; ImageError for a file that is no manifest or cannot be written to."""
+        self._path = path
+        self._way: dict[str, Any] = {"model": model, "seed": seed, "settings": json.loads(json.dumps(settings))}
+        self._lines: dict[tuple[str, str], dict[str, Any]] = {}
+        try:
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            self._needs_newline = bool(text) and not text.endswith("\n")  # of a process that was killed while it wrote
+            with path.open("a", encoding="utf-8"):
+                pass
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImageError(f"{path}: is no manifest that can be read and written ({error}); name another") from error
+        lines = text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            self._read(line, number, is_last=number == len(lines))
+
+    def _read(self, line: str, number: int, *, is_last: bool) -> None:
+        try:
+            found = dict(parse_json(line))
+            self._lines[found["input"], found["target"]] = found
+        except (ValueError, TypeError, KeyError) as error:
+            if is_last and self._needs_newline:
+                return
+            raise ImageError(
+                f"{self._path}: line {number} is not of a manifest ({error}); name another file"
+            ) from error
+
+    def is_outdated(self, job: Job) -> bool:
+        """Tell whether the results of a job were written by an earlier run from another input or other settings."""
+        line = self._lines.get(_key(job))
+        if line is None or line["error"] is not None:
+            return False
+        way = {name: line.get(name) for name in self._way}
+        return way != self._way or line["sha256"] != _digest(job.source)
+
+    def note_done(
+        self, job: Job, outputs: tuple[Path, ...], *, sizes: tuple[tuple[int, int], tuple[int, int]], seconds: float
+    ) -> None:
+        """Write that a job was done."""
+        paths = [str(path) for path in outputs]
+        size_in, size_out = sizes
+        self._append(job, outputs=paths, size_in=size_in, size_out=size_out, seconds=round(seconds, 3), error=None)
+
+    def note_failed(self, job: Job, reason: str) -> None:
+        """Write that a job failed, and why."""
+        self._append(job, outputs=[], size_in=None, size_out=None, seconds=None, error=reason)
+
+    def _append(self, job: Job, **found: object) -> None:
+        source, target = _key(job)
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        line = {"input": source, "target": target, "sha256": _digest(job.source), **self._way, **found}
+        text = json.dumps({**line, "finished": finished}, ensure_ascii=False) + "\n"
+        data = ("\n" if self._needs_newline else "").encode() + text.encode()
+        self._needs_newline = False
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(descriptor, data)  # at once, so that lines of several processes do not mix
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return str(job.source), str(job.target)
+
+
+def _digest(path: Path) -> str | None:
+    """Take the SHA-256 of a file; None where it cannot be read, which the job says itself."""
+    try:
+        return digest_of(path)
+    except OSError:
+        return None

@@ -1,0 +1,236 @@
+"""The library interface: a model that takes and returns Pillow images, arrays and tensors.
+
+    model = sr3.load("photos-x4")
+    large = model.upscale(picture)
+
+A model may be used by several threads at once: a call shares nothing with another but the weights, which do not change.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, overload
+
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import ConfigError, ImageError
+from sr3.images.in_memory import Kind, Unpacked, unpack
+from sr3.sampling.plan import GridChoice, SamplerChoice, plan_for
+from sr3.sampling.upscaler import Upscaler, open_upscaler
+from sr3.upscaling.drawing import Request
+from sr3.upscaling.jobs import Failed, Refined, Skipped, upscale_files
+from sr3.upscaling.naming import ONE_SAMPLE, Naming, plan_jobs
+from sr3.upscaling.sizing import Sizing
+from sr3.upscaling.value_range import Values
+from sr3.upscaling.work import Refinement, Work
+from sr3.zoo import DEFAULT_MODEL
+
+__all__ = ["Model", "Refinement", "load"]
+
+_COLOURS = 3
+Progress = Callable[[int, int], None]
+"""Is told the steps taken and all there are."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model that enlarges Pillow images, NumPy arrays and torch tensors.
+
+    What goes in comes out: the same kind, type, range and layout (see `sr3.images.in_memory`), `scale` times as high
+    and wide. Colour under full transparency is filled first, and transparency is enlarged without the network.
+    Pictures are upright afterwards, as their EXIF says. tile: largest side of a window in pixels of the result.
+    """
+
+    upscaler: Upscaler
+    tile: int | Literal["auto"] = "auto"
+
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        sampling = self.upscaler.info.config.sampling
+        return (
+            f"<sr3 model {self.name}: x{self.scale}, {self.channels} channels, {sampling.sampler} in {sampling.steps} "
+            f"steps, on {self.upscaler.device}>"
+        )
+
+    @property
+    def name(self) -> str:
+        """What the model calls itself."""
+        return self.upscaler.info.name
+
+    @property
+    def scale(self) -> int:
+        """Magnification."""
+        return self.upscaler.scale
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures it was trained on; a model of 1 or 3 also takes pictures of 3 or 1.
+
+        A model of 3 also takes either with alpha. To any other, what an array or tensor has are bands.
+        """
+        return self.upscaler.info.image_channels
+
+    @overload
+    def upscale(
+        self,
+        image: Kind,
+        *,
+        scale: float | None = None,
+        steps: int | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
+        detail: float | None = None,
+        samples: None = None,
+        seed: int = 0,
+        values: Values = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> Kind: ...
+
+    @overload
+    def upscale(
+        self,
+        image: Kind,
+        *,
+        scale: float | None = None,
+        steps: int | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
+        detail: float | None = None,
+        samples: int,
+        seed: int = 0,
+        values: Values = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[Kind]: ...
+
+    def upscale(
+        self,
+        image: Kind,
+        *,
+        scale: float | None = None,
+        steps: int | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
+        detail: float | None = None,
+        samples: int | None = None,
+        seed: int = 0,
+        values: Values = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> Kind | list[Kind]:
+        """Draw a large picture; with `samples` a list of that many different ones.
+
+        scale: times as wide and high, None for the model's own; less is reduced from its result, more takes several
+        passes. steps, sampler, grid, eta, detail: None for the model's own. sampler: a name, or a function of the form
+        that `sr3.diffusion.samplers` describes; memory for a plain function is that of the costliest sampler. grid: a
+        family's name, or gammas that rise to 1, which fix the steps. eta: noise of ddim and dpmpp-2m, from 0 to 1.
+        detail: from 0, near the mean of all pictures that fit, to 1, a sample. seed: the same gives the same, and what
+        `sr3 upscale --seed` gives. values: the numbers that the picture uses, (low, high) in its own, or "auto", as
+        `sr3 upscale --range`.
+        progress: called after each step with the steps taken and all there are.
+        stop: once set, by any thread, the call ends with Cancelled after the step under way.
+        Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit, GridError for
+        gammas from which no sample can come.
+        """
+        sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
+        if samples is not None and samples < 1:
+            raise ConfigError(f"samples = {samples}: ask for at least 1")
+        work, count = Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale), samples or 1
+        drawn, each = list[Kind](), work.steps
+        for number in range(count):
+            told = None if progress is None else partial(_add, progress, number * each, count * each)
+            drawn.append(work.last(mix_seed(seed, number), stop, told))
+        return drawn[0] if samples is None else drawn
+
+    def upscale_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str] | None = None,
+        *,
+        scale: float | None = None,
+        steps: int | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
+        detail: float | None = None,
+        seed: int = 0,
+        values: Values = None,
+        quality: int = 95,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Draw a large picture of a file into a file, as `sr3 upscale` does: bits, metadata and formats are kept.
+
+        target: None for NAME-x4 beside the source. quality: of JPEG and WebP. overwrite: whether a target that is there
+        is replaced. Others as for `upscale`. Returns where the result is.
+        Raises ImageError when the source cannot be read or the target not be written, or is there.
+        """
+        sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
+        sizing = Sizing(scale=scale)
+        naming = Naming(scale=self.scale, model=self.name, sizing=sizing)
+        place = None if target is None else Path(target)
+        [job] = plan_jobs([Path(source)], place, outputs=ONE_SAMPLE, naming=naming)
+        request = Request(
+            sampling, seed, overwrite=overwrite, quality=quality, tile=self.tile, values=values, sizing=sizing
+        )
+        for event in upscale_files(self.upscaler, [job], request):
+            match event:
+                case Refined() if progress is not None:
+                    progress(event.step, event.steps)
+                case Failed():
+                    raise ImageError(event.reason)
+                case Skipped():
+                    raise ImageError(f"{job.target}: is there already; give overwrite=True, or another target")
+                case _:
+                    pass
+        return job.target
+
+    def refine(
+        self,
+        image: Kind,
+        *,
+        scale: float | None = None,
+        steps: int | None = None,
+        sampler: SamplerChoice | None = None,
+        grid: GridChoice | None = None,
+        eta: float | None = None,
+        detail: float | None = None,
+        seed: int = 0,
+        values: Values = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Refinement[Kind]]:
+        """Draw one sample step by step; the last picture is what `upscale` gives for the same arguments.
+
+        Leaving the loop, or closing the iterator, ends the work. Arguments and errors as for `upscale`; what is wrong
+        with them is raised at once, not at the first step.
+        """
+        sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
+        return Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale).refinements(
+            mix_seed(seed, 0), stop
+        )
+
+    def _unpack(self, image: Kind) -> Unpacked[Kind]:
+        """Lay a picture out; a model of colour takes alpha where others have bands."""
+        return unpack(image, takes_alpha=self.channels == _COLOURS)
+
+
+def load(
+    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", tile: int | Literal["auto"] = "auto"
+) -> Model:
+    """Find a model by name, path or run folder and make it ready.
+
+    device: auto, cpu, cuda or mps. dtype: auto, float32 or bfloat16. tile: largest window in pixels of the result, auto
+    by the memory that is free when a picture comes, as `sr3 upscale` does.
+    Raises CheckpointError when there is no such model, ConfigError for a device or type that is not there.
+    """
+    return Model(open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile), tile)
+
+
+def _add(progress: Progress, before: int, total: int, step: int) -> None:
+    progress(before + step, total)
