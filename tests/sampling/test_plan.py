@@ -13,6 +13,7 @@ from sr3.checkpoint import read_model
 from sr3.config import SamplingConfig
 from sr3.diffusion import NoiseSource, Step, Traits, cosine_grid, described, karras_grid, level_pairs, samplers
 from sr3.errors import ConfigError, GridError, ImageError
+from sr3.images.enlarge import enlarge
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.plan import SamplingPlan, as_plan, plan_for, sampling_for
 from sr3.upscaling import memory
@@ -39,8 +40,8 @@ def students(tmp_path_factory):
     """What the packaged student says of itself, and what a regression does."""
     folder = tmp_path_factory.mktemp("students")
     taught = [
-        'distillation={teacher="big", digest="' + "0" * 64 + '", steps=3}',
-        *("denoiser.objective=distillation", "denoiser.prediction=v", "sampling.sampler=distilled"),
+        'objective={kind="distillation", teacher="big", digest="' + "0" * 64 + '", steps=3}',
+        *("denoiser.prediction=v", "sampling.sampler=distilled"),
         *("sampling.steps=3", "sampling.grid=cosine"),
     ]
     student = write_random_model(folder / "student.safetensors", settings=taught)
@@ -99,13 +100,12 @@ def test_a_sampler_of_ones_own_gives_what_its_formula_says(model):
     upscaler = model.upscaler
     plan = plan_for(upscaler.info, sampler=jump, grid=[0.002, 1])
     found = upscaler.upscale(low_res, sampling=plan, seeds=[5])
-    x = upscaler.denoiser.encode(torch.zeros(1, 3, 24, 40), torch.zeros(1, 3, 24, 40))  # of the shape of a state
-    first, *_ = upscaler.looks(low_res, sampling=plan, seeds=[5])
+    x = enlarge(low_res, 4, "full")
     start = NoiseSource([5]).like(x)
-    denoise = upscaler.denoiser.bind(first.guess, clip=plan.settings.clip)
+    denoise = upscaler.denoiser.bind(x, clip=plan.settings.clip)
     with torch.no_grad():
         y0 = denoise(start, torch.tensor([0.002], dtype=torch.float64)).y0
-    expected = upscaler.denoiser.decode(y0, first.guess).clamp(-1, 1)
+    expected = upscaler.denoiser.decode(y0, x).clamp(-1, 1)
     torch.testing.assert_close(found, match_low_frequencies(expected, low_res), atol=1e-4, rtol=0)
 
 
@@ -145,7 +145,7 @@ def test_memory_is_that_of_the_costliest_sampler_unless_the_function_says_more(m
         ([0.001, 0.5, 0.9], r"but it ends at 0\.9; append 1"),
         ([0.0, 0.5, 1], r"but it starts at 0; start at a small level"),
         ([0.3, 1], r"starts at gamma 0\.3, but sampling starts from pure noise"),
-        (["a", 1], "at least two finite gammas, not"),
+        (["a", 1], "give a family's name, or a list or tensor of gammas"),
         ([], "at least two finite gammas"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import os
 import sys
 import warnings
 
@@ -26,6 +25,7 @@ from sr3.cli import (
 from sr3.cli.help import HelpfulCommand, HelpfulGroup
 from sr3.cli.study import study
 from sr3.errors import Sr3Error
+from sr3.ranks import process_prefix
 
 __all__ = ["app", "run"]
 
@@ -113,12 +113,10 @@ def run(arguments: list[str]) -> int:
 
 def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Print a user warning as one line; ignore warnings for developers."""
-    if issubclass(category, UserWarning) and os.environ.get("RANK", "0") == "0":
+    if issubclass(category, UserWarning) and not process_prefix():
         sys.stderr.write(f"sr3: warning: {message}\n")
 
 
 def _complain(message: str, code: int) -> int:
-    process = os.environ.get("RANK", "0")
-    which = "" if process == "0" else f"process {process}: "
-    sys.stderr.write(f"sr3: {which}{message}\n")
+    sys.stderr.write(f"sr3: {process_prefix()}{message}\n")
     return code

@@ -1,6 +1,5 @@
 """`sr3 train`: train a model on a folder or on shards of images."""
 
-import os
 import signal
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sr3.cli.options import IN_OUT, SETTINGS, Device, LowRes, MaxTime, Mean, Run, Set, Threads, TrainingData
+from sr3.ranks import process_prefix, read_ranks
 
 if TYPE_CHECKING:
     import torch
@@ -140,13 +140,8 @@ def run_session(
     from sr3.training.run_dir import RunDir, open_run
     from sr3.training.step import split_batch
 
-    rank = int(os.environ.get("RANK", "0"))  # set by the launchers of several processes
-    split_batch(
-        config.training.batch,
-        rank=0,
-        count=int(os.environ.get("WORLD_SIZE", "1")),
-        accumulate=config.training.accumulate,
-    )
+    rank, processes, _, _ = read_ranks()
+    split_batch(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
     limits = Limits(max_seconds)
@@ -235,8 +230,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):
-            process = os.environ.get("RANK", "0")
-            display.complain(f"{'' if process == '0' else f'process {process}: '}step {step}: {text}")
+            display.complain(f"{process_prefix()}step {step}: {text}")
         case Validated(step, metrics):
             display.say(
                 f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")

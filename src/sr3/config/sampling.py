@@ -19,6 +19,7 @@ SamplerKind = Literal[
     "regression",
     "distilled",
 ]
+"""Names of samplers; each has a line in the table `sr3.diffusion.samplers.SAMPLERS`."""
 
 GridKind = Literal["linear", "cosine", "log_snr", "karras"]
 

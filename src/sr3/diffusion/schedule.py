@@ -6,7 +6,6 @@ The only file in which a timestep t appears. It knows no image and no network.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -140,16 +139,13 @@ def karras_grid(
     return check_grid(torch.cat([1 / (1 + sigmas**2), torch.ones(1, dtype=torch.float64)]), most=most)
 
 
-def check_grid(grid: Tensor | Sequence[float], *, most: float = MAX_FIRST_GAMMA) -> Grid:
+def check_grid(grid: Tensor, *, most: float = MAX_FIRST_GAMMA) -> Grid:
     """Return the grid as float64 on the CPU, or raise GridError when no sample can come of it.
 
     A grid has at least two levels, rises strictly, ends at exactly 1 and starts close to pure noise.
     most: largest first level; sampling that starts with a noised image may start cleaner than one from noise.
     """
-    try:
-        grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise GridError(f"a grid is a list of at least two finite gammas, not {grid!r}") from error
+    grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
     if grid.ndim != 1 or len(grid) < 2 or not bool(grid.isfinite().all()):
         raise GridError(f"a grid is a list of at least two finite gammas, got shape {tuple(grid.shape)}")
     if bool((grid.diff() <= 0).any()) or float(grid[0]) <= 0 or float(grid[-1]) != 1:

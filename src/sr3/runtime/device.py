@@ -1,6 +1,5 @@
 """Choice of the device and data type for inference and training."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -10,6 +9,7 @@ from torch import nn
 
 from sr3.diffusion.denoiser import Denoise, Denoiser, Prediction
 from sr3.errors import ConfigError
+from sr3.ranks import read_ranks
 from sr3.types import Gamma, Image
 
 __all__ = ["choose_device", "choose_dtype", "computes_bfloat16", "each_alone", "in_type", "laid_out", "training_dtype"]
@@ -33,15 +33,15 @@ def choose_device(name: str) -> torch.device:
             why = "torch finds no GPU; see what nvidia-smi says, and CUDA_VISIBLE_DEVICES"
         raise ConfigError(f"--device {name}: {why}; there is {', '.join(there)}")
     name = there[0] if name == "auto" else name
-    place = os.environ.get("LOCAL_RANK", "")  # set by the launchers of several processes
-    if name != "cuda" or not place.isdigit():
+    place = read_ranks().local_rank
+    if name != "cuda" or place is None:
         return torch.device(name)
-    if int(place) >= torch.cuda.device_count():
+    if place >= torch.cuda.device_count():
         raise ConfigError(
             f"--device cuda: process {place} of this machine has no GPU of its own, there are "
             f"{torch.cuda.device_count()}; start fewer processes, or give --device cpu"
         )
-    return torch.device(name, int(place))
+    return torch.device(name, place)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from sr3.errors import ConfigError
+from sr3.ranks import read_ranks
 
 __all__ = ["Share", "open_share", "parse_share", "wait_for_all"]
 
@@ -42,10 +43,8 @@ def parse_share(text: str) -> Share:
 
 def open_share() -> Share:
     """Read which process this is; ConfigError when the numbers make no sense."""
-    rank, count = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    if not (rank.isdigit() and count.isdigit() and int(rank) < int(count)):
-        raise ConfigError(f"RANK={rank} of WORLD_SIZE={count}: no process has this number; start all by one launcher")
-    return Share(int(rank), int(count))
+    ranks = read_ranks()
+    return Share(ranks.rank, ranks.world_size)
 
 
 def wait_for_all(share: Share, failed: int, total: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from sr3.diffusion.denoiser import Denoise
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import SAMPLERS, Sampler, SamplerFunction, Step, as_sampler, numbered
 from sr3.diffusion.schedule import check_grid
-from sr3.errors import ConfigError
+from sr3.errors import ConfigError, GridError
 from sr3.types import Grid, State
 
 __all__ = ["GridChoice", "SamplerChoice", "Sampling", "SamplingPlan", "as_plan", "plan_for", "sampling_for"]
@@ -137,7 +137,7 @@ def plan_for(
     Raises ConfigError as for settings and for a sampler, steps, levels or eta that do not go together or that the
     model has not learnt; GridError for levels from which no sample can come.
     """
-    given = None if grid is None or isinstance(grid, str) else check_grid(grid, most=most_first(info.config.sampling))
+    given = None if grid is None or isinstance(grid, str) else _levels(grid, most=most_first(info.config.sampling))
     function = None if sampler is None or isinstance(sampler, str) else as_sampler(sampler)
     _check_learnt(info, function, given)
     asked = {
@@ -162,6 +162,15 @@ def _changed(info: ModelInfo, asked: Mapping[str, object]) -> SamplingConfig:
         changes["searched"] = ()
     tree = info.config.model_dump(mode="json", exclude_none=True)
     return Config.parse({**tree, "sampling": {**tree["sampling"], **changes}}, where=info.name).sampling
+
+
+def _levels(grid: Tensor | Sequence[float], *, most: float) -> Grid:
+    """Read the levels that a program gives; GridError when no sample can come of them."""
+    try:
+        levels = torch.as_tensor(grid, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GridError(f"grid = {grid!r}: give a family's name, or a list or tensor of gammas") from error
+    return check_grid(levels, most=most)
 
 
 def _steps_along(grid: Grid, steps: int | None) -> int:

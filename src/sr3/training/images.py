@@ -19,6 +19,7 @@ from sr3.data.supply import Pairs
 from sr3.data.tally import Tally
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
+from sr3.ranks import read_ranks
 
 __all__ = ["DATA_STREAM", "Images", "count_workers", "find_images"]
 
@@ -110,5 +111,5 @@ def count_workers(config: Config, device: torch.device) -> int:
     """Choose the number of decoding threads; one is enough when the CPU also trains."""
     if config.data.workers:
         return config.data.workers
-    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by the launchers of several processes
+    neighbours = read_ranks().local_world_size
     return 1 if device.type == "cpu" else max(1, min(_MOST_WORKERS, (os.cpu_count() or 1) // neighbours))

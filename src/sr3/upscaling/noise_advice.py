@@ -16,10 +16,9 @@ def weakness(sampling: SamplingConfig) -> str:
     least = traits.noisy_below_on.get(sampling.grid, traits.noisy_below)
     if not 1 < sampling.steps < least:  # one step is the network's answer itself
         return ""
-    suited = [family for family in traits.noisy_below_on if family != sampling.grid]
     grid, better = "", "--sampler dpmpp-2m"
-    if suited and sampling.grid not in traits.noisy_below_on:
-        grid, better = f" on a {sampling.grid} grid", f"--grid {suited[0]}"
+    if traits.noisy_below_on and sampling.grid not in traits.noisy_below_on:
+        grid, better = f" on a {sampling.grid} grid", f"--grid {next(iter(traits.noisy_below_on))}"
     return f"{sampling.sampler} in {sampling.steps} steps{grid} leaves noise; give {least} or more --steps, or {better}"
 
 

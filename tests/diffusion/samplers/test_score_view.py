@@ -18,7 +18,7 @@ START, END = 0.01, 0.99
 def error_before_the_last_step(sampler, grid):
     """The last step, to gamma 1, is of first order: the state before it is compared with the exact flow."""
     y = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
-    *_, before, _ = sampler(oracle, y, grid)
+    *_, before, _ = sampler(oracle, y, grid, Scripted())
     start, end = float(grid[0]), float(grid[-2])
     quantile = (y - np.sqrt(start) * MEAN) / np.sqrt(start * STD**2 + 1 - start)
     expected = np.sqrt(end) * MEAN + np.sqrt(end * STD**2 + 1 - end) * quantile
@@ -76,7 +76,7 @@ def test_calls_a_step_are_as_said_and_one_for_the_last(sampler, calls):
         seen.append(gamma.item())
         return oracle(y, gamma)
 
-    steps = list(sampler(denoise, pixels(0.3), cosine_grid(5)))
+    steps = list(sampler(denoise, pixels(0.3), cosine_grid(5), Scripted()))
     assert len(steps) == 5
     assert len(seen) == 4 * calls + 1
     assert max(seen) < 1
