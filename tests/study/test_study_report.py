@@ -68,9 +68,7 @@ def test_the_json_holds_settings_rules_and_all_figures(held, capsys):
     assert report["subjects"] == {"all": 5, "left_out": {"failed attention checks": 1, "not finished": 1}}
     assert report["exposure_s"] == {"setting": 3.0, "median": 3.01, "farthest": 3.01}
     assert report["settings"]["seed"] == 0
-    assert "missed more than 0 of its 2 attention checks (who only guesses passes with a chance of 25.0%)" in str(
-        report
-    )
+    assert "failed more than 0 of its 2 attention checks (guessing passes with a probability of 25.0%)" in str(report)
     assert [row["method"] for row in report["by_method"]] == ["blurred", "noisy"]
 
 

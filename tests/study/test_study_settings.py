@@ -63,7 +63,7 @@ def test_a_missing_file_is_named():
 
 
 def test_the_example_of_the_docs_is_read_with_the_defaults_it_names(tmp_path):
-    docs = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).parents[2] / "docs" / "how-to" / "run-study.md").read_text(encoding="utf-8")
     path = tmp_path / "study.toml"
     path.write_text(docs.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
     config = read_study(path)

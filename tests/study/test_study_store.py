@@ -177,6 +177,6 @@ def test_a_file_of_something_else_is_refused_and_stays(path):
 
 
 def test_a_report_of_nothing_says_so(path):
-    with pytest.raises(StudyError, match="there is not a database"):
+    with pytest.raises(StudyError, match="there is no such file"):
         read_records(path)
     assert not path.exists()
