@@ -45,10 +45,9 @@ rows = [row for row in rows if row["result"] not in done]
 failed = 0
 if rows:
     tasks = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // args.images_per_task)).map(read)
-    large = tasks.map_batches(
-        Upscale, fn_constructor_kwargs={"model": args.model}, concurrency=args.workers, batch_size=args.images_per_task
-    )
-    for row in large.map(write).iter_rows():
+    pool, settings = ray.data.ActorPoolStrategy(size=args.workers), {"model": args.model}
+    large = tasks.map_batches(Upscale, fn_constructor_kwargs=settings, compute=pool, batch_size=args.images_per_task)
+    for row in large.map(write, num_cpus=0).iter_rows():  # needs no core, so it never waits for the workers to end
         failed += row["error"] is not None
         print(row["error"] or f"{row['path']}: done", flush=True)
 sys.exit(1 if failed else 0)

@@ -112,12 +112,20 @@ def test_scale_and_format_are_those_asked_for(model):
         assert (large.format, large.size) == ("JPEG", (24, 16))
 
 
+def title(process):
+    try:
+        return " ".join(process.cmdline())
+    except OSError:  # it has ended
+        return ""
+
+
 def start_example(source, target, model):
     words = [sys.executable, str(EXAMPLE), f"file://{source}", f"file://{target}", "--model", model]
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     settings = {
         "PYTHONPATH": path,
         "OMP_NUM_THREADS": "1",
+        "HOME": str(target.parent),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     }
@@ -133,19 +141,18 @@ def start_example(source, target, model):
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 def test_the_example_of_ray_survives_a_killed_worker_and_resumes(model, tmp_path):
     psutil = pytest.importorskip("psutil")
-    count = 24
+    count = 40
     source, target = write_pictures(tmp_path / "in", count), tmp_path / "out"
     (source / "bad.png").write_bytes(b"no image")
     job = start_example(source, target, model)
     until = time.monotonic() + 300
-    while len(list(target.glob("*.png"))) < 3:
+    busy = []
+    while not busy or len(list(target.glob("*.png"))) < 3:
         assert job.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
-    below = psutil.Process(job.pid).children(recursive=True)
-    workers = [one for one in below if "Upscale" in " ".join(one.cmdline())]
-    assert len(workers) == 2
-    workers[0].send_signal(signal.SIGKILL)
+        busy = [one for one in psutil.Process(job.pid).children(recursive=True) if "Upscale)).submit" in title(one)]
+    busy[0].send_signal(signal.SIGKILL)
     assert len(list(target.glob("*.png"))) < count
     out, _ = job.communicate(timeout=400)
     assert job.returncode == 1
