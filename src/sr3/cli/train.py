@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from sr3.data.sources import Source
     from sr3.data.streams import Stream
     from sr3.training.events import Event
-    from sr3.training.origin import Origins
+    from sr3.training.source_model import SourceModels
 
-__all__ = ["EXAMPLES", "check_code", "check_pairs", "hold", "train", "with_pairs"]
+__all__ = ["EXAMPLES", "check_code", "check_pairs", "run_session", "train", "with_pairs"]
 
 
 EXAMPLES = """
@@ -81,26 +81,28 @@ def train(
     from sr3.data.opening import open_supply
     from sr3.runtime.device import choose_device
     from sr3.runtime.threads import choose_threads
-    from sr3.training.origin import Origins, begun_with, read_origin
     from sr3.training.run_dir import RunDir
+    from sr3.training.source_model import SourceModels, read_source_model, with_source_model
 
     choose_threads(threads)
-    origin = read_origin(start) if start is not None else None
-    config = begun_with(config, origin, RunDir(out.resolve()))
+    source_model = read_source_model(start) if start is not None else None
+    config = with_source_model(config, source_model, RunDir(out.resolve()))
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
     if dry_run:
         return _estimate(config, source, choose_device(device))
-    origins = Origins(origin, refined)
-    return hold(config, source, out, device=choose_device(device), max_seconds=seconds, origins=origins)
+    source_models = SourceModels(source_model, refined)
+    return run_session(
+        config, source, out, device=choose_device(device), max_seconds=seconds, source_models=source_models
+    )
 
 
 def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
-    """Put the setting that --low-res stands for before the changes that were asked for."""
+    """Prepend the setting that --low-res implies to the changes of the user."""
     return [*(["data.degradation=paired"] if low_res else []), *(change or [])]
 
 
 def check_code(config: "Config", change: list[str] | None) -> None:
-    """Raise ConfigError where settings from a file would run code; say so where the command line asks for it."""
+    """Raise ConfigError when a settings file would run code; print a notice when the command line asks for it."""
     from sr3.errors import ConfigError
 
     path = config.adversary.runs_code_of if config.adversary is not None else ""
@@ -108,42 +110,44 @@ def check_code(config: "Config", change: list[str] | None) -> None:
         return
     if not any(one.partition("=")[0].strip() == "objective.adversary.features" for one in change or []):
         raise ConfigError(
-            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from "
-            f"a settings file; if you trust it, give --set objective.adversary.features={path}"
+            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not accepted "
+            f"from a settings file; if you trust it, give --set objective.adversary.features={path}"
         )
     typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
 
 
 def check_pairs(config: "Config", low_res: Path | None) -> None:
-    """Raise ConfigError where --low-res gives what the settings would make."""
+    """Raise ConfigError when --low-res contradicts the degradation in the settings."""
     from sr3.errors import ConfigError
 
     if low_res and config.data.degradation != "paired":
-        raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
+        raise ConfigError("--low-res gives the low-resolution images: remove data.degradation, or set it to paired")
 
 
-def hold(
+def run_session(
     config: "Config",
     source: "Source | Stream",
     out: Path,
     *,
     device: "torch.device",
     max_seconds: float,
-    origins: "Origins",
+    source_models: "SourceModels",
 ) -> int:
-    """Hold a sitting of a run and show it; returns the exit code."""
+    """Run a training session and display it; returns the exit code."""
     from sr3.cli.progress import Display
     from sr3.training.loop import Limits
     from sr3.training.loop import train as training
     from sr3.training.run_dir import RunDir, open_run
-    from sr3.training.step import share
+    from sr3.training.step import split_batch
 
     rank, processes, _, _ = read_ranks()
-    share(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
+    split_batch(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
     run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
     step = 0
     limits = Limits(max_seconds)
-    events = training(config, source, run, device=device, limits=limits, origin=origins.start, mean=origins.mean)
+    events = training(
+        config, source, run, device=device, limits=limits, source_model=source_models.start, mean=source_models.mean
+    )
     with (
         Display(config.training.steps, quiet=rank > 0) as display,
         _stop_signal(limits.stop) as received,
@@ -170,14 +174,14 @@ def hold(
 
 
 def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
-    """Print what the training would cost here."""
+    """Print the estimated cost of the training on this machine."""
     from sr3.duration import format_duration
-    from sr3.training.advice import before_training, imitated
+    from sr3.training.advice import before_training, emulated_dtype
     from sr3.training.estimate import estimate
     from sr3.training.images import find_images
     from sr3.training.speed import side_of
 
-    for text in (*before_training(config), *imitated(config, device)):
+    for text in (*before_training(config), *emulated_dtype(config, device)):
         typer.echo(f"sr3: warning: {text}", err=True)
     images = find_images(source, config)
     side, channels = side_of(config, images.held_out), images.held_out.image_channels
@@ -210,7 +214,7 @@ def _read_settings(name: str) -> "Config":
 
 
 def show(display: "Display", event: "Event", config: "Config") -> None:
-    """Put an event on the screen: each step on the bar, about every hundredth as a line."""
+    """Display an event: each step on the bar, and about one step in a hundred as a line."""
     from sr3.training.events import Noted, Saved, Stepped, Validated
 
     match event:
@@ -222,14 +226,14 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                 by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
                 size = f"{event.memory / 2**30:.1f} GiB"
                 display.say(
-                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to image {by_noise}, "
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss by noise level {by_noise}, "
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):
             display.complain(f"{process_prefix()}step {step}: {text}")
-        case Validated(step, figures):
+        case Validated(step, metrics):
             display.say(
-                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "step")
+                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")
             )
         case Saved(step):
             display.say(f"step {step}: saved")
@@ -237,7 +241,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
 
 @contextmanager
 def _stop_signal(stop: Flag) -> Generator[list[int]]:
-    """Collect SIGINT and SIGTERM and set a flag, so that a run ends between two steps; a second one interrupts."""
+    """Set a flag on SIGINT or SIGTERM, so that a run ends between two steps; a second signal interrupts."""
     received: list[int] = []
 
     def note(number: int, _frame: object) -> None:
