@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr3 import diffusion
+    from sr3 import batch, diffusion
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
     from sr3.presets import preset
@@ -21,6 +21,7 @@ __all__ = [
     "Refinement",
     "Sr3Error",
     "Upscaler",
+    "batch",
     "diffusion",
     "load",
     "open_upscaler",
@@ -39,8 +40,8 @@ _HOME = {
     "preset": "sr3.presets",
 }
 
-_PACKAGES = ("diffusion",)
-"""Packages that are public as a whole, each with names of its own."""
+_PACKAGES = ("batch", "diffusion")
+"""Modules and packages that are public as a whole, each with names of its own."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)
