@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr3 import diffusion
+    from sr3 import diffusion, metrics, networks
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
     from sr3.presets import preset
     from sr3.sampling.upscaler import Upscaler, open_upscaler
+    from sr3.training.plan import Training, train
     from sr3.upscaling.model import Model, Refinement, load
 
 __all__ = [
@@ -20,11 +21,15 @@ __all__ = [
     "Model",
     "Refinement",
     "Sr3Error",
+    "Training",
     "Upscaler",
     "diffusion",
     "load",
+    "metrics",
+    "networks",
     "open_upscaler",
     "preset",
+    "train",
 ]
 
 _HOME = {
@@ -33,13 +38,15 @@ _HOME = {
     "Model": "sr3.upscaling.model",
     "Refinement": "sr3.upscaling.work",
     "Sr3Error": "sr3.errors",
+    "Training": "sr3.training.plan",
     "Upscaler": "sr3.sampling.upscaler",
     "load": "sr3.upscaling.model",
     "open_upscaler": "sr3.sampling.upscaler",
     "preset": "sr3.presets",
+    "train": "sr3.training.plan",
 }
 
-_PACKAGES = ("diffusion",)
+_PACKAGES = ("diffusion", "metrics", "networks")
 """Packages that are public as a whole, each with names of its own."""
 
 
