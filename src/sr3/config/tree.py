@@ -43,7 +43,8 @@ class Config(Settings):
     @property
     def adversary(self) -> AdversaryConfig | None:
         """The losses beside the pixels'; None where the objective has none."""
-        return None if isinstance(self.objective, DenoisingConfig) else self.objective.adversary
+        of_one_answer = isinstance(self.objective, RegressionConfig | DistillationConfig)
+        return self.objective.adversary if of_one_answer else None
 
     @property
     def distillation(self) -> DistillationConfig | None:
