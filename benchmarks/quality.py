@@ -1,9 +1,9 @@
-"""Measure a model with several samplers and step counts on a folder of images, beside bicubic and Lanczos.
+"""Evaluate a model with several samplers and step counts on a folder of images, with bicubic and Lanczos.
 
     python benchmarks/quality.py DIR --model NAME|FILE --steps 8 32 --sampler ddim --out results.json
 
-The figures are those of `sr3 evaluate` with ST-LPIPS, one sample per image; inputs are made by antialiased bicubic.
-The time of each method is added. The table is printed; `--out` keeps the report and the seconds of every image.
+The metrics are those of `sr3 evaluate` with ST-LPIPS, one sample per image; inputs are made by antialiased bicubic.
+The time of each method is added. The table is printed; `--out` saves the report and the seconds of every image.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from sr3.config import SamplingConfig
 from sr3.data.opening import open_source
 from sr3.errors import ConfigError, Sr3Error
 from sr3.evaluation.cases import Case, Cases, open_cases
+from sr3.evaluation.inputs import NetworkNames, load_networks, open_model
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod
-from sr3.evaluation.opening import WantedNetworks, load_networks, open_model
 from sr3.evaluation.report import Report
 from sr3.evaluation.run import evaluate
 from sr3.evaluation.settings import Networks, Settings
@@ -37,12 +37,12 @@ from sr3.types import Image
 from sr3.zoo import DEFAULT_MODEL
 
 WARM_UP = 16
-"""Side of the input of a first call, which is not timed: torch prepares on it."""
+"""Side of the input of a warm-up call, which is not timed."""
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A method that notes how long it takes, in seconds by image and per megapixel of its result."""
+    """A method that records its time: seconds by image, and megapixels of each result."""
 
     method: Method
     seconds: dict[str, float] = field(default_factory=dict[str, float])
@@ -58,7 +58,7 @@ class Timed:
         return self.method.settings()
 
     def samples(self, case: Case) -> Image:
-        """Draw the method's samples and note the time."""
+        """Draw the samples of the method and record the time."""
         if not self.seconds and case.low_res is not None:
             self.method.first(Case(case.name, case.truth, case.low_res[..., :WARM_UP, :WARM_UP], -1, case.top, (0, 0)))
         began = time.perf_counter()
@@ -85,18 +85,18 @@ def measured(cases: Cases, methods: Sequence[Method], networks: Networks, where:
 
 
 def with_eta(sampling: SamplingConfig, eta: float | str) -> SamplingConfig:
-    """Set the noise of a sampler; ConfigError when it is no number or not one from 0 to 1."""
+    """Set eta of a sampler; ConfigError when it is not a number from 0 to 1."""
     try:
         share = float(eta)
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise ConfigError(f"eta {eta}: give a share of the posterior's noise, 0 to 1")
+        raise ConfigError(f"eta {eta}: give a number from 0 to 1")
     return sampling.model_copy(update={"eta": share})
 
 
 def samplings(upscaler: Upscaler, options: argparse.Namespace) -> Iterator[SamplingConfig]:
-    """Combine the requested steps, samplers and grids; the model's own where none is given."""
+    """Combine the requested steps, samplers and grids; by default those of the model."""
     own = upscaler.info.config.sampling
     choices = (options.steps or [own.steps], options.sampler or [own.sampler], options.grid or [own.grid])
     for steps, sampler, grid in product(*choices):
@@ -117,7 +117,7 @@ def methods_of(options: argparse.Namespace) -> list[Timed]:
 
 
 def markdown(report: Report, methods: Sequence[Timed]) -> str:
-    """Lay the report and the times out in markdown, one method per column."""
+    """Format the report and the times in Markdown, one method per column."""
     headings, rows = report_rows(report)
     times = {method.name: method for method in methods}
     for title, per in (("s/image", "seconds"), ("s/megapixel", "megapixels")) if methods else ():
@@ -139,7 +139,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="as for `sr3 upscale`")
     parser.add_argument("--steps", type=int, nargs="+", metavar="N", help="refinement steps (the model's)")
     parser.add_argument("--sampler", nargs="+", metavar="S", help="samplers (the model's)")
-    parser.add_argument("--grid", nargs="+", metavar="G", help="families of levels (the model's)")
+    parser.add_argument("--grid", nargs="+", metavar="G", help="families of noise levels (the model's)")
     parser.add_argument("--eta", type=float, metavar="E", help="noise of ddim and dpmpp-2m (the model's)")
     parser.add_argument("--seed", type=int, default=0, help="as for `sr3 upscale` (0)")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first K images by name")
@@ -153,19 +153,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if (value := getattr(options, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}: give at least 1")
     if options.out is not None and not options.out.parent.is_dir():
-        raise ConfigError(f"--out {options.out}: its folder does not exist; make it first")
+        raise ConfigError(f"--out {options.out}: its folder does not exist; create it first")
     return options
 
 
 def benchmark(options: argparse.Namespace) -> None:
-    """Measure, print and keep what the options ask for."""
+    """Evaluate, print and save."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     methods = methods_of(options)
     settings = Settings(scale=cast("FilterMethod", methods[0].method).scale, seed=options.seed)
     source = open_source(options.folder)
     cases = open_cases(source, options.folder, settings=settings, inputs=None, input_where="", first=options.limit)
-    networks = load_networks(WantedNetworks(perceptual=options.perceptual))
+    networks = load_networks(NetworkNames(perceptual=options.perceptual))
     report = measured(cases, methods, networks, options.folder)
     print(f"{options.model}, {len(cases)} images, torch {torch.__version__}\n\n{markdown(report, methods)}")
     if options.out is not None:

@@ -1,10 +1,11 @@
-"""Time a training step as diffusion networks are usually run, and as `sr3 train` runs them.
+"""Time a training step with common optimisations added one by one, up to that of `sr3 train`.
 
     python benchmarks/step.py --network unofficial --batch 1 --threads 2
 
-Every row adds one thing to the row above and keeps the rest. The networks are `unofficial`, that of the best-known
-unofficial implementation of SR3 (97.8M parameters, 128x128), as our family `ddpm`, or a preset.
-Rows are timed in turns, so that a machine that is slower for a while is so for all; the fastest turn of each counts.
+Every row adds one change to the row above. The networks are `unofficial`, that of Janspiry's implementation
+(https://github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement; 97.8M parameters, 128x128), as the family
+`ddpm` of sr3, or a preset. Rows are timed alternately, so that a temporarily slow machine affects all of them; the
+fastest repetition of each is reported.
 """
 
 import argparse
@@ -31,7 +32,7 @@ UNOFFICIAL = Config(
 
 @dataclass(frozen=True)
 class Row:
-    """A way to run a step."""
+    """A configuration of a training step."""
 
     name: str
     channels_last: bool = False
@@ -48,7 +49,7 @@ ROWS.append(replace(ROWS[-1], name="+ torch.compile", compiled=True))
 
 
 def stepper(row: Row, config: Config, side: int, batch: int, device: torch.device) -> Callable[[], None]:
-    """Make a function that takes one step on random pictures."""
+    """Build a function that takes one step on random images."""
     torch.manual_seed(0)
     denoiser = build_denoiser(config, image_channels=3).to(device).train()
     layout = torch.channels_last if row.channels_last else torch.contiguous_format
@@ -73,7 +74,7 @@ def stepper(row: Row, config: Config, side: int, batch: int, device: torch.devic
 
 
 def timed(steps: Sequence[Callable[[], None]], turns: int) -> Iterator[float]:
-    """Time each function in turns, after a first call that does not count; yields the fastest of each."""
+    """Time the functions alternately, after a warm-up call; yields the fastest time of each."""
     best = [float("inf")] * len(steps)
     for step in steps:
         step()
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
     count = count_parameters(config.network, image_channels=3, scale=config.data.scale)
     print(f"{options.network}: {count / 1e6:.1f}M parameters, {side}x{side}, batch {options.batch}, {device}, ", end="")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, peak bfloat16 {peak:.3g} FLOP/s\n")
-    print("| | s a step | images/s | of the first row | share of peak |\n|---|---:|---:|---:|---:|")
+    print("| | s per step | images/s | relative to the first row | share of peak |\n|---|---:|---:|---:|---:|")
     for row, took in zip(rows, seconds, strict=True):
         cells = (
             f"{took:.3f}",
@@ -114,9 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code: 0, or 2 for what the user can fix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="unofficial", help="unofficial, or a preset")
-    parser.add_argument("--batch", type=int, default=1, help="images a step")
-    parser.add_argument("--side", type=int, default=0, help="pixels a side (the preset's crop, or 128)")
-    parser.add_argument("--turns", type=int, default=3, help="times each row is run")
+    parser.add_argument("--batch", type=int, default=1, help="images per step")
+    parser.add_argument("--side", type=int, default=0, help="side in pixels (the preset's crop, or 128)")
+    parser.add_argument("--turns", type=int, default=3, help="repetitions of each row")
     parser.add_argument("--threads", type=int, default=0, help="of torch (its own choice)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--compile", action="store_true", help="also time torch.compile, which takes minutes to start")

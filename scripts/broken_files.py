@@ -1,11 +1,10 @@
-"""Upscale every file of a folder, each in its own process with limits of time and memory, and count the outcomes.
+"""Upscale every file of a folder, each in a process with limits of time and memory, and count the outcomes.
 
-A file ends well as one clear line or as a right picture: four times as wide and high as the input is when upright, and
-shrunk again like the input as Pillow reads it. Then all files are tried again in one run, where each must end as it did
-alone. Prints a table in Markdown, then what ended badly.
-Time is the processor's, so that other work on the machine does not count, but a file that hangs is given up too.
-Uses a network of the tiny preset with weights at random and one step, since the files are the question and not the
-pictures. Needs a system with fork (Linux, macOS).
+An outcome is good if it is one clear error line or a correct image: four times as wide and high as the oriented input
+and, downscaled again, equal to the input as read by Pillow. All files are then tried again in one run, where each must
+have the same outcome as alone. Prints a table in Markdown, then the bad outcomes. The time limit is one of CPU time, so
+that other work on the machine does not count; a process that hangs is killed too. The model is a network of the tiny
+preset with random weights and one step, since this tests files and not image quality. Needs fork (Linux, macOS).
 """
 
 import argparse
@@ -29,33 +28,33 @@ from typing import NamedTuple
 
 SECONDS, MEMORY = 10, 2 * 2**30
 PATIENCE = 9
-"""Times as long a file may take by the clock."""
+"""Limit of wall-clock time, as a factor of the limit of CPU time."""
 SCALE = 4
 FREE, WHOLE = 2.0, 16.0
-"""Levels of 255 that a result, shrunk, may differ from its input in the mean: where it is free, and as a whole.
+"""Allowed mean difference of a downscaled result from its input, in levels of 255: at unclipped pixels, and overall.
 
-Low frequencies are corrected, so where no pixel of the result stands at black or white there is little but rounding: at
-most half a level in the result and half a level when it is shrunk. Beside edges between black and white the correction
-cannot reach the input; icons of nothing else come to 11 levels. Swapped channels, a turn or a wrong palette are tens of
-levels in most pictures.
+Low frequencies are corrected, so where no pixel of the result is black or white only rounding remains: at most half a
+level in the result and half a level from downscaling. Near edges between black and white the correction cannot match
+the input; icons that consist of such edges reach 11 levels. Swapped channels, a rotation or a wrong palette cause tens
+of levels in most images.
 """
 ENDS = ("picture", "one line", "other output", "traceback", "too slow", "too much memory", "killed")
 GOOD = ENDS[:2]
 
 
 class End(NamedTuple):
-    """How a file ended, and what was said."""
+    """The outcome of a file, and its output."""
 
     path: Path
     kind: str
     said: str
     seconds: float
     digest: str = ""
-    """SHA-256 of the result, where it is a right picture."""
+    """SHA-256 of the result, if it is correct."""
 
 
 def write_model(path: Path) -> None:
-    """Write a model of the tiny preset, its weights as they are drawn."""
+    """Write a model of the tiny preset with random weights."""
     import torch
 
     from sr3.build import build_denoiser
@@ -70,25 +69,25 @@ def write_model(path: Path) -> None:
 
 
 def try_file(path: Path, model: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> End:
-    """Upscale a file in a child that is killed when it takes too long; memory is what it may add to this process's."""
+    """Upscale a file in a child process with a time limit. memory: limit on top of the memory of this process."""
     with tempfile.TemporaryDirectory() as folder:
         code, text, took, out = _run([path], model, Path(folder), seconds=seconds, memory=memory)
         if took > seconds:
             return End(path, "too slow", text[-300:], took)
-        kind, why = _judge(code, text, out, path)
+        kind, why = _classify(code, text, out, path)
         digest = _digest(next(out.iterdir())) if kind == "picture" else ""
         return End(path, kind, why[-300:], took, digest)
 
 
 def try_together(alone: Sequence[End], model: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> list[str]:
-    """Upscale the files in one run, and say in a line of each that ends otherwise than alone.
+    """Upscale the files in one run, and list those with another outcome than alone, one per line.
 
-    What takes about as long as `--max-time` may be refused in one run and not in the other.
+    A file that takes about as long as `--max-time` may be refused in one run and not in the other.
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in").mkdir()
         links = [Path(folder) / "in" / f"{k:05}{end.path.suffix}" for k, end in enumerate(alone)]
-        for link, end in zip(links, alone, strict=True):  # under names of their own, for results may be named alike
+        for link, end in zip(links, alone, strict=True):  # unique names, because results could share a name
             link.symlink_to(end.path.resolve())
         code, text, took, out = _run(links, model, Path(folder), seconds=seconds * len(alone), memory=memory)
         lines = [line for line in text.splitlines() if not line.startswith("sr3: warning: ")]
@@ -110,7 +109,7 @@ def try_together(alone: Sequence[End], model: Path, *, seconds: float = SECONDS,
 def _run(
     paths: Sequence[Path], model: Path, folder: Path, *, seconds: float, memory: int
 ) -> tuple[int, str, float, Path]:
-    """Run the command in a child; give its exit code, what it said, its seconds and the folder of its results."""
+    """Run the command in a child process; returns exit code, output, seconds and folder of results."""
     out, said = folder / "out", folder / "said"
     child = os.fork()
     if child == 0:
@@ -120,7 +119,7 @@ def _run(
 
 
 def _child(paths: Sequence[Path], model: Path, out: Path, said: Path, memory: int) -> None:
-    """Become the command; never returns."""
+    """Run the command in this child process; never returns."""
     code = 70
     try:
         sys.stdout.flush()
@@ -142,7 +141,7 @@ def _child(paths: Sequence[Path], model: Path, out: Path, said: Path, memory: in
 
 
 def _wait(child: int, until: float) -> tuple[int, float]:
-    """Wait for a child; give its exit code, negative for a signal, and its seconds, endless if it had to be killed."""
+    """Wait for a child; returns its exit code, negative for a signal, and its seconds, infinite if it was killed."""
     while True:
         done, status, used = os.wait4(child, os.WNOHANG)
         if done:
@@ -154,8 +153,8 @@ def _wait(child: int, until: float) -> tuple[int, float]:
         time.sleep(0.02)
 
 
-def _judge(code: int, text: str, out: Path, path: Path) -> tuple[str, str]:
-    """Name how a file ended, and say why."""
+def _classify(code: int, text: str, out: Path, path: Path) -> tuple[str, str]:
+    """Classify the outcome of a file; also returns the reason."""
     lines = [line for line in text.splitlines() if not line.startswith("sr3: warning: ")]
     if "MemoryError" in text or "memory ran out" in text:
         return "too much memory", text
@@ -172,10 +171,10 @@ def _judge(code: int, text: str, out: Path, path: Path) -> tuple[str, str]:
 
 
 def what_is_wrong(path: Path, made: Path) -> str:
-    """Compare a result with its input as Pillow reads it; returns what is wrong, or nothing.
+    """Compare a result with its input as read by Pillow; returns an error, or an empty string.
 
-    The size is compared always, pixels where they are grey or colour of 8 bits (of 16 Pillow reads the upper 8) without
-    transparency. Of a file that Pillow cannot read, such as a TIFF of floats, the size is that which sr3 reads.
+    The size is always compared. Pixels are compared for grey and colour of 8 bits (Pillow reads the upper 8 of 16)
+    without transparency. For files that Pillow cannot read, such as TIFF of floats, the size as read by sr3 is used.
     """
     import numpy as np
     from PIL import Image, ImageFilter, ImageOps
@@ -184,12 +183,12 @@ def what_is_wrong(path: Path, made: Path) -> str:
         try:
             with Image.open(path) as image:
                 image.load()
-        except Exception:  # Pillow's plugins raise almost any
+        except Exception:  # Pillow plugins raise many types
             return _size_is_wrong(path, made)
     with warnings.catch_warnings(action="ignore"), Image.open(path) as image, Image.open(made) as result:
         image.load()
         result.load()
-        with suppress(Exception):  # of damaged EXIF, by which nothing is turned
+        with suppress(Exception):  # damaged EXIF, which has no orientation
             ImageOps.exif_transpose(image, in_place=True)
         if result.size != (SCALE * image.width, SCALE * image.height):
             return f"is {result.width}x{result.height}, the input {image.width}x{image.height}"
@@ -221,12 +220,12 @@ def _digest(path: Path) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Name the format that a file pretends to be of."""
+    """Name the format that a file claims to have."""
     return path.suffix.lower().lstrip(".") or path.parent.name
 
 
 def table(ends: list[End]) -> str:
-    """Count the ends of each kind of file, as Markdown."""
+    """Count the outcomes per kind of file, as Markdown."""
     kinds = Counter(kind_of(end.path) for end in ends)
     common = [kind for kind, _ in kinds.most_common(11)]
     counts = Counter((kind_of(end.path) if kind_of(end.path) in common else "others", end.kind) for end in ends)
@@ -238,16 +237,16 @@ def table(ends: list[End]) -> str:
 
 
 def main() -> int:
-    """Try all files and print the table; 1 when a file ended badly."""
+    """Try all files and print the table; returns 1 when an outcome is bad."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--list", type=Path, help="write how each file ended to this file")
+    parser.add_argument("--list", type=Path, help="write the outcome of each file to this file")
     options = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
-    import sr3.upscaling.jobs  # noqa: F401 (so that children need not load it)
+    import sr3.upscaling.jobs  # noqa: F401 (loaded before the fork)
 
     files = sorted(path for path in options.folder.rglob("*") if path.is_file())
     with tempfile.TemporaryDirectory() as folder:
@@ -259,7 +258,7 @@ def main() -> int:
         wrong = try_together(well, model) if well else []
     print(table(ends))
     print(f"\nslowest: {max(end.seconds for end in ends):.1f} s")
-    print(f"in one run: {len(well)} files, {len(wrong)} ended otherwise than alone")
+    print(f"in one run: {len(well)} files, {len(wrong)} with another outcome than alone")
     if options.list:
         lines = [f"{end.kind}\t{end.path}\t{end.seconds:.1f}\t{' '.join(end.said.split())}" for end in ends]
         options.list.write_text("\n".join(lines) + "\n")

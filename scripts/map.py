@@ -1,7 +1,7 @@
-"""Write the map of the source tree and its layers in docs/design.md, from docstrings and from pyproject.toml.
+"""Generate the map of the source tree and its layers in docs/design.md, from docstrings and pyproject.toml.
 
 python scripts/map.py            writes both between their markers
-python scripts/map.py --check    exits with 1, and says how to update it, when the map is out of date
+python scripts/map.py --check    exits with 1 and prints how to update the map when it is out of date
 """
 
 import argparse
@@ -26,14 +26,14 @@ SENTENCE_END = re.compile(r"(?<!\bEq)\.(?: |$)")
 
 
 class MapError(Exception):
-    """A module without a docstring, or a page without the two markers; the message says what to do."""
+    """A module without a docstring, or a page without markers."""
 
 
 def first_sentence(module: Path) -> str:
     """Read the first sentence of a module's docstring, without its full stop."""
     docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
     if not docstring:
-        raise MapError(f"{module}: has no docstring; begin the file with one sentence that says what it is")
+        raise MapError(f"{module}: has no docstring; start the file with one sentence that describes it")
     paragraph = " ".join(docstring.split("\n\n")[0].split())
     return SENTENCE_END.split(paragraph)[0]
 
@@ -49,16 +49,16 @@ def lines_of(folder: Path, depth: int = 1) -> Iterator[str]:
 
 
 def line(name: str, depth: int, module: Path) -> str:
-    """Lay out one name, indented by its depth, beside the sentence of its module."""
+    """Format one name, indented by its depth, with the sentence of its module."""
     return f"{INDENT * depth + name:<{COLUMN}} {first_sentence(module)}"
 
 
 def build_map(root: Path, trees: Sequence[str]) -> str:
-    """Build the map of trees below root, as a block of text for the page."""
+    """Build the map of trees below root, as a code block."""
     found: list[str] = []
     for tree in trees:
-        opening = root / tree / "__init__.py"
-        found.append(line(f"{tree}/", 0, opening) if opening.exists() else f"{tree}/")
+        package = root / tree / "__init__.py"
+        found.append(line(f"{tree}/", 0, package) if package.exists() else f"{tree}/")
         found.extend(lines_of(root / tree))
     return "\n".join(["```", *found, "```"])
 
@@ -71,17 +71,17 @@ def build_layers(root: Path) -> str:
 
 
 def with_map(page: str, built: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
-    """Put a block between two markers of a page; MapError when they are missing."""
+    """Insert a block between two markers of a page; MapError when they are missing."""
     first, last = markers
     before, begin, rest = page.partition(first)
     _, end, after = rest.partition(last)
     if not (begin and end):
-        raise MapError(f"{PAGE}: lacks the markers of the map; put the lines {first} and {last} where it belongs")
+        raise MapError(f"{PAGE}: lacks the markers of the map; add the lines {first} and {last} where it belongs")
     return f"{before}{first}\n{built}\n{last}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the map; returns the exit code: 0, or 1 when the map is out of date or cannot be made."""
+    """Write or check the map; returns 0, or 1 when the map is out of date or cannot be built."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when the map is out of date")
     options = parser.parse_args(arguments)

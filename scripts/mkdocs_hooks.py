@@ -1,4 +1,4 @@
-"""What mkdocs does besides: generated pages, model cards, notebooks, links out of docs/, formulas without scripts."""
+"""mkdocs hooks: generated pages, model cards, notebooks, links out of docs/, and formulas as MathML."""
 
 import html
 import posixpath
@@ -16,7 +16,7 @@ import reference
 
 ROOT = Path(__file__).parents[1]
 CARDS = {path.relative_to(ROOT).as_posix(): f"cards/{path.stem}.md" for path in ROOT.glob("**/weights/*-*.md")}
-"""Model cards, which lie beside their weights, and their pages."""
+"""Model cards, which are stored beside the weights, and their pages."""
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(((?!https?:|mailto:|#)[^)\s#]+)(#[^)\s]*)?\)")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -34,7 +34,7 @@ def on_files(files: Files, config: Any) -> Files:  # noqa: ANN401 (mkdocs hands 
 
 
 def notebook(markdown: str) -> str:
-    """Make a notebook of a tutorial: Python blocks become cells, shell blocks cells with the magic %%sh."""
+    """Convert a tutorial to a notebook: Python blocks become cells, shell blocks become %%sh cells."""
     python = (
         "---\njupyter:\n  kernelspec:\n    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
     )
@@ -43,14 +43,14 @@ def notebook(markdown: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:  # noqa: ANN401 (mkdocs has no types here)
-    """Send links that leave docs/ to the page of that file in the site."""
+    """Rewrite links that leave docs/ to the page of that file in the site."""
     if page.file.src_uri in CARDS.values():
         return markdown
     return relink(markdown, f"docs/{page.file.src_uri}", page.file.src_uri)
 
 
 def on_page_content(content: str, **_: object) -> str:
-    """Turn formulas into MathML, which browsers show without a script."""
+    """Convert formulas to MathML, which browsers render without scripts."""
     return _FORMULA.sub(_to_mathml, content)
 
 

@@ -1,7 +1,7 @@
-"""The generated pages of the reference: command line, settings and Python API, as Markdown.
+"""Generate the pages of the reference: command line, settings and Python API, as Markdown.
 
 They are made from the parser, the settings and the file names themselves, whenever the pages are built, so they cannot
-differ from the code. Knows nothing of mkdocs: scripts/mkdocs_hooks.py puts the pages into the site.
+differ from the code. This script does not depend on mkdocs: scripts/mkdocs_hooks.py adds the pages to the site.
 """
 
 import ast
@@ -42,6 +42,7 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings_page(),
         "reference/api/sr3.md": "# sr3\n\n`import sr3` loads no torch; each name is loaded on first use.\n\n::: sr3\n\n"
         "::: sr3.training.plan\n\n::: sr3.training.events\n",
+        "reference/api/batch.md": "# sr3.batch\n\nA worker for Ray Data and other batch engines.\n\n::: sr3.batch\n",
         **api,
     }
 
@@ -120,7 +121,7 @@ def _groups(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:  # 
 
 
 def _tag(settings: type[BaseModel]) -> str:
-    """What tells a class of settings apart in a file, such as `family = "biggan"`; its name where nothing does."""
+    """The discriminating setting of a class, such as `family = "biggan"`, or its name without one."""
     kinds = {name: get_args(one.annotation) for name, one in settings.model_fields.items()}
     tags = [
         f"`{name} = {_toml(values[0])}`"
@@ -140,7 +141,7 @@ def _rows(settings: type[BaseModel]) -> Iterator[str]:
 
 
 def _values(annotation: Any, metadata: Any = ()) -> str:  # noqa: ANN401 (any type)
-    """What a setting may be, in words."""
+    """Describe the values of a setting."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _values(arguments[0], [*arguments[1:], *metadata])
@@ -176,7 +177,7 @@ def _classes(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 (any
 
 
 def _docs(settings: type[BaseModel]) -> Mapping[str, str]:
-    """The docstring below each field, also of the classes that a class extends."""
+    """Collect the docstrings below the fields of a class and of its bases."""
     found: dict[str, str] = {}
     for one in reversed([kind for kind in settings.__mro__ if issubclass(kind, BaseModel) and kind is not BaseModel]):
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body

@@ -23,7 +23,9 @@ def script(tmp_path, monkeypatch):
     monkeypatch.setattr(script := module, "ROOT", tmp_path)
     monkeypatch.setattr(script, "TREES", ("tree",))
     monkeypatch.setattr(script, "PAGE", tmp_path / "page.md")
-    script.PAGE.write_text(f"before\n{script.BEGIN}\n{script.END}\nafter\n")
+    script.PAGE.write_text("\n".join(["before", script.BEGIN, script.END, *script.LAYERS, "after", ""]))
+    layers = '[[tool.importlinter.contracts]]\nlayers = ["tree", "part"]\n'
+    (tmp_path / "pyproject.toml").write_text(layers)
     return script
 
 
@@ -42,6 +44,7 @@ def test_a_written_map_passes_the_check_until_a_docstring_changes(script, capsys
     page = script.PAGE.read_text()
     assert page.startswith("before\n")
     assert page.endswith("after\n")
+    assert "tree\npart\n" in page
     assert script.main(["--check"]) == 0
     (script.ROOT / "tree" / "leaf.py").write_text('"""Another leaf."""\n')
     assert script.main(["--check"]) == 1
@@ -51,7 +54,7 @@ def test_a_written_map_passes_the_check_until_a_docstring_changes(script, capsys
 
 @pytest.mark.parametrize(
     ("name", "text", "remedy"),
-    [("tree/leaf.py", "x = 1\n", "begin the file with one sentence"), ("page.md", "no markers\n", "put the lines")],
+    [("tree/leaf.py", "x = 1\n", "start the file with one sentence"), ("page.md", "no markers\n", "add the lines")],
 )
 def test_what_prevents_a_map_is_one_line_with_the_remedy(script, capsys, name, text, remedy):
     (script.ROOT / name).write_text(text)

@@ -68,11 +68,16 @@ def test_the_public_names_are_these():
     classes = ["Cancelled", "Config", "Model", "Refinement", "Sr3Error", "Training", "Upscaler"]
     assert sorted(sr3.__all__) == [
         *classes,
-        *("diffusion", "load", "metrics", "networks", "open_upscaler", "preset", "train"),
+        *("batch", "diffusion", "load", "metrics", "networks", "open_upscaler", "preset", "train"),
     ]
     for name in sr3.__all__:
         found = getattr(sr3, name)
         assert found.__name__ == (f"sr3.{name}" if isinstance(found, ModuleType) else name)
+
+
+def test_the_public_name_of_batch_is_this():
+    assert sr3.batch.__all__ == ["Upscale"]
+    assert sr3.batch.Upscale.__module__ == "sr3.batch"
 
 
 def test_the_public_names_of_diffusion_are_these():

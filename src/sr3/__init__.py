@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr3 import diffusion, metrics, networks
+    from sr3 import batch, diffusion, metrics, networks
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
     from sr3.presets import preset
@@ -23,6 +23,7 @@ __all__ = [
     "Sr3Error",
     "Training",
     "Upscaler",
+    "batch",
     "diffusion",
     "load",
     "metrics",
@@ -46,8 +47,8 @@ _HOME = {
     "train": "sr3.training.plan",
 }
 
-_PACKAGES = ("diffusion", "metrics", "networks")
-"""Packages that are public as a whole, each with names of its own."""
+_PACKAGES = ("batch", "diffusion", "metrics", "networks")
+"""Modules and packages that are public as a whole, each with names of its own."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)

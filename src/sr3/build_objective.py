@@ -23,7 +23,7 @@ from sr3.networks.critic import Critic
 from sr3.objectives.adversary import Adversary, EnhanceNetDiscriminator
 from sr3.objectives.denoising import Denoising
 from sr3.objectives.distillation import Distillation, Teacher
-from sr3.objectives.projected import open_projected
+from sr3.objectives.projected_gan import open_projected
 from sr3.objectives.protocol import Discriminator, Objective
 from sr3.objectives.regression import Regression
 

@@ -308,7 +308,7 @@ def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
         assert (image.size, image.mode) == ((64, 64), "RGB")
     assert capsys.readouterr().out.count("64x64") == 3
     assert run(["generate", str(first), "-o", str(tmp_path / "o"), "--steps", "many"]) == 2
-    assert "write a number for each model" in capsys.readouterr().err
+    assert "give one number per model" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -354,7 +354,7 @@ def test_a_model_that_learnt_from_given_inputs_is_searched_and_distilled_with_th
     assert run(["search-schedule", plain, *search, *given]) == 2
     assert "plain learnt from inputs made by bicubic; leave it out" in capsys.readouterr().err
     assert run(["distill", paired, *distil, *given, "--set", "data.degradation=area"]) == 2
-    assert "--low-res gives the small pictures" in capsys.readouterr().err
+    assert "--low-res gives the low-resolution images" in capsys.readouterr().err
 
     assert run(["search-schedule", paired, *search, *given]) == 0
     assert run(["distill", paired, *distil, *given]) == 0
@@ -397,7 +397,7 @@ def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, ca
     assert "theirs.safetensors: exists" in capsys.readouterr().err
     assert run([*convert, "--overwrite", "--set", "sampling.steps=3"]) == 0
     assert run(["convert", str(model), str(tmp_path / "a.pth")]) == 2
-    assert "ends in .safetensors" in capsys.readouterr().err
+    assert "needs the suffix .safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -408,4 +408,4 @@ def test_a_model_becomes_onnx(model, tmp_path, capsys):
     assert "inputs x, y_t, gamma" in out
     assert run(["export", model, str(tmp_path / "m.onnx")]) == 2
     assert run(["export", model, str(tmp_path / "m.pb")]) == 2
-    assert "ends in .onnx" in capsys.readouterr().err
+    assert "needs the suffix .onnx" in capsys.readouterr().err

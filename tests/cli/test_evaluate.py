@@ -377,7 +377,7 @@ def test_a_classifier_needs_classes(folders, network, capsys):
     (folders / "truth" / "1_picture.png").rename(folders / "truth" / "one.png")
     (folders / "bicubic" / "1_picture.bmp").rename(folders / "bicubic" / "one.bmp")
     assert evaluate(folders, "--pred", folders / "bicubic", "--classifier", network) == 2
-    assert "the class of 1 pictures is not known (one)" in capsys.readouterr().err
+    assert "the class of 1 images is unknown (one)" in capsys.readouterr().err
 
 
 def test_grey_beside_colour_is_noted(folders):
@@ -385,8 +385,7 @@ def test_grey_beside_colour_is_noted(folders):
         Image.open(path).convert("L").save(path)
     report = report_of(folders, "--pred", folders / "bicubic")
     assert report["notes"] == [
-        "bicubic: 4 results are grey where the truth is in colour, or the other way round; grey was taken as three "
-        "equal channels"
+        "bicubic: 4 results are grey and the truth in colour, or vice versa; grey was expanded to three equal channels"
     ]
 
 
@@ -443,7 +442,7 @@ def test_the_report_that_is_checked_is_not_replaced(folders, capsys):
     spoilt = folders / "bicubic" / "1_picture.bmp"
     Image.fromarray(np.asarray(Image.open(spoilt)) // 2).save(spoilt)
     assert evaluate(folders, "--pred", folders / "bicubic", "--check", report, "-o", folders / "before") == 2
-    assert "would be replaced by the new report" in capsys.readouterr().err
+    assert "would be overwritten by the new report" in capsys.readouterr().err
     assert report.read_bytes() == kept
 
 
@@ -487,13 +486,13 @@ def test_the_examples_measure_as_they_did(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "nothing to measure"),
+        ([], "nothing to evaluate"),
         (["--pred", "nowhere"], "no such file or folder"),
-        (["--pred", "truth=bicubic"], "stands for the truth itself"),
-        (["--pred", "=bicubic"], "NAME=PLACE"),
-        (["--pred", "part"], "no picture for 4 (1_picture, 2_picture, 3_picture, 4_picture); 1 without a truth (x)"),
+        (["--pred", "truth=bicubic"], "is reserved for the truth itself"),
+        (["--pred", "=bicubic"], "NAME=PATH"),
+        (["--pred", "part"], "no image for 4 (1_picture, 2_picture, 3_picture, 4_picture); 1 without a truth (x)"),
         (["--pred", "small=input"], "the result is 16x12, its truth 64x48"),
-        (["--filter", "bicubic"], "has nothing to enlarge"),
+        (["--filter", "bicubic"], "has no input to enlarge"),
         (["--filter", "nearest", "--scale", "4"], "--filter nearest"),
         (["--pred", "bicubic", "--task", "guess"], "--task guess"),
         (["--pred", "bicubic", "--features", "nothing"], "no such feature network"),
@@ -504,9 +503,9 @@ def test_the_examples_measure_as_they_did(monkeypatch):
         (["--pred", "bicubic", "--check", "none.json"], "none.json: cannot be read"),
         (["--pred", "bicubic", "--tolerance", "psnr"], "--tolerance psnr"),
         (["--pred", "bicubic", "--tolerance", "beauty=1"], "give one of psnr"),
-        (["--pred", "bicubic", "-o", "truth/1_picture.png"], "cannot be made a folder"),
+        (["--pred", "bicubic", "-o", "truth/1_picture.png"], "cannot be created as a folder"),
         (["--pred", "broken"], "cut short"),
-        (["--pred", "bicubic", "--features", "means.pt", "--images", "3"], "3 pictures are too few"),
+        (["--pred", "bicubic", "--features", "means.pt", "--images", "3"], "3 images are too few"),
         (
             ["--pred", "bicubic", "--seed", str(2**70)],
             "'--seed': Input should be less than or equal to 9223372036854775807",

@@ -98,9 +98,9 @@ def test_names_counts_and_sizes_are_free_and_only_figures_of_sets_are_taken(fold
     assert difference["figures"]["distance"]["value"] == pytest.approx(figures[0] - figures[1])
     assert set(difference["figures"]) == {"distance", "kernel", "precision", "recall"}
     assert report["notes"] == [
-        "made: has fewer features than a feature has numbers (12), so distances are too large, by the same only for "
-        "sets of the same count; give more pictures",
-        "the sets have different counts (9, 12), which alone moves a distance; compare equal ones",
+        "made: has fewer features than feature dimensions (12), so distances are biased upwards, equally only for "
+        "sets of the same count; give more images",
+        "the sets have different counts (9, 12), which biases distances; compare sets of equal count",
     ]
 
 
@@ -153,7 +153,7 @@ def test_the_same_command_writes_the_same_bytes_and_a_check_passes_until_a_set_c
     assert re.search(r"^sr3: made: distance was .*, tolerance 0$", capsys.readouterr().err, re.MULTILINE)
     (folder / "made" / "m3.png").unlink()
     assert evaluate(*again) == 2
-    assert "made: the earlier report is of other pictures" in capsys.readouterr().err
+    assert "made: the earlier report is of other images" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -171,15 +171,15 @@ def test_the_page_shows_some_pictures_of_each_set(folder):
     report_of("--pred", "made", "--pred", "other")
     page = (folder / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3 * 6
-    assert "Each against the same truths" in page
-    assert "Every picture" not in page
+    assert "Each set against the same truths" in page
+    assert "Metrics per image" not in page
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--features", "means.pt"], "nothing to measure; give --pred DIR"),
-        (["--pred", "made"], "--unpaired: has nothing to compare sets by; give --features"),
+        (["--features", "means.pt"], "nothing to evaluate; give --pred DIR"),
+        (["--pred", "made"], "--unpaired: needs a network to compare sets; give --features"),
         (["--pred", "made", "--features", "means.pt", "--model", "photos-x4"], "--model: does not go with --unpaired"),
         (["--features", "means.pt", "--filter", "bicubic"], "--filter: does not go with --unpaired"),
         (["--pred", "made", "--features", "means.pt", "--input", "made"], "--input: does not go with --unpaired"),
@@ -193,11 +193,11 @@ def test_the_page_shows_some_pictures_of_each_set(folder):
         (["--pred", "made", "--pred", "x/made", "--features", "means.pt"], "made: is the name of two methods"),
         (
             ["--pred", "few", "--features", "means.pt"],
-            "few: 3 pictures are too few to compare features; give at least 4",
+            "few: 3 images are too few to compare features; give at least 4",
         ),
-        (["--pred", "made", "--features", "means.pt", "--images", "3"], "truth: 3 pictures are too few"),
-        (["--pred", "one", "--classifier", "means.pt"], "one: one picture is too few for figures of a set"),
-        (["--pred", "bands", "--features", "means.pt"], "a.tif: has 5 channels; networks see grey and colour only"),
+        (["--pred", "made", "--features", "means.pt", "--images", "3"], "truth: 3 images are too few"),
+        (["--pred", "one", "--classifier", "means.pt"], "one: one image is too few for metrics of a set"),
+        (["--pred", "bands", "--features", "means.pt"], "a.tif: has 5 channels; networks accept grey and colour only"),
         (["--pred", "nowhere", "--features", "means.pt"], "no such file or folder"),
     ],
 )

@@ -71,7 +71,7 @@ def test_the_scale_is_that_of_the_first_input(truths, tmp_path):
 def test_an_input_of_another_size_is_refused(truths, tmp_path):
     for k in range(3):
         write(tmp_path / "inputs" / f"{k}.png", smooth(16, 20))
-    with pytest.raises(ImageError, match=r"2\.png: is 32x48, its input 20x16, which is not 2 times smaller"):
+    with pytest.raises(ImageError, match=r"2\.png: is 32x48, its input 20x16, not 2 times smaller"):
         cases_of(truths, tmp_path / "inputs").case("2")
 
 
@@ -110,7 +110,7 @@ def test_inputs_of_the_classification_are_of_one_size(tmp_path, size):
     write(tmp_path / "truths" / "3_a.png", smooth(256, 256))
     write(tmp_path / "inputs" / "3_a.png", smooth(*size))
     with pytest.raises(
-        ImageError, match=rf"3_a\.png: is {size[1]}x{size[0]}, but inputs of the classification are 64x64"
+        ImageError, match=rf"3_a\.png: is {size[1]}x{size[0]}, but inputs of the classification task are 64x64"
     ):
         cases_of(tmp_path / "truths", tmp_path / "inputs", task="classification", scale=4).case("3_a")
 
@@ -118,19 +118,21 @@ def test_inputs_of_the_classification_are_of_one_size(tmp_path, size):
 @pytest.mark.parametrize("kind", ["jpeg", "photo"])
 def test_inputs_that_pass_through_jpeg_cannot_be_made_of_four_bands(tmp_path, kind):
     np.save(tmp_path / "a.npy", np.zeros((32, 32, 4), np.float32))
-    with pytest.raises(DataError, match=r"a\.npy: has 4 channels, but JPEG holds 1 or 3"):
+    with pytest.raises(DataError, match=r"a\.npy: has 4 channels, but JPEG supports 1 or 3"):
         cases_of(tmp_path, scale=4, degradation=kind).case("a")
 
 
 def test_pictures_smaller_than_the_window_are_refused(truths):
-    with pytest.raises(ImageError, match=r"0\.png: 40x32 is too small; a side needs 11 pixels within a border of 11"):
+    with pytest.raises(
+        ImageError, match=r"0\.png: 40x32 is too small; each side needs 11 pixels inside a border of 11"
+    ):
         cases_of(truths, border=11).case("0")
 
 
 def test_a_picture_that_is_clear_in_part_has_no_one_colour(tmp_path):
     clear = np.dstack([smooth(16, 16), np.full((16, 16), 128, np.uint8)])
     write(tmp_path / "a.png", clear)
-    with pytest.raises(ImageError, match="transparent in part"):
+    with pytest.raises(ImageError, match="partly transparent"):
         read_image(open_source(str(tmp_path)), 0)
 
 
@@ -165,7 +167,7 @@ def test_a_class_file_beside_a_picture_or_member_comes_first(tmp_path):
             tar.addfile(member, io.BytesIO(data))
     assert label_of(open_source(str(tmp_path / "shard.tar")), 0) == 3
     (tmp_path / "plain" / "5_a.cls").write_text("cat")
-    with pytest.raises(DataError, match="holds 'cat', not the number of a class"):
+    with pytest.raises(DataError, match="contains 'cat', not the number of a class"):
         label_of(open_source(str(tmp_path / "plain")), 0)
 
 
@@ -185,5 +187,5 @@ def test_the_classification_takes_the_middle_and_its_quarter_enlarged_to_64(tmp_
 
 
 def test_the_classification_needs_224_pixels(truths):
-    with pytest.raises(ImageError, match="needs 224 pixels a side"):
+    with pytest.raises(ImageError, match="needs 224 pixels per side"):
         cases_of(truths, task="classification").case("0")

@@ -108,7 +108,7 @@ def test_files_and_pictures_that_cannot_be_used_are_named_in_one_line(tmp_path):
     assert "does not recognise it" in complaint(tmp_path / "other.pth")
     torch.save(weights(), tmp_path / "net.pth")
     method = open_pretrained("net", f"spandrel:{tmp_path / 'net.pth'}", device="cpu")
-    with pytest.raises(CheckpointError, match="net: cannot enlarge these pictures: too small"):
+    with pytest.raises(CheckpointError, match="net: cannot upscale these images: too small"):
         method.samples(case(width=2))
 
 
@@ -128,4 +128,4 @@ def test_evaluate_measures_a_pretrained_network_beside_bicubic(tmp_path, capsys)
     assert run(["evaluate", "--model", f"spandrel:{tmp_path / 'dark.pth'}", *options]) == 0
     assert "dark" in capsys.readouterr().out
     assert run(["evaluate", "--model", f"spandrel:{tmp_path / 'dark.pth'}", *options, "--scale", "2"]) == 2
-    assert "dark: enlarges x4, but inputs are 2 times smaller" in capsys.readouterr().err
+    assert "dark: has scale 4, but the inputs are 2 times smaller" in capsys.readouterr().err

@@ -45,14 +45,14 @@ def test_infinite_and_missing_figures_have_moved():
     assert not check(report("inf"), report("inf"), {})
     now = report()
     now.methods["bicubic"].figures.clear()
-    assert "no longer measured" in check(now, report(), {})[0].text
+    assert "is missing now" in check(now, report(), {})[0].text
 
 
 @pytest.mark.parametrize(
     ("other", "complaint"),
     [
         ({"border": 4}, "another border: 4, now 0"),
-        ({"pictures": ("a", "c")}, "of other pictures"),
+        ({"pictures": ("a", "c")}, "of other images"),
         ({"name": "lanczos"}, "lanczos: is in the earlier report"),
     ],
 )
@@ -76,7 +76,7 @@ def test_settings_that_differ_are_said_and_those_an_earlier_report_does_not_tell
     assert levels.startswith("bicubic: levels was [0, 1, 2, ")
     assert levels.endswith("96, 97, 98]")
     assert len(levels) < 200
-    assert old == "bicubic: old was 1, is not told"
+    assert old == "bicubic: old was 1, is missing"
     assert differing_settings(report(), report()) == []
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_report_is_said(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_report(path)
     for text, complaint in (
-        ("hello", "is no JSON"),
+        ("hello", "is not JSON"),
         ("[]", "has format None"),
         ('{"format": 7}', "has format 7"),
         ('{"format": 1}', "is damaged"),

@@ -1,4 +1,5 @@
 import io
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from pictures import smooth
-from sr3.images.degrade import BLUR, NOISE, QUALITY, RANDOM, add_noise, degrade, gaussian_blur, jpeg
+from sr3.images.degrade import BLUR, NOISE, QUALITY, Degradation, add_noise, degrade, gaussian_blur, jpeg
 from sr3.images.resize import downsample, resize
 
 
@@ -24,7 +25,8 @@ def test_no_blur_changes_nothing():
     assert gaussian_blur(image, 0.0) is image
 
 
-KINDS = ["bicubic", "area", *RANDOM]
+KINDS = get_args(Degradation)
+RANDOM = tuple(kind for kind in KINDS if kind not in ("bicubic", "area"))
 
 
 def photo(height=64, width=96, channels=3):

@@ -1,4 +1,4 @@
-"""EnhanceNet's losses beside formulas in numpy, and the opponent that learns beside the model."""
+"""EnhanceNet's losses beside formulas in numpy, and the discriminator that learns beside the model."""
 
 import warnings
 from contextlib import closing
@@ -14,13 +14,19 @@ from sr3.config import apply_settings
 from sr3.errors import CheckpointError, ConfigError
 from sr3.metrics.maps import load_maps
 from sr3.networks.critic import Critic
-from sr3.objectives.adversary import EnhanceNetDiscriminator, critic_loss, gram_matrices, perceptual_loss, texture_loss
+from sr3.objectives.adversary import (
+    EnhanceNetDiscriminator,
+    discriminator_loss,
+    gram_matrices,
+    perceptual_loss,
+    texture_loss,
+)
 from sr3.presets import preset
 from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run
-from sr3.training.state import last_whole, read_tensors
+from sr3.training.state import Written, last_whole, read_tensors, write_state
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
@@ -30,7 +36,7 @@ def draw(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def opponent(most_right=1.0):
+def discriminator(most_right=1.0):
     critic = Critic(3, side=16, width=4, halvings=2)
     return EnhanceNetDiscriminator(critic, torch.optim.Adam(critic.parameters(), lr=1e-2), most_right)
 
@@ -87,11 +93,11 @@ def test_the_critic_of_the_paper_ends_in_8192_features():
 def test_losses_of_the_two_sides_are_those_of_probabilities():
     real, fake = draw(5), draw(5, seed=1)
     sure, fooled = (1 / (1 + np.exp(-logits.double().numpy())) for logits in (real, fake))
-    np.testing.assert_allclose(critic_loss(real, fake), -np.log(sure) - np.log(1 - fooled), rtol=1e-5)
-    one, pictures = opponent(), draw(3, 3, 16, 16)
+    np.testing.assert_allclose(discriminator_loss(real, fake), -np.log(sure) - np.log(1 - fooled), rtol=1e-5)
+    one, pictures = discriminator(), draw(3, 3, 16, 16)
     with torch.no_grad():
-        logits = one.critic(pictures).double().numpy()
-    np.testing.assert_allclose(one.fooled(pictures), -np.log(1 / (1 + np.exp(-logits))), rtol=1e-5)
+        logits = one.network(pictures).double().numpy()
+    np.testing.assert_allclose(one.generator_loss(pictures), -np.log(1 / (1 + np.exp(-logits))), rtol=1e-5)
 
 
 def test_gram_matrices_are_of_patches_one_by_one():
@@ -122,57 +128,57 @@ def test_features_and_textures_are_compared_after_the_truths_mean():
     assert float(perceptual_loss(moved, wanted[:1]).min()) > 0.1
 
 
-def test_the_model_is_blamed_without_moving_its_judge_and_the_judge_learns_without_moving_the_model():
-    one = opponent()
+def test_the_generator_loss_leaves_the_discriminator_and_the_discriminator_loss_the_generator():
+    one = discriminator()
     answer = draw(2, 3, 16, 16).requires_grad_(True)
-    one.fooled(answer).sum().backward()
+    one.generator_loss(answer).sum().backward()
     assert float(answer.grad.abs().sum()) > 0
-    assert all(parameter.grad is None for parameter in one.critic.parameters())
+    assert all(parameter.grad is None for parameter in one.network.parameters())
     answer.grad = None
-    one.learn(answer, draw(2, 3, 16, 16, seed=1), parts=1)
+    one.accumulate(answer, draw(2, 3, 16, 16, seed=1), parts=1)
     assert answer.grad is None
-    assert all(parameter.grad is not None for parameter in one.critic.parameters())
+    assert all(parameter.grad is not None for parameter in one.network.parameters())
 
 
 def test_the_critic_learns_to_tell():
-    one, truth, answer = opponent(), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
+    one, truth, answer = discriminator(), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
     before = told(one, truth, answer)
     for _ in range(30):
-        one.learn(answer, truth, parts=1)
-        one.move(1e-2, clip=1.0)
+        one.accumulate(answer, truth, parts=1)
+        one.step(1e-2, clip=1.0)
     assert told(one, truth, answer) < 0.2 * before
 
 
 @torch.no_grad()
 def told(one, truth, answer):
-    return float(critic_loss(one.critic(truth), one.critic(answer)).mean())
+    return float(discriminator_loss(one.network(truth), one.network(answer)).mean())
 
 
 def test_gradients_of_parts_make_that_of_the_whole():
     truth, answer = draw(4, 3, 16, 16), draw(4, 3, 16, 16, seed=1)
-    whole, parts = opponent(), opponent()
-    parts.critic.load_state_dict(whole.critic.state_dict())
-    whole.learn(answer, truth, parts=1)
+    whole, parts = discriminator(), discriminator()
+    parts.network.load_state_dict(whole.network.state_dict())
+    whole.accumulate(answer, truth, parts=1)
     for half in (slice(0, 2), slice(2, 4)):
-        parts.learn(answer[half], truth[half], parts=2)
-    for one, other in zip(whole.critic.parameters(), parts.critic.parameters(), strict=True):
+        parts.accumulate(answer[half], truth[half], parts=2)
+    for one, other in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-4)
 
 
 def test_a_critic_that_is_right_too_often_waits():
-    one, truth, answer = opponent(most_right=0.9), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
+    one, truth, answer = discriminator(most_right=0.9), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
     for _ in range(60):
-        one.learn(answer, truth, parts=1)
-        one.move(1e-2, clip=1.0)
-    kept = {name: weight.clone() for name, weight in one.critic.state_dict().items()}
-    one.learn(answer, truth, parts=1)
-    one.move(1e-2, clip=1.0)
-    assert all(torch.equal(kept[name], weight) for name, weight in one.critic.state_dict().items())
+        one.accumulate(answer, truth, parts=1)
+        one.step(1e-2, clip=1.0)
+    kept = {name: weight.clone() for name, weight in one.network.state_dict().items()}
+    one.accumulate(answer, truth, parts=1)
+    one.step(1e-2, clip=1.0)
+    assert all(torch.equal(kept[name], weight) for name, weight in one.network.state_dict().items())
 
 
 @pytest.mark.training
 @pytest.mark.parametrize("settings", [[], ["training.accumulate=2"], ["objective.adversary.most_right=0.75"]])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does_opponent_and_all(tmp_path, maps_file, settings):
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does_with_its_discriminator(tmp_path, maps_file, settings):
     config = tiny(maps_file, *settings)
     run_to_end(tmp_path / "whole", config)
     with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU)) as events:
@@ -183,11 +189,31 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does_opponent_and_all(tmp
     paths = [last_whole(tmp_path / run / "checkpoints") for run in ("whole", "parts")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     tensors, description = read_tensors(paths[0])
-    critic = {name for name in tensors if name.startswith("critic.")}
-    assert critic
-    assert {f"exp_avg.{name}" for name in critic} <= set(tensors)
-    assert description["opponent_updates"] == 6 or settings == ["objective.adversary.most_right=0.75"]
-    assert not any("critic" in name for name in open_upscaler(str(tmp_path / "whole")).denoiser.state_dict())
+    learnt = {name for name in tensors if name.startswith("discriminator.")}
+    assert learnt
+    assert {f"exp_avg.{name}" for name in learnt} <= set(tensors)
+    assert description["discriminator_updates"] == 6 or settings == ["objective.adversary.most_right=0.75"]
+    assert not any("discriminator" in name for name in open_upscaler(str(tmp_path / "whole")).denoiser.state_dict())
+
+
+@pytest.mark.training
+def test_a_checkpoint_with_the_names_of_the_first_version_resumes_alike(tmp_path, maps_file):
+    config = tiny(maps_file)
+    for run in ("new", "old"):
+        with closing(train(config, SOURCE, open_run(tmp_path / run, config), device=CPU)) as events:
+            for event in events:
+                if isinstance(event, Stepped) and event.step == 3:
+                    break
+    folder = tmp_path / "old" / "checkpoints"
+    tensors, description = read_tensors(last_whole(folder))
+    tensors = {name.replace("discriminator.", "critic."): tensor for name, tensor in tensors.items()}
+    assert any(name.startswith("exp_avg.critic.") for name in tensors)
+    description = {**description, "format": 1, "opponent_updates": description.pop("discriminator_updates")}
+    write_state(folder, Written(tensors, description), keep=1)
+    for run in ("new", "old"):
+        run_to_end(tmp_path / run, config)
+    paths = [last_whole(tmp_path / run / "checkpoints") for run in ("new", "old")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @pytest.mark.training

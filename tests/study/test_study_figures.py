@@ -25,7 +25,7 @@ def study(**attention) -> StudyConfig:
     )
 
 
-def sitting(subject, answers, *, checks=(RIGHT,) * 5, method="sr3", views=1) -> list[Record]:
+def session(subject, answers, *, checks=(RIGHT,) * 5, method="sr3", views=1) -> list[Record]:
     """The records of a subject: its answers to pairs img0, img1, ..., then to checks."""
     trials = [(Trial(f"img{k}", method, True), answer) for k, answer in enumerate(answers)]
     trials += [(Trial(f"other{k}", None, True), answer) for k, answer in enumerate(checks)]
@@ -62,7 +62,7 @@ def test_wilsons_interval_is_scipys():
 
 
 def test_the_fool_rate_is_the_share_of_pairs_in_which_the_model_was_chosen():
-    records = sitting(1, [RIGHT, FOOLED, FOOLED]) + sitting(2, [RIGHT, RIGHT, FOOLED])
+    records = session(1, [RIGHT, FOOLED, FOOLED]) + session(2, [RIGHT, RIGHT, FOOLED])
     sr3, regression = figures(study(), records).methods
     assert (sr3.method, sr3.rate, sr3.subjects) == ("sr3", Rate(3, 6), 2)
     assert sr3.rate.share == 0.5
@@ -71,7 +71,7 @@ def test_the_fool_rate_is_the_share_of_pairs_in_which_the_model_was_chosen():
 
 
 def test_images_are_counted_over_subjects_and_come_most_fooling_first():
-    records = sitting(1, [RIGHT, FOOLED, FOOLED]) + sitting(2, [RIGHT, RIGHT, FOOLED])
+    records = session(1, [RIGHT, FOOLED, FOOLED]) + session(2, [RIGHT, RIGHT, FOOLED])
     images = [(group.image, group.rate) for group in figures(study(), records).images]
     assert images == [("img2", Rate(2, 2)), ("img1", Rate(1, 2)), ("img0", Rate(0, 2))]
 
@@ -79,28 +79,28 @@ def test_images_are_counted_over_subjects_and_come_most_fooling_first():
 @pytest.mark.parametrize(("missed", "allowed", "counts"), [(0, 0, True), (1, 0, False), (1, 1, True), (2, 1, False)])
 def test_a_subject_that_misses_more_checks_than_allowed_is_left_out(missed, allowed, counts):
     checks = (FOOLED,) * missed + (RIGHT,) * (5 - missed)
-    found = figures(study(failures_allowed=allowed), sitting(1, [FOOLED], checks=checks))
+    found = figures(study(failures_allowed=allowed), session(1, [FOOLED], checks=checks))
     assert found.subjects[0].checks_failed == missed
     assert found.subjects[0].left_out == ("" if counts else "failed attention checks")
     assert found.methods[0].rate == (Rate(1, 1) if counts else Rate(0, 0))
 
 
 def test_the_side_is_taken_into_account():
-    record = sitting(1, [RIGHT])[0]
+    record = session(1, [RIGHT])[0]
     turned = record._replace(trial=record.trial._replace(truth_first=False))
     assert figures(study(checks=0), [turned]).methods[0].rate == Rate(1, 1)
 
 
 def test_who_has_not_finished_does_not_count_yet():
-    found = figures(study(), sitting(1, [FOOLED, None]))
+    found = figures(study(), session(1, [FOOLED, None]))
     assert (found.subjects[0].left_out, found.subjects[0].answered) == ("not finished", 6)
     assert found.methods[0].rate == Rate(0, 0)
 
 
 def test_answers_to_pairs_seen_too_long_too_briefly_twice_or_never_are_left_out():
     answers = [RIGHT, *(RIGHT._replace(exposure=seconds) for seconds in (2.95, 3.09, 3.2, 0.4))]
-    others = sitting(2, [RIGHT, FOOLED], views=2) + sitting(3, [RIGHT], views=0)
-    found = figures(study(), sitting(1, answers) + others)
+    others = session(2, [RIGHT, FOOLED], views=2) + session(3, [RIGHT], views=0)
+    found = figures(study(), session(1, answers) + others)
     assert found.methods[0].rate == Rate(0, 3)
     assert found.answers_left_out == {"never shown": 1, "shown more than once": 2, "shown too long or too briefly": 2}
     assert [subject.answers_left_out for subject in found.subjects] == [2, 2, 1]
@@ -109,5 +109,5 @@ def test_answers_to_pairs_seen_too_long_too_briefly_twice_or_never_are_left_out(
 
 @pytest.mark.parametrize(("seconds", "counted"), [(3.1, 1), (2.9, 1), (3.1001, 0), (2.8999, 0)])
 def test_an_answer_at_exactly_the_tolerance_counts(seconds, counted):
-    found = figures(study(), sitting(1, [RIGHT._replace(exposure=seconds)]))
+    found = figures(study(), session(1, [RIGHT._replace(exposure=seconds)]))
     assert found.methods[0].rate == Rate(0, counted)

@@ -188,8 +188,8 @@ class Crowd:
 
     async def _all_at_once(self):
         context = ssl.create_default_context()
-        sittings = (self._sit(random.Random(number), context) for number in range(self.subjects))
-        self.given = await asyncio.gather(*sittings, return_exceptions=True)
+        sessions = (self._sit(random.Random(number), context) for number in range(self.subjects))
+        self.given = await asyncio.gather(*sessions, return_exceptions=True)
 
     async def _sit(self, chance, context):
         """Take the study as the page does, and send some answers twice; returns the choices."""
@@ -223,19 +223,19 @@ def test_among_fifty_subjects_at_once_the_page_shows_pictures_as_long_and_no_ans
     assert [given for given in crowd.given if isinstance(given, BaseException)] == []
     assert median(seen) == pytest.approx(EXPOSURE, abs=2 * FRAME)
     records = read_records(config.database)
-    own, *others = (list(sitting) for _, sitting in groupby(records, key=lambda record: record.subject))
+    own, *others = (list(session) for _, session in groupby(records, key=lambda record: record.subject))
     assert [record.answer.choice for record in own] == choices
     for record, watched in zip(own, seen, strict=True):
         assert record.answer.exposure == pytest.approx(watched, abs=2 * FRAME)
         assert record.answer.exposure == pytest.approx(EXPOSURE, abs=config.exposure_tolerance)
     assert len(others) == 49
-    assert Counter(tuple(record.answer.choice for record in sitting) for sitting in others) == Counter(
+    assert Counter(tuple(record.answer.choice for record in session) for session in others) == Counter(
         map(tuple, crowd.given)
     )
-    assert all(len(sitting) == 5 and all(record.views == 1 for record in sitting) for sitting in (own, *others))
+    assert all(len(session) == 5 and all(record.views == 1 for record in session) for session in (own, *others))
     assert sum(figures(config, records).answers_left_out.values()) == 0
     first, last = own[0].answered, own[-1].answered
-    assert sum(first < record.answered < last for sitting in others for record in sitting) > 49  # they were at it
+    assert sum(first < record.answered < last for session in others for record in session) > 49  # they were at it
 
 
 def test_keys_before_the_choice_do_nothing_and_loading_again_goes_on_with_the_same_pair(served, browser):

@@ -107,51 +107,51 @@ def test_inks_with_a_profile_are_shown_as_it_says(tmp_path, monkeypatch):
     assert np.array_equal(pixels(other)[0, 0], (1, 2, 3))
 
 
-def spoil_name(folder):
+def damage_name(folder):
     (folder / "noisy" / "img2.png").rename(folder / "noisy" / "other.png")
 
 
-def spoil_size(folder):
+def damage_size(folder):
     Image.new("RGB", (64, 47)).save(folder / "noisy" / "img2.png")
 
 
-def spoil_twin(folder):
+def damage_twin(folder):
     Image.new("RGB", (64, 48)).save(folder / "truth" / "img2.bmp")
 
 
-def spoil_input(folder):
+def damage_input(folder):
     Image.new("RGB", (64, 48)).save(folder / "inputs" / "img2.png")
 
 
-def spoil_alpha(folder):
+def damage_alpha(folder):
     Image.new("RGBA", (64, 48), (1, 2, 3, 128)).save(folder / "noisy" / "img2.png")
 
 
-def spoil_inks(folder):
+def damage_inks(folder):
     (folder / "noisy" / "img2.png").unlink()
     Image.new("CMYK", (64, 48), (1, 2, 3, 4)).save(folder / "noisy" / "img2.jpg")
 
 
-def spoil_bytes(folder):
+def damage_bytes(folder):
     (folder / "noisy" / "img2.png").write_bytes(b"no picture")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("damage", "message"),
     [
-        (spoil_name, "noisy lacks img2, and .*truth lacks other; give each picture the same name"),
-        (spoil_size, "img2.png: is 64x47, but .*img2.png is 64x48"),
-        (spoil_twin, "img2.* has the same name; keep one"),
-        (spoil_input, "inputs.img2.png: is not smaller than .*truth.img2.png"),
-        (spoil_alpha, "img2.png: is transparent in places"),
-        (spoil_inks, "img2.jpg: is CMYK without a colour profile, so its colours are not known; convert it to sRGB"),
-        (spoil_bytes, "img2.png: is not a picture"),
+        (damage_name, "noisy lacks img2, and .*truth lacks other; give each image the same name"),
+        (damage_size, "img2.png: is 64x47, but .*img2.png is 64x48"),
+        (damage_twin, "img2.* has the same name; keep one"),
+        (damage_input, "inputs.img2.png: is not smaller than .*truth.img2.png"),
+        (damage_alpha, "img2.png: is partly transparent"),
+        (damage_inks, "img2.jpg: is CMYK without a colour profile, so its colours are undefined; convert it to sRGB"),
+        (damage_bytes, "img2.png: is not a picture"),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused_before_the_first_subject(spoil, complaint, tmp_path):
+def test_pictures_that_do_not_fit_are_refused_before_the_first_subject(damage, message, tmp_path):
     config = make_study(tmp_path)
-    spoil(tmp_path)
-    with pytest.raises(Sr3Error, match=complaint) as raised:
+    damage(tmp_path)
+    with pytest.raises(Sr3Error, match=message) as raised:
         open_pictures(config)
     assert "\n" not in str(raised.value)
 
@@ -168,7 +168,7 @@ def test_a_long_list_of_missing_names_is_cut(tmp_path):
 def test_inputs_of_another_shape_are_refused(tmp_path, size):
     config = make_study(tmp_path)
     Image.new("RGB", size).save(tmp_path / "inputs" / "img2.png")
-    with pytest.raises(StudyError, match=rf"img2\.png: is {size[0]}x{size[1]}, which is not the shape of .*64x48"):
+    with pytest.raises(StudyError, match=rf"img2\.png: is {size[0]}x{size[1]}, but .* is 64x48"):
         open_pictures(config)
 
 

@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 from sr3.cli.app import run
 from sr3.study.plot import Bar, plot_shares
-from sr3.study.sitting import open_study
 from sr3.study.store import Answer
+from sr3.study.subject_session import open_study
 from studies import make_study, nonce, write_pictures, write_study
 
 
@@ -68,9 +68,7 @@ def test_the_json_holds_settings_rules_and_all_figures(held, capsys):
     assert report["subjects"] == {"all": 5, "left_out": {"failed attention checks": 1, "not finished": 1}}
     assert report["exposure_s"] == {"setting": 3.0, "median": 3.01, "farthest": 3.01}
     assert report["settings"]["seed"] == 0
-    assert "missed more than 0 of its 2 attention checks (who only guesses passes with a chance of 25.0%)" in str(
-        report
-    )
+    assert "failed more than 0 of its 2 attention checks (guessing passes with a probability of 25.0%)" in str(report)
     assert [row["method"] for row in report["by_method"]] == ["blurred", "noisy"]
 
 
@@ -124,7 +122,7 @@ def test_a_study_that_was_not_held_is_one_line_and_code_2(tmp_path, capsys):
     assert run(["study", "report", "--config", str(write_study(tmp_path))]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "there is no file of answers; hold the study first" in error
+    assert "there is no such file; run the study first" in error
     assert run(["study", "serve", "--config", str(tmp_path / "nothing.toml")]) == 2
     assert "nothing.toml: cannot be read" in capsys.readouterr().err
 
@@ -134,7 +132,7 @@ def test_a_report_by_other_rules_than_the_answers_were_given_under_is_refused(he
     path = held / "study.toml"
     path.write_text(path.read_text().replace('design = "mixed"', 'design = "mixed"\nexposure = 2.0'))
     assert run(["study", "report", "--config", str(path)]) == 2
-    assert "holds answers given under other settings (exposure); undo the change" in capsys.readouterr().err
+    assert "contains answers given under other settings (exposure); undo the change" in capsys.readouterr().err
 
 
 def test_study_alone_shows_its_two_verbs(capsys):

@@ -16,8 +16,8 @@ from sr3.errors import StudyError
 from sr3.study.figures import figures, wilson
 from sr3.study.server import build_app, open_server
 from sr3.study.settings import QUESTIONS
-from sr3.study.sitting import open_study
 from sr3.study.store import read_records
+from sr3.study.subject_session import open_study
 from studies import METHODS, make_study, nonce
 
 MEASURED = {"exposure": 3.0, "frame": 0.0167, "response": 0.7, "layout": "row", "width": 64.0, "density": 1.0}
@@ -297,7 +297,7 @@ def test_a_changed_picture_is_refused_once_there_are_answers(tmp_path):
     study.consent("", nonce=nonce())
     study.store.close()
     (tmp_path / "noisy" / "img0.png").write_bytes((tmp_path / "truth" / "img0.png").read_bytes())
-    with pytest.raises(StudyError, match=r"holds answers given under other settings \(pictures\)"):
+    with pytest.raises(StudyError, match=r"contains answers given under other settings \(pictures\)"):
         open_study(config)
 
 
@@ -307,7 +307,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
     first = open_server(config, host="127.0.0.1", port=0)
     port = first.listener.getsockname()[1]
     assert first.url == f"http://127.0.0.1:{port}/"
-    with pytest.raises(StudyError, match=rf"127.0.0.1:{port}: cannot be listened on .* give another --port"):
+    with pytest.raises(StudyError, match=rf"127.0.0.1:{port}: cannot bind to this address .* give another --port"):
         open_server(config, host="127.0.0.1", port=port)
     first.listener.close()
 

@@ -37,7 +37,7 @@ def test_relative_paths_begin_at_the_file(tmp_path):
         ('questions = ["camera", "camera"]', "", "twice"),
         ("questions = []", "", "questions"),
         ("when = 2026-01-01", "", "there is no setting when"),
-        ("", "checks = 2\nfailures_allowed = 2", "no one can fail"),
+        ("", "checks = 2\nfailures_allowed = 2", "no subject can fail"),
         ("exposure = ", "", "not valid TOML"),
     ],
 )
@@ -53,7 +53,7 @@ def test_a_wrong_setting_is_one_line_with_the_file(settings, attention, complain
 def test_the_question_that_shows_inputs_needs_their_folder(tmp_path):
     path = write_study(tmp_path)
     path.write_text(path.read_text().replace('inputs = "inputs"', ""))
-    with pytest.raises(ConfigError, match=r"name its folder in pictures\.inputs"):
+    with pytest.raises(ConfigError, match=r"give its folder in pictures\.inputs"):
         read_study(path)
 
 
@@ -63,7 +63,7 @@ def test_a_missing_file_is_named():
 
 
 def test_the_example_of_the_docs_is_read_with_the_defaults_it_names(tmp_path):
-    docs = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).parents[2] / "docs" / "how-to" / "run-study.md").read_text(encoding="utf-8")
     path = tmp_path / "study.toml"
     path.write_text(docs.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
     config = read_study(path)

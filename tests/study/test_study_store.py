@@ -159,24 +159,24 @@ def test_settings_may_change_before_the_first_subject_and_not_after(path):
     enrol(store)
     store.close()
     open_store(path, {"exposure": 2.0}).close()
-    with pytest.raises(StudyError, match=r"holds answers given under other settings \(exposure\); undo"):
+    with pytest.raises(StudyError, match=r"contains answers given under other settings \(exposure\); undo"):
         open_store(path, SETTINGS)
 
 
 def test_a_file_of_something_else_is_refused_and_stays(path):
     path.write_bytes(b"my letters" * 1000)
-    with pytest.raises(StudyError, match="cannot be used as a file of answers"):
+    with pytest.raises(StudyError, match="cannot be used as a database of answers"):
         open_store(path, SETTINGS)
     assert path.read_bytes() == b"my letters" * 1000
     path.unlink()
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE letters (text)")
     database.close()
-    with pytest.raises(StudyError, match="is no file of answers"):
+    with pytest.raises(StudyError, match="is not a database"):
         open_store(path, SETTINGS)
 
 
 def test_a_report_of_nothing_says_so(path):
-    with pytest.raises(StudyError, match="there is no file of answers"):
+    with pytest.raises(StudyError, match="there is no such file"):
         read_records(path)
     assert not path.exists()

@@ -60,7 +60,7 @@ def test_sides_and_methods_are_balanced_for_every_subject(subject, wanted, check
     assert max(turns.values()) - min(turns.get(method, 0) for method in expected) <= 1
 
 
-def test_checks_are_spread_over_the_sitting():
+def test_checks_are_spread_over_the_session():
     for subject in range(50):
         trials = draw_trials(study(), IMAGES, Condition("camera", "a"), subject)
         places = [place for place, trial in enumerate(trials) if trial.method is None]

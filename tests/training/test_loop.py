@@ -21,13 +21,13 @@ from sr3.diffusion.objective import regression_loss
 from sr3.errors import CheckpointError, ConfigError, DataError, GridError, TrainingError
 from sr3.presets import preset, regression_of
 from sr3.sampling.upscaler import open_upscaler
-from sr3.training.advice import before_training, of_validation
+from sr3.training.advice import after_validation, before_training
 from sr3.training.events import Noted, Saved, Stepped, Validated
 from sr3.training.images import find_images
 from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
-from sr3.training.step import tell
+from sr3.training.step import build_conditioning
 from sr3.tuning.scoring import keep_grid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
@@ -140,7 +140,7 @@ def test_unusable_images_are_named_and_counted_in_the_log(tmp_path):
     stream = shards(tmp_path, [9, 9], damaged=("0-3", "1-2"), side=64)
     config = tiny("training.steps=12", "training.validate_every=100", "data.shuffle=4")
     noted = [event.text for event in run_to_end(tmp_path / "run", config, stream) if isinstance(event, Noted)]
-    assert sorted(text.split(":")[2] for text in noted if text.startswith("left out")) == ["0-3.png", "1-2.png"]
+    assert sorted(text.split(":")[2] for text in noted if text.startswith("skipped")) == ["0-3.png", "1-2.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["left_out"] for line in lines if "loss" in line][-1] == 2
 
@@ -197,7 +197,7 @@ def test_figures_survive_a_resume(tmp_path):
 def test_what_costs_only_time_may_change_between_sittings(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     open_run(tmp_path / "run", tiny("network.checkpointing=true", "data.cache_gib=0", "optimizer.learning_rate=1e-5"))
-    with pytest.raises(TrainingError, match=r"another training\.seed"):
+    with pytest.raises(TrainingError, match=r"other values of training\.seed"):
         open_run(tmp_path / "run", tiny("training.seed=1"))
 
 
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
     path = last_whole(tmp_path / "run" / "checkpoints")
     before = path.read_bytes()
     broken = tiny("training.save_every=2", "optimizer.learning_rate=1e30", "optimizer.warmup=0")
-    with pytest.raises(TrainingError, match=r"step \d+: the (loss is (nan|inf)|weights are no longer finite)"):
+    with pytest.raises(TrainingError, match=r"step \d+: the (loss is (nan|inf)|weights are not finite)"):
         run_to_end(tmp_path / "run", broken)
     assert len(before) == path.stat().st_size
     assert read_model(tmp_path / "run" / "model.safetensors").info.step <= 2
@@ -235,7 +235,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path):
 @pytest.mark.training
 def test_a_run_of_other_settings_is_not_overwritten(tmp_path):
     run_to_end(tmp_path / "run", tiny())
-    with pytest.raises(TrainingError, match=r"another network\.width; give another --out"):
+    with pytest.raises(TrainingError, match=r"other values of network\.width; give another --out"):
         open_run(tmp_path / "run", tiny("network.width=32"))
 
 
@@ -261,7 +261,7 @@ def test_settings_that_cannot_sample_are_refused_before_training(tmp_path):
 def test_other_images_on_resuming_are_warned_of(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     fewer = Pictures(*SOURCE.arrays[:5])
-    with pytest.warns(UserWarning, match="training images are not those"):
+    with pytest.warns(UserWarning, match="training images have changed"):
         run_to_end(tmp_path / "run", tiny("training.steps=7"), fewer)
 
 
@@ -286,7 +286,7 @@ def test_the_last_whole_checkpoint_is_used_when_one_is_damaged(tmp_path):
     data = bytearray(found[1].read_bytes())
     data[-100] ^= 1
     found[1].write_bytes(data)
-    with pytest.warns(UserWarning, match=r"00000006\.safetensors: is damaged.*going on from the one before"):
+    with pytest.warns(UserWarning, match=r"00000006\.safetensors: is damaged.*resuming from the previous checkpoint"):
         events = run_to_end(tmp_path / "run", config)
     assert [event.step for event in events if isinstance(event, Stepped)] == [5, 6]
     after = state_of(tmp_path / "run")
@@ -310,7 +310,7 @@ def test_a_checkpoint_without_its_checksum_was_not_finished(tmp_path):
     config = tiny("training.save_every=2", "training.validate_every=100")
     run_to_end(tmp_path / "run", config)
     (tmp_path / "run" / "checkpoints" / "00000006.sha256").unlink()
-    with pytest.warns(UserWarning, match="was not written to its end"):
+    with pytest.warns(UserWarning, match="is damaged or incomplete"):
         assert len(run_to_end(tmp_path / "run", config)) > 0
 
 
@@ -319,7 +319,7 @@ def test_a_run_of_which_no_checkpoint_is_whole_is_refused(tmp_path):
     run_to_end(tmp_path / "run", tiny())
     for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="no checkpoint is whole; restore one, or begin anew"):
+    with pytest.raises(CheckpointError, match="all checkpoints are damaged; restore one, or start a new run"):
         run_to_end(tmp_path / "run", tiny("training.steps=8"))
 
 
@@ -341,7 +341,9 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, accumulate):
 
 @pytest.mark.training
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match=r"batch 2 cannot be shared by 1 processes in 3 parts.*multiple of 3"):
+    with pytest.raises(
+        TrainingError, match=r"batch 2 cannot be split evenly among 1 processes with 3 parts.*multiple of 3"
+    ):
         run_to_end(tmp_path / "run", tiny("training.accumulate=3"))
 
 
@@ -429,7 +431,7 @@ def test_a_regression_leaves_the_model_of_the_highest_psnr(tmp_path, monkeypatch
 def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
     config = tiny(*GENERATOR, "data.crop=64", "training.steps=4", "training.validate_every=2")
     events = run_to_end(tmp_path / "run", config)
-    figures = [event.figures for event in events if isinstance(event, Validated)]
+    figures = [event.metrics for event in events if isinstance(event, Validated)]
     assert [set(figure) for figure in figures] == [{"step", "held_out_loss", "sharpness"}] * 2
     assert figures[0]["held_out_loss"] == pytest.approx(1, abs=0.5)
     with pytest.raises(CheckpointError, match="generates pictures from nothing; use it with sr3 generate"):
@@ -442,11 +444,11 @@ def test_classes_are_told_and_now_and_then_hidden():
     learning = find_images(labelled, config).open(range(4), {}, device=CPU)
     with ThreadPoolExecutor(1) as pool:
         batch = make_batch(learning, batch=4, seed=0, step=0, places=range(4), pool=pool)
-    given = tell(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
+    given = build_conditioning(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
     assert given.labels.tolist() == [3, 3, *batch.labels[2:].tolist()]
     assert set(batch.labels.tolist()) <= {0, 1, 2}
     assert given.levels.tolist() == [1.0] * 4
-    assert tell(tiny(), batch, torch.zeros(4)) == ()
+    assert build_conditioning(tiny(), batch, torch.zeros(4)) == ()
 
 
 @pytest.mark.training
@@ -519,7 +521,7 @@ def regression_loss_of(config: Config, *, levels: list[float]) -> float:
         torch.nn.init.normal_(parameter, std=0.1)
     y0, x, low_res = torch.ones(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 4, 4)
     batch = Batch(y0, x, torch.full((2,), -1), torch.tensor(levels).double(), low_res)
-    given = tell(config, batch, torch.ones(2))
+    given = build_conditioning(config, batch, torch.ones(2))
     return regression_loss(denoiser, batch.y0, batch.x, kind="l2", given=given).mean().item()
 
 
@@ -567,19 +569,19 @@ def test_what_is_likely_to_go_wrong_is_said_with_a_remedy(tmp_path):
     config = tiny("optimizer.learning_rate=0.01", "optimizer.warmup=0", "training.steps=1")
     notes = [event.text for event in run_to_end(tmp_path / "run", config) if isinstance(event, Noted)]
     assert len(notes) >= 2
-    assert "learning rate of 0.01 is high for batches of 2" in notes[0]
-    assert "set optimizer.warmup to some hundred steps" in notes[1]
+    assert "learning rate of 0.01 is high for a batch size of 2" in notes[0]
+    assert "set optimizer.warmup to several hundred steps" in notes[1]
     assert list(before_training(preset("photos-x4"))) == []
     assert list(before_training(preset("faces-16-128"))) == []
-    assert "before the 20 of warm-up" in next(before_training(tiny("optimizer.warmup=20")))
+    assert "before the 20 steps of warm-up" in next(before_training(tiny("optimizer.warmup=20")))
 
 
 def test_pictures_far_below_bicubic_are_said_when_they_should_be_good():
     config = tiny("training.steps=100")
     figures = {"psnr": 20.0, "psnr_bicubic": 26.0}
-    assert list(of_validation(config, 10, figures)) == []
-    assert "6.0 dB below bicubic's" in next(of_validation(config, 60, figures))
-    assert list(of_validation(config, 60, {"psnr": 25.0, "psnr_bicubic": 26.0})) == []
+    assert list(after_validation(config, 10, figures)) == []
+    assert "6.0 dB below bicubic's" in next(after_validation(config, 60, figures))
+    assert list(after_validation(config, 60, {"psnr": 25.0, "psnr_bicubic": 26.0})) == []
 
 
 @pytest.mark.training

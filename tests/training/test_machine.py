@@ -19,7 +19,7 @@ from sr3.training.loop import Limits, train
 from sr3.training.run_dir import open_run
 from sr3.training.speed import Speed
 from sr3.training.state import last_whole
-from sr3.training.teaching import read_teacher, student_config
+from sr3.training.teacher import read_teacher, student_config
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
@@ -79,7 +79,7 @@ def test_a_dry_run_warns_of_what_the_training_would(tmp_path, monkeypatch, capsy
     sets = ["training.precision=bfloat16", "optimizer.learning_rate=0.1", "training.validation_images=1"]
     assert run([*command, *(f"--set={one}" for one in sets)]) == 0
     said = capsys.readouterr().err
-    assert "has no instructions for bfloat16" in said
+    assert "emulates bfloat16" in said
     assert "a learning rate of 0.1 is high" in said
     assert not (tmp_path / "run").exists()
 
@@ -97,7 +97,7 @@ def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_u
     whole = list(train(config, SOURCE, open_run(tmp_path / "whole", config), device=CPU))
     assert [event.step for event in whole if isinstance(event, Validated)] == [2, 4]
     stop, calls = threading.Event(), []
-    until = validation._until
+    until = validation._last_image
 
     def told(steps, stops):
         calls.append(1)
@@ -105,13 +105,13 @@ def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_u
             stop.set()
         return until(steps, stops)
 
-    monkeypatch.setattr(validation, "_until", told)
+    monkeypatch.setattr(validation, "_last_image", told)
     limits = Limits(stop=stop)
     first = list(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, limits=limits))
     assert not any(isinstance(event, Validated) for event in first)
     assert [event.step for event in first if isinstance(event, Saved)] == [2]
     assert len(calls) == 2
-    monkeypatch.setattr(validation, "_until", until)
+    monkeypatch.setattr(validation, "_last_image", until)
     second = list(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU))
     assert [event.step for event in second if isinstance(event, Validated)] == [2, 4]
     one, other = (last_whole(tmp_path / name / "checkpoints").read_bytes() for name in ("whole", "parts"))
@@ -155,7 +155,7 @@ def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     write_pictures(tmp_path / "data")
     command = ["train", str(settings), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
     assert run(command) == 2
-    assert "runs code, so it is not taken from a settings file" in capsys.readouterr().err
+    assert "runs code, so it is not accepted from a settings file" in capsys.readouterr().err
     assert run([*command, "--set", f"objective.adversary.features={tmp_path / 'evil.pt'}"]) == 2
     said = capsys.readouterr().err
     assert "runs the code of" in said

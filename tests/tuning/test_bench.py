@@ -128,7 +128,7 @@ def test_the_table_has_a_line_for_each_row(path, capsys):
     options = ["--side", "16", "--batch", "2", "--turns", "1", "--steps", "2", "--device", "cpu"]
     assert run(["bench", "--model", path, *options]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith(("one network call", "one picture", "until the first call")) for line in lines) == 3
+    assert sum(line.startswith(("one network call", "one image", "until the first call")) for line in lines) == 3
     assert sum("x" in line and " ms - " in line for line in lines) >= 6
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pictures import smooth, write_refining_model
 from sr3.errors import ConfigError, ImageError
 from sr3.runtime.shares import parse_share
+from sr3.sampling.plan import plan_for
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.drawing import Request
 from sr3.upscaling.jobs import Done, Failed, Skipped, upscale_files
@@ -38,7 +39,7 @@ def folder(tmp_path):
 def run(upscaler, folder, manifest, *, seed=0, **changes):
     """Upscale a folder with a manifest, and name what happened to each file."""
     jobs = plan_jobs([folder], folder.parent / "out", outputs=ONE_SAMPLE, naming=Naming(scale=4))
-    request = Request(upscaler.info.config.sampling, seed, **changes)
+    request = Request(plan_for(upscaler.info), seed, **changes)
     kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described())
     events = upscale_files(upscaler, jobs, request, kept)
     kinds = {Done: "done", Failed: "failed", Skipped: "skipped"}

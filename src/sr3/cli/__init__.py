@@ -1,1 +1,1 @@
-"""The command line: parse, call one function, show. No logic lives here, and no torch is loaded before work starts."""
+"""The command line: parse, call one function, display. It has no logic, and imports torch only when work starts."""

@@ -1,4 +1,4 @@
-"""The `sr3` command: its verbs, and how errors end."""
+"""The `sr3` command: its subcommands, and the handling of errors."""
 
 import errno
 import io
@@ -79,29 +79,31 @@ app.add_typer(study, name="study")
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command and return its exit code: 0, 1 some inputs failed, 2 the user can fix it, 130 stopped."""
+    """Run the command and return its exit code: 0, 1 (some inputs failed), 2 (user error) or 130 (interrupted)."""
     command = typer.main.get_command(app)
     warnings.showwarning = _warn
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # file names may contain characters that the terminal cannot show
     try:
         with command.make_context("sr3", arguments) as context:
             result = command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _complain("stopped; nothing half-written is left", 130)
+        return _complain("stopped; no incomplete file is left", 130)
     except Sr3Error as error:
         return _complain(str(error), 2)
     except BrokenPipeError:
-        sys.stdout = None  # whoever read the output has gone; nothing is left to say
+        sys.stdout = None  # the reader of the output has closed the pipe
         return 2
     except OSError as error:
-        remedy = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check place and permissions"
+        remedy = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check path and permissions"
         return _complain(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy}", 2)
     except Exception as error:
-        # typer brings a copy of click of its own, so its errors are known by what they can do.
+        # typer has its own copy of click, so click errors are recognised by their method.
         message = getattr(error, "format_message", None)
         if message is None:
             raise
@@ -110,7 +112,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
-    """Show a warning as one line; those meant for programmers stay silent."""
+    """Print a user warning as one line; ignore warnings for developers."""
     if issubclass(category, UserWarning) and not process_prefix():
         sys.stderr.write(f"sr3: warning: {message}\n")
 

@@ -1,4 +1,4 @@
-"""`sr3 bench`: how fast a model is on this machine."""
+"""`sr3 bench`: time a model on this machine."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ sr3 bench --json
 """
 WHAT = "What is timed"
 
-_TITLES = {"call": "one network call", "picture": "one picture", "start": "until the first call"}
+_TITLES = {"call": "one network call", "picture": "one image", "start": "until the first call"}
 
 
 def bench(
@@ -31,7 +31,7 @@ def bench(
     threads: Threads = None,
     side: Annotated[int, typer.Option(min=8, help="Side of the result in pixels.", rich_help_panel=WHAT)] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Batch size of the batched row.", rich_help_panel=WHAT)] = 4,
-    turns: Annotated[int, typer.Option(min=1, help="Repetitions; the median counts.", rich_help_panel=WHAT)] = 5,
+    turns: Annotated[int, typer.Option(min=1, help="Repetitions; the median is reported.", rich_help_panel=WHAT)] = 5,
     steps: Annotated[
         int | None, typer.Option(help="Sampling steps per image.  [default: the model's]", rich_help_panel=WHAT)
     ] = None,
@@ -63,7 +63,7 @@ def bench(
     for row in measure(plan):
         if row.section != section:
             section = row.section
-            typer.echo(f"\n{_TITLES[section]:<56} {'median':>9}  {'least - most':>21} {'speed':>8}")
+            typer.echo(f"\n{_TITLES[section]:<56} {'median':>9}  {'min - max':>21} {'speed':>8}")
         typer.echo(_line(row))
 
 

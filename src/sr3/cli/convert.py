@@ -1,4 +1,4 @@
-"""`sr3 convert`: convert a checkpoint of another program to an sr3 model."""
+"""`sr3 convert`: convert a checkpoint of Janspiry's implementation to an sr3 model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +54,7 @@ def convert(
     from sr3.exchange import conversion
 
     if target.suffix != ".safetensors":
-        raise CheckpointError(f"{target}: a model's name ends in .safetensors; give it that suffix")
+        raise CheckpointError(f"{target}: a model file needs the suffix .safetensors; rename it")
     if target.exists() and not overwrite:
         raise CheckpointError(f"{target}: exists; replace it with --overwrite or give another name")
     done = conversion.convert(source, target, task=task, scale=scale, groups=groups, settings=settings or ())

@@ -40,26 +40,26 @@ def distill(
 
     The same command again resumes a stopped run.
     """
-    from sr3.cli.train import check_code, hold
+    from sr3.cli.train import check_code, run_session
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
     from sr3.runtime.device import choose_device
     from sr3.runtime.threads import choose_threads
     from sr3.training.mean import read_mean
-    from sr3.training.origin import Origins
     from sr3.training.plan import Plan, check_pairs, with_pairs
     from sr3.training.run_dir import RunDir
-    from sr3.training.teaching import check_same, check_student, read_teacher, student_config
+    from sr3.training.source_model import SourceModels
+    from sr3.training.teacher import check_same_teacher, check_student, read_teacher, student_config
 
     choose_threads(threads)
     seconds = parse_duration(max_time)
     teacher = read_teacher(model)
-    check_same(RunDir(out.resolve()), teacher)
+    check_same_teacher(RunDir(out.resolve()), teacher)
     refined = read_mean(mean) if mean is not None else None
     config = student_config(teacher, steps=steps, changes=with_pairs(change, low_res), mean=refined)
     check_code(config, change)
     check_pairs(config, low_res)
     check_student(config, teacher)
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
-    plan = Plan(config, source, out, Origins(teacher, refined))
-    return hold(plan, device=choose_device(device), max_seconds=seconds)
+    plan = Plan(config, source, out, SourceModels(teacher, refined))
+    return run_session(plan, device=choose_device(device), max_seconds=seconds)

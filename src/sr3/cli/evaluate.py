@@ -1,4 +1,4 @@
-"""`sr3 evaluate`: measure results of any method, or of a model, against the true images."""
+"""`sr3 evaluate`: evaluate models, or the results of any method, against ground-truth images."""
 
 import sys
 from functools import partial
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, METRICS, NETWORKS, SAMPLING, Device, DType, Threads, say_what_runs
+from sr3.cli.options import IN_OUT, METRICS, NETWORKS, SAMPLING, Device, DType, Threads, announce_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ sr3 evaluate --unpaired --pred made/ --truth "imagenet-256/val/*.tar" --features
 """
 
 _WIDE = 4096
-"""Columns of a file or a pipe, where nothing is cut."""
+"""Table width for files and pipes, where no cell is truncated."""
 
 
 def evaluate(
@@ -108,11 +108,11 @@ def evaluate(
     ] = 1000,
     check: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="An earlier report.json; fail if a figure moved.", rich_help_panel=METRICS),
+        typer.Option(metavar="FILE", help="An earlier report.json; fail if a metric changed.", rich_help_panel=METRICS),
     ] = None,
     tolerance: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIGURE=X", help="For --check; may be repeated.", rich_help_panel=METRICS),
+        typer.Option(metavar="METRIC=X", help="For --check; may be repeated.", rich_help_panel=METRICS),
     ] = None,
     perceptual: Annotated[
         str | None,
@@ -148,11 +148,11 @@ def evaluate(
     dtype: DType = "auto",
     threads: Threads = None,
 ) -> int:
-    """Measure images or models against the ground truth.
+    """Evaluate images or models against the ground truth.
 
     Prints a table; with -o it writes a report and a page with images.
     """
-    from sr3.evaluation import opening, outputs
+    from sr3.evaluation import inputs, outputs
     from sr3.evaluation import report as reports
     from sr3.evaluation.run import evaluate as measured
     from sr3.evaluation.settings import Settings
@@ -161,7 +161,7 @@ def evaluate(
 
     choose_threads(threads)
     settings = Settings(
-        task=opening.parse_task(task),
+        task=inputs.parse_task(task),
         scale=scale or 0,
         border=border,
         patch=patch,
@@ -169,21 +169,21 @@ def evaluate(
         seed=seed,
         resamples=resamples,
     )
-    networks = opening.WantedNetworks(features, classifier, classifier_range, perceptual)
-    say_what_runs({"--features": features, "--perceptual": perceptual, "--classifier": classifier})
-    wanted = opening.Wanted(
+    networks = inputs.NetworkNames(features, classifier, classifier_range, perceptual)
+    announce_code({"--features": features, "--perceptual": perceptual, "--classifier": classifier})
+    request = inputs.Request(
         truth, input_, pred or [], model or [], filters or [], steps, sampler, first, images, device, dtype
     )
-    tolerances = opening.parse_tolerances(tolerance or [])
+    tolerances = inputs.parse_tolerances(tolerance or [])
     expected = None
     if check is not None:
         outputs.check_apart(check, output)
         expected = reports.read_report(check)
     if unpaired:
-        sets = open_sets(wanted, networks, settings)
+        sets = open_sets(request, networks, settings)
         total, events, write_page = len(sets), evaluate_sets(sets), partial(write_sets_page, sets=sets)
     else:
-        one = opening.open_evaluation(wanted, networks, settings)
+        one = inputs.open_evaluation(request, networks, settings)
         total, events = len(one.cases) * len(one.methods), measured(one.cases, one.methods, one.networks, one.inputs)
         write_page = partial(outputs.write_page, evaluation=one)
     found, written = follow(events, total, output, quiet=as_json)
@@ -204,7 +204,7 @@ def evaluate(
 def follow(
     events: "Iterator[Progress | Report]", total: int, output: Path | None, *, quiet: bool
 ) -> "tuple[Report, list[Path]]":
-    """Show how far the work is and keep reports in a folder; returns the last one, and what was written."""
+    """Show progress and write reports to a folder; returns the last report and the written files."""
     from sr3.cli.progress import Display
     from sr3.evaluation import outputs
     from sr3.evaluation.report import Report
@@ -241,7 +241,7 @@ def show(report: "Report", *, as_json: bool) -> None:
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:
-    """Print a table; where the output is no terminal, as wide as it is."""
+    """Print a table; without a terminal, at its full width."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -33,7 +33,7 @@ def export(
     from sr3.exchange.export import export_onnx, mean_path
 
     if target.suffix != ".onnx":
-        raise CheckpointError(f"{target}: an ONNX file's name ends in .onnx; give it that suffix")
+        raise CheckpointError(f"{target}: an ONNX file needs the suffix .onnx; rename it")
     for path in (target, mean_path(target)):
         if path.exists() and not overwrite:
             raise CheckpointError(f"{path}: exists; replace it with --overwrite or give another name")

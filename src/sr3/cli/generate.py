@@ -65,7 +65,7 @@ def generate(
 
     choose_threads(threads)
     if steps and not all(part.strip().isdecimal() and int(part) for part in steps.split(",")):
-        raise ConfigError(f"--steps {steps}: write a number for each model, such as 100,25")
+        raise ConfigError(f"--steps {steps}: give one number per model, such as 100,25")
     numbers = [int(part) for part in steps.split(",")] if steps else []
     cascade = open_cascade(models.split(","), steps=numbers, guidance=guidance, device=device, dtype=dtype)
     order = Order(output, count, seed=seed, batch=batch, label=label, overwrite=overwrite)

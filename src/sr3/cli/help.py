@@ -1,4 +1,4 @@
-"""Help texts: options under titles, and examples that keep their lines."""
+"""Help texts: options grouped by title, and examples with their line breaks."""
 
 from typing import Any, TypeAlias
 
@@ -7,16 +7,16 @@ from typer.core import TyperCommand, TyperGroup
 __all__ = ["UNTITLED", "HelpfulCommand", "HelpfulGroup"]
 
 UNTITLED = "General"
-"""Title of the options that every command has, such as --help."""
+"""Title of options without a group, such as --help."""
 
 Context: TypeAlias = Any
-"""A context of the copy of click inside typer, which typer keeps private."""
+"""A context of the private copy of click in typer."""
 Formatter: TypeAlias = Any
-"""Its formatter of help texts."""
+"""Its help formatter."""
 
 
 class HelpfulCommand(TyperCommand):
-    """A command whose help groups options by `rich_help_panel` and ends with its epilog as it is written."""
+    """A command whose help groups options by `rich_help_panel` and ends with the unwrapped epilog."""
 
     def format_options(self, ctx: Context, formatter: Formatter) -> None:
         """Write each group of options under its title."""
@@ -28,7 +28,7 @@ class HelpfulCommand(TyperCommand):
 
 
 class HelpfulGroup(TyperGroup):
-    """The same for a command that has commands of its own."""
+    """The same for a command with subcommands."""
 
     def format_options(self, ctx: Context, formatter: Formatter) -> None:
         """Write each group of options under its title, then the commands."""
@@ -41,7 +41,7 @@ class HelpfulGroup(TyperGroup):
 
 
 def write_options(command: TyperCommand | TyperGroup, ctx: Context, formatter: Formatter) -> None:
-    """Write arguments and options under the titles that their declarations name."""
+    """Write arguments and options, grouped by the titles in their declarations."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
@@ -53,7 +53,7 @@ def write_options(command: TyperCommand | TyperGroup, ctx: Context, formatter: F
 
 
 def write_examples(epilog: str | None, formatter: Formatter) -> None:
-    """Write the lines of an epilog without filling them."""
+    """Write the lines of an epilog without wrapping them."""
     if epilog:
         with formatter.section("Examples"):
             for line in epilog.strip().splitlines():

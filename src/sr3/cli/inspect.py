@@ -1,4 +1,4 @@
-"""`sr3 inspect`: show what a model file contains, or the model that a preset would build."""
+"""`sr3 inspect`: show the contents of a model file, or the model of a preset."""
 
 from typing import Annotated, Any
 

@@ -26,7 +26,7 @@ __all__ = [
     "Set",
     "Threads",
     "TrainingData",
-    "say_what_runs",
+    "announce_code",
 ]
 
 IN_OUT = "Input and output"
@@ -37,7 +37,7 @@ SETTINGS = "Settings"
 SERVER = "Server"
 SEARCH = "Search"
 METRICS = "Metrics and report"
-NETWORKS = "Networks that measure"
+NETWORKS = "Networks of metrics"
 MACHINE = "Model and machine"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=MACHINE)]
@@ -69,7 +69,7 @@ LowRes = Annotated[
     Path | None,
     typer.Option(
         metavar="LR",
-        help="Folder of low-resolution versions with the same names, instead of made ones.",
+        help="Folder of low-resolution versions with the same names, instead of generated ones.",
         rich_help_panel=IN_OUT,
     ),
 ]
@@ -93,8 +93,8 @@ Mean = Annotated[
 ]
 
 
-def say_what_runs(networks: Mapping[str, str | None]) -> None:
-    """Say which TorchScript files will run, for they are programs."""
+def announce_code(networks: Mapping[str, str | None]) -> None:
+    """Print which TorchScript files will run, because they contain code."""
     for option, name in networks.items():
         if name is not None and Path(name).is_file() and Path(name).suffix.lower() != ".onnx":
             typer.echo(f"sr3: {option} runs the code of {name}", err=True)

@@ -16,7 +16,7 @@ sr3 prepare imagenet ILSVRC2012/ imagenet-64/ --size 64 --scale 1
 """
 
 _TASKS = {"ffhq": (128, 8), "celeba-hq": (128, 8), "imagenet": (256, 4), "folder": (256, 4)}
-"""Size and scale of the paper's first task on each data set."""
+"""Size and scale of the paper's first task for each data set."""
 _SHOWN = 10
 
 
@@ -80,13 +80,13 @@ def prepare(
             written, dropped = written + report.written, dropped + len(report.dropped)
             seen += report.written + len(report.dropped) + len(report.failed)
             display.advance(report.shard, seen)
-            display.say(f"{report.shard}: {report.written} images{', was there' if report.was_there else ''}")
+            display.say(f"{report.shard}: {report.written} images{', exists' if report.was_there else ''}")
             for _, reason in report.failed[: max(0, _SHOWN - failed)]:
                 display.complain(reason)
             failed += len(report.failed)
     typer.echo(f"{out / 'manifest.json'}: {written} images, {dropped} left out, {failed} failed; each is listed there")
     if not written:
         raise DataError(
-            f"{source}: no image could be used, the manifest says why; give others, or a smaller --size to the same OUT"
+            f"{source}: no image could be used, for the reasons in the manifest; give other images, or a smaller --size"
         )
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Progress display: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress display: a bar with the remaining time on a terminal, plain lines otherwise."""
 
 import sys
 import time
@@ -14,10 +14,10 @@ __all__ = ["Display"]
 
 
 class Display:
-    """Shows how much of a known amount of work is done."""
+    """Displays the progress of a known amount of work."""
 
     def __init__(self, total: float, *, quiet: bool = False) -> None:
-        """Prepare a bar for an amount of work; quiet shows nothing but complaints."""
+        """Create a bar for an amount of work; quiet shows only errors and warnings."""
         self._quiet = quiet
         self._total, self._first, self._completed, self._began = total, -1.0, 0.0, time.monotonic()
         self._console = Console(stderr=True)
@@ -40,18 +40,18 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
     def advance(self, description: str, completed: float) -> None:
-        """Show what is at hand and how much is done."""
+        """Show the current item and the completed amount."""
         if self._first < 0:
             self._first, self._began = completed, time.monotonic()
         self._completed = completed
         self._bar.update(self._task, description=description, completed=completed)
 
     def time_left(self) -> str:
-        """Estimate from the work done since the first report."""
+        """Estimate the remaining time from the work since the first call of `advance`."""
         done = self._completed - self._first
         if done <= 0:
             return "unknown time"

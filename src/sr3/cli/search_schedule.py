@@ -1,4 +1,4 @@
-"""`sr3 search-schedule`: search the best noise levels for a number of steps on held-out images."""
+"""`sr3 search-schedule`: search for the best noise levels for a number of steps, on held-out images."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, SEARCH, Device, LowRes, Threads, say_what_runs
+from sr3.cli.options import IN_OUT, SEARCH, Device, LowRes, Threads, announce_code
 
 __all__ = ["EXAMPLES", "search_schedule"]
 
@@ -66,9 +66,9 @@ def search_schedule(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Search noise levels for few sampling steps.
+    """Search for the best noise levels for few sampling steps.
 
-    The best are kept in the model, and sr3 upscale --steps N uses them. Ctrl-C ends the search with the best so far.
+    They are stored in the model, and sr3 upscale --steps N uses them. Ctrl-C ends the search with the best so far.
     """
     from sr3.cli.progress import Display
     from sr3.data.opening import open_source, with_low_res
@@ -81,7 +81,7 @@ def search_schedule(
     from sr3.zoo import find_model
 
     choose_threads(threads)
-    say_what_runs({"--features": features})
+    announce_code({"--features": features})
     path = find_model(model)
     target = output or path
     scoring.check_target(path, target, overwrite=overwrite)

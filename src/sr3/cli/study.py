@@ -50,7 +50,7 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.", rich_help_panel=SERVER)
     ] = 8000,
 ) -> None:
-    """Serve the page of a study. Every answer is stored at once, so the server may stop and start at any time."""
+    """Serve the page of a study. Answers are stored at once, so the server may be restarted at any time."""
     from sr3.study.server import open_server
     from sr3.study.settings import read_study
 
@@ -90,4 +90,4 @@ def report(
         interval = f"95% interval {low:.1%} to {high:.1%}" if group.rate.answers else ""
         typer.echo(f"{group.question:8} {group.method:16} {share:>10}  {interval}  {group.rate.answers} answers")
     out_count = sum(bool(subject.left_out) for subject in found.subjects)
-    typer.echo(f"{folder / 'report.html'}: {len(found.subjects)} subjects, {out_count} of them left out by its rules")
+    typer.echo(f"{folder / 'report.html'}: {len(found.subjects)} subjects, {out_count} of them excluded")

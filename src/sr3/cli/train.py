@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sr3.training.events import Event
     from sr3.training.plan import Plan
 
-__all__ = ["EXAMPLES", "check_code", "hold", "train"]
+__all__ = ["EXAMPLES", "check_code", "run_session", "train"]
 
 
 EXAMPLES = """
@@ -76,7 +76,7 @@ def train(
     check_code(plan.config, change)
     if dry_run:
         return _estimate(plan.config, plan.supply, choose_device(device))
-    return hold(plan, device=choose_device(device), max_seconds=seconds)
+    return run_session(plan, device=choose_device(device), max_seconds=seconds)
 
 
 def check_code(config: "Config", change: list[str] | None) -> None:
@@ -87,8 +87,8 @@ def check_code(config: "Config", change: list[str] | None) -> None:
         typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
 
 
-def hold(plan: "Plan", *, device: "torch.device", max_seconds: float) -> int:
-    """Hold a session of a run and show it; returns the exit code."""
+def run_session(plan: "Plan", *, device: "torch.device", max_seconds: float) -> int:
+    """Run a training session and display it; returns the exit code."""
     from sr3.cli.progress import Display
     from sr3.training.loop import Limits
     from sr3.training.plan import open_training
@@ -122,14 +122,14 @@ def hold(plan: "Plan", *, device: "torch.device", max_seconds: float) -> int:
 
 
 def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
-    """Print what the training would cost here."""
+    """Print the estimated cost of the training on this machine."""
     from sr3.duration import format_duration
-    from sr3.training.advice import before_training, imitated
+    from sr3.training.advice import before_training, emulated_dtype
     from sr3.training.estimate import estimate
     from sr3.training.images import find_images
     from sr3.training.speed import side_of
 
-    for text in (*before_training(config), *imitated(config, device)):
+    for text in (*before_training(config), *emulated_dtype(config, device)):
         typer.echo(f"sr3: warning: {text}", err=True)
     images = find_images(source, config)
     side, channels = side_of(config, images.held_out), images.held_out.image_channels
@@ -149,7 +149,7 @@ def _estimate(config: "Config", source: "Source | Stream", device: "torch.device
 
 
 def show(display: "Display", event: "Event", config: "Config") -> None:
-    """Put an event on the screen: each step on the bar, about every hundredth as a line."""
+    """Display an event: each step on the bar, and about one step in a hundred as a line."""
     from sr3.training.events import Noted, Saved, Stepped, Validated
 
     match event:
@@ -161,14 +161,14 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
                 by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
                 size = f"{event.memory / 2**30:.1f} GiB"
                 display.say(
-                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss from noise to image {by_noise}, "
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss by noise level {by_noise}, "
                     f"{display.time_left()} left"
                 )
         case Noted(step, text):
             display.complain(f"{process_prefix()}step {step}: {text}")
-        case Validated(step, figures):
+        case Validated(step, metrics):
             display.say(
-                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "step")
+                f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")
             )
         case Saved(step):
             display.say(f"step {step}: saved")
@@ -176,7 +176,7 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
 
 @contextmanager
 def _stop_signal(stop: Flag) -> Generator[list[int]]:
-    """Collect SIGINT and SIGTERM and set a flag, so that a run ends between two steps; a second one interrupts."""
+    """Set a flag on SIGINT or SIGTERM, so that a run ends between two steps; a second signal interrupts."""
     received: list[int] = []
 
     def note(number: int, _frame: object) -> None:

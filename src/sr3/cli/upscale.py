@@ -1,4 +1,4 @@
-"""`sr3 upscale`: enlarge images and folders of images."""
+"""`sr3 upscale`: upscale images and folders of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -198,7 +198,7 @@ def upscale(
     choose_threads(threads)
     samples = samples or (8 if uncertainty else 1)
     if uncertainty and samples < 2:
-        raise ConfigError("--uncertainty: one sample shows none; give --samples 2 or more")
+        raise ConfigError("--uncertainty: needs several samples; give --samples 2 or more")
     sizing = Sizing(scale, width, height, long_side, megapixels, parse_box(fit) if fit else None)
     share, outputs = open_share(), Outputs(samples, uncertainty, save_process)
     refines = any(value is not None for value in (steps, sampler, grid, detail)) or save_process
@@ -232,7 +232,7 @@ def upscale(
 
 
 def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> int:
-    """Put an event on the screen and return how many pictures failed by it."""
+    """Display an event and return the number of images that failed."""
     from sr3.upscaling.jobs import Done, Failed, Refined, Retried, Skipped
 
     match event:

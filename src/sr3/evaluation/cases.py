@@ -13,7 +13,7 @@ from sr3.data.decoding import decode_pixels
 from sr3.data.sources import NO_LABEL, FolderSource, Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError, ImageError
-from sr3.evaluation.naming import match, names_of, some_of
+from sr3.evaluation.matching import match, names_of, some_of
 from sr3.evaluation.settings import Settings
 from sr3.images.bands import is_array, is_tiff
 from sr3.images.degrade import degrade
@@ -26,20 +26,21 @@ __all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "r
 
 CLASSIFICATION_SCALE = 4
 _SEEN, _LOW, _INPUT = 224, 56, 64
-"""The paper's sides: of the truth's middle, of that made small, and of the input it is enlarged to."""
+"""The paper's sides in pixels: centre crop of the truth, downscaled crop, and the input it is enlarged to."""
 
 _LEAST = 11
-"""Pixels a side that SSIM's window needs."""
+"""Smallest side in pixels for the window of SSIM."""
 
-_DEGRADATION_STREAM = 5  # as for the pairs of training
+_DEGRADATION_STREAM = 5  # as for training pairs
 _CLASS = re.compile(r"(\d+)_")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A truth (1, c, h, w) in [-1, 1], its input if there is one, its class or NO_LABEL, and its levels less one.
+    """A truth (1, c, h, w) in [-1, 1], its input if there is one, and its class or NO_LABEL.
 
-    uncut: height and width of the truth as it was read, before it was cut to whole cells.
+    top: largest value of its file format, 0 for floats.
+    uncut: height and width of the truth in its file, before it was cropped to multiples of the scale.
     """
 
     name: str
@@ -52,9 +53,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """Truths in the order of their names, made one by one.
+    """Truths in the order of their names, read one by one.
 
-    places: of all truths there are. names: of those that are measured, sorted.
+    places: index of every truth in the source. names: sorted names of the truths to evaluate.
     """
 
     source: Source
@@ -73,7 +74,7 @@ class Cases:
         return label_of(self.source, self.places[name])
 
     def case(self, name: str) -> Case:
-        """Read a truth and read or make its input; ImageError or DataError when they do not fit each other."""
+        """Read a truth and read or make its input; ImageError or DataError when they do not match."""
         index = self.places[name]
         truth, top = read_image(self.source, index)
         uncut = (truth.shape[-2], truth.shape[-1])
@@ -84,42 +85,42 @@ class Cases:
         if self.settings.task == "classification":
             truth, low_res = _for_classification(truth, low_res, self.source.name(index), top)
         elif self.settings.scale:
-            truth = _whole_cells(truth, self.settings.scale)
-            low_res = low_res if low_res is not None else self._reduced(truth, top, name)
+            truth = _crop_to_scale(truth, self.settings.scale)
+            low_res = low_res if low_res is not None else self._degraded(truth, top, name)
         truth_name = self.source.name(index)
         self._check(truth, low_res, truth_name)
         return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top, uncut)
 
-    def _reduced(self, truth: Tensor, top: int, name: str) -> Tensor:
-        """Make an input as the pairs of training are made; DataError where JPEG cannot hold the truth.
+    def _degraded(self, truth: Tensor, top: int, name: str) -> Tensor:
+        """Degrade a truth as training pairs are degraded; DataError when JPEG does not support its channels.
 
-        What is random follows from the name, so no input depends on which other truths there are.
+        Random numbers are seeded by the name, so an input does not depend on the other truths.
         """
         kind, where = self.settings.degradation, self.source.name(self.places[name])
-        assert kind != "paired", "inputs of this kind are given"
+        assert kind != "paired", "paired inputs are given"
         if kind in ("jpeg", "photo") and len(truth) not in (1, 3):
             raise DataError(
-                f"{where}: has {len(truth)} channels, but JPEG holds 1 or 3, and the model learnt "
-                f"from inputs spoilt by {kind}; give --input, or grey and colour only"
+                f"{where}: has {len(truth)} channels, but JPEG supports 1 or 3, and the model was "
+                f"trained on inputs degraded by {kind}; give --input, or only grey and colour images"
             )
         generator = torch.Generator().manual_seed(mix_seed(crc32(name.encode()), _DEGRADATION_STREAM))
         levels = (truth + 1) * 127.5
         return rounded(degrade(levels, self.settings.scale, kind, generator) / 127.5 - 1, top)
 
     def _check_input(self, low_res: Tensor, name: str) -> None:
-        """Refuse another size than that of the classification's inputs, which would make it another task."""
+        """Raise ImageError when an input of the classification task has another size than the task defines."""
         height, width = low_res.shape[-2:]
         if self.settings.task == "classification" and (height, width) != (_INPUT, _INPUT):
             raise ImageError(
-                f"{name}: is {width}x{height}, but inputs of the classification are {_INPUT}x{_INPUT}: the middle "
-                f"{_SEEN} pixels of the truth, made {_LOW} and then {_INPUT}"
+                f"{name}: is {width}x{height}, but inputs of the classification task are {_INPUT}x{_INPUT}: the centre "
+                f"{_SEEN} pixels of the truth, resized to {_LOW} and then to {_INPUT}; give inputs of this size"
             )
 
     def _check(self, truth: Tensor, low_res: Tensor | None, name: str) -> None:
         height, width = truth.shape[-2:]
         if min(height, width) < _LEAST + 2 * self.settings.border:
             raise ImageError(
-                f"{name}: {width}x{height} is too small; a side needs {_LEAST} pixels within a border of "
+                f"{name}: {width}x{height} is too small; each side needs {_LEAST} pixels inside a border of "
                 f"{self.settings.border}"
             )
         scale = self.settings.scale
@@ -127,7 +128,7 @@ class Cases:
             return
         if (low_res.shape[-2] * scale, low_res.shape[-1] * scale) != (height, width):
             size = f"{low_res.shape[-1]}x{low_res.shape[-2]}"
-            raise ImageError(f"{name}: is {width}x{height}, its input {size}, which is not {scale} times smaller")
+            raise ImageError(f"{name}: is {width}x{height}, its input {size}, not {scale} times smaller; give --scale")
 
 
 def open_cases(
@@ -140,10 +141,10 @@ def open_cases(
     most: int | None = None,
     first: int | None = None,
 ) -> Cases:
-    """Match truths and inputs by name; DataError that lists what does not match.
+    """Match truths and inputs by name; DataError lists names without a match.
 
-    A scale of 0 is taken from the first truth and its input, where there are inputs. most, first: at most so many
-    truths, spread evenly over the first by name; inputs of the others need not be there.
+    A scale of 0 is replaced by that of the first truth and its input, if there are inputs. first: use only the first
+    truths by name. most: use at most this many of them, spread evenly; inputs of other truths may be missing.
     """
     places = names_of(source, where)
     names = some_of(list(places), most, first=first)
@@ -155,9 +156,9 @@ def open_cases(
 
 
 def read_image(source: Source, index: int) -> tuple[Tensor, int]:
-    """Read a picture, upright, to (c, h, w) in [-1, 1], and its levels less one, 0 for floats.
+    """Read an image, oriented by EXIF, as (c, h, w) in [-1, 1]; also its largest value, 0 for floats.
 
-    Colour profiles are not applied. ImageError or DataError when it cannot be read or has see-through parts.
+    Colour profiles are not applied. ImageError or DataError when it cannot be read or is partly transparent.
     """
     name, data = source.name(index), source.read(index)
     if is_array(data) or (is_tiff(data) and holds_bands(data)):
@@ -165,18 +166,18 @@ def read_image(source: Source, index: int) -> tuple[Tensor, int]:
         return pixels.values.float() / 127.5 - 1, round(255 / pixels.step) if pixels.step else 0
     picture = read_encoded(data, name)
     if picture.alpha is not None and bool((picture.alpha < 1).any()):
-        raise ImageError(f"{name}: is transparent in part, so it has no one colour there; flatten it")
+        raise ImageError(f"{name}: is partly transparent, so its colours there are undefined; flatten it")
     return picture.pixels, {8: 255, 16: 65535, 32: 0}[picture.depth]
 
 
 def rounded(image: Tensor, top: int) -> Tensor:
-    """Round to the levels of a file, 0 to top; 0 leaves floats as they are. Held in [-1, 1]."""
+    """Clip to [-1, 1] and round to the levels of a file, 0 to top; with top 0, only clip."""
     image = image.float().clamp(-1, 1)
     return ((image + 1) * (top / 2)).round() / (top / 2) - 1 if top else image
 
 
 def label_of(source: Source, index: int) -> int:
-    """Take the class of a member's .cls neighbour, or of the number before the first _ of its name, or NO_LABEL."""
+    """Read the class from the .cls file of an image, else from the number before the first _ of its name."""
     if not isinstance(source, FolderSource) and (label := source.label(index)) != NO_LABEL:
         return label
     name = Path(source.name(index).rpartition(":")[2]).stem
@@ -184,25 +185,29 @@ def label_of(source: Source, index: int) -> int:
     if isinstance(source, FolderSource) and beside.is_file():
         text = beside.read_text(encoding="ascii", errors="replace").strip()
         if not text.isdecimal():
-            raise DataError(f"{beside}: holds {text[:20]!r}, not the number of a class; mend or remove it")
+            raise DataError(f"{beside}: contains {text[:20]!r}, not the number of a class; fix or remove it")
         return int(text)
     found = _CLASS.match(name)
     return int(found[1]) if found else NO_LABEL
 
 
-def _whole_cells(image: Tensor, scale: int) -> Tensor:
-    """Cut the right and bottom to multiples of the scale, as the inputs of test sets are made."""
+def _crop_to_scale(image: Tensor, scale: int) -> Tensor:
+    """Crop the right and bottom edges to multiples of the scale, as is usual for test sets."""
     height, width = (side // scale * scale for side in image.shape[-2:])
     if min(height, width) == 0:
-        raise ConfigError(f"a picture of {image.shape[-1]}x{image.shape[-2]} is smaller than the scale {scale}")
+        raise ConfigError(
+            f"an image of {image.shape[-1]}x{image.shape[-2]} is smaller than the scale {scale}; give larger images"
+        )
     return image[:, :height, :width]
 
 
 def _for_classification(truth: Tensor, low_res: Tensor | None, name: str, top: int) -> tuple[Tensor, Tensor]:
-    """Take the middle of 224 pixels as truth; its quarter, enlarged from 56 to 64, is the input."""
+    """Take the centre 224 pixels as truth; downscaled to 56 and enlarged to 64 pixels, they are the input."""
     height, width = truth.shape[-2:]
     if min(height, width) < _SEEN:
-        raise ImageError(f"{name}: is {width}x{height}, but the classification needs {_SEEN} pixels a side")
+        raise ImageError(
+            f"{name}: {width}x{height} is too small; the classification task needs {_SEEN} pixels per side"
+        )
     top_row, left = (height - _SEEN) // 2, (width - _SEEN) // 2
     truth = truth[:, top_row : top_row + _SEEN, left : left + _SEEN]
     if low_res is None:

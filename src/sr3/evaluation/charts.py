@@ -1,7 +1,7 @@
-"""Plots as SVG without a plotting library: metrics of every image, and rank histograms.
+"""Plots as SVG without a plotting library: metrics per image, and rank histograms.
 
-Every mark has a title, which browsers show under the pointer. Colours are those of Okabe and Ito, which people who
-confuse colours can tell apart; line patterns differ too.
+Every mark has a title, which browsers show as a tooltip. Colours are the colour-blind-safe palette of Okabe and Ito;
+line patterns differ too.
 """
 
 import math
@@ -16,9 +16,9 @@ _WIDTH, _HEIGHT, _LEFT, _BELOW, _ABOVE = 720, 220, 64, 24, 10
 
 
 def per_picture_chart(values: Mapping[str, Mapping[str, float]], *, digits: int) -> str:
-    """Plot a figure of every picture, a line a method, pictures in the order of the first method's figure.
+    """Plot a metric per image, one line per method, images sorted by the values of the first method.
 
-    values: by method, then by picture, finite ones only; pictures that the first has no such figure of come last.
+    values: finite values by method, then by image. Images without a value of the first method come last.
     """
     first = next(iter(values.values()))
     order = sorted(
@@ -38,12 +38,12 @@ def per_picture_chart(values: Mapping[str, Mapping[str, float]], *, digits: int)
             f"{line[name]:.{digits}f}</title></circle>"
             for x, y, name in dots
         ]
-    parts.append(_caption("pictures, in the order of the first method"))
-    return _svg(parts, "Figure of every picture")
+    parts.append(_caption("images, sorted by the first method"))
+    return _svg(parts, "Metric per image")
 
 
 def rank_chart(ranks: Mapping[str, Sequence[float]]) -> str:
-    """Plot the share of truths at each rank among k samples, bars a method; level is right."""
+    """Plot the share of truths at each rank among k samples, one series of bars per method; uniform is calibrated."""
     count = max(len(shares) for shares in ranks.values())
     top = max(max(max(shares) for shares in ranks.values()), 1 / count) * 1.05
     parts = [_axis(0.0, top, 2)]
@@ -57,12 +57,12 @@ def rank_chart(ranks: Mapping[str, Sequence[float]]) -> str:
             parts.append(f'{bar} fill="{COLOURS[number % len(COLOURS)]}"><title>{text}</title></rect>')
     level = _up(1 / count, 0.0, top)
     parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{level:.1f}" y2="{level:.1f}" class="level"/>')
-    parts.append(_caption("rank of the truth among the samples; the dashed line is right"))
+    parts.append(_caption("rank of the truth among the samples; dashed line: calibrated"))
     return _svg(parts, "Ranks of the truth among samples")
 
 
 def _axis(low: float, high: float, digits: int) -> str:
-    """Draw three lines across with their values."""
+    """Draw three horizontal grid lines with their values."""
     lines: list[str] = []
     for value in (low, (low + high) / 2, high):
         y = _up(value, low, high)

@@ -17,11 +17,11 @@ __all__ = ["described", "environment", "protocol_of"]
 _RESIZER = "antialiased bicubic, Keys' kernel with a = -0.5, as Pillow's, in float"
 _PACKAGES = ("sr3", "torch", "numpy", "pillow")
 _OPTIONAL = ("torchvision", "torchmetrics", "torch-fidelity", "onnxruntime", "spandrel", "timm")
-"""Packages that networks come from, named where they are installed."""
+"""Packages that provide networks, listed if they are installed."""
 
 
 def described(metric: Metric, networks: Networks, settings: Settings) -> dict[str, Any]:
-    """Say what a figure is, with the name of the network it was taken with."""
+    """Describe a metric, with the name of the network that it uses."""
     target = nominal_coverage(settings.samples) if metric.key == "coverage" else metric.target
     return {
         "title": _title(metric, networks, settings),
@@ -36,7 +36,7 @@ def described(metric: Metric, networks: Networks, settings: Settings) -> dict[st
 
 
 def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
-    """Name a figure with its network; only of whole pictures, by Inception, the short names are right."""
+    """Name a metric with its network; FID, KID and IS are the names for whole images and Inception only."""
     if "{network}" not in metric.title:
         return metric.title
     owners = {"perceptual": networks.perceptual, "inception": networks.scorer}
@@ -49,7 +49,7 @@ def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
 
 
 def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
-    """Give all that decides figures beside pictures and methods."""
+    """List everything that metrics depend on besides images and methods."""
     return {
         "colour": "values as stored, no profile applied; RGB, and Y of BT.601 in 16 to 235",
         "border": settings.border,
@@ -73,7 +73,7 @@ def _network(network: Any) -> dict[str, str] | None:  # noqa: ANN401 (any of the
 
 
 def environment() -> dict[str, str]:
-    """Name versions and machine."""
+    """List package versions and the machine."""
     return {
         **{package: _version(package) or "not installed" for package in _PACKAGES},
         **{package: found for package in _OPTIONAL if (found := _version(package))},
@@ -84,7 +84,7 @@ def environment() -> dict[str, str]:
 
 
 def _version(package: str) -> str:
-    """Look up the version of a package; nothing where it is not installed."""
+    """Return the version of a package, or an empty string if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

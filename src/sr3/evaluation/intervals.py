@@ -1,7 +1,7 @@
-"""Bootstrap confidence intervals over images (Efron 1979), with the same draws for every metric and method.
+"""Bootstrap confidence intervals over images (Efron 1979), with the same resamples for every metric and method.
 
-The picture is what is drawn again, with all its samples and patches. Pictures are taken as drawn from many alike, so an
-interval is about other pictures, not about other noise.
+The resampled unit is the image, with all its samples and patches. So an interval describes the variation over images
+of the same population, not over the noise of the sampler.
 """
 
 import math
@@ -15,12 +15,12 @@ __all__ = ["LEVEL", "Figure", "around", "draws", "mean_figure", "set_figure"]
 
 LEVEL = 0.95
 _DEVIATIONS = 1.959963984540054
-"""Of a normal distribution, within which a share of LEVEL lies."""
+"""Standard deviations of a normal distribution that contain a share of LEVEL."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its interval, None where there is none, and the number of pictures it is of."""
+    """The value of a metric, its interval (None if there is none), and the number of images."""
 
     value: float
     low: float | None
@@ -29,14 +29,14 @@ class Figure:
 
 
 def draws(count: int, times: int, seed: int) -> Tensor:
-    """Draw pictures with replacement: places, shape (times, count)."""
+    """Draw images with replacement: indices, shape (times, count)."""
     return torch.randint(0, count, (times, count), generator=torch.Generator().manual_seed(seed))
 
 
 def mean_figure(values: Tensor, *, times: int, seed: int) -> Figure:
-    """Average figures of pictures (n,), those that are NaN left out, with the percentile interval of the mean.
+    """Average values per image (n,), ignoring NaN, with the percentile interval of the mean.
 
-    There is no interval for fewer than two pictures, or where one figure is infinite.
+    There is no interval for fewer than two images, or if a value is infinite.
     """
     values = values.double()
     values = values[~values.isnan()]
@@ -52,10 +52,10 @@ def mean_figure(values: Tensor, *, times: int, seed: int) -> Figure:
 
 
 def set_figure(measure: Callable[[Tensor], float], count: int, *, times: int, seed: int) -> tuple[Figure, Tensor]:
-    """Measure a set of pictures, and again for drawn ones: the figure, and what each draw gave, shape (times,).
+    """Compute a metric of a set and of its bootstrap resamples; returns the metric and its resampled values, (times,).
 
-    measure takes places of pictures (count,). Drawn sets repeat pictures, which shifts such figures, so the interval
-    is the figure with 1.96 deviations of the draws on either side.
+    measure takes indices of images (count,). Resamples repeat images, which biases metrics of sets, so the interval is
+    the value plus and minus 1.96 standard deviations of the resampled values.
     """
     value = measure(torch.arange(count))
     drawn = torch.tensor([measure(places) for places in draws(count, times, seed)], dtype=torch.float64)
@@ -63,9 +63,9 @@ def set_figure(measure: Callable[[Tensor], float], count: int, *, times: int, se
 
 
 def around(value: float, drawn: Tensor, count: int) -> Figure:
-    """Put the interval of 1.96 deviations of draws around a figure; none for fewer than two pictures or draws.
+    """Build the interval of 1.96 standard deviations of resampled values; none for fewer than two images or resamples.
 
-    Draws that are NaN do not count: some figures have no value where one picture is taken again and again.
+    NaN is ignored: some metrics are undefined for a resample that repeats one image.
     """
     drawn = drawn[~drawn.isnan()]
     if count < 2 or len(drawn) < 2 or not math.isfinite(value):

@@ -24,7 +24,7 @@ __all__ = ["Measured", "in_one_colour", "measure", "measure_alone", "measure_tru
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one picture by key, its features and logits (p, d) of the first sample, and its ranks (k + 1,)."""
+    """Metrics of one image by key, features and logits (p, d) of the first sample, and ranks (k + 1,)."""
 
     figures: Mapping[str, float]
     features: Tensor | None
@@ -33,20 +33,20 @@ class Measured:
 
 
 def in_one_colour(samples: Image, case: Case) -> tuple[Image, Image, bool]:
-    """Give samples and truth the same channels; grey is three equal ones. Tells whether anything had to be done.
+    """Convert samples and truth to the same channels, grey to three equal ones; also returns whether they differed.
 
-    DataError when they differ in another way.
+    Raises DataError for other combinations of channels.
     """
     found, true = samples.shape[1], case.truth.shape[1]
     if found == true:
         return samples, case.truth, False
     if {found, true} != {1, 3}:
-        raise DataError(f"{case.name}: the result has {found} channels, its truth {true}; compare pictures of one kind")
+        raise DataError(f"{case.name}: the result has {found} channels, its truth {true}; give images of the same mode")
     return samples.expand(-1, 3, -1, -1), case.truth.expand(-1, 3, -1, -1), True
 
 
 def measure(samples: Image, case: Case, settings: Settings, networks: Networks) -> Measured:
-    """Take all figures of k samples (k, c, h, w) of a truth of the same size and channels."""
+    """Compute all metrics of k samples (k, c, h, w) against a truth of the same size and channels."""
     truth = case.truth.expand(-1, samples.shape[1], -1, -1)
     inner, true = (without_border(image, settings.border) for image in (samples, truth))
     figures = _distortion(inner, true)
@@ -72,7 +72,7 @@ def measure(samples: Image, case: Case, settings: Settings, networks: Networks) 
 
 
 def measure_truth(case: Case, settings: Settings, networks: Networks) -> Measured:
-    """Take the figures that the truth has by itself."""
+    """Compute the metrics of the truth itself."""
     answers = _answers(case.truth, settings, networks)
     features, logits = network_views(case.truth, answers, settings, networks)
     inner = without_border(case.truth, settings.border)
@@ -81,7 +81,7 @@ def measure_truth(case: Case, settings: Settings, networks: Networks) -> Measure
 
 
 def measure_alone(image: Image, settings: Settings, networks: Networks) -> Measured:
-    """Take what figures of sets need of one picture (1, c, h, w) by itself."""
+    """Compute features and logits of one image (1, c, h, w), for metrics of sets."""
     features, logits = network_views(image, _answers(image, settings, networks), settings, networks)
     return Measured({}, features, logits, None)
 
@@ -89,9 +89,9 @@ def measure_alone(image: Image, settings: Settings, networks: Networks) -> Measu
 def network_views(
     image: Image, answers: Tensor | None, settings: Settings, networks: Networks
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Compute features of one picture, and logits for the inception score: the feature network's, or the classifier's.
+    """Compute features of one image, and logits for the inception score: the feature network's, or the classifier's.
 
-    answers: what the classifier made of this picture and perhaps of other samples after it.
+    answers: logits of the classifier for this image, perhaps followed by those of other samples.
     """
     network = networks.features
     if network is not None and network.views is not None and image.shape[1] in (1, 3):
@@ -100,7 +100,7 @@ def network_views(
 
 
 def _features(image: Image, settings: Settings, networks: Networks) -> Tensor | None:
-    """Compute features (p, d) of one picture or of its patches, which overlap by half."""
+    """Compute features (p, d) of one image or of its patches, which overlap by half."""
     if networks.features is None or image.shape[1] not in (1, 3):
         return None
     return networks.features([_patches(_coloured(image), settings.patch)])
@@ -112,7 +112,7 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
     if samples.shape[1] == 3:
         light, true_light = luminance(samples), luminance(truths)
         figures |= {"psnr_y": _mean(psnr(light, true_light)), "ssim_y": _mean(ssim(light, true_light))}
-    true_sharpness = float(sharpness(truth).mean())  # of a blank truth there is no share
+    true_sharpness = float(sharpness(truth).mean())  # undefined for a constant truth
     figures["sharpness"] = float(sharpness(samples).mean()) / true_sharpness if true_sharpness else float("nan")
     figures["ripples"] = _mean(ripples(samples, truths))
     figures["grain"] = _mean(grain(samples, truths))
@@ -120,10 +120,12 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
 
 
 def _in_channels(samples: Image, low_res: LowRes, name: str) -> tuple[Image, LowRes]:
-    """Give results and their input (1, c, h, w) the same channels and count; grey is three equal channels."""
+    """Expand results and their input (1, c, h, w) to the same channels and count; grey to three equal channels."""
     channels = {samples.shape[1], low_res.shape[1]}
     if len(channels) > 1 and channels != {1, 3}:
-        raise DataError(f"{name}: the result has {samples.shape[1]} channels, its input {low_res.shape[1]}")
+        raise DataError(
+            f"{name}: the result has {samples.shape[1]} channels, its input {low_res.shape[1]}; use one mode"
+        )
     shown, small = (image.expand(len(samples), max(channels), -1, -1) for image in (samples, low_res))
     return shown, small
 
@@ -141,7 +143,7 @@ def _right(answers: Tensor | None, case: Case) -> dict[str, float]:
         return {}
     if case.label >= answers.shape[1]:
         raise DataError(
-            f"{case.name}: is of class {case.label}, the classifier has {answers.shape[1]}; check the names"
+            f"{case.name}: class {case.label}, but the classifier has {answers.shape[1]}; check the file names"
         )
     return {key: _mean(top_hit(answers, case.label, k)) for key, k in (("top1", 1), ("top5", 5))}
 
@@ -157,7 +159,7 @@ def _spread(samples: Tensor, truth: Image) -> dict[str, float]:
 
 
 def _patches(image: Image, side: int) -> Image:
-    """Cut a picture into patches of a side that overlap by half; whole for side 0 or a smaller picture."""
+    """Cut an image into square patches that overlap by half; the whole image for side 0 or a smaller image."""
     if side == 0 or min(image.shape[-2:]) < side:
         return image
     cut = image.unfold(2, side, max(1, side // 2)).unfold(3, side, max(1, side // 2))

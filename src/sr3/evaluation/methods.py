@@ -1,4 +1,4 @@
-"""Methods that are compared: results in a folder, models, and plain interpolation."""
+"""Methods to evaluate: results in a folder, models, and interpolation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, ImageError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, Cases, read_image, rounded
-from sr3.evaluation.naming import match_samples, names_of
+from sr3.evaluation.matching import match_samples, names_of
 from sr3.images.files import Picture
 from sr3.images.resize import Filter, resize
 from sr3.sampling.upscaler import Upscaler
@@ -23,29 +23,29 @@ __all__ = ["FilterMethod", "FolderMethod", "Method", "ModelMethod", "fitted", "i
 
 
 class Method(Protocol):
-    """Whatever answers an input with pictures."""
+    """A method that produces results for an input."""
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Name in the report."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Give all that decides its results, for the report."""
+        """Describe everything that its results depend on, for the report."""
         ...
 
     def samples(self, case: Case) -> Image:
-        """Answer an input: (k, c, h, w) in [-1, 1], at the levels of a file."""
+        """Produce k results (k, c, h, w) in [-1, 1], rounded to the levels of a file."""
         ...
 
     def first(self, case: Case) -> Image:
-        """Give the first of the samples alone, (1, c, h, w)."""
+        """Produce only the first result, (1, c, h, w)."""
         ...
 
 
 @dataclass(frozen=True)
 class FolderMethod:
-    """Results that somebody else has made."""
+    """Existing results in a folder or in shards."""
 
     name: str
     where: str
@@ -60,7 +60,7 @@ class FolderMethod:
         """Read the results of one truth; ImageError when their sizes differ."""
         read = [read_image(self.source, place)[0] for place in self.places[case.name]]
         if len({image.shape for image in read}) > 1:
-            raise ImageError(f"{self.where}: the samples of {case.name} are not of one size or kind; make them anew")
+            raise ImageError(f"{self.where}: the samples of {case.name} differ in size or mode; make them again")
         return torch.stack(read)
 
     def first(self, case: Case) -> Image:
@@ -70,9 +70,9 @@ class FolderMethod:
 
 @dataclass(frozen=True)
 class ModelMethod:
-    """A model of ours, sampled as `sr3 upscale` does, with the same noise for the same seed.
+    """A model of sr3, sampled as by `sr3 upscale`, with the same noise for the same seed.
 
-    digest: the SHA-256 of its weights as its file holds them.
+    digest: SHA-256 of the weights in its file.
     """
 
     name: str
@@ -83,7 +83,7 @@ class ModelMethod:
     count: int
 
     def settings(self) -> dict[str, Any]:
-        """Describe the model, its weights, where it runs, and its sampling with the levels that are really walked."""
+        """Describe the model, its weights, its device, and its sampling with the actual noise levels."""
         upscaler = self.upscaler
         return {
             "kind": "model",
@@ -100,7 +100,7 @@ class ModelMethod:
         }
 
     def _levels(self) -> dict[str, Any]:
-        """Give the levels of the sampler and whether a search found them; a regression walks none."""
+        """List the noise levels of the sampler and whether they come from a search; none for a regression."""
         if self.sampling.sampler == "regression":
             return {"levels": [], "levels_searched": False}
         return {"levels": build_grid(self.sampling).tolist(), "levels_searched": self.sampling.found is not None}
@@ -145,16 +145,15 @@ class FilterMethod:
 
 
 def open_folder(name: str, where: str, source: Source, cases: Cases, *, samples: int) -> FolderMethod:
-    """Match results to truths by name; DataError that lists what does not match."""
+    """Match results to truths by name; DataError lists names without a match."""
     places = match_samples(cases.names, names_of(source, where), where, samples, known=cases.places)
     return FolderMethod(name, where, source, places)
 
 
 def fitted(samples: Image, case: Case, *, classification: bool) -> Image:
-    """Bring results to the size of their truth: cut as the truth was, where they are as large as it was before, or
-    shrink for classification.
+    """Crop results to the size of their truth as the truth was cropped, or downscale them for classification.
 
-    ImageError when they are of another size.
+    ImageError when the size still differs.
     """
     height, width = case.truth.shape[-2:]
     found = samples.shape[-2:]
@@ -166,14 +165,14 @@ def fitted(samples: Image, case: Case, *, classification: bool) -> Image:
         samples = samples[..., :height, :width]
     if samples.shape[-2:] != (height, width):
         raise ImageError(
-            f"{case.name}: the result is {found[1]}x{found[0]}, its truth {width}x{height}; give results of the size "
-            "of their truths"
+            f"{case.name}: the result is {found[1]}x{found[0]}, its truth {width}x{height}; give results of the same "
+            "size as their truths"
         )
     return samples
 
 
 def input_of(case: Case) -> LowRes:
-    """Give the input of a truth; ConfigError when there is none."""
+    """Return the input of a truth; ConfigError when there is none."""
     if case.low_res is None:
         raise ConfigError(f"{case.name}: has no input to enlarge; give --input or --scale")
     return case.low_res

@@ -16,15 +16,15 @@ from sr3.types import Image
 __all__ = ["SHOWN", "Gallery", "Shown", "make_page", "make_sets_page", "picks"]
 
 SHOWN = 256
-"""Most pixels a side of a truth that are shown: the middle of larger ones."""
+"""Maximum side in pixels of a displayed truth; larger images are cropped to their centre."""
 
 PLACES = ("worst", "median", "best")
 
 Shown = Mapping[str, Image]
-"""Pictures of one truth by what they are: the input, every method's result, the truth."""
+"""Images of one case: the input, the result of every method, and the truth, by name."""
 
 Gallery = Mapping[str, Shown]
-"""Pictures by the name of their truth; of sets without pairs, pictures by name, by set."""
+"""Images by the name of their truth; for unpaired sets, by set and then by name."""
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; }
@@ -46,7 +46,7 @@ pre { overflow-x: auto; background: var(--soft); padding: .7rem; font-size: .8re
 
 
 def picks(report: Report) -> Mapping[str, Mapping[str, str]]:
-    """Choose, for every method, the names of its worst, median and best pictures, by the perceptual figure or PSNR."""
+    """Select the worst, median and best image of every method, by perceptual distance or PSNR."""
     key = ranked_by(report)
     chosen: dict[str, dict[str, str]] = {}
     for method, entry in report.methods.items():
@@ -60,31 +60,31 @@ def picks(report: Report) -> Mapping[str, Mapping[str, str]]:
 
 
 def ranked_by(report: Report) -> str:
-    """Name the figure that pictures are ranked by."""
+    """Return the key of the metric by which images are ranked."""
     return "perceptual" if "perceptual" in report.metrics else "psnr"
 
 
 def make_page(report: Report, gallery: Gallery) -> str:
-    """Lay a report out as HTML, with the pictures that `picks` names."""
+    """Render a report as HTML, with the images that `picks` selects."""
     methods = [name for name in report.methods if name != TRUTH]
     return _page(report, [_pictures(report, gallery), _plots(report, methods)])
 
 
 def make_sets_page(report: Report, gallery: Gallery) -> str:
-    """Lay a report of sets without pairs out as HTML, with some pictures of each."""
+    """Render a report of unpaired sets as HTML, with some images of each set."""
     return _page(report, [_examples(gallery)])
 
 
 def _page(report: Report, shown: Sequence[str]) -> str:
-    """Put what is shown between figures and settings."""
+    """Build the page: tables, images and plots, settings."""
     title = escape(", ".join(name for name in report.methods if name != TRUTH))
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         f"<title>sr3 evaluate: {title}</title><style>{_STYLE}</style>",
         f"<h1>{title}</h1>",
-        f"<p>{report.inputs['pictures']} pictures. Means with 95 % intervals, by drawing pictures again.</p>",
+        f"<p>{report.inputs['pictures']} images. Means with 95 % bootstrap intervals over images.</p>",
         *(f"<p>{escape(note)}</p>" for note in report.notes),
-        _figures(report),
+        _metrics(report),
         _differences(report),
         *shown,
         _about(report),
@@ -92,7 +92,7 @@ def _page(report: Report, shown: Sequence[str]) -> str:
     return "\n".join(parts) + "</html>\n"
 
 
-def _figures(report: Report) -> str:
+def _metrics(report: Report) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in report.methods)
     rows: list[str] = []
     for key, metric in report.metrics.items():
@@ -102,11 +102,11 @@ def _figures(report: Report) -> str:
             mark = ' class="best"' if name in best else ""
             cells += f"<td{mark}>{_small_interval(cell(entry.figures.get(key), metric))}</td>"
         rows.append(f'<tr><td title="{escape(str(metric["protocol"]))}">{escape(heading(metric))}</td>{cells}</tr>')
-    return f"<h2>Figures</h2><div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div>"
+    return f"<h2>Metrics</h2><div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div>"
 
 
 def best_of(report: Report, key: str) -> Sequence[str]:
-    """Name the methods, the truth left out, whose figure is best; none where there are not two to choose from."""
+    """List the methods with the best value, without the truth; none if fewer than two methods have one."""
     metric = report.metrics[key]
     found = {
         name: float(entry.figures[key].value)
@@ -128,7 +128,7 @@ def best_of(report: Report, key: str) -> Sequence[str]:
 def _differences(report: Report) -> str:
     if not report.differences:
         return ""
-    head = "".join(f"<th>{escape(part.first)} less {escape(part.second)}</th>" for part in report.differences)
+    head = "".join(f"<th>{escape(part.first)} minus {escape(part.second)}</th>" for part in report.differences)
     rows: list[str] = []
     for key, metric in report.metrics.items():
         entries = [part.figures.get(key) for part in report.differences]
@@ -139,13 +139,13 @@ def _differences(report: Report) -> str:
             mark = ' class="clear"' if entry is not None and is_clear(entry) else ""
             cells += f"<td{mark}>{_small_interval(difference_cell(entry, metric))}</td>"
         rows.append(f"<tr><td>{escape(heading(metric))}</td>{cells}</tr>")
-    how = "Each against the same truths" if "matching" in report.protocol else "Picture by picture the same"
-    text = f"<p>{how}. Bold: the interval does not hold 0.</p>"
+    how = "Each set against the same truths" if "matching" in report.protocol else "Paired by image"
+    text = f"<p>{how}. Bold: the interval does not contain 0.</p>"
     return f"<h2>Differences</h2>{text}<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div>"
 
 
 def is_clear(entry: FigureEntry) -> bool:
-    """Tell whether the interval of a difference leaves out 0."""
+    """Return whether the interval of a difference excludes 0."""
     if entry.low is None or entry.high is None:
         return False
     return float(entry.low) > 0 or float(entry.high) < 0
@@ -158,7 +158,9 @@ def _small_interval(text: str) -> str:
 
 def _pictures(report: Report, gallery: Gallery) -> str:
     key = ranked_by(report)
-    parts = [f"<h2>Pictures</h2><p>By {escape(heading(report.metrics[key]))}; the middle {SHOWN} pixels at most.</p>"]
+    parts = [
+        f"<h2>Images</h2><p>By {escape(heading(report.metrics[key]))}; centre crops of at most {SHOWN} pixels.</p>"
+    ]
     chosen: dict[str, list[str]] = {}
     for method, places in picks(report).items():
         for place, name in places.items():
@@ -176,7 +178,7 @@ def _pictures(report: Report, gallery: Gallery) -> str:
 
 
 def _examples(gallery: Gallery) -> str:
-    parts = [f"<h2>Pictures</h2><p>Spread evenly over the names; the middle {SHOWN} pixels at most.</p>"]
+    parts = [f"<h2>Images</h2><p>Spread evenly over the names; centre crops of at most {SHOWN} pixels.</p>"]
     for name, shown in gallery.items():
         figures = "".join(
             f'<figure><img src="{_inlined(image)}" alt="{escape(what)}">'
@@ -188,7 +190,7 @@ def _examples(gallery: Gallery) -> str:
 
 
 def cell_of_picture(report: Report, method: str, name: str, key: str) -> str:
-    """Write a figure of one picture."""
+    """Format a metric of one image."""
     value = report.methods[method].pictures[name][key]
     return f"{value:.{report.metrics[key]['digits']}f}" if isinstance(value, float | int) else str(value)
 
@@ -205,7 +207,7 @@ def _plots(report: Report, methods: Sequence[str]) -> str:
         f'<i style="background:{COLOURS[number % len(COLOURS)]}"></i>{escape(name)}'
         for number, name in enumerate(methods)
     )
-    parts = [f"<h2>Every picture</h2><p class=key>{key}</p>"]
+    parts = [f"<h2>Metrics per image</h2><p class=key>{key}</p>"]
     for figure, metric in report.metrics.items():
         values = {name: _finite(report, name, figure) for name in methods}
         if figure in ("top1", "top5") or not any(values.values()):
@@ -231,12 +233,12 @@ def _about(report: Report) -> str:
         for metric in report.metrics.values()
     )
     settings: dict[str, Any] = {name: entry.settings for name, entry in report.methods.items() if name != TRUTH}
-    told = {
+    sections = {
         "protocol": report.protocol,
         "inputs": report.inputs,
         "environment": report.environment,
         "methods": settings,
     }
-    lines = [f"{part}: {key} = {value}" for part, content in told.items() for key, value in content.items()]
+    lines = [f"{part}: {key} = {value}" for part, content in sections.items() for key, value in content.items()]
     listed = escape("\n".join(lines))
-    return f"<h2>How</h2><div class=wide><table>{metrics}</table></div><pre>{listed}</pre>"
+    return f"<h2>Metrics and settings</h2><div class=wide><table>{metrics}</table></div><pre>{listed}</pre>"

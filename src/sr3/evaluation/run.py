@@ -1,8 +1,8 @@
 """The evaluation loop: image by image, method by method, then whole sets.
 
-`evaluate` is a generator of what has been measured, its last value the report. Every picture is measured by itself,
-so no figure depends on a batch, and pictures are taken in the order of their names. Before figures of whole sets, which
-may take long and much memory, there is a report without them.
+`evaluate` is a generator that yields progress and, last, the report. Images are evaluated one by one, in the order of
+their names, so no metric depends on a batch size. Metrics of whole sets may need much time and memory, so a report
+without them is yielded first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sr3.evaluation.aggregation import MethodResults, make_report, stacked
 from sr3.evaluation.cases import Cases
 from sr3.evaluation.intervals import mean_figure
 from sr3.evaluation.measure import in_one_colour, measure, measure_truth
@@ -19,7 +20,6 @@ from sr3.evaluation.methods import Method, fitted
 from sr3.evaluation.report import TRUTH, UNFINISHED, Report
 from sr3.evaluation.sets import compare_sets, score_logits
 from sr3.evaluation.settings import Networks, Settings
-from sr3.evaluation.tally import Tally, make_report, stacked
 from sr3.metrics.features import check_lengths
 
 __all__ = ["Progress", "evaluate"]
@@ -27,7 +27,7 @@ __all__ = ["Progress", "evaluate"]
 
 @dataclass(frozen=True)
 class Progress:
-    """A method's answer to a truth has been measured; done is in answers."""
+    """The result of a method for a truth has been evaluated. done: number of results so far."""
 
     method: str
     picture: str
@@ -37,14 +37,14 @@ class Progress:
 def evaluate(
     cases: Cases, methods: Sequence[Method], networks: Networks, inputs: Mapping[str, Any]
 ) -> Iterator[Progress | Report]:
-    """Measure every method on every truth; the last value is the report, one before it has no figures of whole sets.
+    """Evaluate every method on every truth; the last value is the report, the one before lacks metrics of whole sets.
 
-    inputs: what the report says of where pictures came from. Raises the errors of pictures and networks.
+    inputs: sources of the images, for the report. Raises ImageError, DataError and CheckpointError.
     """
     settings = cases.settings
-    told = {**inputs, "pictures": len(cases)}
-    tallies = {method.name: Tally(cases.names, method.settings()) for method in methods}
-    truths = Tally(cases.names, {"kind": "truth"})
+    sources = {**inputs, "pictures": len(cases)}
+    results = {method.name: MethodResults(cases.names, method.settings()) for method in methods}
+    truths = MethodResults(cases.names, {"kind": "truth"})
     mixed: dict[str, int] = {}
     done = 0
     for name in cases.names:
@@ -57,48 +57,48 @@ def evaluate(
             samples = fitted(method.samples(case), case, classification=is_class)
             samples, _, was_mixed = in_one_colour(samples, case)
             mixed[method.name] = mixed.get(method.name, 0) + was_mixed
-            tallies[method.name].pictures.append(measure(samples, case, settings, networks))
+            results[method.name].pictures.append(measure(samples, case, settings, networks))
             done += 1
             yield Progress(method.name, name, done)
     notes = [
-        f"{method}: {count} results are grey where the truth is in colour, or the other way round; grey was taken as "
-        "three equal channels"
+        f"{method}: {count} results are grey and the truth in colour, or vice versa; grey was expanded to three "
+        "equal channels"
         for method, count in mixed.items()
         if count
     ]
     if any(part.figures for part in truths.pictures) or truths.pictures[0].logits is not None:
-        tallies = {TRUTH: truths, **tallies}
-    for tally in tallies.values():
-        _average(tally, _figures_of_pictures(tally), settings)
+        results = {TRUTH: truths, **results}
+    for result in results.values():
+        _average(result, _values_per_image(result), settings)
     if any(part.features is not None or part.logits is not None for part in truths.pictures):
-        yield make_report(tallies, settings, networks, told, [*notes, UNFINISHED])
-    for tally in tallies.values():
-        _compare(tally, None if tally is truths else truths, settings)
-    yield make_report(tallies, settings, networks, told, notes)
+        yield make_report(results, settings, networks, sources, [*notes, UNFINISHED])
+    for result in results.values():
+        _compare(result, None if result is truths else truths, settings)
+    yield make_report(results, settings, networks, sources, notes)
 
 
-def _figures_of_pictures(tally: Tally) -> dict[str, Tensor]:
-    keys = {key for part in tally.pictures for key in part.figures}
+def _values_per_image(result: MethodResults) -> dict[str, Tensor]:
+    keys = {key for part in result.pictures for key in part.figures}
     return {
-        key: torch.tensor([part.figures.get(key, float("nan")) for part in tally.pictures], dtype=torch.float64)
+        key: torch.tensor([part.figures.get(key, float("nan")) for part in result.pictures], dtype=torch.float64)
         for key in keys
     }
 
 
-def _average(tally: Tally, values: Mapping[str, Tensor], settings: Settings) -> None:
-    """Keep figures of pictures, and take their means with intervals."""
-    tally.values.update(values)
+def _average(result: MethodResults, values: Mapping[str, Tensor], settings: Settings) -> None:
+    """Store values per image, and compute their means with intervals."""
+    result.values.update(values)
     for key, figures in values.items():
-        tally.figures[key] = mean_figure(figures, times=settings.resamples, seed=settings.seed)
+        result.figures[key] = mean_figure(figures, times=settings.resamples, seed=settings.seed)
 
 
-def _compare(tally: Tally, truths: Tally | None, settings: Settings) -> None:
-    """Take figures of the set, and what it says of each picture."""
-    features, logits = stacked(tally, "features"), stacked(tally, "logits")
+def _compare(result: MethodResults, truths: MethodResults | None, settings: Settings) -> None:
+    """Compute metrics of the set, and the values per image that come with them."""
+    features, logits = stacked(result, "features"), stacked(result, "logits")
     if truths is not None and features is not None and (true := stacked(truths, "features")) is not None:
         together = compare_sets(features, true, settings)
-        tally.figures.update(together.figures)
-        tally.drawn.update(together.drawn)
-        _average(tally, together.of_pictures, settings)
+        result.figures.update(together.figures)
+        result.drawn.update(together.drawn)
+        _average(result, together.of_pictures, settings)
     if logits is not None:
-        tally.figures["inception"], tally.drawn["inception"] = score_logits(logits, settings)
+        result.figures["inception"], result.drawn["inception"] = score_logits(logits, settings)

@@ -1,4 +1,4 @@
-"""Settings of an evaluation: everything that decides its figures besides images and methods."""
+"""Settings of an evaluation: everything that metrics depend on besides images and methods."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,17 +11,16 @@ from sr3.metrics.perceptual import PerceptualDistance
 __all__ = ["Networks", "Settings", "Task"]
 
 Task = Literal["plain", "classification"]
-"""plain: results beside truths. classification: the paper's way to inputs and outputs of a classifier."""
+"""plain: compare results with truths. classification: the crops and sizes of the paper's classification task."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of an evaluation.
 
-    scale: how much smaller inputs are, 0 where there are none. degradation: how inputs are made; paired ones are always
-    given. border: pixels left out at each edge. patch: side of the
-    patches whose features are compared, 0 for whole pictures. samples: results of one input that are looked for or
-    drawn. resamples: drawn for the interval of a mean; a twentieth for that of a figure of a set.
+    scale: scale factor, 0 without inputs. degradation: how inputs are made; paired inputs are always given.
+    border: pixels excluded at each edge. patch: side of the patches whose features are compared, 0 for whole images.
+    samples: results per input. resamples: bootstrap draws for the interval of a mean; metrics of sets use a twentieth.
     """
 
     task: Task = "plain"
@@ -36,7 +35,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Networks:
-    """What some figures are taken with; those whose network is missing are left out."""
+    """Networks of metrics; metrics whose network is None are omitted."""
 
     features: FeatureNetwork | None = None
     classifier: Classifier | None = None
@@ -44,5 +43,5 @@ class Networks:
 
     @property
     def scorer(self) -> FeatureNetwork | Classifier | None:
-        """Take what the inception score is made with: the feature network if it has classes, else the classifier."""
+        """The network of the inception score: the feature network if it has classes, else the classifier."""
         return self.features if self.features is not None and self.features.views is not None else self.classifier

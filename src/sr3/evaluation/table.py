@@ -1,4 +1,4 @@
-"""A report as table cells, for the terminal and for the page alike."""
+"""A report as table cells, for the terminal and for the page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,24 +11,24 @@ _ARROWS = {"higher": " ↑", "lower": " ↓", "target": "", "none": ""}
 
 
 def heading(metric: Mapping[str, Any]) -> str:
-    """Name a figure with its unit and direction."""
+    """Format the title of a metric with its unit and direction."""
     unit = f", {metric['unit']}" if metric["unit"] else ""
     target = f" → {metric['target']:.3g}" if metric["target"] is not None else ""
     return f"{metric['title']}{unit}{_ARROWS[metric['better']]}{target}"
 
 
 def cell(entry: FigureEntry | None, metric: Mapping[str, Any]) -> str:
-    """Write a figure with its interval, `26.41 [26.02, 26.80]`; nothing where there is none."""
+    """Format a metric with its interval, `26.41 [26.02, 26.80]`; an empty string for None."""
     return "" if entry is None else _written(entry, int(metric["digits"]), "")
 
 
 def difference_cell(entry: FigureEntry | None, metric: Mapping[str, Any]) -> str:
-    """Write a difference with its sign and interval."""
+    """Format a difference with its sign and interval."""
     return "" if entry is None else _written(entry, int(metric["digits"]), "+")
 
 
 def report_rows(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Lay the figures out, one a row, a method a column: the headings and the rows."""
+    """Lay out the metrics, one per row, with one method per column; returns headings and rows."""
     names = list(report.methods)
     rows = [
         [heading(metric), *(cell(report.methods[name].figures.get(key), metric) for name in names)]
@@ -38,13 +38,13 @@ def report_rows(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def difference_rows(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Lay the differences out, one a row, a pair of methods a column."""
+    """Lay out the differences, one metric per row, with one pair of methods per column."""
     rows = [
         [heading(metric), *(difference_cell(part.figures.get(key), metric) for part in report.differences)]
         for key, metric in report.metrics.items()
         if any(key in part.figures for part in report.differences)
     ]
-    return ["", *(f"{part.first} less {part.second}" for part in report.differences)], rows
+    return ["", *(f"{part.first} minus {part.second}" for part in report.differences)], rows
 
 
 def _written(entry: FigureEntry, digits: int, sign: str) -> str:

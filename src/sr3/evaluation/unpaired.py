@@ -1,7 +1,7 @@
-"""Evaluation of unpaired sets: results without a truth of their own, such as generated images.
+"""Evaluation of unpaired sets, such as generated images.
 
-Only figures of whole sets are taken, by features or classes. Names, counts and sizes are free; of every picture only
-its features are kept. This module opens, measures and shows sets by itself: the evaluation of pairs does not know it.
+Only metrics of whole sets are computed, from features or classes. Names, counts and sizes of images may differ, and
+only the features of an image are kept in memory. The evaluation of pairs does not depend on this module.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,17 +15,17 @@ from sr3.data.opening import open_source
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
+from sr3.evaluation.aggregation import MethodResults, make_report, spread_places, stacked
 from sr3.evaluation.cases import read_image
+from sr3.evaluation.inputs import NetworkNames, Request, check_names, load_networks, named
+from sr3.evaluation.matching import files_of, some_of
 from sr3.evaluation.measure import measure_alone
-from sr3.evaluation.naming import files_of, some_of
-from sr3.evaluation.opening import Wanted, WantedNetworks, check_names, load_networks, named
-from sr3.evaluation.outputs import middle, write_html
+from sr3.evaluation.outputs import centre_crop, write_html
 from sr3.evaluation.page import SHOWN, make_sets_page
 from sr3.evaluation.report import TRUTH, Report
 from sr3.evaluation.run import Progress
 from sr3.evaluation.sets import compare_unpaired, score_logits
 from sr3.evaluation.settings import Networks, Settings
-from sr3.evaluation.tally import Tally, make_report, spread_places, stacked
 from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import check_lengths
 from sr3.types import Image
@@ -33,15 +33,15 @@ from sr3.types import Image
 __all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets", "write_sets_page"]
 
 _MATCHING = {"matching": "none, sets of any pictures"}
-"""Said in the protocol, so that no report of sets is compared with one of pairs."""
+"""Part of the protocol, so that a report of sets is never compared with one of pairs."""
 
 _EXAMPLES = 6
-"""Most pictures of a set that its page shows."""
+"""Maximum number of images per set on the page."""
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures in the order of their names."""
+    """Images in the order of their names."""
 
     name: str
     where: str
@@ -49,25 +49,25 @@ class PictureSet:
     places: Mapping[str, int]
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.places)
 
     def settings(self) -> dict[str, Any]:
-        """Name the folder and count its pictures."""
+        """Describe the folder and the number of its images."""
         return {"kind": "pictures", "where": self.where, "samples": 1, "count": len(self)}
 
     def picture(self, name: str) -> Image:
-        """Read a picture, (1, c, h, w); DataError for one that networks cannot see."""
+        """Read an image, (1, c, h, w); DataError for channels that the networks do not accept."""
         image, _ = read_image(self.source, self.places[name])
         if len(image) not in (1, 3):
             where = self.source.name(self.places[name])
-            raise DataError(f"{where}: has {len(image)} channels; networks see grey and colour only, so leave it out")
+            raise DataError(f"{where}: has {len(image)} channels; networks accept grey and colour only, so remove it")
         return image[None]
 
 
 @dataclass(frozen=True)
 class Sets:
-    """True pictures and sets that are to be like them."""
+    """Real images and the sets to compare with them."""
 
     truths: PictureSet
     results: Sequence[PictureSet]
@@ -75,22 +75,22 @@ class Sets:
     settings: Settings
 
     def __len__(self) -> int:
-        """Count all pictures."""
+        """Count all images."""
         return len(self.truths) + sum(len(one) for one in self.results)
 
 
-def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Sets:
-    """Open everything; ConfigError, DataError or CheckpointError for what does not go together or is not there."""
-    _check_options(wanted, networks, settings)
-    results = [named(text) for text in wanted.results]
+def open_sets(request: Request, networks: NetworkNames, settings: Settings) -> Sets:
+    """Open all sets; ConfigError, DataError or CheckpointError when one is missing or options contradict each other."""
+    _check_options(request, networks, settings)
+    results = [named(text) for text in request.results]
     check_names([name for name, _ in results])
     loaded = load_networks(networks)
     if loaded.features is not None and loaded.features.views is not None and loaded.classifier is not None:
         raise ConfigError(
-            f"--classifier {networks.classifier}: has nothing to do, for the inception score is taken with "
-            f"{loaded.features.name}; leave one of the two out"
+            f"--classifier {networks.classifier}: is not used, because the inception score is computed with "
+            f"{loaded.features.name}; give one of the two"
         )
-    truths, *others = (_open_set(name, where, wanted) for name, where in ((TRUTH, wanted.truth), *results))
+    truths, *others = (_open_set(name, where, request) for name, where in ((TRUTH, request.truth), *results))
     sets = Sets(truths, others, loaded, settings)
     for one in (truths, *others):
         _check_enough(one, sets)
@@ -98,95 +98,95 @@ def open_sets(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> S
 
 
 def evaluate_sets(sets: Sets) -> Iterator[Progress | Report]:
-    """Look at every picture by itself, then compare each set with the truths; the last value is the report."""
+    """Compute the features of every image, then compare each set with the truths; the last value is the report."""
     everything = (sets.truths, *sets.results)
-    tallies = {one.name: Tally(list(one.places), one.settings()) for one in everything}
-    truths = tallies[TRUTH]
+    results = {one.name: MethodResults(list(one.places), one.settings()) for one in everything}
+    truths = results[TRUTH]
     done = 0
     for one in everything:
         for name in one.places:
             measured = measure_alone(one.picture(name), sets.settings, sets.networks)
-            tallies[one.name].pictures.append(measured)
+            results[one.name].pictures.append(measured)
             both = truths.pictures[0].features, measured.features
             check_lengths([features for features in both if features is not None])
             done += 1
             yield Progress(one.name, name, done)
     for number, one in enumerate(everything):
-        _compare(tallies[one.name], truths, sets.settings, mix_seed(sets.settings.seed, number))
-    shown = {name: tally for name, tally in tallies.items() if tally.figures}
+        _compare(results[one.name], truths, sets.settings, mix_seed(sets.settings.seed, number))
+    shown = {name: result for name, result in results.items() if result.figures}
     about = {"truth": sets.truths.where, "input": "none", "pictures": len(sets)}
-    report = make_report(shown, sets.settings, sets.networks, about, _notes(sets, tallies))
+    report = make_report(shown, sets.settings, sets.networks, about, _notes(sets, results))
     yield report.model_copy(update={"protocol": {**_MATCHING, **report.protocol}})
 
 
 def write_sets_page(folder: Path, report: Report, sets: Sets) -> Path:
-    """Write the page of a report of sets, reading once more what it shows; returns its path."""
+    """Write the page of a report of sets, reading its images again; returns its path."""
     gallery = {
         one.name: {
-            name: middle(one.picture(name), SHOWN) for name in some_of(list(one.places), _EXAMPLES, first=len(one))
+            name: centre_crop(one.picture(name), SHOWN) for name in some_of(list(one.places), _EXAMPLES, first=len(one))
         }
         for one in (sets.truths, *sets.results)
     }
     return write_html(folder, make_sets_page(report, gallery))
 
 
-def _compare(tally: Tally, truths: Tally, settings: Settings, seed: int) -> None:
-    """Take the figures of a set, drawn by a seed of its own; of the truths only those they have by themselves."""
-    features, true = (stacked(one, "features") for one in (tally, truths))
-    if tally is not truths and features is not None and true is not None:
+def _compare(result: MethodResults, truths: MethodResults, settings: Settings, seed: int) -> None:
+    """Compute the metrics of a set with its own seed; for the truths, only those that need no comparison."""
+    features, true = (stacked(one, "features") for one in (result, truths))
+    if result is not truths and features is not None and true is not None:
         size = min(features.shape[1], true.shape[1])
         together = compare_unpaired(_evened(features, size), _evened(true, size), settings, seed=seed)
-        tally.figures.update(together.figures)
-        tally.drawn.update(together.drawn)
-    if (logits := stacked(tally, "logits")) is not None:
+        result.figures.update(together.figures)
+        result.drawn.update(together.drawn)
+    if (logits := stacked(result, "logits")) is not None:
         scored = score_logits(logits, replace(settings, seed=seed))
-        tally.figures["inception"], tally.drawn["inception"] = scored
+        result.figures["inception"], result.drawn["inception"] = scored
 
 
 def _evened(features: Tensor, size: int) -> Tensor:
-    """Take as many patches of every picture, (n, size, d)."""
+    """Select the same number of patches per image, (n, size, d)."""
     return features[:, spread_places(features.shape[1], size)]
 
 
-def _notes(sets: Sets, tallies: Mapping[str, Tally]) -> list[str]:
-    """Say which sets have fewer features than those have numbers, and whether sets are of different counts."""
+def _notes(sets: Sets, results: Mapping[str, MethodResults]) -> list[str]:
+    """Note sets with fewer features than feature dimensions, and sets of different counts."""
     notes: list[str] = []
-    for name, tally in tallies.items():
-        features = [part.features for part in tally.pictures if part.features is not None]
+    for name, result in results.items():
+        features = [part.features for part in result.pictures if part.features is not None]
         if features and sum(map(len, features)) < features[0].shape[1]:
             notes.append(
-                f"{name}: has fewer features than a feature has numbers ({features[0].shape[1]}), so distances are too "
-                "large, by the same only for sets of the same count; give more pictures"
+                f"{name}: has fewer features than feature dimensions ({features[0].shape[1]}), so distances are biased "
+                "upwards, equally only for sets of the same count; give more images"
             )
     counts = sorted({len(one) for one in sets.results})
     if sets.networks.features is not None and len(counts) > 1:
         listed = ", ".join(map(str, counts))
-        notes.append(f"the sets have different counts ({listed}), which alone moves a distance; compare equal ones")
+        notes.append(f"the sets have different counts ({listed}), which biases distances; compare sets of equal count")
     return notes
 
 
-def _open_set(name: str, where: str, wanted: Wanted) -> PictureSet:
+def _open_set(name: str, where: str, request: Request) -> PictureSet:
     source = open_source(where)
     places = files_of(source)
-    kept = some_of(list(places), wanted.most, first=wanted.first)
+    kept = some_of(list(places), request.most, first=request.first)
     return PictureSet(name, where, source, {one: places[one] for one in kept})
 
 
-def _check_options(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> None:
-    """Refuse what needs pairs, and no network at all."""
-    if wanted.models or wanted.filters:
-        option = "--model" if wanted.models else "--filter"
+def _check_options(request: Request, networks: NetworkNames, settings: Settings) -> None:
+    """Raise ConfigError for options that need pairs, and when there is no network."""
+    if request.models or request.filters:
+        option = "--model" if request.models else "--filter"
         raise ConfigError(
-            f"{option}: does not go with --unpaired, which compares pictures that are there; write them by sr3 "
-            "generate or sr3 upscale and give their folder by --pred"
+            f"{option}: does not go with --unpaired, which compares existing images; write them by sr3 generate "
+            "or sr3 upscale and give their folder by --pred"
         )
-    if not wanted.results:
-        raise ConfigError("nothing to measure; give --pred DIR")
+    if not request.results:
+        raise ConfigError("nothing to evaluate; give --pred DIR")
     paired = {
-        "--input": wanted.inputs is not None,
+        "--input": request.inputs is not None,
         "--scale": settings.scale != 0,
-        "--steps": wanted.steps is not None,
-        "--sampler": wanted.sampler is not None,
+        "--steps": request.steps is not None,
+        "--sampler": request.sampler is not None,
         "--samples": settings.samples != 1,
         "--border": settings.border != 0,
         "--task": settings.task != "plain",
@@ -194,17 +194,17 @@ def _check_options(wanted: Wanted, networks: WantedNetworks, settings: Settings)
     }
     for option, is_given in paired.items():
         if is_given:
-            raise ConfigError(f"{option}: does not go with --unpaired, which compares whole sets only; leave it out")
+            raise ConfigError(f"{option}: does not go with --unpaired, which compares whole sets only; remove it")
     if networks.features is None and networks.classifier is None:
-        raise ConfigError("--unpaired: has nothing to compare sets by; give --features inception, or --classifier NET")
+        raise ConfigError("--unpaired: needs a network to compare sets; give --features inception, or --classifier NET")
 
 
 def _check_enough(one: PictureSet, sets: Sets) -> None:
-    """Refuse before the work what cannot be compared after it."""
+    """Raise DataError early when a set has too few images."""
     if sets.networks.features is not None and sets.settings.patch == 0 and len(one) <= NEIGHBOURS:
         raise DataError(
-            f"{one.where}: {len(one)} pictures are too few to compare features; give at least {NEIGHBOURS + 1}, or "
+            f"{one.where}: {len(one)} images are too few to compare features; give at least {NEIGHBOURS + 1}, or "
             "--patch"
         )
     if len(one) < 2:
-        raise DataError(f"{one.where}: one picture is too few for figures of a set; give more")
+        raise DataError(f"{one.where}: one image is too few for metrics of a set; give more")

@@ -1,1 +1,1 @@
-"""What a model learns: objects of one protocol that give the loss of each image. `build_objective.py` chooses one."""
+"""Training objectives: objects of one protocol that compute the loss per image. `build_objective.py` chooses one."""

@@ -1,8 +1,9 @@
-"""Losses that look at more than pixels, and the discriminator of EnhanceNet, which learns beside the model.
+"""Perceptual, texture and adversarial losses, and the discriminator of EnhanceNet.
 
-Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching (4.2.3) and adversarial
-training (4.2.4). There, too, features have a mean activation of one; that it is the mean of this truth, that errors are
-means and not sums, and that both losses take the same maps with equal weights is ours. Nothing here is random.
+Source: EnhanceNet, arXiv:1612.07919, section 4.2: perceptual loss (4.2.2), texture matching loss (4.2.3) and
+adversarial training (4.2.4). As in the paper, features are normalised to a mean activation of one. Three choices are
+ours: the mean is that of the ground truth of each pair, errors are averaged and not summed, and both losses use the
+same feature maps with equal weights. Nothing here is random.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +21,14 @@ from sr3.images.flatness import flatness
 from sr3.metrics.maps import Maps
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.critic import Critic
-from sr3.objectives.flatness import grain_loss
+from sr3.objectives.grain import grain_loss
 from sr3.objectives.protocol import Discriminator
 from sr3.types import Condition, Image
 
 __all__ = [
     "Adversary",
     "EnhanceNetDiscriminator",
-    "critic_loss",
+    "discriminator_loss",
     "energy_loss",
     "gram_matrices",
     "perceptual_loss",
@@ -39,29 +40,32 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class EnhanceNetDiscriminator:
-    """A `Discriminator`: the network that tells photographs from results, and its optimiser."""
+    """A `Discriminator` that classifies photographs and generated images.
 
-    critic: Critic
+    most_right: accuracy above which a part of the batch does not train the network.
+    """
+
+    network: Critic
     optimizer: torch.optim.Optimizer
     most_right: float
 
-    def fooled(self, answer: Image) -> Tensor:
-        """Measure how far each result is from being taken for a photograph: -log D (section 4.2.4), shape (b,)."""
-        self.critic.requires_grad_(False)  # the loss is the model's, not the network's
-        return softplus(-self.critic(answer))
+    def generator_loss(self, answer: Image) -> Tensor:
+        """Compute the generator loss -log D of each result (section 4.2.4), shape (b,)."""
+        self.network.requires_grad_(False)  # this loss trains the generator only
+        return softplus(-self.network(answer))
 
-    def learn(self, answer: Image, truth: Image, *, parts: int) -> None:
-        """Add the gradients of a part of the batch to the critic's; call `move` after the last."""
-        self.critic.requires_grad_(True)
-        real, fake = self.critic(truth), self.critic(answer.detach())
+    def accumulate(self, answer: Image, truth: Image, *, parts: int) -> None:
+        """Accumulate the discriminator's gradients for a part of the batch; call `step` after the last part."""
+        self.network.requires_grad_(True)
+        real, fake = self.network(truth), self.network(answer.detach())
         right = torch.minimum((real > 0).double().mean(), (fake < 0).double().mean())
         if float(right) <= self.most_right:
-            (critic_loss(real, fake).mean() / parts).backward()
+            (discriminator_loss(real, fake).mean() / parts).backward()
 
-    def move(self, rate: float, *, clip: float) -> None:
-        """Take a step, unless all parts were told too well to learn from."""
-        if any(parameter.grad is not None for parameter in self.critic.parameters()):
-            nn.utils.clip_grad_norm_(self.critic.parameters(), clip)
+    def step(self, rate: float, *, clip: float) -> None:
+        """Take an optimiser step, unless the accuracy was too high in every part of the batch."""
+        if any(parameter.grad is not None for parameter in self.network.parameters()):
+            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
@@ -70,32 +74,33 @@ class EnhanceNetDiscriminator:
 
 @dataclass(frozen=True)
 class Adversary:
-    """All losses beside the pixels'."""
+    """All losses other than the pixel loss."""
 
     config: AdversaryConfig
     maps: Maps | None
     discriminator: Discriminator | None
     heads: Sequence[Tensor] = ()
-    """Weights of the channels of the maps in the learned distance."""
+    """Channel weights of the feature maps in the learned distance."""
     parts: int = 1
-    """Parts of a batch, whose gradients the discriminator adds up."""
+    """Parts of a batch over which the discriminator accumulates gradients."""
 
     def losses_of_state(self, denoiser: Denoiser[Any], state: Image, y0: Image, x: Condition, *, step: int) -> Tensor:
-        """Compare the picture of a clean state with the truth, (b,); the discriminator's gradients are added.
+        """Decode a clean state, compare the image with the truth, (b,), and accumulate the discriminator's gradients.
 
-        state, x: of all answers, as for `losses`; y0: the truth of each image once.
+        state, x: of all predictions, in the order that `losses` takes. y0: the truth of each image once.
         """
         with torch.autocast(y0.device.type, enabled=False):
             answer = denoiser.decode(state.float(), x)
             losses = self.losses(answer, y0, step=step)
             if self.discriminator is not None:
-                self.discriminator.learn(answer, y0, parts=self.parts)
+                self.discriminator.accumulate(answer, y0, parts=self.parts)
         return losses
 
     def losses(self, answers: Image, truth: Image, *, step: int = 0) -> Tensor:
-        """Weigh and sum the losses of results beside their truths, shape (b,).
+        """Compute the weighted sum of the losses, shape (b,).
 
-        answers: (k b, c, h, w), the first of every truth, then perhaps the second of every one. step: of the run.
+        answers: predictions (k b, c, h, w): the first one of every truth, then the second one if k is 2.
+        step: optimiser steps of the run so far.
         """
         config, count = self.config, len(answers) // len(truth)
         total = answers.new_zeros(len(truth))
@@ -107,27 +112,29 @@ class Adversary:
             total = total + config.grain * torch.stack(parts).mean(dim=0)
         if self.maps is not None:
             with torch.no_grad():
-                wanted = self.maps(truth)
+                target = self.maps(truth)
             both = self.maps(answers)
-            found = [[one.split(len(truth))[k] for one in both] for k in range(count)]
-            total = total + self._of_features(found, wanted, patch_share=config.patch / truth.shape[-1])
+            predicted = [[one.split(len(truth))[k] for one in both] for k in range(count)]
+            total = total + self._feature_losses(predicted, target, patch_share=config.patch / truth.shape[-1])
         if self.discriminator is not None and step >= config.begins:
-            total = total + config.adversarial * self.discriminator.fooled(answers).reshape(count, -1).mean(dim=0)
+            total = total + config.adversarial * self.discriminator.generator_loss(answers).reshape(count, -1).mean(
+                dim=0
+            )
         return total
 
-    def _of_features(
-        self, found: Sequence[Sequence[Tensor]], wanted: Sequence[Tensor], *, patch_share: float
+    def _feature_losses(
+        self, predicted: Sequence[Sequence[Tensor]], target: Sequence[Tensor], *, patch_share: float
     ) -> Tensor:
-        """Compare the maps of each answer with those of the truth."""
-        config, total = self.config, wanted[0].new_zeros(len(wanted[0]))
+        """Compare the feature maps of each prediction with those of the truth."""
+        config, total = self.config, target[0].new_zeros(len(target[0]))
         if config.learned:
-            distance = partial(root_distance, heads=[head.to(wanted[0]) for head in self.heads])
-            total = total + config.learned * energy_loss(distance, found, wanted, config.apart)
-        for maps in found:
+            distance = partial(root_distance, heads=[head.to(target[0]) for head in self.heads])
+            total = total + config.learned * energy_loss(distance, predicted, target, config.apart)
+        for maps in predicted:
             if config.perceptual:
-                total = total + config.perceptual / len(found) * perceptual_loss(maps, wanted)
+                total = total + config.perceptual / len(predicted) * perceptual_loss(maps, target)
             if config.texture:
-                total = total + config.texture / len(found) * texture_loss(maps, wanted, share=patch_share)
+                total = total + config.texture / len(predicted) * texture_loss(maps, target, share=patch_share)
         return total
 
 
@@ -135,9 +142,9 @@ T = TypeVar("T")
 
 
 def energy_loss(distance: Callable[[T, T], Tensor], answers: Sequence[T], truth: T, apart: float) -> Tensor:
-    """Average the distance of answers to the truth, less a share of half that of two answers to each other, (b,).
+    """Average the distance of predictions to the truth, minus apart / 2 times the distance of two predictions, (b,).
 
-    With apart 1 and a distance of vectors it is the energy score (Gneiting and Raftery 2007, Eq. 21), without bias.
+    With apart 1 and a vector norm it is an unbiased estimate of the energy score (Gneiting and Raftery 2007, Eq. 21).
     """
     near = torch.stack([distance(answer, truth) for answer in answers]).mean(dim=0)
     return near - apart / 2 * distance(answers[0], answers[1]) if apart else near
@@ -147,32 +154,32 @@ def _absolute(one: Image, other: Image, *, weight: Tensor | float = 1.0) -> Tens
     return ((one - other).abs() * weight).mean(dim=(1, 2, 3))
 
 
-def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Sum -log D of photographs and -log (1 - D) of results, from logits (b,) (section 4.2.4)."""
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Compute -log D of photographs plus -log (1 - D) of results, from logits (b,) (section 4.2.4)."""
     return softplus(-real) + softplus(fake)
 
 
-def perceptual_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Compare normalised maps by their mean squared difference, mean over maps, shape (b,) (section 4.2.2)."""
-    return torch.stack([(one - other).square().mean(dim=(1, 2, 3)) for one, other in _normalised(found, wanted)]).mean(
-        0
-    )
+def perceptual_loss(predicted: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """Compute the mean squared error of normalised feature maps, mean over maps, shape (b,) (section 4.2.2)."""
+    return torch.stack(
+        [(one - other).square().mean(dim=(1, 2, 3)) for one, other in _normalised(predicted, target)]
+    ).mean(0)
 
 
-def texture_loss(found: Sequence[Tensor], wanted: Sequence[Tensor], *, share: float) -> Tensor:
-    """Compare Gram matrices of patches of normalised maps, mean over maps, shape (b,) (section 4.2.3).
+def texture_loss(predicted: Sequence[Tensor], target: Sequence[Tensor], *, share: float) -> Tensor:
+    """Compute the error of the Gram matrices of patches of normalised maps, mean over maps, (b,) (section 4.2.3).
 
-    share: side of a patch over the side of the picture.
+    share: side of a patch as a fraction of the side of the image.
     """
     differences = [
         (gram_matrices(one, share=share) - gram_matrices(other, share=share)).square().mean(dim=(1, 2, 3))
-        for one, other in _normalised(found, wanted)
+        for one, other in _normalised(predicted, target)
     ]
     return torch.stack(differences).mean(0)
 
 
 def gram_matrices(features: Tensor, *, share: float) -> Tensor:
-    """Multiply the channels with each other in every patch of a map (b, c, h, w): shape (b, patches, c, c), mean."""
+    """Compute the Gram matrix of every patch of a feature map (b, c, h, w), mean over pixels: (b, patches, c, c)."""
     b, c, h, w = features.shape
     side = max(1, min(h, w, round(share * w)))
     rows, columns = h // side, w // side
@@ -181,8 +188,8 @@ def gram_matrices(features: Tensor, *, share: float) -> Tensor:
     return patches @ patches.transpose(-1, -2) / side**2
 
 
-def _normalised(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def _normalised(predicted: Sequence[Tensor], target: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """Divide both maps of each pair by the truth's mean activation."""
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(predicted, target, strict=True):
         mean = other.abs().mean(dim=(1, 2, 3), keepdim=True) + _TINY
         yield one / mean, other / mean

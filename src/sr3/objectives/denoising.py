@@ -1,4 +1,4 @@
-"""The objective of SR3 (arXiv:2104.07636, Eq. 6 and Algorithm 1): the answer at a random level, beside its target."""
+"""The objective of SR3 (arXiv:2104.07636, Eq. 6 and Algorithm 1): denoise at a random level."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +16,14 @@ __all__ = ["Denoising"]
 
 @dataclass(frozen=True)
 class Denoising:
-    """An `Objective`: the loss at the levels and with the noise that were drawn."""
+    """An `Objective`: the denoising loss at the drawn levels, with the drawn noise."""
 
     config: DenoisingConfig
     num_answers: int = 1
     discriminator: None = None
 
     def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
-        """Compute the loss of each image, shape (b,), and its level."""
+        """Compute the loss per image, shape (b,), and its level."""
         del step
         y0, x, given, _ = example
         eps = draw.eps.to(y0.device)

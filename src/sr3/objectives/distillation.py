@@ -1,6 +1,6 @@
-"""The objective of a student: one jump beside its teacher's walk (arXiv:2202.00512), beside the truth, or both.
+"""The objective of a student: match one jump to several teacher steps (arXiv:2202.00512), to the truth, or to both.
 
-What is computed is in `sr3.diffusion.distillation`; here it is put together as the settings say.
+The formulas are in `sr3.diffusion.distillation`. This file combines them according to the settings.
 """
 
 from dataclasses import dataclass
@@ -22,20 +22,21 @@ __all__ = ["Distillation", "Teacher"]
 
 @dataclass(frozen=True)
 class Teacher:
-    """The teacher at work, and its levels within each jump of the student, shape (steps, teacher_steps + 1).
+    """The teacher, and its levels within each jump of the student, shape (steps, teacher_steps + 1).
 
-    clip: whether its predicted pictures are held in [-1, 1]. is_told: whether it is told what the student is.
+    clip: whether its predicted images are clipped to [-1, 1].
+    is_conditioned: whether it receives the same conditioning as the student.
     """
 
     denoiser: Denoiser[Any]
     jumps: Tensor
     clip: bool
-    is_told: bool = True
+    is_conditioned: bool = True
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """An `Objective`. adversary: None where nothing but the teacher's walk counts."""
+    """An `Objective`. adversary: None when the teacher's steps are the only target."""
 
     config: DistillationConfig
     teacher: Teacher
@@ -43,19 +44,19 @@ class Distillation:
 
     @property
     def num_answers(self) -> int:
-        """As many as the adversary asks for."""
+        """The number that the adversary settings ask for."""
         return self.config.adversary.answers
 
     @property
     def discriminator(self) -> Discriminator | None:
-        """The adversary's."""
+        """The discriminator of the adversary."""
         return self.adversary.discriminator if self.adversary is not None else None
 
     def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
-        """Compare one jump on each image with the teacher's walk; also the levels at which the jumps begin.
+        """Compute the loss of one jump per image, shape (b,), and the levels at which the jumps start.
 
-        With an adversary, the picture that the jump aims at is also compared with the truth; without weight on the
-        teacher's walk the teacher is not asked.
+        With an adversary, the image that the jump predicts is also compared with the truth. If the weight of the pixel
+        loss is 0, the teacher is not evaluated.
         """
         y0, x = example.y0, example.x
         number = (draw.place * len(self.teacher.jumps)).long()
@@ -69,22 +70,22 @@ class Distillation:
         output = denoiser(y_t, x_all, gamma, _repeated(example.given, count)).float()
         losses = y0.new_zeros(len(y0))
         if self.adversary is None or self.config.adversary.pixel:
-            losses = losses + self._beside_teacher(denoiser, output, y_t, example, levels)
+            losses = losses + self._teacher_loss(denoiser, output, y_t, example, levels)
         if self.adversary is not None:
             answer = denoiser.read(output, y_t, gamma).y0
             losses = losses + self.adversary.losses_of_state(denoiser, answer, y0, x_all, step=step)
         return losses, levels[0]
 
     def _start(self, example: Example) -> Image:
-        """Give what the first jump starts with in place of the truth."""
+        """Return the clean image that the first jump starts from."""
         return example.y0 if example.mean is None or self.config.start == "noise" else example.mean
 
-    def _beside_teacher(
+    def _teacher_loss(
         self, denoiser: Denoiser[Any], output: Tensor, y_t: Image, example: Example, levels: Tensor
     ) -> Tensor:
-        """Average the losses of all answers beside the teacher's walk, weighed, (b,). output, y_t: of all answers."""
+        """Average the weighted losses to the teacher's steps, (b,). output, y_t: of all predictions."""
         size, count = len(example.y0), len(y_t) // len(example.y0)
-        given = example.given if self.teacher.is_told else ()
+        given = example.given if self.teacher.is_conditioned else ()
         teacher = self.teacher.denoiser.bind(example.x, clip=self.teacher.clip, given=given)
         losses = example.y0.new_zeros(size)
         for one, state in zip(output.split(size), y_t.split(size), strict=True):
@@ -95,7 +96,7 @@ class Distillation:
 
 
 def _repeated(given: Told, count: int) -> Told:
-    """Tell every answer of an image the same."""
+    """Repeat the conditioning for every prediction of an image."""
     return (
         given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()
     )

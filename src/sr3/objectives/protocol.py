@@ -1,6 +1,7 @@
-"""What the training step asks of an objective, and of a discriminator that learns beside the model.
+"""The protocols of an objective, and of a discriminator that is trained together with the model.
 
-A new objective is a class of this protocol, its settings in `sr3.config.objective`, and a case in `build_objective.py`.
+A new objective is a class that follows this protocol, its settings in `sr3.config.objective`, and a case in
+`build_objective.py`.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -15,10 +16,10 @@ __all__ = ["Discriminator", "Draw", "Example", "Objective"]
 
 
 class Example(NamedTuple):
-    """Part of a batch as the network sees it, on its device.
+    """Part of a batch on the device of the network.
 
-    y0: clean images (b, c, h, w) in [-1, 1]. x: their conditions. given: what else the network is told.
-    mean: the picture of the mean that the model refines, shape of y0; None for a model without one.
+    y0: clean images (b, c, h, w) in [-1, 1]. x: their conditional inputs. given: other conditioning.
+    mean: the mean image that the model refines, shape of y0; None for a model without one.
     """
 
     y0: Image
@@ -28,11 +29,11 @@ class Example(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """Everything random about the images of a part: levels, noise, and whether each one's class is hidden.
+    """Everything random about the images of a part: levels, noise and class dropout.
 
-    gamma: levels (b,), float64. eps: standard normal, shape of y0. chance: (b,) in [0, 1).
-    place: where in the schedule each level lies, in [0, 1), float64; a distillation chooses its jumps by it.
-    other: noise of a second answer, of an objective that asks for two.
+    gamma: levels (b,), float64. eps: standard normal, shape of y0. chance: (b,) in [0, 1), for class dropout.
+    place: position of each level in the schedule, in [0, 1), float64; a distillation selects its jumps by it.
+    other: noise of a second prediction, for an objective that asks for two.
     """
 
     gamma: Gamma
@@ -43,10 +44,10 @@ class Draw(NamedTuple):
 
 
 class Discriminator(Protocol):
-    """A network that learns to tell images from the model's results; its weights and optimiser are saved with a run."""
+    """A network that learns to classify real and generated images; weights and optimiser are saved with a run."""
 
     @property
-    def critic(self) -> nn.Module:
+    def network(self) -> nn.Module:
         """The network."""
         ...
 
@@ -55,36 +56,36 @@ class Discriminator(Protocol):
         """Its optimiser."""
         ...
 
-    def fooled(self, answer: Image) -> Tensor:
-        """Measure how far results (b, c, h, w) are from being taken for images, shape (b,): the generator loss."""
+    def generator_loss(self, answer: Image) -> Tensor:
+        """Compute the generator loss of results (b, c, h, w), shape (b,)."""
         ...
 
-    def learn(self, answer: Image, truth: Image, *, parts: int) -> None:
-        """Add the gradients of one of `parts` parts of a batch to the network's own; call `move` after the last."""
+    def accumulate(self, answer: Image, truth: Image, *, parts: int) -> None:
+        """Accumulate the network's gradients for one of `parts` parts of a batch; call `step` after the last part."""
         ...
 
-    def move(self, rate: float, *, clip: float) -> None:
+    def step(self, rate: float, *, clip: float) -> None:
         """Take an optimiser step. rate: the model's learning rate; clip: largest norm of the gradient."""
         ...
 
 
 class Objective(Protocol):
-    """What is learnt: a loss for each image of a part of a batch."""
+    """A training objective: the loss per image of a part of a batch."""
 
     @property
     def num_answers(self) -> int:
-        """Noises that are drawn for each image: 1, or 2 for an objective that compares two answers."""
+        """Number of noise tensors per image: 1, or 2 for an objective that compares two predictions."""
         ...
 
     @property
     def discriminator(self) -> Discriminator | None:
-        """The network that learns beside the model; None where there is none."""
+        """The discriminator that is trained together with the model, or None."""
         ...
 
     def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
-        """Compute the loss of each image, shape (b,), and the level at which it was asked, (b,) float64.
+        """Compute the loss per image, shape (b,), and the level of each, (b,) float64.
 
         Called under autocast, with the random state of dropout set; everything else random is in `draw`.
-        step: optimiser steps that were taken. The step averages, differentiates and logs by level.
+        step: optimiser steps taken so far. The training step averages, differentiates and logs the loss by level.
         """
         ...

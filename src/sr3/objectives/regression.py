@@ -1,7 +1,7 @@
-"""The objective of the paper's baseline (arXiv:2104.07636, appendix B): one answer to the input, beside the truth.
+"""The objective of the paper's regression baseline (arXiv:2104.07636, appendix B): predict the truth in one call.
 
-With recursive supervision the answers after each recursion count too (DRCN, arXiv:1511.04491); with an adversary the
-picture is compared with the truth by more than its pixels.
+With recursive supervision the predictions after each recursion are supervised too (DRCN, arXiv:1511.04491). With an
+adversary the image is also compared with the truth by feature and adversarial losses.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,11 @@ __all__ = ["Regression"]
 
 @dataclass(frozen=True)
 class Regression:
-    """An `Objective`. steps: of the whole run, over which the supervision falls to 0. adversary: None for pixels alone.
+    """An `Objective`.
 
-    The levels that were drawn have no part in the loss, and are given back as they are.
+    steps: length of the run, over which the weight of the supervision falls to 0.
+    adversary: None for pixel losses only.
+    The loss does not depend on the drawn levels, which are returned unchanged.
     """
 
     config: RegressionConfig
@@ -33,11 +35,11 @@ class Regression:
 
     @property
     def discriminator(self) -> Discriminator | None:
-        """The adversary's."""
+        """The discriminator of the adversary."""
         return self.adversary.discriminator if self.adversary is not None else None
 
     def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
-        """Compute the loss of each image, shape (b,), and the level that was drawn."""
+        """Compute the loss per image, shape (b,), and the drawn level."""
         return self._losses(denoiser, example, step), draw.gamma
 
     def _losses(self, denoiser: Denoiser[Any], example: Example, step: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""The paper's human study: two images side by side, one a photograph, the other a model's."""
+"""The paper's human study: subjects compare a photograph with the output of a model."""

@@ -1,7 +1,7 @@
-"""Fool rates with their intervals, and which answers count.
+"""Fool rates with confidence intervals, and the rules that exclude subjects and answers.
 
-The fool rate is the share of pairs in which the model's picture was chosen over the camera's (SR3, arXiv:2104.07636,
-section 4). Knows no files.
+The fool rate is the share of pairs in which the output of the model was chosen over the photograph (SR3,
+arXiv:2104.07636, section 4). This module reads no files.
 """
 
 import math
@@ -16,11 +16,11 @@ from sr3.study.store import Answer, Record
 __all__ = ["Figures", "Group", "Rate", "SubjectFigures", "figures", "wilson"]
 
 _Z = 1.959963984540054
-"""Of a standard normal, 95 % lie within it of zero."""
+"""Standard deviations around the mean that contain 95 % of a normal distribution."""
 
 
 class Rate(NamedTuple):
-    """How often a model's picture was chosen, of how many pairs."""
+    """How often the output of a model was chosen, and the number of pairs."""
 
     fooled: int
     answers: int
@@ -32,12 +32,12 @@ class Rate(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its 95 % interval after Wilson."""
+        """Its 95 % Wilson interval."""
         return wilson(self.fooled, self.answers)
 
 
 class Group(NamedTuple):
-    """A fool rate of one question and method, of all images or of one."""
+    """The fool rate of one question and method, over all images or for one image."""
 
     question: Question
     method: str
@@ -48,7 +48,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class SubjectFigures:
-    """One subject. left_out is the reason why none of its answers count, empty where they do."""
+    """One subject. left_out: reason why the subject is excluded, empty if it is not."""
 
     number: int
     question: Question
@@ -61,12 +61,12 @@ class SubjectFigures:
     answers_left_out: int
     rate: Rate
     response: float
-    """Median seconds to the choice, of the answers that count."""
+    """Median seconds to the choice, over the answers that count."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of a study. The answers left out are those of subjects that count."""
+    """All results of a study. answers_left_out: excluded answers of the subjects that count, by reason."""
 
     methods: Sequence[Group]
     images: Sequence[Group]
@@ -74,13 +74,13 @@ class Figures:
     answers_left_out: dict[str, int]
     exposure_median: float
     exposure_worst: float
-    """Seconds: of the answers that count, the exposure farthest from the setting."""
+    """Seconds: the exposure farthest from the setting, over the answers that count."""
     records: Sequence[Record]
     counted: Sequence[Record]
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Give the 95 % score interval of a share (Wilson 1927, JASA 22:209); 0 to 1 without trials."""
+    """Compute the 95 % score interval of a proportion (Wilson 1927, JASA 22:209); 0 to 1 without trials."""
     if trials == 0:
         return 0.0, 1.0
     share, z2 = successes / trials, _Z**2
@@ -90,13 +90,13 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def figures(config: StudyConfig, records: Sequence[Record]) -> Figures:
-    """Count the answers of subjects that answered all their trials and passed their attention checks.
+    """Compute fool rates from subjects that answered all their trials and passed their attention checks.
 
-    Of these, answers whose measured exposure is off by more than the tolerance, and answers to pairs that were shown
-    more than once or never, are left out.
+    Of their answers, those with an exposure outside the tolerance are excluded, and those to pairs that were shown more
+    than once or never.
     """
     by_subject = _by_subject(records)
-    reasons = {number: _why_out(config, trials) for number, trials in by_subject.items()}
+    reasons = {number: _exclusion_reason(config, trials) for number, trials in by_subject.items()}
     valid = [record for record in records if not reasons[record.subject] and record.trial.method is not None]
     faults = [_fault(config, record) for record in valid]
     counted = [record for record, fault in zip(valid, faults, strict=True) if not fault]
@@ -121,7 +121,7 @@ def _by_subject(records: Iterable[Record]) -> dict[int, list[Record]]:
     return groups
 
 
-def _why_out(config: StudyConfig, trials: Sequence[Record]) -> str:
+def _exclusion_reason(config: StudyConfig, trials: Sequence[Record]) -> str:
     if any(record.answer is None for record in trials):
         return "not finished"
     if _failed_checks(trials) > config.attention.failures_allowed:
@@ -134,7 +134,7 @@ def _failed_checks(trials: Sequence[Record]) -> int:
 
 
 def _fooled(record: Record) -> bool:
-    """Tell whether what stood beside the camera's picture was chosen."""
+    """Return whether the image beside the photograph was chosen."""
     return record.answer is not None and (record.answer.choice == "first") != record.trial.truth_first
 
 
@@ -169,7 +169,7 @@ def _rate(records: Sequence[Record]) -> Rate:
 
 
 def _subject(trials: Sequence[Record], reason: str, own: Sequence[Record]) -> SubjectFigures:
-    """Sum up a subject from all its trials, and from those of its own that count."""
+    """Summarise a subject from all its trials, and from those that count."""
     pairs = [record for record in trials if record.trial.method is not None]
     return SubjectFigures(
         number=trials[0].subject,

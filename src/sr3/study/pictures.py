@@ -1,7 +1,7 @@
-"""The images of a study: matched by name, checked at the start, encoded without a hint of their origin.
+"""The images of a study: matched by name, checked at the start, encoded without a trace of their origin.
 
-Both pictures of a pair are RGB PNGs of the same size in pixels and in bytes, without metadata or names.
-Knows nothing of subjects.
+Both images of a pair are RGB PNGs with the same size in pixels and in bytes, without metadata or names. This module
+does not depend on subjects.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from sr3.study.settings import StudyConfig
 __all__ = ["PictureSet", "open_pictures"]
 
 _COARSE = 12
-"""Squares along the shorter side of what stands beside the camera's picture in an attention check."""
+"""Squares along the shorter side of the pixelated image in an attention check."""
 _SHOWN = 5
 
 
@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Files of a study by the name of the image, which is that of the file without its suffix."""
+    """Files of a study by image name, the file name without its suffix."""
 
     truth: Mapping[str, Path]
     methods: Mapping[str, Mapping[str, Path]]
@@ -44,26 +44,26 @@ class PictureSet:
     sizes: Mapping[str, Size]
     low_res: Literal["smooth", "pixels"]
     sha256: str
-    """Of all names and files."""
+    """Hash of all names and files."""
 
     @property
     def images(self) -> list[str]:
-        """Names of the images in order."""
+        """Sorted names of the images."""
         return sorted(self.truth)
 
     def pair(self, image: str, method: str | None) -> tuple[bytes, bytes]:
-        """Encode the camera's picture and what stands beside it, in equally many bytes; method None is a check."""
+        """Encode the photograph and the image beside it, with equal numbers of bytes; method None: attention check."""
         return _pair(self.truth[image], None if method is None else self.methods[method][image])
 
     def middle(self, image: str) -> bytes:
-        """Encode the low-resolution picture, enlarged to the size of the others."""
+        """Encode the low-resolution image, enlarged to the size of the others."""
         return _enlarged(self.inputs[image], self.sizes[image], self.low_res)
 
 
 def open_pictures(config: StudyConfig) -> PictureSet:
-    """Find and read all pictures of a study once.
+    """Find all images of a study and read each once.
 
-    Raises StudyError when names or sizes do not match, and ImageError for a picture that cannot be read or shown.
+    Raises StudyError when names or sizes do not match, and ImageError for an image that cannot be read.
     """
     truth = _by_name(config.pictures.truth)
     methods = {name: _by_name(folder) for name, folder in config.methods.items()}
@@ -100,7 +100,7 @@ def _check_names(place: Path, truth: Mapping[str, Path], other: Path, files: Map
         if lacking
     ]
     if complaints:
-        raise StudyError(f"{', and '.join(complaints)}; give each picture the same name in all folders of the study")
+        raise StudyError(f"{', and '.join(complaints)}; give each image the same name in all folders of the study")
 
 
 def _some(names: set[str]) -> str:
@@ -115,14 +115,12 @@ def _check_sizes(truth: Mapping[str, Path], sizes: Mapping[str, Size], files: Ma
 
 
 def _check_input(path: Path, size: Size, truth: Path, true: Size) -> None:
-    """Refuse an input that is not its truth made small: as large, turned, or another part of it."""
+    """Raise StudyError for an input that is not a downscaled truth: too large, rotated, or another crop."""
     if max(size) >= max(true):
-        raise StudyError(f"{path}: is not smaller than {truth}; give the low-resolution pictures")
+        raise StudyError(f"{path}: is not smaller than {truth}; give the low-resolution images")
     scale = max(true) / max(size)
     if abs(size.width * scale - true.width) > scale or abs(size.height * scale - true.height) > scale:
-        raise StudyError(
-            f"{path}: is {_text(size)}, which is not the shape of {truth}, {_text(true)}; give the same part made small"
-        )
+        raise StudyError(f"{path}: is {_text(size)}, but {truth} is {_text(true)}; give the same crop, downscaled")
 
 
 def _size(path: Path) -> Size:
@@ -143,13 +141,13 @@ def _text(size: Size) -> str:
 
 
 def _shown(path: Path) -> Image.Image:
-    """Read a picture as a screen shows it: 8-bit sRGB."""
+    """Read an image as 8-bit sRGB."""
     picture = read_picture(path)
     if picture.alpha is not None and bool((picture.alpha < 1).any()):
-        raise StudyError(f"{path}: is transparent in places, and a page would shine through; flatten it")
+        raise StudyError(f"{path}: is partly transparent, so the page would show through; flatten it")
     is_ink = picture.space == "cmyk"
     if picture.metadata.icc is None and is_ink:
-        raise StudyError(f"{path}: is CMYK without a colour profile, so its colours are not known; convert it to sRGB")
+        raise StudyError(f"{path}: is CMYK without a colour profile, so its colours are undefined; convert it to sRGB")
     image = ink_image(picture) if is_ink else to_pillow(picture.pixels)
     if picture.metadata.icc is None:
         return image.convert("RGB")
@@ -183,7 +181,7 @@ def _coarse(image: Image.Image) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
-    """Write a PNG without compression: its length tells the size of a picture, and not which compresses better."""
+    """Encode a PNG without compression, so that its length depends on the size only, not on the content."""
     buffer = io.BytesIO()
     Image.frombytes("RGB", image.size, image.tobytes()).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()

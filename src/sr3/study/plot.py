@@ -1,4 +1,4 @@
-"""A plot of shares with their intervals as SVG, beside the line of chance. Knows no study."""
+"""A plot of proportions with confidence intervals as SVG, with the chance level. Does not depend on the study."""
 
 from collections.abc import Sequence
 from html import escape
@@ -12,7 +12,7 @@ _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Bar(NamedTuple):
-    """A share, its interval, and what it is a share of."""
+    """A proportion, its interval, and a note on the sample size."""
 
     label: str
     share: float
@@ -22,7 +22,7 @@ class Bar(NamedTuple):
 
 
 def plot_shares(title: str, bars: Sequence[Bar]) -> str:
-    """Draw shares of 0 to 1 below each other; the dashed line is chance, one half."""
+    """Draw proportions from 0 to 1, one per row; the dashed line is chance level, one half."""
     left = 24 + _LETTER * max((len(bar.label) for bar in bars), default=0)
     right = 24 + _LETTER * max((len(bar.note) for bar in bars), default=0)
     below = _TOP + _ROW * len(bars)

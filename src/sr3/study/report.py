@@ -1,4 +1,4 @@
-"""The report of a study as files: tables for people and for programs, and plots."""
+"""The report of a study as files: CSV, JSON, HTML and plots."""
 
 import csv
 import io
@@ -28,12 +28,12 @@ _STYLE = (
 
 
 def report_study(config: StudyConfig) -> Figures:
-    """Read all answers of a study and count them; StudyError when there is no file of them."""
+    """Read all answers of a study and compute fool rates; StudyError when there is no database."""
     return figures(config, read_records(config.database, config.lasting()))
 
 
 def write_report(config: StudyConfig, found: Figures, out: Path) -> list[Path]:
-    """Write tables (CSV), everything (report.json), plots (SVG) and a page with them; return the files."""
+    """Write tables (CSV), all results (report.json), plots (SVG) and an HTML page; returns the files."""
     tables = {
         "methods.csv": [_group_row(group) for group in found.methods],
         "images.csv": [_group_row(group) for group in found.images],
@@ -56,20 +56,20 @@ def write_report(config: StudyConfig, found: Figures, out: Path) -> list[Path]:
 
 
 def rules(config: StudyConfig) -> list[str]:
-    """Say which answers count, in sentences."""
+    """Describe which answers count, in sentences."""
     allowed, checks = config.attention.failures_allowed, config.attention.checks
     guessing = sum(math.comb(checks, missed) for missed in range(allowed + 1)) / 2**checks
     attention = (
-        f"A subject is left out if it missed more than {allowed} of its {checks} attention checks "
-        f"(who only guesses passes with a chance of {guessing:.1%})."
+        f"A subject is excluded if it failed more than {allowed} of its {checks} attention checks "
+        f"(guessing passes with a probability of {guessing:.1%})."
     )
     return [
-        "A subject counts if it answered all its pairs.",
+        "A subject counts if it answered all pairs.",
         *([attention] if checks else []),
-        f"An answer is left out if its pair was on the screen for {config.exposure_tolerance:g} s more or less than "
-        f"the {config.exposure:g} s of the study.",
-        "An answer is left out if its pair was shown more than once, because the page was loaded again, or never, "
-        "because it did not come from the page.",
+        f"An answer is excluded if its pair was shown for more than {config.exposure_tolerance:g} s longer or "
+        f"shorter than the {config.exposure:g} s of the study.",
+        "An answer is excluded if its pair was shown more than once, because the page was reloaded, or never, because "
+        "the answer did not come from the page.",
     ]
 
 
@@ -128,7 +128,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _plain(value: object) -> object:
-    """Keep a spreadsheet from taking a text, such as a name of a file, for a formula."""
+    """Escape a text, such as a file name, that a spreadsheet would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
@@ -199,10 +199,10 @@ def _html(config: StudyConfig, found: Figures, plots: dict[str, str]) -> str:
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Report: {escape(config.page.title)}</title>",
         f"<style>{_STYLE}</style><h1>{escape(config.page.title)}</h1>",
-        "<p>The fool rate is the share of pairs in which the method's picture was chosen over the camera's. Whoever "
-        "cannot tell them apart has 50%. Intervals are Wilson's, 95%.</p>",
-        f"<p>{len(found.subjects)} subjects; left out: {out}. {len(found.counted)} answers count; left out of those "
-        f"subjects' answers: {faults}.</p>",
+        "<p>The fool rate is the share of pairs in which the output of the method was chosen over the photograph. "
+        "Guessing gives 50%. Intervals are 95% Wilson intervals.</p>",
+        f"<p>{len(found.subjects)} subjects; excluded: {out}. {len(found.counted)} answers count; excluded answers of "
+        f"the other subjects: {faults}.</p>",
         "<table><tr><th>Question<th>Method<th>Subjects<th>Answers<th>Fool rate<th>95% interval</tr>",
         f"{rows}</table>",
         *(f"<p><b>{question}</b>: {escape(QUESTIONS[question])}</p>" for question in config.questions),

@@ -1,6 +1,6 @@
-"""The study over HTTP: the page, its images and its answers. Needs the extra `web`.
+"""The HTTP server of a study: page, images and answers. Needs the extra `web`.
 
-The page is told nothing but what `State` holds. Every answer of the server may be asked for again and gives the same.
+The page receives only the fields of `State`. Every request may be repeated and then gets the same response.
 """
 
 import socket
@@ -13,10 +13,10 @@ from pydantic import Field
 
 from sr3.config.strict import Settings
 from sr3.errors import ConfigError, StudyError
-from sr3.study.bounds import Bounded
+from sr3.study.request_limits import RequestLimits
 from sr3.study.settings import StudyConfig
-from sr3.study.sitting import Slot, Study, open_study
 from sr3.study.store import Answer, Choice, Layout
+from sr3.study.subject_session import Slot, Study, open_study
 
 try:
     import uvicorn
@@ -24,7 +24,7 @@ try:
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
 
-    from sr3.study.patience import Impatient
+    from sr3.study.header_timeout import HeaderTimeout
 except ImportError as error:
     raise ConfigError("a study needs fastapi and uvicorn: pip install 'sr3[web]'") from error
 
@@ -47,7 +47,7 @@ Subject = Annotated[str, Cookie(alias=_COOKIE)]
 
 
 class Answered(Settings):
-    """What the page sends for a choice; times in seconds."""
+    """Request body of a choice; times in seconds."""
 
     choice: Choice
     exposure: Seconds
@@ -58,26 +58,26 @@ class Answered(Settings):
     density: Annotated[float, Field(gt=0, le=100)]
 
     def answer(self) -> Answer:
-        """Give it as the store keeps it."""
+        """Convert it to the type of the store."""
         return Answer(**self.model_dump())
 
 
 class Sent(Settings):
-    """What the page sends with a request that must count once, however often it is repeated: something random."""
+    """Request body with a random nonce, so that a repeated request counts once."""
 
     nonce: Annotated[str, Field(min_length=16, max_length=64)]
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server whose address is taken and that waits for `run`."""
+    """A server that is bound to its address and starts with `run`."""
 
     app: FastAPI
     listener: socket.socket
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         host, port = self.listener.getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
@@ -89,7 +89,7 @@ class Server:
             access_log=False,
             server_header=False,
             lifespan="off",
-            http=Impatient,  # by h11, whose headers are bounded
+            http=HeaderTimeout,  # based on h11, which limits the size of headers
             h11_max_incomplete_event_size=16 * 1024,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,
@@ -98,26 +98,28 @@ class Server:
 
 
 def open_server(config: StudyConfig, *, host: str, port: int) -> Server:
-    """Check a study and take an address; port 0 is any that is free. Raises StudyError when the address is taken."""
+    """Check a study and bind to an address; port 0 is any free port. Raises StudyError when the address is in use."""
     study = open_study(config)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         study.store.close()
-        raise StudyError(f"{host}:{port}: cannot be listened on ({error.strerror}); give another --port") from error
+        raise StudyError(
+            f"{host}:{port}: cannot bind to this address ({error.strerror}); give another --port"
+        ) from error
     return Server(build_app(study), listener)
 
 
 def build_app(study: Study) -> FastAPI:
-    """Make the application of a study."""
+    """Build the application of a study."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_page(app)
-    _add_sitting(app, study)
+    _add_session(app, study)
     _add_pair(app, study)
 
     app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_middleware(Bounded)
+    app.add_middleware(RequestLimits)
 
     @app.middleware("http")
     async def guard(  # pyright: ignore[reportUnusedFunction]
@@ -131,7 +133,7 @@ def build_app(study: Study) -> FastAPI:
 
 
 def _refuse(_request: Request, _error: Exception) -> Response:
-    """Answer what cannot be understood without repeating it: it may hold what JSON cannot, such as NaN."""
+    """Respond to invalid input without repeating it: it may contain values that JSON lacks, such as NaN."""
     return Response(status_code=422)
 
 
@@ -150,7 +152,7 @@ def _sender(content: bytes, kind: str) -> Callable[[], Response]:
     return send
 
 
-def _add_sitting(app: FastAPI, study: Study) -> None:
+def _add_session(app: FastAPI, study: Study) -> None:
     page = study.config.page
 
     def texts() -> Response:

@@ -1,7 +1,7 @@
 """Settings of a study, read from study.toml.
 
-Defaults are the paper's (SR3, arXiv:2104.07636, section 4, human evaluation) wherever it gives one; where it does not,
-the field says so. The file knows no pictures and no answers.
+Defaults are the paper's (SR3, arXiv:2104.07636, section 4, human evaluation). "Open in the paper" marks settings that
+the paper does not specify.
 """
 
 import json
@@ -23,7 +23,7 @@ QUESTIONS: dict[Question, str] = {
     "better": "Which of the two images is a better high quality version of the low resolution image in the middle?",
     "camera": "Which image would you guess is from a camera?",
 }
-"""What subjects are asked, in the paper's words: its tasks 1 and 2."""
+"""The questions to subjects, in the paper's words: its tasks 1 and 2."""
 
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _CONSENT = """\
@@ -39,38 +39,38 @@ _THANKS = "That was the last pair. Your answers are saved. You can close this pa
 
 
 class PicturesConfig(Settings):
-    """Where the pictures are and how they are shown. Folders are taken from the folder of study.toml."""
+    """Folders of the images, and how they are displayed. Paths are relative to the folder of study.toml."""
 
     truth: Path
-    """Folder of the pictures from a camera."""
+    """Folder of the photographs."""
     inputs: Path | None = None
-    """Folder of the low-resolution pictures; needed by the question `better`."""
+    """Folder of the low-resolution images; required by the question `better`."""
     low_res: Literal["smooth", "pixels"] = "smooth"
-    """How the low-resolution picture is enlarged on the page: bicubic, or as squares. Open in the paper."""
+    """How the low-resolution image is enlarged on the page: bicubic, or nearest neighbour. Open in the paper."""
     zoom: Annotated[int, Field(ge=1, le=8)] = 1
-    """Points of the page for a pixel of a picture. Open in the paper."""
+    """CSS pixels per image pixel. Open in the paper."""
 
 
 class AttentionConfig(Settings):
-    """Pairs whose answer is plain, and who is left out for missing it. Open in the paper."""
+    """Attention checks, which have an obvious answer, and the number of failures allowed. Open in the paper."""
 
     checks: NonNegative = 5
-    """Checks a subject: a picture from a camera beside itself in coarse squares."""
+    """Checks per subject: a photograph beside a pixelated version of it."""
     failures_allowed: NonNegative = 0
-    """A subject that misses more checks is left out of the report."""
+    """A subject that fails more checks is excluded from the report."""
 
 
 class PageConfig(Settings):
-    """What the page says besides the paper's question."""
+    """Texts of the page besides the question."""
 
     title: _Text = "A study of pictures"
-    """Heading of the page and name of its window."""
+    """Heading of the page and title of its window."""
     contact: _Text
-    """Who answers for the study, and how to reach them."""
+    """Who is responsible for the study, and how to reach them."""
     consent: _Text = _CONSENT
-    """What subjects agree to; an empty line begins a paragraph."""
+    """Consent form; an empty line starts a paragraph."""
     thanks: _Text = _THANKS
-    """What they read at the end, perhaps with a code for their payment."""
+    """Text at the end, perhaps with a code for payment."""
 
 
 class StudyConfig(Settings):
@@ -78,36 +78,36 @@ class StudyConfig(Settings):
 
     pictures: PicturesConfig
     methods: Annotated[dict[_Text, Path], Field(min_length=1)]
-    """Folder of each method's outputs."""
+    """Folder of the outputs of each method."""
     page: PageConfig
     attention: AttentionConfig = AttentionConfig()
     questions: Annotated[tuple[Question, ...], Field(min_length=1)] = ("better", "camera")
-    """Which questions are asked. A subject is asked one of them."""
+    """Questions of the study. Each subject is asked one of them."""
     design: Literal["one-method", "mixed"] = "one-method"
-    """What a subject compares with the camera: one method, as in the paper, or all of them in turn."""
+    """What a subject compares with photographs: one method, as in the paper, or all methods, mixed."""
     images_per_subject: Positive = 50
-    """Pairs a subject judges, attention checks not counted."""
+    """Pairs per subject, without attention checks."""
     exposure: Annotated[float, Field(ge=0.05, le=60)] = 3.0
     """Seconds that a pair is shown."""
     exposure_tolerance: Annotated[float, Field(gt=0)] = 0.1
-    """Seconds by which a measured exposure may differ before its answer is left out of the report."""
+    """Seconds by which a measured exposure may differ from `exposure`; other answers are excluded from the report."""
     seed: int = 0
-    """What images, order and sides of every subject follow from."""
+    """Seed of the images, their order and their sides, for every subject."""
     database: Annotated[Path, Field(validate_default=False)] = Path("answers.sqlite")
-    """File of the answers."""
+    """SQLite file of the answers."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "StudyConfig":
         if len(set(self.questions)) < len(self.questions):
-            raise ValueError("questions names one of them twice")
+            raise ValueError("questions contains one of them twice")
         if "better" in self.questions and self.pictures.inputs is None:
-            raise ValueError("the question better shows a low-resolution picture: name its folder in pictures.inputs")
+            raise ValueError("the question better shows a low-resolution image: give its folder in pictures.inputs")
         if self.attention.failures_allowed >= max(1, self.attention.checks):
-            raise ValueError("attention.failures_allowed must be below attention.checks, or no one can fail")
+            raise ValueError("attention.failures_allowed must be below attention.checks, or no subject can fail")
         return self
 
     def lasting(self) -> dict[str, Any]:
-        """Give the settings that answers depend on, so that they must stay once there are answers."""
+        """List the settings that answers depend on; they cannot change once there are answers."""
         tree = self.model_dump(mode="json", include={"questions", "design", "images_per_subject", "exposure", "seed"})
         shown = {"low_res": self.pictures.low_res, "zoom": self.pictures.zoom}
         return {**tree, **shown, "methods": sorted(self.methods), "attention.checks": self.attention.checks}
@@ -130,7 +130,7 @@ def read_study(path: Path) -> StudyConfig:
 
 
 def _from_folder(config: StudyConfig, folder: Path) -> StudyConfig:
-    """Take relative paths from a folder."""
+    """Resolve relative paths from a folder."""
     inputs = config.pictures.inputs
     pictures = config.pictures.model_copy(
         update={"truth": folder / config.pictures.truth, "inputs": None if inputs is None else folder / inputs}

@@ -1,7 +1,7 @@
-"""The answers of a study in one SQLite file. An acknowledged answer is on the disk.
+"""The database of answers of a study, one SQLite file. An acknowledged answer is on the disk.
 
 Every change is one transaction, written through before it returns (WAL, synchronous=FULL). Identifiers that leave the
-server are random and say nothing about order, image or method. Knows no pictures and no HTTP.
+server are random and reveal nothing about order, image or method. This module does not depend on images or HTTP.
 """
 
 import json
@@ -45,22 +45,22 @@ WHERE s.withdrawn IS NULL ORDER BY s.number, t.place
 
 
 class Answer(NamedTuple):
-    """A choice, and what the page measured: seconds, points of the page, pixels of the screen a point."""
+    """A choice, and the measurements of the page: seconds, CSS pixels, and device pixels per CSS pixel."""
 
     choice: Choice
     exposure: float
-    """Seconds from the first frame with the pair to the first without."""
+    """Seconds from the first frame with the pair to the first frame without it."""
     frame: float
-    """Seconds between two frames of the screen."""
+    """Seconds per frame of the screen."""
     response: float
-    """Seconds from then to the choice."""
+    """Seconds from the end of the exposure to the choice."""
     layout: Layout
     width: float
     density: float
 
 
 class Place(NamedTuple):
-    """Where a subject is: the trial at hand and its token, or None at the end."""
+    """Progress of a subject: the current trial and its token, or None at the end."""
 
     question: Question
     done: int
@@ -70,7 +70,7 @@ class Place(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A trial as the report reads it; answer is None where there is none yet."""
+    """A trial as the report reads it; answer is None for a trial without one."""
 
     subject: int
     question: Question
@@ -82,20 +82,20 @@ class Record(NamedTuple):
 
 
 class Store:
-    """The file of answers, opened for a server; its methods may be called from any thread."""
+    """The database of answers, open for a server. Its methods are thread-safe."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take over a connection whose tables exist."""
+        """Use a connection with existing tables."""
         self._connection = connection
         self._lock = threading.Lock()
 
     def enrol(
         self, choices: Sequence[Condition], draw: Callable[[Condition, int], Sequence[Trial]], *, nonce: str
     ) -> str:
-        """Add a subject under the condition with the fewest so far, with all its trials; return its token.
+        """Add a subject, with all its trials, to the condition with the fewest subjects; returns its token.
 
-        Subjects count that have answered everything, or began within the last hour and so may still do so. nonce: of
-        the request; one that is repeated gets the subject it got before.
+        Counted are subjects that have answered all trials, or that started within the last hour and may still do so.
+        nonce: of the request; a repeated nonce returns the same subject.
         """
         token = secrets.token_urlsafe(18)
         with self._transaction() as database:
@@ -117,12 +117,12 @@ class Store:
         return token
 
     def place(self, subject: str) -> Place | None:
-        """Say where a subject is; None for a token that no subject has, or one that has withdrawn."""
+        """Return the progress of a subject; None for an unknown token, or a subject that has withdrawn."""
         with self._transaction() as database:
             return _place(database, subject)
 
     def view(self, subject: str, trial: str, *, nonce: str) -> bool:
-        """Count a viewing of the trial at hand, once however often its nonce is sent; False for another trial."""
+        """Count a showing of the current trial, once per nonce; False for another trial."""
         with self._transaction() as database:
             place = _place(database, subject)
             if place is None or place.token != trial:
@@ -132,7 +132,7 @@ class Store:
         return True
 
     def answer(self, subject: str, trial: str, answer: Answer) -> bool:
-        """Keep the answer to the trial at hand. An answer that is there stays as it is; False for any other trial."""
+        """Store the answer to the current trial. An existing answer is not changed; False for any other trial."""
         with self._transaction() as database:
             place = _place(database, subject)
             if place is None:
@@ -149,7 +149,7 @@ class Store:
         return found is not None
 
     def withdraw(self, subject: str) -> None:
-        """Delete what a subject has answered; that there was one is remembered, so that no number is used twice."""
+        """Delete the answers of a subject. The row of the subject stays, so that no number is used twice."""
         with self._transaction() as database:
             own = "(SELECT number FROM subjects WHERE token = ?)"
             for table in ("answers", "showings"):
@@ -160,11 +160,11 @@ class Store:
             database.execute(
                 "UPDATE subjects SET withdrawn = datetime('now'), nonce = NULL WHERE token = ?", (subject,)
             )
-        with self._lock:  # what was deleted lies in the log until it is written back
+        with self._lock:  # deleted rows stay in the write-ahead log until a checkpoint
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         with self._lock:
             self._connection.close()
 
@@ -175,10 +175,10 @@ class Store:
 
 
 def open_store(path: Path, settings: Mapping[str, Any]) -> Store:
-    """Open the file of answers, or make it.
+    """Open or create the database of answers.
 
-    settings: what answers depend on. Raises StudyError when the file is none of a study, cannot be written, or holds
-    answers to other settings.
+    settings: those that answers depend on. Raises StudyError when the file is not a database of a study, cannot be
+    written, or contains answers given under other settings.
     """
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -188,30 +188,32 @@ def open_store(path: Path, settings: Mapping[str, Any]) -> Store:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise StudyError(f"{path}: cannot be used as a file of answers ({error}); name another in database") from error
+        raise StudyError(
+            f"{path}: cannot be used as a database of answers ({error}); give another file in the setting database"
+        ) from error
     return Store(connection)
 
 
 def read_records(path: Path, settings: Mapping[str, Any] | None = None) -> list[Record]:
-    """Read all trials of subjects that have not withdrawn, also while a server writes.
+    """Read all trials of subjects that have not withdrawn; a server may write meanwhile.
 
-    settings: as for `open_store`, less the hash of the pictures; None compares none. StudyError without a file, or
-    when its answers were given under other settings.
+    settings: as for `open_store`, without the hash of the images; None skips the comparison. Raises StudyError when the
+    file is missing, or when its answers were given under other settings.
     """
     if not path.is_file():
-        raise StudyError(f"{path}: there is no file of answers; hold the study first: sr3 study serve")
+        raise StudyError(f"{path}: there is no such file; run the study first: sr3 study serve")
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
         try:
             if read_format(connection, path) == 0:
-                raise StudyError(f"{path}: holds no study; hold it first: sr3 study serve")
+                raise StudyError(f"{path}: contains no study; run it first: sr3 study serve")
             if settings is not None:
-                _agree(connection, path, settings, apart=frozenset({"pictures"}))
+                _check_settings(connection, path, settings, ignored=frozenset({"pictures"}))
             return [_record(row) for row in connection.execute(_RECORDS)]
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise StudyError(f"{path}: cannot be read as a file of answers ({error}); check the path") from error
+        raise StudyError(f"{path}: cannot be read as a database of answers ({error}); check the path") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any]) -> None:
@@ -219,7 +221,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, settings: Mapping[str, 
         connection.execute(f"PRAGMA {pragma}")
     with _transaction(connection):
         make_tables(connection, path)
-        _agree(connection, path, settings)
+        _check_settings(connection, path, settings)
         connection.execute("INSERT OR REPLACE INTO study VALUES (1, ?)", (json.dumps(dict(settings), sort_keys=True),))
 
 
@@ -234,20 +236,20 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("COMMIT")
 
 
-def _agree(
-    connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any], *, apart: frozenset[str] = frozenset()
+def _check_settings(
+    connection: sqlite3.Connection, path: Path, settings: Mapping[str, Any], *, ignored: frozenset[str] = frozenset()
 ) -> None:
-    """Raise StudyError where answers were given under other settings than these."""
+    """Raise StudyError when answers were given under other settings."""
     row = connection.execute("SELECT settings FROM study").fetchone()
     if row is None or not connection.execute("SELECT COUNT(*) FROM subjects").fetchone()[0]:
         return
     before: dict[str, Any] = json.loads(row[0])
     now: dict[str, Any] = json.loads(json.dumps(dict(settings)))
-    keys = (before.keys() | now.keys()) - apart
+    keys = (before.keys() | now.keys()) - ignored
     if changed := sorted(key for key in keys if before.get(key) != now.get(key)):
         raise StudyError(
-            f"{path}: holds answers given under other settings ({', '.join(changed)}); undo the change, or name "
-            "another file in database"
+            f"{path}: contains answers given under other settings ({', '.join(changed)}); undo the change, or give "
+            "another file in the setting database"
         )
 
 

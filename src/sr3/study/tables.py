@@ -1,4 +1,4 @@
-"""The SQLite schema of a study, and its migration from earlier versions. Knows no answers."""
+"""The SQLite schema of a study, and its migration from earlier versions."""
 
 import sqlite3
 from pathlib import Path
@@ -8,7 +8,7 @@ from sr3.errors import StudyError
 __all__ = ["make_tables", "read_format"]
 
 _FORMAT = 2
-"""1 did not know which requests were repeated ones."""
+"""Version of the schema. Version 1 has no nonces."""
 _SCHEMA = """
 CREATE TABLE study (id INTEGER PRIMARY KEY CHECK (id = 1), settings TEXT NOT NULL);
 CREATE TABLE subjects (
@@ -50,7 +50,7 @@ CREATE UNIQUE INDEX subjects_by_nonce ON subjects (nonce)
 
 
 def make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables that are missing, within the transaction of the caller; StudyError as `read_format`."""
+    """Create missing tables within the transaction of the caller; StudyError as for `read_format`."""
     found = read_format(connection, path)
     missing = [schema for since, schema in ((1, _SCHEMA), (2, _SINCE_2)) if found < since]
     for statement in ";".join(missing).split(";"):
@@ -59,9 +59,11 @@ def make_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def read_format(connection: sqlite3.Connection, path: Path) -> int:
-    """Read the version of a file of answers, 0 for an empty file; StudyError for any other file."""
+    """Read the version of the schema, 0 for an empty file; StudyError for an unknown schema."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
     if found > _FORMAT or (found == 0 and tables):
-        raise StudyError(f"{path}: is no file of answers that this version of sr3 reads; name another in database")
+        raise StudyError(
+            f"{path}: is not a database that this version of sr3 reads; give another file in the setting database"
+        )
     return found

@@ -1,6 +1,6 @@
 """Cost estimates before training: parameters, FLOPs, memory and time. Nothing is trained here.
 
-FLOPs and activations are counted on a network without numbers (torch's meta device), so counting takes no memory.
+FLOPs and activations are counted on torch's meta device, so counting allocates no memory.
 """
 
 import time
@@ -19,30 +19,30 @@ from sr3.runtime.device import training_dtype
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
 
 BACKWARD = 3
-"""A step is about three times a call of the network: the call, and twice as much for the gradients."""
+"""Cost of a training step in forward passes: one forward pass, and twice as much for the backward pass."""
 _USUAL_SHARE = 0.3
-"""Share of the peak rate that trainings of such networks reach; measured ones are shown while training."""
+"""Typical share of the peak FLOP/s in training; the measured share is shown during training."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Costs of a training on this machine. FLOPs count a multiplication and an addition as two."""
+    """Cost of a training run on this machine. A multiply-add counts as two FLOPs."""
 
     parameters: int
     flops_per_image: float
-    """Of one image in a step."""
+    """Per image and training step."""
     state_bytes: int
-    """Weights, gradients, moments and averages, float32."""
+    """Weights, gradients, optimiser moments and moving averages, float32."""
     activation_bytes: int
-    """What a part of the batch keeps for the gradients."""
+    """Activations that a part of the batch keeps for the backward pass."""
     peak: float
-    """FLOP/s of a large matrix product here."""
+    """FLOP/s of a large matrix product on this machine."""
     seconds_per_step: float
     steps: int
 
 
 def estimate(config: Config, *, image_channels: int, side: int, device: torch.device, processes: int = 1) -> Estimate:
-    """Estimate a training on pictures of a side; time assumes that 30 % of the peak are reached."""
+    """Estimate a training run on square images; time assumes 30 % of the peak FLOP/s. side: in pixels."""
     training, network = config.training, config.network
     parameters = count_parameters(network, image_channels=image_channels, scale=config.data.scale)
     flops = forward_flops(config, image_channels=image_channels, side=side) * BACKWARD
@@ -65,14 +65,14 @@ def estimate(config: Config, *, image_channels: int, side: int, device: torch.de
 
 
 def forward_flops(config: Config, *, image_channels: int, side: int) -> float:
-    """Count the FLOPs of one call of the network on one picture."""
+    """Count the FLOPs of one forward pass on one image."""
     with FlopCounterMode(display=False) as counter:
-        _call(_without_numbers(config, image_channels), config, image_channels, side)
+        _call(_on_meta(config, image_channels), config, image_channels, side)
     return float(counter.get_total_flops())
 
 
 def _activations(config: Config, *, image_channels: int, side: int) -> int:
-    """Count the bytes of what the network keeps of one picture for the backward pass, in float32."""
+    """Count the bytes that the network keeps per image for the backward pass, in float32."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -80,14 +80,14 @@ def _activations(config: Config, *, image_channels: int, side: int) -> int:
         kept[id(storage)] = storage  # several views of one storage are kept once
         return tensor
 
-    network = _without_numbers(config, image_channels)
+    network = _on_meta(config, image_channels)
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         _call(network, config, image_channels, side)
     weights = {id(parameter.untyped_storage()) for parameter in network.parameters()}
     return sum(storage.nbytes() for key, storage in kept.items() if key not in weights)
 
 
-def _without_numbers(config: Config, image_channels: int) -> Network:
+def _on_meta(config: Config, image_channels: int) -> Network:
     with torch.device("meta"):
         return build_network(config.network, image_channels=image_channels, scale=config.data.scale)
 
@@ -97,15 +97,15 @@ def _call(network: Network, config: Config, image_channels: int, side: int) -> T
     seen = 0 if config.network.condition == "none" else config.network.condition_channels or image_channels
     x = torch.empty(1, seen, side, side, device="meta")
     low_side = side // config.data.scale
-    told: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
+    conditioning: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
     if config.network.guide:
-        told = GivenFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
+        conditioning = GivenFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
     level = torch.ones(1, dtype=torch.float64, device="cpu")
-    return Denoiser(network)(picture, x, level, told)
+    return Denoiser(network)(picture, x, level, conditioning)
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.5) -> float:
-    """Measure the FLOP/s of a large matrix product: what this machine can do at best."""
+    """Measure the FLOP/s of a large matrix product, as the peak of this machine."""
     side = 8192 if device.type == "cuda" else 1024
     one, other = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
     _ = one @ other  # the first product also loads its kernels

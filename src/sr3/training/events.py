@@ -11,11 +11,11 @@ __all__ = ["Event", "Noted", "Saved", "Stepped", "Stopped", "Stops", "Validated"
 class Stepped:
     """One optimiser step has been taken.
 
-    bands: sum of the losses and number of images by band of noise level, low signal first.
-    smooth: mean loss of the last steps, and by band; NaN for a band that no image fell into.
-    images_per_second: in the time of the step, from asking for the batch to its end.
-    share_of_peak: FLOP/s reached, as a share of what this machine reaches in a large matrix product.
-    memory: bytes held, on a GPU the most so far.
+    bands: sum of the losses and number of images per band of noise levels, noisiest first.
+    smooth: mean loss of the recent steps, then the mean per band; NaN for a band without images.
+    images_per_second: speed of the step, with the time spent waiting for the batch.
+    share_of_peak: FLOP/s of the training, as a share of those of a large matrix product on this machine.
+    memory: bytes in use; on a GPU, the maximum so far.
     """
 
     step: int
@@ -30,7 +30,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something a person should know, with what to do about it."""
+    """A message for the user, with a remedy."""
 
     step: int
     text: str
@@ -38,10 +38,10 @@ class Noted:
 
 @dataclass(frozen=True)
 class Validated:
-    """The model so far has been measured on held-out images."""
+    """The current model has been evaluated on held-out images."""
 
     step: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Saved:
 
 
 Stops = Callable[[], bool]
-"""Tells whether a training has been told to end."""
+"""Return whether the training has been asked to stop."""
 
 
 class Stopped(Exception):
-    """Work that is repeated on resuming was given up, for the training was told to end."""
+    """The training was asked to stop during work that a resumed run repeats."""
 
 
 Event = Stepped | Validated | Saved | Noted

@@ -1,4 +1,4 @@
-"""The images of a run: those for training, those held out, and those skipped."""
+"""The images of a run: training images, held-out images and skipped images."""
 
 import hashlib
 import os
@@ -29,7 +29,10 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True)
 class Images:
-    """Images held out, and those to learn from: a dataset, or a stream with how many of each shard are held out."""
+    """Held-out and training images.
+
+    learning: a dataset, or a stream, of which the first `held[k]` images of shard k are held out.
+    """
 
     config: Config
     held_out: PairDataset
@@ -40,17 +43,20 @@ class Images:
 
     @property
     def seed(self) -> int:
-        """Seed of the order, the crops and the turns."""
+        """Seed of the order, the crops and the flips and rotations."""
         return mix_seed(self.config.training.seed, DATA_STREAM)
 
     @property
     def described(self) -> str:
-        """Say how much there is to learn from."""
+        """Describe the amount of training data."""
         learning = self.learning
         return learning.described if isinstance(learning, PairDataset) else f"{len(learning.shards)} shards"
 
     def open(self, places: range, at: Mapping[str, Sequence[int]], *, device: torch.device) -> Pairs | ResidentPairs:
-        """Open what is learnt from, for the places of a process in the whole batch; at: where a stream goes on."""
+        """Open the training data for a process.
+
+        places: indices of its images in the global batch. at: position at which a stream resumes, by shard lane.
+        """
         if isinstance(self.learning, PairDataset):
             if self.config.data.feed == "device":
                 return ResidentPairs(self.learning, device, workers=count_workers(self.config, device))
@@ -69,9 +75,9 @@ class Images:
 
 
 def find_images(supply: Source | Stream, config: Config) -> Images:
-    """Part images into those to learn from and those held out: of a source evenly spread, of a stream the first.
+    """Split images into training and held-out images: spread evenly over a source, the first ones of a stream.
 
-    Raises DataError when they are too few, or too many of them cannot be used.
+    Raises DataError when there are too few images, or when too many of them cannot be used.
     """
     count, recipe = config.training.validation_images, build_recipe(config)
     tally, unkept = (
@@ -82,7 +88,9 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
         check_resident(recipe)
     if isinstance(supply, Stream):
         if config.data.feed == "device":
-            raise ConfigError("data.feed device holds all images at once, and a stream has no end; set it to threads")
+            raise ConfigError(
+                "data.feed device loads all images into memory, but a stream has no end; set it to threads"
+            )
         held_out, held = hold_out(supply, count, tally)
         names = hashlib.sha256("\n".join(supply.shards).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Images(config, PairDataset(held_out, unkept, tally), supply, tally, names, held)
@@ -100,7 +108,7 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
 
 
 def count_workers(config: Config, device: torch.device) -> int:
-    """Choose the number of threads that decode: on a processor that also trains one is enough."""
+    """Choose the number of decoding threads; one is enough when the CPU also trains."""
     if config.data.workers:
         return config.data.workers
     neighbours = read_ranks().local_world_size

@@ -1,4 +1,4 @@
-"""The mean that a run's model refines: which models can serve, the settings that follow, and its part in a batch."""
+"""The mean that a model refines: valid models, the settings that follow from one, and its output for a batch."""
 
 from typing import cast
 
@@ -11,32 +11,36 @@ from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError, ConfigError, DataError
 from sr3.networks.span import SPAN, Mean
-from sr3.training.origin import Origin, read_origin
+from sr3.training.source_model import SourceModel, read_source_model
 
 __all__ = ["check_mean", "read_mean", "refine_mean", "with_mean"]
 
 
-def read_mean(model: str) -> Origin:
-    """Find and read a model; CheckpointError when it cannot be the mean of another."""
-    mean = read_origin(model)
+def read_mean(model: str) -> SourceModel:
+    """Find and read a model; CheckpointError when it cannot serve as a mean."""
+    mean = read_source_model(model)
     network = mean.file.info.config.network
     if not isinstance(network, SPANConfig):
         raise CheckpointError(
-            f"{model}: is of family {network.family}; a mean is a regression of family span (sr3 train span-x4)"
+            f"{model}: is of family {network.family}, but a mean has family span; train one by sr3 train span-x4"
         )
     return mean
 
 
-def refine_mean(config: Config, mean: Origin) -> Config:
-    """Let a model refine a mean: its picture is x, its features enter the U-Net where a level has their resolution.
+def refine_mean(config: Config, mean: SourceModel) -> Config:
+    """Change settings so that a model refines a mean.
 
-    Training crops grow by the margin that only the mean sees, so the network's part of them stays. Raises ConfigError
-    where the two do not belong together.
+    The output of the mean becomes the conditional input x, and its features are inputs of the U-Net at the level of
+    their resolution. Training crops grow by the margin that only the mean receives, so the crop of the network keeps
+    its size. Raises ConfigError when the scales differ.
     """
     theirs = mean.file.info.config
     assert isinstance(theirs.network, SPANConfig)
     if theirs.data.scale != config.data.scale:
-        raise ConfigError(f"--mean: {mean.file.info.name} enlarges {theirs.data.scale} times, not {config.data.scale}")
+        raise ConfigError(
+            f"--mean: {mean.file.info.name} has scale {theirs.data.scale}, but the run has scale {config.data.scale}; "
+            "give a mean of the same scale"
+        )
     section = MeanConfig(name=mean.file.info.name, digest=mean.digest, network=theirs.network)
     network, data = config.network, config.data
     if isinstance(network, BigGANConfig):
@@ -53,23 +57,23 @@ def refine_mean(config: Config, mean: Origin) -> Config:
     )
 
 
-def check_mean(config: Config, mean: Origin | None, *, image_channels: int) -> None:
-    """Raise ConfigError or DataError when a run of these settings and pictures does not have this mean."""
-    wanted = config.mean
-    if wanted is None:
+def check_mean(config: Config, mean: SourceModel | None, *, image_channels: int) -> None:
+    """Raise ConfigError or DataError when the settings or the images of a run do not match a mean."""
+    expected = config.mean
+    if expected is None:
         return
-    if mean is None or mean.digest != wanted.digest:
-        found = "none is given" if mean is None else f"{mean.file.info.name} is another, or its weights have changed"
-        raise ConfigError(f"mean.name = {wanted.name}: the run refines this mean, and {found}; give it by --mean")
+    if mean is None or mean.digest != expected.digest:
+        found = "none was given" if mean is None else f"{mean.file.info.name} has other weights"
+        raise ConfigError(f"mean.name = {expected.name}: the run refines this mean, but {found}; give it by --mean")
     if mean.file.info.image_channels != image_channels:
         raise DataError(
-            f"the pictures have {image_channels} channels, but the mean {wanted.name} takes "
-            f"{mean.file.info.image_channels}; give pictures of its kind"
+            f"the images have {image_channels} channels, but the mean {expected.name} takes "
+            f"{mean.file.info.image_channels}; give images with that number of channels"
         )
 
 
 def with_mean(denoiser: Denoiser[Network], config: Config, batch: Batch) -> tuple[Batch, Mean | None]:
-    """Compute the mean of a batch, cut both to what lies inside the margin, and show it as x where the settings say."""
+    """Compute the mean of a batch and crop both by the margin; the mean becomes x if the settings say so."""
     if config.mean is None:
         return batch, None
     margin, scale = config.mean.margin, config.data.scale

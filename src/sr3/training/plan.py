@@ -23,9 +23,9 @@ from sr3.training import loop
 from sr3.training.events import Event
 from sr3.training.loop import Limits
 from sr3.training.mean import read_mean, refine_mean
-from sr3.training.origin import Origins, begun_with, read_origin
 from sr3.training.run_dir import RunDir, open_run
-from sr3.training.step import share
+from sr3.training.source_model import SourceModels, read_source_model, with_source_model
+from sr3.training.step import split_batch
 
 __all__ = ["Plan", "Training", "check_pairs", "code_of", "make_plan", "open_training", "train", "with_pairs"]
 
@@ -37,7 +37,7 @@ class Plan:
     config: Config
     supply: Source | Stream
     out: Path
-    origins: Origins = field(default_factory=Origins)
+    source_models: SourceModels = field(default_factory=SourceModels)
 
 
 def make_plan(
@@ -62,10 +62,10 @@ def make_plan(
     config = apply_settings(config, with_pairs(changes, low_res))
     code_of(config, changes)
     check_pairs(config, low_res)
-    origin = read_origin(start) if start is not None else None
-    config = begun_with(config, origin, RunDir(out.resolve()))
+    source_model = read_source_model(start) if start is not None else None
+    config = with_source_model(config, source_model, RunDir(out.resolve()))
     supply = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
-    return Plan(config, supply, out, Origins(origin, refined))
+    return Plan(config, supply, out, SourceModels(source_model, refined))
 
 
 def open_training(plan: Plan, *, device: torch.device, limits: Limits) -> tuple[RunDir, Generator[Event]]:
@@ -75,10 +75,10 @@ def open_training(plan: Plan, *, device: torch.device, limits: Limits) -> tuple[
     ConfigError when the folder holds a run of other settings.
     """
     config, (rank, processes, _, _) = plan.config, read_ranks()
-    share(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
+    split_batch(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
     run = open_run(plan.out, config) if rank == 0 else RunDir(plan.out.resolve())
-    start, mean = plan.origins.start, plan.origins.mean
-    return run, loop.train(config, plan.supply, run, device=device, limits=limits, origin=start, mean=mean)
+    start, mean = plan.source_models.start, plan.source_models.mean
+    return run, loop.train(config, plan.supply, run, device=device, limits=limits, source_model=start, mean=mean)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def train(
 
 
 def with_pairs(changes: Sequence[str] | None, low_res: Path | None) -> list[str]:
-    """Put the setting that --low-res stands for before the changes that were asked for."""
+    """Prepend the setting that --low-res implies to the changes of the user."""
     return [*(["data.degradation=paired"] if low_res else []), *(changes or [])]
 
 
@@ -142,16 +142,16 @@ def code_of(config: Config, changes: Sequence[str] | None) -> str:
     asked = any(one.partition("=")[0].strip() == "objective.adversary.features" for one in changes or [])
     if path and not asked:
         raise ConfigError(
-            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not taken from "
-            f"a settings file; if you trust it, give --set objective.adversary.features={path}"
+            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not accepted "
+            f"from a settings file; if you trust it, give --set objective.adversary.features={path}"
         )
     return path
 
 
 def check_pairs(config: Config, low_res: Path | None) -> None:
-    """Raise ConfigError where --low-res gives what the settings would make."""
+    """Raise ConfigError when --low-res contradicts the degradation in the settings."""
     if low_res and config.data.degradation != "paired":
-        raise ConfigError("--low-res gives the small pictures: leave data.degradation out, or set it to paired")
+        raise ConfigError("--low-res gives the low-resolution images: remove data.degradation, or set it to paired")
 
 
 def _read_settings(name: str) -> Config:

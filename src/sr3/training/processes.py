@@ -1,7 +1,7 @@
 """Distributed training by Hugging Face accelerate: one process, or several on one or many machines.
 
-`accelerate launch -m sr3 train ...` and `torchrun -m sr3 train ...` start them; alone there is one. Precision is not
-accelerate's business here: autocast is the step's, so that all ways of launching compute the same.
+`accelerate launch -m sr3 train ...` and `torchrun -m sr3 train ...` start several processes. accelerate does not set
+the precision: the training step uses autocast itself, so that every way of launching computes the same.
 """
 
 import importlib.util
@@ -19,12 +19,12 @@ from sr3.errors import ConfigError, TrainingError
 __all__ = ["Processes", "open_processes"]
 
 _TIMEOUT = timedelta(hours=2)
-"""How long the others wait while the first measures held-out images."""
+"""Time that other processes wait while the first one validates."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together."""
+    """This process within the distributed group."""
 
     accelerator: Any
     device: torch.device
@@ -36,16 +36,16 @@ class Processes:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return int(self.accelerator.num_processes)
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes files and speaks to people."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """Add up a tensor over all processes; every one gets the sum, in float64 on the CPU."""
+        """Sum a tensor over all processes (all-reduce); returns float64 on the CPU."""
         values = values.double()
         if self.count == 1:
             return values.cpu()
@@ -53,7 +53,7 @@ class Processes:
         return self.accelerator.reduce(values.to(self.device, kind), reduction="sum").cpu().double()
 
     def join(self, here: dict[str, list[int]]) -> dict[str, list[int]]:
-        """Join what each process knows; every one gets all of it."""
+        """Merge the dictionaries of all processes (all-gather)."""
         if self.count == 1:
             return here
         from accelerate.utils import gather_object
@@ -61,19 +61,19 @@ class Processes:
         return dict(gather_object(list(here.items())))
 
     def any(self, here: bool) -> bool:
-        """Tell whether it holds in any process."""
+        """Return whether a condition is true in any process."""
         return here if self.count == 1 else bool(self.total(torch.tensor(float(here))) > 0)
 
     def wait(self) -> None:
-        """Wait for all."""
+        """Wait for all processes (barrier)."""
         if self.count > 1:
             self.accelerator.wait_for_everyone()
 
 
 def open_processes(device: torch.device, *, track: str = "none", folder: Path = Path()) -> Processes:
-    """Join the processes that a launcher has started, or be alone.
+    """Join the process group that a launcher has started, or run as a single process.
 
-    track: name of one of accelerate's trackers, which writes below folder. Raises ConfigError without the extra `train`
+    track: name of an accelerate tracker, which writes below folder. Raises ConfigError without the extra `train`
     or the tracker's package, TrainingError for a sharding that is not FSDP 2.
     """
     try:
@@ -94,5 +94,5 @@ def open_processes(device: torch.device, *, track: str = "none", folder: Path = 
         )
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
     if plugin is not None and plugin.fsdp_version != 2:
-        raise TrainingError("sharding is by FSDP 2 only: launch with --use_fsdp --fsdp_version 2")
+        raise TrainingError("only FSDP 2 is supported for sharding; launch with --use_fsdp --fsdp_version 2")
     return Processes(accelerator, torch.device(accelerator.device))

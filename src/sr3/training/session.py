@@ -1,4 +1,4 @@
-"""One session of a run: its objects, and how it steps, saves, validates and logs."""
+"""One session of a run: its objects, and its methods to step, save, validate and log."""
 
 import math
 from collections import deque
@@ -35,12 +35,12 @@ __all__ = ["Session"]
 
 _LOG_EVERY = 100
 _WINDOW = 100
-"""Steps over which the loss is averaged for people."""
+"""Steps over which the displayed loss is averaged."""
 
 
 @dataclass
 class Session:
-    """What one sitting of a run works with. Only the first process writes; all must call every method alike."""
+    """The objects of a session. Only the first process writes; every process must call the same methods."""
 
     config: Config
     run: RunDir
@@ -48,7 +48,7 @@ class Session:
     state: TrainState
     images: Images
     learning: Pairs | ResidentPairs
-    figures: dict[str, float]
+    metrics: dict[str, float]
     saved: int
     speed: Speed
     recent: list[Stepped] = field(default_factory=list[Stepped])
@@ -56,11 +56,11 @@ class Session:
 
     @property
     def processes(self) -> Processes:
-        """This process among the others."""
+        """This process within the distributed group."""
         return self.learner.processes
 
     def feed(self, stop: Flag) -> Generator[list[Batch]]:
-        """Make the batches from here on; alone, this process ends them when it is told to stop."""
+        """Yield the batches from the current step on; a single process ends them when the stop flag is set."""
         if isinstance(self.learning, ResidentPairs):
             return self.learning.batches(
                 batch=self.config.training.batch,
@@ -79,15 +79,15 @@ class Session:
         )
 
     def step(self, batch: list[Batch], *, asked: float, stops: Stops) -> Stepped:
-        """Take a step on a batch and keep its figures for the log.
+        """Take a step on a batch and record its metrics for the log.
 
-        asked: when the batch was asked for, by `perf_counter`, so that waiting for it is part of the step's time.
-        stops: asked between parts of the batch; Stopped is raised when it tells so.
+        asked: `perf_counter` when the batch was requested, so that the time of the step includes waiting for it.
+        stops: checked between parts of the batch; raises Stopped when it returns true.
         """
         training = self.config.training
         rate = learning_rate_at(self.state.step, self.config.optimizer, steps=training.steps)
         try:
-            figures = take_step(self.learner, batch, step=self.state.step, rate=rate, stops=stops)
+            metrics = take_step(self.learner, batch, step=self.state.step, rate=rate, stops=stops)
         except Exception as error:
             if training.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 detail = " ".join(str(error).split())[:200]
@@ -96,7 +96,7 @@ class Session:
         update_all(self.state.averages, dict(self.state.network.named_parameters()), self.state.step)
         self.state.step += 1
         speed = training.batch / (perf_counter() - asked)
-        done = Stepped(self.state.step, figures.loss, rate, speed, figures.bands)
+        done = Stepped(self.state.step, metrics.loss, rate, speed, metrics.bands)
         self.window.append(done)
         done = replace(
             done, smooth=_smooth(self.window), share_of_peak=self.speed.share(speed), memory=memory_held(self.processes)
@@ -107,40 +107,40 @@ class Session:
         return done
 
     def log(self) -> None:
-        """Write the means of the steps since the last line."""
+        """Log the means of the steps since the last line."""
         if not self.recent:
             return
         count, last = len(self.recent), self.recent[-1]
         loss = sum(s.loss for s in self.recent) / count
         speed = count / sum(1 / s.images_per_second for s in self.recent)
-        figures = {"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed}
+        metrics = {"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed}
         bands = {f"loss_band_{band}": value for band, value in enumerate(last.smooth[1:]) if not math.isnan(value)}
         left_out = self.processes.total(torch.tensor(float(len(self.images.tally))))
         more = {"share_of_peak": self.speed.share(speed), "memory": last.memory, "left_out": int(left_out)}
-        self._note({**figures, **bands, **more})
+        self._write_log({**metrics, **bands, **more})
         self.recent.clear()
 
-    def _note(self, figures: dict[str, float]) -> None:
+    def _write_log(self, metrics: dict[str, float]) -> None:
         if self.processes.is_first:
-            self.run.log(figures)
-        values = {name: value for name, value in figures.items() if name != "step"}
-        self.processes.accelerator.log(values, step=int(figures["step"]))
+            self.run.log(metrics)
+        values = {name: value for name, value in metrics.items() if name != "step"}
+        self.processes.accelerator.log(values, step=int(metrics["step"]))
 
-    def owes_validation(self) -> bool:
-        """Tell whether the last sitting saved a step that was to be measured, and ended before it was."""
+    def needs_validation(self) -> bool:
+        """Return whether the last session ended before it validated the step that it saved."""
         step, training = self.state.step, self.config.training
         due = step > 0 and (step % training.validate_every == 0 or step == training.steps)
         return self.processes.any(self.processes.is_first and due and step not in self.run.validated_steps())
 
     def validate(self, stops: Stops) -> dict[str, float]:
-        """Measure the moving average on the held-out images and write the figures to log and model.
+        """Evaluate the moving average on the held-out images and write the metrics to the log and the model.
 
-        stops: asked between network calls, where one process trains; Stopped is raised when it tells so, and a
-        resumed run validates.
+        stops: checked between network calls of a single process; raises Stopped when it returns true. The resumed run
+        then validates.
         """
         stops = stops if self.processes.count == 1 else lambda: False
         candidates = self._averages(all_of_them=self.state.step == self.config.training.steps)
-        figures, measured = {"step": float(self.state.step)}, dict[float, dict[str, float]]()
+        metrics, measured = {"step": float(self.state.step)}, dict[float, dict[str, float]]()
         if self.processes.is_first:
             try:
                 measured = {decay: self._measured(decay, weights, stops) for decay, weights in candidates.items()}
@@ -148,25 +148,25 @@ class Session:
                 raise TrainingError(
                     f"{self.run.path}: cannot be written ({error.strerror}); free space and resume"
                 ) from error
-            decay, figures = min(measured.items(), key=lambda found: badness(found[1]))
-            if self.config.training.keep == "last" or figures["psnr"] > self.figures.get("psnr", -math.inf):
-                self.figures = figures
+            decay, metrics = min(measured.items(), key=lambda found: selection_loss(found[1]))
+            if self.config.training.keep == "last" or metrics["psnr"] > self.metrics.get("psnr", -math.inf):
+                self.metrics = metrics
                 self._write_model(candidates[decay])
-        for noted in measured.values():  # the log comes last: what is in it is done
-            self._note(noted)
+        for values in measured.values():  # the log is last, so a logged validation is complete
+            self._write_log(values)
         self.processes.wait()
-        return figures
+        return metrics
 
     def _measured(self, decay: float, weights: dict[str, Tensor], stops: Stops) -> dict[str, float]:
-        """Measure an average; where there are several, keep each as a model of its own."""
-        figures = {"step": float(self.state.step), **self._measure(weights, stops)}
+        """Evaluate an average; if there are several, write each one as a model."""
+        metrics = {"step": float(self.state.step), **self._measure(weights, stops)}
         if self.config.training.ema_others:
-            figures["ema_decay"] = decay
-            info = self.info().model_copy(update={"results": figures})
+            metrics["ema_decay"] = decay
+            info = self.info().model_copy(update={"results": metrics})
             self.run.averages.mkdir(exist_ok=True)
             path = self.run.averages / f"{decay!r}.safetensors"
             write_model(path, info, self._with_mean(weights), dtype=torch.float16)
-        return figures
+        return metrics
 
     def _measure(self, weights: dict[str, Tensor], stops: Stops) -> dict[str, float]:
         device = self.processes.device
@@ -191,61 +191,61 @@ class Session:
         return validate(upscaler, self.images.held_out, self.config.sampling, sheet=sheet, samples=samples, stops=stops)
 
     def info(self) -> ModelInfo:
-        """Describe the model so far."""
+        """Describe the current model."""
         return ModelInfo(
             name=self.run.path.name,
             image_channels=self.learning.image_channels,
             step=self.state.step,
             config=self.config,
-            results=self.figures,
+            results=self.metrics,
             data=f"{self.images.described}, {len(self.images.held_out)} images held out",
         )
 
     def save(self) -> None:
-        """Write log, state and model, unless the weights have burst: then the last whole ones stay."""
+        """Write log, checkpoint and model; TrainingError, and no change, when the weights are not finite."""
         self.log()
         if self.saved == self.state.step:
             return
         [weights] = self._averages(all_of_them=False).values()
         if not all(bool(weight.half().isfinite().all()) for weight in weights.values()):
             raise TrainingError(
-                f"step {self.state.step}: the weights are no longer finite; lower optimizer.learning_rate and resume "
+                f"step {self.state.step}: the weights are not finite; lower optimizer.learning_rate and resume "
                 f"from the last checkpoint in {self.run.checkpoints}"
             )
         self.state.cursors = self.processes.join(self.learning.cursors(self.state.step))
         written = gather(self.state, keep=self.processes.is_first)
         if self.processes.is_first:
             write_state(self.run.checkpoints, written, keep=self.config.training.keep_checkpoints)
-            if self.config.training.keep == "last" or not self.figures:
+            if self.config.training.keep == "last" or not self.metrics:
                 self._write_model(weights)
         self.processes.wait()
         self.saved = self.state.step
 
     def _averages(self, *, all_of_them: bool) -> dict[float, dict[str, Tensor]]:
-        """Bring the averages together from all processes, or only the first one, by decay."""
-        wanted = list(self.state.averages.items())[: None if all_of_them else 1]
-        return {decay: {name: whole(tensor) for name, tensor in average.items()} for decay, average in wanted}
+        """Gather the averages from all processes, by decay; all of them, or the first one only."""
+        chosen = list(self.state.averages.items())[: None if all_of_them else 1]
+        return {decay: {name: whole(tensor) for name, tensor in average.items()} for decay, average in chosen}
 
     def _write_model(self, weights: dict[str, Tensor]) -> None:
-        """Write the moving average with its description, in half precision."""
+        """Write the moving average and its description in half precision."""
         write_model(self.run.model, self.info(), self._with_mean(weights), dtype=torch.float16)
 
     def _with_mean(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Put the weights of the mean, if there is one, beside those of the network."""
+        """Add the weights of the mean, if there is one, to those of the network."""
         mean = self.learner.denoiser.mean
         own = mean.state_dict() if mean is not None else {}
         return {**weights, **{f"{MEAN_PREFIX}{name}": tensor for name, tensor in own.items()}}
 
 
-def badness(figures: dict[str, float]) -> float:
-    """Compare averages by held-out figures, lower is better: gradients' energy score, else PSNR, else held-out loss."""
-    if "gradient_energy" in figures:
-        return figures["gradient_energy"]
-    return -figures["psnr"] if "psnr" in figures else figures["held_out_loss"]
+def selection_loss(metrics: dict[str, float]) -> float:
+    """Rank averages by held-out metrics, lower is better: gradient energy score, else PSNR, else held-out loss."""
+    if "gradient_energy" in metrics:
+        return metrics["gradient_energy"]
+    return -metrics["psnr"] if "psnr" in metrics else metrics["held_out_loss"]
 
 
 def _smooth(window: Iterable[Stepped]) -> tuple[float, ...]:
-    """Average the loss over some steps, over all images and by band."""
+    """Average the loss of several steps, over all images and per band."""
     totals = [sum(part) for part in zip(*((total for total, _ in step.bands) for step in window), strict=True)]
     counts = [sum(part) for part in zip(*((count for _, count in step.bands) for step in window), strict=True)]
     bands = (total / count if count else math.nan for total, count in zip(totals, counts, strict=True))

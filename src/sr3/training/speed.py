@@ -1,4 +1,4 @@
-"""Training speed as a share of the machine peak, and memory use."""
+"""Training speed as a share of the peak FLOP/s of the machine, and memory use."""
 
 import math
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ __all__ = ["Speed", "memory_held", "open_speed", "side_of"]
 
 @dataclass
 class Speed:
-    """FLOPs of an image in a step, and FLOP/s of a large matrix product by all processes together.
+    """FLOPs per image and step, and the peak: FLOP/s of a large matrix product on all processes together.
 
-    The peak is measured for less than a second, perhaps a busy one, so what is reached later raises it.
+    The peak is measured for less than a second, so a faster training step raises it later.
     """
 
     flops_per_image: float
     peak: float
 
     def share(self, images_per_second: float) -> float:
-        """Tell which share of the peak a speed is."""
+        """Compute a training speed as a share of the peak."""
         reached = self.flops_per_image * images_per_second
         self.peak = max(self.peak, reached)
         return reached / self.peak if self.peak else math.nan
 
 
 def open_speed(config: Config, processes: Processes, images: PairDataset) -> Speed:
-    """Count the FLOPs of an image of these data and measure the peak of this process."""
-    taught = config.distillation.teacher_steps if config.distillation else 0
-    flops = (BACKWARD + taught) * forward_flops(
+    """Count the FLOPs per image and measure the peak of this process."""
+    teacher_calls = config.distillation.teacher_steps if config.distillation else 0
+    flops = (BACKWARD + teacher_calls) * forward_flops(
         config, image_channels=images.image_channels, side=side_of(config, images)
     )
     half = training_dtype(config.training.precision, processes.device) != torch.float32
@@ -43,14 +43,14 @@ def open_speed(config: Config, processes: Processes, images: PairDataset) -> Spe
 
 
 def side_of(config: Config, images: PairDataset) -> int:
-    """Tell the side of the pictures that are learnt from; of whole ones, that of the first."""
+    """Return the side of the training crops in pixels; without crops, the longer side of the first image."""
     return config.data.crop or max(images.pair(0, torch.Generator().manual_seed(0)).y0.shape[1:])
 
 
 def memory_held(processes: Processes) -> int:
-    """Tell how many bytes this process holds: on the GPU the most so far, else now."""
+    """Return the bytes in use by this process: on a GPU the maximum so far, else the current number."""
     if processes.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(processes.device))
-    import psutil  # of the extra `train`, whose absence `open_processes` explains
+    import psutil  # from the extra `train`; `open_processes` raises without it
 
     return int(psutil.Process().memory_info().rss)

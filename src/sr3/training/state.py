@@ -1,5 +1,6 @@
-"""Everything a resumed run needs that does not follow from (seed, step), in one file with its checksum."""
+"""The checkpoint of a run: everything that does not follow from (seed, step), in one file with a checksum."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,14 +23,17 @@ __all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _CHECKSUM = ".sha256"
+_FORMAT = 2
+"""Version of a checkpoint. Version 1 has other names for the discriminator: `critic.` and `opponent_updates`."""
+_VERSION_1 = re.compile(r"^(exp_avg\.|exp_avg_sq\.|)critic\.")
 
 
 @dataclass
 class TrainState:
-    """Steps taken, fingerprint of the images, network, moving averages, optimiser, loss scale, place in a stream,
-    and what learns against the network.
+    """Step, fingerprint of the images, network, moving averages, optimiser, gradient scaler, positions in a stream,
+    and discriminator.
 
-    The tensors may be sharded among processes. The first average is the one that is shown and kept as the model.
+    The tensors may be sharded among processes. The first average is the one that is validated and saved as the model.
     """
 
     step: int
@@ -44,24 +48,28 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Written:
-    """A state as it is on disk: whole tensors on the CPU, and a description."""
+    """A state as written to disk: unsharded tensors on the CPU, and a description."""
 
     tensors: Mapping[str, Tensor]
     description: Mapping[str, Any]
 
 
 def gather(state: TrainState, *, keep: bool = True) -> Written:
-    """Bring the state together from all processes; every one must call it, and those that write it keep it."""
+    """Gather the state from all processes. Every process must call this; keep: whether this one needs the tensors."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in _named_tensors(state):
         full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         if keep:
             tensors[name] = whole(full)
     description = {
-        "format": 1,
+        "format": _FORMAT,
         "step": state.step,
         "updates": _updates(state.optimizer),
-        **({"opponent_updates": _updates(state.discriminator.optimizer)} if state.discriminator is not None else {}),
+        **(
+            {"discriminator_updates": _updates(state.discriminator.optimizer)}
+            if state.discriminator is not None
+            else {}
+        ),
         "images": state.images,
         "scaler": state.scaler.state_dict(),
         "cursors": state.cursors,
@@ -70,7 +78,9 @@ def gather(state: TrainState, *, keep: bool = True) -> Written:
 
 
 def _updates(optimizer: torch.optim.Optimizer) -> int:
-    """Count the updates an optimiser has made: fewer than steps where float16 overflowed or a critic was too good."""
+    """Count the updates of an optimiser: fewer than the steps where float16 overflowed or an update of the
+    discriminator was skipped.
+    """
     counts = [int(moments["step"]) for moments in optimizer.state.values() if "step" in moments]
     return counts[0] if counts else 0
 
@@ -82,14 +92,14 @@ def _named_tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
         yield from ((f"{prefix}.{name}", tensor) for name, tensor in average.items())
     yield from _named_moments(state.network, state.optimizer, "")
     if state.discriminator is not None:
-        yield from ((f"critic.{name}", tensor) for name, tensor in _own_tensors(state.discriminator.critic))
-        yield from _named_moments(state.discriminator.critic, state.discriminator.optimizer, "critic.")
+        yield from ((f"discriminator.{name}", tensor) for name, tensor in _own_tensors(state.discriminator.network))
+        yield from _named_moments(state.discriminator.network, state.discriminator.optimizer, "discriminator.")
 
 
-def _own_tensors(critic: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Name the parameters of a critic and what it keeps beside them: projections, vectors of its spectral norms."""
-    yield from critic.named_parameters()
-    yield from critic.named_buffers()
+def _own_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name the parameters and buffers of a discriminator; buffers are projections and vectors of spectral norms."""
+    yield from network.named_parameters()
+    yield from network.named_buffers()
 
 
 def _named_moments(network: nn.Module, optimizer: torch.optim.Optimizer, prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -100,15 +110,15 @@ def _named_moments(network: nn.Module, optimizer: torch.optim.Optimizer, prefix:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Give the whole of a tensor that may be sharded, on the CPU, contiguous."""
+    """Gather a tensor that may be sharded; contiguous, on the CPU."""
     full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     return full.detach().cpu().contiguous()
 
 
 def write_state(folder: Path, written: Written, *, keep: int) -> Path:
-    """Write a checkpoint and its checksum atomically, then remove all but the last `keep`.
+    """Write a checkpoint and its checksum atomically, then remove all but the latest `keep`.
 
-    Raises CheckpointError when the disk refuses; those that were there stay.
+    Raises CheckpointError when the file cannot be written; earlier checkpoints then stay.
     """
     path = folder / f"{written.description['step']:08d}.safetensors"
 
@@ -118,7 +128,9 @@ def write_state(folder: Path, written: Written, *, keep: int) -> Path:
 
     write_tensors(path, dict(written.tensors), written.description, written=note_checksum)
     earlier = [old for old in checkpoints(folder) if old.name < path.name]
-    later = [old for old in checkpoints(folder) if old.name > path.name]  # not whole, or the run would be there
+    later = [
+        old for old in checkpoints(folder) if old.name > path.name
+    ]  # damaged, or the run would have resumed from it
     for old in (*earlier[keep - 1 :], *later):
         old.unlink()
         old.with_suffix(_CHECKSUM).unlink(missing_ok=True)
@@ -126,24 +138,26 @@ def write_state(folder: Path, written: Written, *, keep: int) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """List the checkpoints of a folder, the last first."""
+    """List the checkpoints of a folder, latest first."""
     return sorted((path for path in folder.glob("*.safetensors") if path.stem.isdecimal()), reverse=True)
 
 
 def last_whole(folder: Path) -> Path | None:
-    """Find the last checkpoint that is what was written; warns of those that are not.
+    """Find the latest intact checkpoint; warns about damaged ones.
 
-    Raises CheckpointError when there are some and none of them is whole.
+    Raises CheckpointError when there are checkpoints but all of them are damaged.
     """
     found = checkpoints(folder)
     for path in found:
         if _is_whole(path):
             return path
         if path != found[-1]:
-            text = f"{path}: is damaged or was not written to its end; going on from the one before"
+            text = f"{path}: is damaged or incomplete; resuming from the previous checkpoint"
             warnings.warn(text, stacklevel=2)
     if found:
-        raise CheckpointError(f"{folder}: no checkpoint is whole; restore one, or begin anew with another --out")
+        raise CheckpointError(
+            f"{folder}: all checkpoints are damaged; restore one, or start a new run with another --out"
+        )
     return None
 
 
@@ -156,7 +170,7 @@ def _is_whole(path: Path) -> bool:
 
 def read_state(path: Path, state: TrainState) -> None:
     """Fill the state from a checkpoint; CheckpointError when it belongs to another network."""
-    tensors, description = read_tensors(path)
+    tensors, description = _migrated(*read_tensors(path))
     try:
         for name, parameter in state.network.named_parameters():
             _fill(parameter, tensors[f"network.{name}"])
@@ -170,23 +184,34 @@ def read_state(path: Path, state: TrainState) -> None:
         if updates := int(description.get("updates", state.step)):
             _fill_moments(state.network, state.optimizer, tensors, updates)
         if state.discriminator is not None:
-            _fill_discriminator(state.discriminator, tensors, int(description["opponent_updates"]))
+            _fill_discriminator(state.discriminator, tensors, int(description["discriminator_updates"]))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path}: belongs to a network of other settings; resume with the run's own config.toml"
+            f"{path}: belongs to a network with other settings; resume with the config.toml of the run"
         ) from error
     if description.get("images", state.images) != state.images:
         warnings.warn(
-            "the training images are not those the run began with, so some held-out ones may have been learnt",
+            "the training images have changed since the run started, so some held-out ones may have been trained on",
             stacklevel=2,
         )
 
 
+def _migrated(
+    tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """Give a checkpoint of version 1 the names of version 2."""
+    if int(description.get("format", 1)) > 1:
+        return tensors, description
+    renamed = {_VERSION_1.sub(r"\1discriminator.", name): tensors[name] for name in tensors}
+    updates = {"discriminator_updates": description["opponent_updates"]} if "opponent_updates" in description else {}
+    return renamed, {**description, **updates}
+
+
 def _fill_discriminator(discriminator: Discriminator, tensors: Mapping[str, Tensor], updates: int) -> None:
-    for name, tensor in _own_tensors(discriminator.critic):
-        _fill(tensor, tensors[f"critic.{name}"])
+    for name, tensor in _own_tensors(discriminator.network):
+        _fill(tensor, tensors[f"discriminator.{name}"])
     if updates:
-        _fill_moments(discriminator.critic, discriminator.optimizer, tensors, updates, prefix="critic.")
+        _fill_moments(discriminator.network, discriminator.optimizer, tensors, updates, prefix="discriminator.")
 
 
 def _fill_moments(
@@ -196,20 +221,20 @@ def _fill_moments(
         moments = {moment: torch.zeros_like(parameter, requires_grad=False) for moment in _MOMENTS}
         for moment, tensor in moments.items():
             _fill(tensor, tensors[f"{moment}.{prefix}{name}"])
-        # The count lies where fused Adam keeps it.
+        # Fused Adam keeps the count on the device of the parameter.
         count = torch.tensor(float(updates), device=parameter.device)
         optimizer.state[parameter] = {"step": count, **moments}
 
 
 @torch.no_grad()
 def _fill(target: Tensor, source: Tensor) -> None:
-    """Copy a whole tensor into one that may be sharded."""
+    """Copy an unsharded tensor into one that may be sharded."""
     if isinstance(target, DTensor):
         source = distribute_tensor(source.to(target.device), target.device_mesh, target.placements)
     target.copy_(source)
 
 
 def _named_averages(state: TrainState) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Name the averages as a checkpoint does: the first `ema`, the others by their decay."""
+    """Name the averages as in a checkpoint: `ema` for the first, and the decay for the others."""
     for number, (decay, average) in enumerate(state.averages.items()):
         yield ("ema" if number == 0 else f"ema-{decay!r}"), average

@@ -1,7 +1,7 @@
 """One optimiser step (SR3, arXiv:2104.07636, Algorithm 1, lines 2 to 5), in one process or several.
 
-Everything random follows from (seed, step, place in the batch), so the step is the same however the batch is shared
-among processes and cut into parts; only dropout follows from the process and the part as well.
+Everything random is a function of (seed, step, index in the global batch), so the step does not depend on how the batch
+is split among processes and into parts. Only dropout also depends on the process and the part.
 """
 
 import math
@@ -27,16 +27,16 @@ from sr3.training.mean import with_mean
 from sr3.training.processes import Processes
 from sr3.types import Gamma, Image
 
-__all__ = ["BANDS", "Learner", "StepFigures", "draw_for", "share", "take_step", "tell"]
+__all__ = ["BANDS", "Learner", "StepMetrics", "build_conditioning", "draw_for", "split_batch", "take_step"]
 
 _NOISE_STREAM, _DROPOUT_STREAM = 1, 3
 
 BANDS = (0.1, 0.5, 0.9)
-"""Levels that part the bands of noise in which the loss is told."""
+"""Boundaries, in gamma, of the bands of noise levels by which the loss is reported."""
 
 
-class StepFigures(NamedTuple):
-    """Mean loss of a step, and by band of noise the sum of the losses and the number of images."""
+class StepMetrics(NamedTuple):
+    """Mean loss of a step; per band of noise levels, the sum of the losses and the number of images."""
 
     loss: float
     bands: tuple[tuple[float, int], ...]
@@ -44,7 +44,7 @@ class StepFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class Learner:
-    """What a step works on. The denoiser holds the network as the processes share it, `network` the bare one."""
+    """The objects of a training step. The denoiser holds the wrapped network, `network` is the unwrapped one."""
 
     config: Config
     processes: Processes
@@ -57,18 +57,18 @@ class Learner:
 
     @property
     def parts(self) -> list[range]:
-        """Places in the whole batch of each part that this process computes."""
+        """Indices in the global batch of each part that this process computes."""
         training = self.config.training
-        return share(
+        return split_batch(
             training.batch, rank=self.processes.rank, count=self.processes.count, accumulate=training.accumulate
         )
 
 
-def share(batch: int, *, rank: int, count: int, accumulate: int) -> list[range]:
-    """Cut a batch among processes, and each share into parts; TrainingError when it cannot be cut evenly."""
+def split_batch(batch: int, *, rank: int, count: int, accumulate: int) -> list[range]:
+    """Split a global batch among processes, then into parts; TrainingError when it cannot be split evenly."""
     if batch % (count * accumulate):
         raise TrainingError(
-            f"training.batch {batch} cannot be shared by {count} processes in {accumulate} parts each; "
+            f"training.batch {batch} cannot be split evenly among {count} processes with {accumulate} parts each; "
             f"set it to a multiple of {count * accumulate}"
         )
     size = batch // (count * accumulate)
@@ -77,10 +77,10 @@ def share(batch: int, *, rank: int, count: int, accumulate: int) -> list[range]:
 
 
 def draw_for(config: Config, gammas: Tensor, step: int, places: range, like: Image, *, num_answers: int = 1) -> Draw:
-    """Draw for each image of like, (b, c, h, w), by its step and its place in the whole batch.
+    """Draw level, noise and class dropout per image of like, (b, c, h, w), seeded by step and index in the batch.
 
-    Where the device makes the pairs it also draws the noise, of the whole batch whatever the part.
-    num_answers: noises for each image, 1 or 2.
+    With data.feed device, the noise of the global batch is drawn on the device, whatever the part.
+    num_answers: noise tensors per image, 1 or 2.
     """
     shape = like.shape[1:]
     if config.data.feed == "device":
@@ -116,8 +116,8 @@ def _draw_on(config: Config, gammas: Tensor, step: int, part: slice, like: Image
     return Draw(draw_gamma(gammas, uniform, space=config.schedule.draw), eps, chance, uniform[:, 0], other)
 
 
-def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
-    """Say what the network is told beside the pictures; the class is hidden where chance, (b,) in [0, 1), falls low."""
+def build_conditioning(config: Config, batch: Batch, chance: Tensor) -> Told:
+    """Build the conditioning besides x; classes are dropped where chance, (b,) in [0, 1), is below hide_class."""
     if config.network.sees_low_res:
         return GivenLowRes(batch.low_res)
     if not (config.network.classes or config.network.condition_level):
@@ -128,11 +128,11 @@ def tell(config: Config, batch: Batch, chance: Tensor) -> Told:
 
 def take_step(
     learner: Learner, batches: Sequence[Batch], *, step: int, rate: float, stops: Stops = lambda: False
-) -> StepFigures:
-    """Take a step at a learning rate; batches: the parts of this process, in order.
+) -> StepMetrics:
+    """Take an optimiser step. rate: learning rate. batches: the parts of this process, in order.
 
-    stops: asked between two parts, where one process trains. Raises TrainingError in every process when the loss of any
-    is not finite, and Stopped when it is told to; the weights are then unchanged.
+    stops: checked between two parts when a single process trains; raises Stopped when it returns true. Raises
+    TrainingError in every process when the loss of any process is not finite. The weights are then unchanged.
     """
     config, processes = learner.config, learner.processes
     discriminator = learner.objective.discriminator
@@ -153,8 +153,8 @@ def take_step(
     if not math.isfinite(loss):
         _drop_gradients(learner)
         raise TrainingError(
-            f"step {step}: the loss is {loss}; the last checkpoint is as it was: lower optimizer.learning_rate "
-            "and run the same again"
+            f"step {step}: the loss is {loss}; the last checkpoint is unchanged: lower optimizer.learning_rate "
+            "and run the same command again"
         )
     learner.scaler.unscale_(learner.optimizer)
     torch.nn.utils.clip_grad_norm_(learner.denoiser.network.parameters(), config.optimizer.clip)
@@ -164,8 +164,8 @@ def take_step(
     learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
     if discriminator is not None:
-        discriminator.move(rate, clip=config.optimizer.clip)
-    return StepFigures(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
+        discriminator.step(rate, clip=config.optimizer.clip)
+    return StepMetrics(loss, tuple((float(total), int(count)) for total, count in sums.tolist()))
 
 
 def _drop_gradients(learner: Learner) -> None:
@@ -175,13 +175,13 @@ def _drop_gradients(learner: Learner) -> None:
 
 
 def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int) -> tuple[Tensor, Gamma]:
-    """Compute the loss of each image of a part."""
+    """Compute the loss per image of a part."""
     config, device, training = learner.config, learner.processes.device, learner.config.training
     batch = batch._replace(low_res=batch.low_res.to(device), y0=batch.y0.to(device), x=batch.x.to(device))
     batch, mean = with_mean(learner.denoiser, config, batch)
     y0, x = (image.contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
     draw = draw_for(config, learner.gammas, step, places, y0, num_answers=learner.objective.num_answers)
-    given = tell(config, batch, draw.chance)
+    given = build_conditioning(config, batch, draw.chance)
     if mean is not None and config.network.guide:
         given = GivenFeatures(mean.features)
     dtype = training_dtype(training.precision, device)

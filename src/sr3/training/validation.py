@@ -1,4 +1,4 @@
-"""Validation metrics and sample images on held-out images."""
+"""Validation: metrics and sample images of held-out images."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ from sr3.types import Image
 __all__ = ["SIDE", "validate", "validate_generator"]
 
 SIDE = 256
-"""Pixels a side of the middle of each held-out image that is measured, so that large photographs take no longer."""
+"""Side in pixels of the centre crop of each held-out image, which bounds the time of large images."""
 
 _SHEET_ROWS = 6
 _SHEET_SAMPLES = 16
 _LOSS_DRAWS = 8
-"""Levels at which the loss of each held-out image is taken."""
+"""Number of levels at which the loss of each held-out image is computed."""
 
 
 def validate(
@@ -44,69 +44,69 @@ def validate(
     samples: int = 1,
     stops: Stops = lambda: False,
 ) -> dict[str, float]:
-    """Upscale the middles of the held-out images, compare them with the truth and bicubic; means over images.
+    """Upscale centre crops of the held-out images and compare them with the truth and with bicubic; means over images.
 
-    Writes a sheet of pictures: enlarged input, sample, truth. The figures are PSNR in dB and sharpness as a share of
-    the truth's, of samples as the settings make them, PSNR of the enlarged input, and consistency with and without the
-    correction of low frequencies ([0, 1] range, squared); those that compare with the input are left out where it is
-    not smaller than the result, or has other channels. samples: with 2, two are drawn of each and the energy score
-    x1000 of their gradients is taken; a regression has only one. stops: asked after every step of sampling; Stopped is
-    raised, and nothing written, when it tells so.
+    Writes a sheet of images: enlarged input, sample, truth. The metrics are PSNR in dB and sharpness as a share of the
+    truth's, both of samples with the given settings; PSNR of the enlarged input; and consistency with and without the
+    correction of low frequencies (squared error, [0, 1] range). Metrics that compare with the input are omitted when
+    the input is not smaller than the result, or has other channels. samples: with 2, two samples are drawn per image
+    and the energy score of their gradients, x1000, is added; a regression has one sample. stops: checked after every
+    sampling step; raises Stopped, with nothing written, when it returns true.
     """
     raw_sampling = sampling.model_copy(update={"correct": False})
     rows: list[list[Tensor]] = []
-    figures: list[dict[str, float]] = []
+    metrics: list[dict[str, float]] = []
     channels = len(_shown(held_out.centre(0, SIDE).y0))
     for index in range(len(held_out)):
         pair = held_out.centre(index, SIDE)
         y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
-        raw = _until(upscaler.samples(low_res, sampling=raw_sampling, seeds=[index]), stops).cpu()
-        compared = _beside_input(upscaler, raw, pair)
+        raw = _last_image(upscaler.samples(low_res, sampling=raw_sampling, seeds=[index]), stops).cpu()
+        compared = _compare_with_input(upscaler, raw, pair)
         sample = compared.corrected if sampling.correct else raw
-        figures.append(
+        metrics.append(
             {
                 "psnr": float(psnr(sample, y0)),
-                **compared.figures,
+                **compared.metrics,
                 "sharpness": float(sharpness(sample) / sharpness(y0).clamp(min=1e-6)),
             }
         )
         if samples > 1 and sampling.sampler != "regression":
             seeds = [len(held_out) + index]
-            other = _until(upscaler.samples(low_res, sampling=sampling, seeds=seeds), stops).cpu()
+            other = _last_image(upscaler.samples(low_res, sampling=sampling, seeds=seeds), stops).cpu()
             score = gradient_energy_score(torch.stack([sample, other]), y0)
-            figures[-1]["gradient_energy"] = 1000 * float(score)
+            metrics[-1]["gradient_energy"] = 1000 * float(score)
         if len(rows) < _SHEET_ROWS:
             rows.append([_in_channels(image[0], channels) for image in (x.clamp(-1, 1), sample, y0)])
     side = max(length for row in rows for length in row[0].shape[1:])
     squares = [torch.cat([_square(image, side) for image in row], dim=-1) for row in rows]
     with whole_file(sheet) as temporary:
         to_pillow(_shown(torch.cat(squares, dim=-2))).save(temporary)
-    return {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
+    return {name: sum(values[name] for values in metrics) / len(metrics) for name in metrics[0]}
 
 
-class _Beside(NamedTuple):
-    """A sample with its low frequencies matched to the input, where it can be, and how the two compare."""
+class _Comparison(NamedTuple):
+    """A sample with its low frequencies corrected where that is possible, and its metrics against the input."""
 
     corrected: Image
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
-def _beside_input(upscaler: Upscaler, raw: Image, pair: Pair) -> _Beside:
-    """Compare a sample with its input: as a picture, if it has as many channels, and shrunk, if it is larger."""
+def _compare_with_input(upscaler: Upscaler, raw: Image, pair: Pair) -> _Comparison:
+    """Compare a sample with its input: at full size if the channels agree, and downscaled if the scale is not 1."""
     y0, x, low_res = pair.y0[None], pair.x[None], pair.low_res[None]
     if len(pair.x) != len(pair.y0):
-        return _Beside(raw, {})
-    figures = {"psnr_bicubic": float(psnr(x.clamp(-1, 1), y0))}
+        return _Comparison(raw, {})
+    metrics = {"psnr_bicubic": float(psnr(x.clamp(-1, 1), y0))}
     if upscaler.scale == 1:
-        return _Beside(raw, figures)
+        return _Comparison(raw, metrics)
     corrected = upscaler.correct(raw, low_res)
-    figures["consistency"] = float(consistency(corrected, low_res))
-    figures["consistency_uncorrected"] = float(consistency(raw, low_res))
-    return _Beside(corrected, figures)
+    metrics["consistency"] = float(consistency(corrected, low_res))
+    metrics["consistency_uncorrected"] = float(consistency(raw, low_res))
+    return _Comparison(corrected, metrics)
 
 
-def _until(steps: Iterator[Image], stops: Stops) -> Image:
-    """Walk to the last picture; Stopped when that is told on the way."""
+def _last_image(steps: Iterator[Image], stops: Stops) -> Image:
+    """Run the sampler and return the last image; raises Stopped when stops returns true."""
 
     def watched() -> Iterator[Image]:
         for image in steps:
@@ -126,9 +126,9 @@ def validate_generator(
     sheet: Path,
     stops: Stops = lambda: False,
 ) -> dict[str, float]:
-    """Measure the loss on held-out images at fixed draws, and the sharpness of 16 samples as a share of the truth's.
+    """Compute the loss on held-out images at fixed draws, and the sharpness of 16 samples as a share of the truth's.
 
-    Writes a sheet of the samples; with classes, the first ones in turn. stops: as for `validate`.
+    Writes a sheet of the samples; a class-conditional model cycles through the classes. stops: as for `validate`.
     """
     denoiser, device = generator.denoiser, generator.device
     truths = [held_out.centre(index, generator.side) for index in range(len(held_out))]
@@ -151,7 +151,7 @@ def validate_generator(
         losses.append(float(loss.mean()))
     labels = [seed % generator.classes if generator.classes else 0 for seed in range(_SHEET_SAMPLES)]
     drawn = generator.samples(labels, sampling=config.sampling, seeds=range(_SHEET_SAMPLES))
-    samples = _until(drawn, stops).cpu()
+    samples = _last_image(drawn, stops).cpu()
     rows = [torch.cat(list(row), dim=-1) for row in samples.split(4)]
     with whole_file(sheet) as temporary:
         to_pillow(_shown(torch.cat(rows, dim=-2))).save(temporary)
@@ -163,18 +163,18 @@ def validate_generator(
 
 
 def _shown(image: Tensor) -> Tensor:
-    """Of a picture of bands those that a screen can show: the first three, or the first."""
+    """Select the channels to display: the first three of several, or the first one."""
     return image if len(image) in (1, 3) else image[: 3 if len(image) > 3 else 1]
 
 
 def _in_channels(image: Tensor, channels: int) -> Tensor:
-    """Show (c, h, w) in 1 or 3 channels: as it is, or grey."""
+    """Convert (c, h, w) to 1 or 3 channels for display; grey if the number differs."""
     shown = _shown(image)
     return shown if len(shown) == channels else shown.mean(0, keepdim=True).expand(channels, -1, -1)
 
 
 def _square(image: Tensor, side: int) -> Tensor:
-    """Pad with grey to a square: rows of a sheet must match."""
+    """Pad with grey to a square, so that the rows of a sheet have one size."""
     square = torch.zeros(image.shape[0], side, side)
     square[:, : image.shape[1], : image.shape[2]] = image
     return square

@@ -1,4 +1,4 @@
-"""Limits on the requests to a study server: size, time and rate. Knows no study."""
+"""Limits on the requests to a study server: size, time and rate. Does not depend on the study."""
 
 import asyncio
 import time
@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-__all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "Bounded"]
+__all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "RequestLimits"]
 
 MOST_BYTES = 64 * 1024
-"""Of the body of a request; what the page sends has less than one thousand."""
+"""Maximum size of the body of a request; the page sends less than one thousand bytes."""
 
 SECONDS = 15.0
-"""For the body of a request."""
+"""Time limit for the body of a request."""
 
 MOST_A_MINUTE = 3000
-"""Requests of one address that change something. A subject sends two for each pair, so a room behind one address may
-have a hundred of them."""
+"""Maximum number of state-changing requests per address. A subject sends two per pair, so a hundred subjects may share
+one address."""
 
 MOST_NEW_A_MINUTE = 300
-"""Of these without a cookie, by each of which there is one more subject."""
+"""Maximum number of these without a cookie, each of which creates a subject."""
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -28,7 +28,7 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class _Refused(Exception):
-    """A request is answered with a status, and its body is not read to the end."""
+    """A request was refused with a status before its body was read completely."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -36,13 +36,13 @@ class _Refused(Exception):
 
 
 class _Counts:
-    """Requests of each address in the minute under way."""
+    """Requests per address in the current minute."""
 
     def __init__(self) -> None:
         self._minute, self._seen = 0, Counter[tuple[str, bool]]()
 
     def is_too_many(self, scope: Message) -> bool:
-        """Count a request that changes something, and tell whether its address has sent too many."""
+        """Count a state-changing request, and return whether its address has exceeded the limit."""
         if scope["method"] in ("GET", "HEAD"):
             return False
         minute = int(time.monotonic() / 60)
@@ -55,11 +55,11 @@ class _Counts:
         return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > MOST_NEW_A_MINUTE)
 
 
-class Bounded:
-    """Answers too large a body with 413, one slower than `SECONDS` with 408, and too many requests with 429."""
+class RequestLimits:
+    """Middleware: responds 413 to a large body, 408 to one slower than `SECONDS`, and 429 to too many requests."""
 
     def __init__(self, app: App) -> None:
-        """Stand before an application."""
+        """Wrap an application."""
         self._app, self._counts = app, _Counts()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -88,13 +88,13 @@ class Bounded:
 
 
 def _counted(receive: Receive) -> Receive:
-    """Hand a body on until it has too many bytes or takes too long."""
+    """Pass on a body until it exceeds the limit of size or time."""
     seen, is_whole, until = 0, False, time.monotonic() + SECONDS
 
     async def counted() -> Message:
         nonlocal seen, is_whole
         if is_whole:
-            return await receive()  # that the peer has gone, whenever that is
+            return await receive()  # only the disconnect event is left
         try:
             message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
         except TimeoutError:
@@ -109,7 +109,7 @@ def _counted(receive: Receive) -> Receive:
 
 
 def _claimed(scope: Message) -> int:
-    """Read how long the body says it is; 0 where it says nothing that is understood."""
+    """Read the content length; 0 when it is missing or invalid."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 

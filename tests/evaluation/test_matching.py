@@ -6,7 +6,7 @@ import pytest
 
 from sr3.data.sources import FolderSource
 from sr3.errors import DataError
-from sr3.evaluation.naming import files_of, match, match_samples, names_of, some_of
+from sr3.evaluation.matching import files_of, match, match_samples, names_of, some_of
 
 
 def folder(*names):
@@ -18,27 +18,27 @@ def test_a_name_is_the_path_below_the_folder_without_its_suffix():
 
 
 def test_two_files_of_one_name_are_refused():
-    with pytest.raises(DataError, match=r"root: a.png and a.jpg have one name, a; keep one"):
+    with pytest.raises(DataError, match=r"root: a.png and a.jpg share the name a; keep one"):
         names_of(folder("a.png", "a.jpg"), "root")
 
 
 def test_what_does_not_match_is_listed():
-    with pytest.raises(DataError, match=r"out: no picture for 2 \(a, b\); 1 without a truth \(x\); give each result"):
+    with pytest.raises(DataError, match=r"out: no image for 2 \(a, b\); 1 without a truth \(x\); give each result"):
         match(["a", "b", "c"], {"c": 0, "x": 1}, "out")
 
 
 def test_fifty_names_are_listed_and_further_ones_counted():
     names = [f"n{k}" for k in range(53)]
-    with pytest.raises(DataError, match=rf"no picture for 50 \({', '.join(names[:50])}\); give"):
+    with pytest.raises(DataError, match=rf"no image for 50 \({', '.join(names[:50])}\); give"):
         match(names[:50], {}, "out")
-    with pytest.raises(DataError, match=r"no picture for 53 \(n0, .*, n48, n49 and 3 more\); give"):
+    with pytest.raises(DataError, match=r"no image for 53 \(n0, .*, n48, n49 and 3 more\); give"):
         match(names, {}, "out")
 
 
 def test_samples_are_numbered_as_upscale_numbers_them():
     found = {"a-1": 0, "a-2": 1, "b-1": 2, "b-2": 3}
     assert match_samples(["a", "b"], found, "out", 2) == {"a": [0, 1], "b": [2, 3]}
-    with pytest.raises(DataError, match=r"no picture for 2 \(a-3, b-3\)"):
+    with pytest.raises(DataError, match=r"no image for 2 \(a-3, b-3\)"):
         match_samples(["a", "b"], found, "out", 3)
 
 

@@ -1,4 +1,4 @@
-"""From the arguments of `sr3 evaluate` to checked cases, methods and networks."""
+"""The inputs of an evaluation: cases, methods and networks, from the arguments of `sr3 evaluate`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from sr3.data.sources import NO_LABEL
 from sr3.digest import digest_of_weights
 from sr3.errors import ConfigError, DataError
 from sr3.evaluation.cases import CLASSIFICATION_SCALE, Cases, open_cases
+from sr3.evaluation.matching import listed
 from sr3.evaluation.methods import FilterMethod, Method, ModelMethod, open_folder
-from sr3.evaluation.naming import listed
 from sr3.evaluation.pretrained import PREFIX, open_pretrained
 from sr3.evaluation.report import INPUT, TRUTH
 from sr3.evaluation.settings import Networks, Settings, Task
@@ -29,8 +29,8 @@ from sr3.zoo import find_model
 
 __all__ = [
     "Evaluation",
-    "Wanted",
-    "WantedNetworks",
+    "NetworkNames",
+    "Request",
     "check_names",
     "load_networks",
     "named",
@@ -44,8 +44,8 @@ _FILTERS = ("bicubic", "lanczos")
 
 
 @dataclass(frozen=True)
-class WantedNetworks:
-    """Networks by name or file."""
+class NetworkNames:
+    """Networks, given by name or file."""
 
     features: str | None = None
     classifier: str | None = None
@@ -54,12 +54,12 @@ class WantedNetworks:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be measured, as the user names it.
+class Request:
+    """What to evaluate, as given on the command line.
 
-    results, models: NAME=PLACE, or PLACE alone, which is then called by its last part; of models, spandrel:FILE is one
-    that spandrel reads. filters: names. first, most: only the first truths by name, and of those so many at most,
-    spread evenly. steps and sampler: of all models that have steps, the models' own where not given.
+    results, models: NAME=PATH, or PATH, whose last part is then the name. A model spandrel:FILE is loaded by spandrel.
+    filters: names of interpolation filters. first: use only the first truths by name. most: use at most this many of
+    them, spread evenly. steps, sampler: for all models with sampling steps; None keeps the settings of the models.
     """
 
     truth: str
@@ -77,7 +77,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that `evaluate` takes."""
+    """The arguments of `sr3.evaluation.run.evaluate`."""
 
     cases: Cases
     methods: Sequence[Method]
@@ -85,54 +85,54 @@ class Evaluation:
     inputs: Mapping[str, Any]
 
 
-def open_evaluation(wanted: Wanted, networks: WantedNetworks, settings: Settings) -> Evaluation:
-    """Open everything; ConfigError, DataError or CheckpointError for what does not fit or is not there."""
-    results = [named(text) for text in wanted.results]
-    models = [named(text) for text in wanted.models]
-    check_names([*wanted.filters, *(name for name, _ in (*results, *models))])
+def open_evaluation(request: Request, networks: NetworkNames, settings: Settings) -> Evaluation:
+    """Open all inputs; ConfigError, DataError or CheckpointError when one is missing or they do not match."""
+    results = [named(text) for text in request.results]
+    models = [named(text) for text in request.models]
+    check_names([*request.filters, *(name for name, _ in (*results, *models))])
     loaded = load_networks(networks)
-    inputs = open_source(wanted.inputs) if wanted.inputs else None
-    pretrained = [open_pretrained(name, where, device=wanted.device) for name, where in models if _is_foreign(where)]
+    inputs = open_source(request.inputs) if request.inputs else None
+    pretrained = [open_pretrained(name, where, device=request.device) for name, where in models if _is_foreign(where)]
     opened = {
-        name: open_model(where, device=wanted.device, dtype=wanted.dtype)
+        name: open_model(where, device=request.device, dtype=request.dtype)
         for name, where in models
         if not _is_foreign(where)
     }
-    settings = _with_scale(settings, [upscaler for upscaler, _ in opened.values()], wanted)
+    settings = _with_scale(settings, [upscaler for upscaler, _ in opened.values()], request)
     if pretrained and not (settings.scale or inputs):
         settings = replace(settings, scale=pretrained[0].scale)
     cases = open_cases(
-        open_source(wanted.truth),
-        wanted.truth,
+        open_source(request.truth),
+        request.truth,
         settings=settings,
         inputs=inputs,
-        input_where=wanted.inputs or "",
-        most=wanted.most,
-        first=wanted.first,
+        input_where=request.inputs or "",
+        most=request.most,
+        first=request.first,
     )
     settings = cases.settings
     scales = {name: upscaler.scale for name, (upscaler, _) in opened.items()} | {
         one.name: one.scale for one in pretrained
     }
-    _check_scale(settings, scales, wanted)
+    _check_scale(settings, scales, request)
     folders = [open_folder(name, where, open_source(where), cases, samples=settings.samples) for name, where in results]
-    methods: list[Method] = [_filter(name, settings) for name in wanted.filters]
-    methods += [*folders, *(_model(name, one, wanted, settings) for name, one in opened.items())]
+    methods: list[Method] = [_filter(name, settings) for name in request.filters]
+    methods += [*folders, *(_model(name, one, request, settings) for name, one in opened.items())]
     methods += pretrained
-    about = {"truth": wanted.truth, "input": wanted.inputs or _made(settings)}
+    about = {"truth": request.truth, "input": request.inputs or _describe_degradation(settings)}
     _check_enough(cases, loaded)
     return Evaluation(cases, methods, loaded, about)
 
 
 def parse_task(text: str) -> Task:
-    """Read the name of a task; ConfigError when there is none."""
+    """Parse the name of a task; ConfigError for an unknown one."""
     if text not in get_args(Task):
         raise ConfigError(f"--task {text}: give one of {', '.join(get_args(Task))}")
     return cast("Task", text)
 
 
 def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
-    """Read KEY=NUMBER; ConfigError for unknown figures and for what is no number."""
+    """Parse KEY=NUMBER; ConfigError for unknown metrics and for values that are not numbers."""
     known = [metric.key for metric in METRICS]
     found: dict[str, float] = {}
     for text in texts:
@@ -140,20 +140,20 @@ def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
         try:
             found[key] = float(value)
         except ValueError:
-            raise ConfigError(f"--tolerance {text}: write it as FIGURE=NUMBER, as psnr=0.01") from None
+            raise ConfigError(f"--tolerance {text}: write it as METRIC=NUMBER, such as psnr=0.01") from None
         if key not in known or not found[key] >= 0:
-            raise ConfigError(f"--tolerance {text}: give one of {', '.join(known)} and a number from 0 on")
+            raise ConfigError(f"--tolerance {text}: give one of {', '.join(known)} and a number of at least 0")
     return found
 
 
 def named(text: str) -> tuple[str, str]:
-    """Split NAME=PLACE; a place that exists or has no name is called by its last part."""
+    """Split NAME=PATH into name and path; a path that exists or has no name is named by its last part."""
     name, equals, where = text.partition("=")
     place = Path(text.removeprefix(PREFIX))
     if not equals or place.exists():
         return place.stem if place.suffix in (".safetensors", ".tar", ".pth") else place.name or text, text
     if not name or not where:
-        raise ConfigError(f"{text}: write it as NAME=PLACE, or PLACE alone")
+        raise ConfigError(f"{text}: write it as NAME=PATH, or PATH alone")
     return name, where
 
 
@@ -162,72 +162,74 @@ def _is_foreign(where: str) -> bool:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse no method, two of one name and those whose name stands for something else, by ConfigError."""
+    """Raise ConfigError when there is no method, or when a name is used twice or is reserved."""
     if not names:
-        raise ConfigError("nothing to measure; give --pred DIR, --model NAME or --filter bicubic")
+        raise ConfigError("nothing to evaluate; give --pred DIR, --model NAME or --filter bicubic")
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"{name}: is the name of two methods; call one differently by NAME=PLACE")
+            raise ConfigError(f"{name}: is the name of two methods; rename one by NAME=PATH")
         if name in (TRUTH, INPUT):
-            raise ConfigError(f"{name}: stands for the {name} itself; call the method differently by NAME=PLACE")
+            raise ConfigError(f"{name}: is reserved for the {name} itself; rename the method by NAME=PATH")
 
 
-def load_networks(wanted: WantedNetworks) -> Networks:
-    """Load what figures are taken with; ConfigError or CheckpointError when it is not there."""
-    if wanted.classifier_range not in RANGES:
-        raise ConfigError(f"--classifier-range {wanted.classifier_range}: give one of {', '.join(RANGES)}")
-    expects = cast("Range", wanted.classifier_range)
+def load_networks(request: NetworkNames) -> Networks:
+    """Load the networks of the metrics; ConfigError or CheckpointError when one is not available."""
+    if request.classifier_range not in RANGES:
+        raise ConfigError(f"--classifier-range {request.classifier_range}: give one of {', '.join(RANGES)}")
+    expects = cast("Range", request.classifier_range)
     return Networks(
-        load_features(wanted.features) if wanted.features else None,
-        load_classifier(wanted.classifier, expects) if wanted.classifier else None,
-        load_perceptual(wanted.perceptual) if wanted.perceptual else None,
+        load_features(request.features) if request.features else None,
+        load_classifier(request.classifier, expects) if request.classifier else None,
+        load_perceptual(request.perceptual) if request.perceptual else None,
     )
 
 
-def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], wanted: Wanted) -> Settings:
-    """Take scale and degradation of the models where they are not given otherwise.
+def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], request: Request) -> Settings:
+    """Take the scale and the degradation from the models unless they are given.
 
-    ConfigError when they disagree, or learnt from inputs that came with the pictures and cannot be made.
+    ConfigError when models differ in them, or when they were trained on given inputs, which cannot be made from truths.
     """
     kinds = {(upscaler.scale, upscaler.info.config.data.degradation) for upscaler in upscalers}
     if len(kinds) > 1:
         listed = ", ".join(f"x{scale} {degradation}" for scale, degradation in sorted(kinds))
-        raise ConfigError(f"the models are made for different inputs ({listed}); measure them apart")
+        raise ConfigError(f"the models are for different inputs ({listed}); evaluate them separately")
     if settings.task == "classification":
         return replace(settings, scale=CLASSIFICATION_SCALE)
     if not kinds:
         return settings
     scale, degradation = kinds.pop()
-    if degradation == "paired" and wanted.inputs is None:
+    if degradation == "paired" and request.inputs is None:
         raise ConfigError(
-            "the models learnt from inputs that came with the pictures (data.degradation is paired), which cannot be "
-            "made from truths; give --input"
+            "the models were trained on given inputs (data.degradation is paired), which cannot be made "
+            "from truths; give --input"
         )
     return replace(settings, scale=settings.scale or scale, degradation=degradation)
 
 
-def _check_scale(settings: Settings, scales: Mapping[str, int], wanted: Wanted) -> None:
+def _check_scale(settings: Settings, scales: Mapping[str, int], request: Request) -> None:
     for name, scale in scales.items():
         if scale != settings.scale:
-            raise ConfigError(f"{name}: enlarges x{scale}, but inputs are {settings.scale} times smaller")
-    for name in wanted.filters:
+            raise ConfigError(
+                f"{name}: has scale {scale}, but the inputs are {settings.scale} times smaller; give matching inputs"
+            )
+    for name in request.filters:
         if name not in _FILTERS:
             raise ConfigError(f"--filter {name}: give one of {', '.join(_FILTERS)}")
         if settings.scale < 2:
-            raise ConfigError(f"--filter {name}: has nothing to enlarge; give --input or --scale")
+            raise ConfigError(f"--filter {name}: has no input to enlarge; give --input or --scale")
 
 
 def _check_enough(cases: Cases, networks: Networks) -> None:
-    """Refuse before the work what networks could not do after it."""
+    """Raise DataError early when there are too few images, or no classes, for the metrics of networks."""
     if networks.features is not None and cases.settings.patch == 0 and len(cases) <= NEIGHBOURS:
         raise DataError(
-            f"{len(cases)} pictures are too few to compare features; give at least {NEIGHBOURS + 1}, or --patch"
+            f"{len(cases)} images are too few to compare features; give at least {NEIGHBOURS + 1}, or --patch"
         )
     if networks.classifier is not None:
         without = [name for name in cases.names if cases.label(name) == NO_LABEL]
         if without:
             raise DataError(
-                f"the class of {len(without)} pictures is not known ({listed(without)}); begin their names with "
+                f"the class of {len(without)} images is unknown ({listed(without)}); start their names with "
                 "it (281_cat.png), or give .cls files or members, as sr3 prepare imagenet makes them"
             )
 
@@ -237,23 +239,23 @@ def _filter(name: str, settings: Settings) -> FilterMethod:
 
 
 def open_model(where: str, *, device: str, dtype: str) -> tuple[Upscaler, str]:
-    """Load a model of ours, and take the SHA-256 of its weights before a device and a type change them."""
+    """Load a model of sr3, and compute the SHA-256 of its weights before they are converted."""
     file = read_model(find_model(where))
     chosen = choose_device(device)
     upscaler = load_upscaler(file, device=chosen, dtype=choose_dtype(dtype, chosen))
     return upscaler, digest_of_weights(file.weights)
 
 
-def _model(name: str, opened: tuple[Upscaler, str], wanted: Wanted, settings: Settings) -> ModelMethod:
-    """Make a model a method; a regression answers in one call and always the same, a distilled one in its own steps."""
+def _model(name: str, opened: tuple[Upscaler, str], request: Request, settings: Settings) -> ModelMethod:
+    """Build the method of a model; a regression has one sample, and a distilled model keeps its own steps."""
     info = opened[0].info
     if info.config.sampling.sampler == "regression":
         return ModelMethod(name, *opened, sampling_for(info), settings.seed, 1)
     if info.config.distillation is not None:
         return ModelMethod(name, *opened, sampling_for(info), settings.seed, settings.samples)
-    sampling = sampling_for(info, steps=wanted.steps, sampler=wanted.sampler)
+    sampling = sampling_for(info, steps=request.steps, sampler=request.sampler)
     return ModelMethod(name, *opened, sampling, settings.seed, settings.samples)
 
 
-def _made(settings: Settings) -> str:
+def _describe_degradation(settings: Settings) -> str:
     return f"made from the truths, {settings.degradation}, {settings.scale} times smaller" if settings.scale else "none"

@@ -1,27 +1,27 @@
-"""A time limit on connections that send no request, which uvicorn lacks."""
+"""A time limit for the headers of a request, which uvicorn lacks."""
 
 import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["SECONDS", "Impatient"]
+__all__ = ["SECONDS", "HeaderTimeout"]
 
 SECONDS = 10.0
-"""Time for the head of a request, from the connection or from its first byte on; browsers send it at once."""
+"""Time limit for the headers of a request, from the connection or from its first byte; browsers send them at once."""
 
 
-class Impatient(H11Protocol):
-    """HTTP/1.1 whose peers have `SECONDS` for the head of each request."""
+class HeaderTimeout(H11Protocol):
+    """HTTP/1.1 protocol that closes a connection without complete headers after `SECONDS`."""
 
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] (uvicorn narrows it too)
-        """Begin to wait for the first request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take data; wait on while they are but a part of a head."""
+        """Receive data; keep the timer until the headers are complete."""
         super().data_received(data)
         if self._is_idle():
             self._wait()
@@ -29,7 +29,7 @@ class Impatient(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 

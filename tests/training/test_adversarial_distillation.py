@@ -20,16 +20,16 @@ from sr3.metrics.stlpips import root_distance
 from sr3.networks.projected import Heads
 from sr3.networks.span import SPAN
 from sr3.objectives.adversary import Adversary, energy_loss
-from sr3.objectives.projected import ProjectedDiscriminator, View
+from sr3.objectives.projected_gan import ProjectedDiscriminator, View
 from sr3.presets import preset
 from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.mean import read_mean, refine_mean, with_mean
-from sr3.training.origin import Origin
 from sr3.training.run_dir import open_run
+from sr3.training.source_model import SourceModel
 from sr3.training.state import last_whole
-from sr3.training.teaching import read_teacher, student_config
+from sr3.training.teacher import read_teacher, student_config
 
 SOURCE = Pictures(*(smooth(96, 96, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
@@ -116,7 +116,7 @@ def test_the_truth_and_what_is_learned_are_weighed_and_features_of_all_answers_a
 # Heads on frozen features
 
 
-def opponent():
+def discriminator():
     torch.manual_seed(0)
     frozen = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(False)
     heads = Heads([5])
@@ -126,41 +126,41 @@ def opponent():
 
 
 def test_losses_of_heads_are_the_hinge_and_its_opposite():
-    one, answer, truth = opponent(), draw(2, 3, 8, 8), draw(2, 3, 8, 8, seed=1)
-    one.critic.eval()  # spectral norms as they are
+    one, answer, truth = discriminator(), draw(2, 3, 8, 8), draw(2, 3, 8, 8, seed=1)
+    one.network.eval()  # spectral norms as they are
     with torch.no_grad():
-        real, fake = (one.critic(one.views[0].of(image))[0].double().numpy() for image in (truth, answer))
-        torch.testing.assert_close(one.fooled(answer).double(), torch.from_numpy(-fake.mean(axis=(1, 2))))
+        real, fake = (one.network(one.views[0].of(image))[0].double().numpy() for image in (truth, answer))
+        torch.testing.assert_close(one.generator_loss(answer).double(), torch.from_numpy(-fake.mean(axis=(1, 2))))
     expected = np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()
-    bias = one.critic.heads[0].last.bias
-    one.learn(answer, truth, parts=1)
+    bias = one.network.heads[0].last.bias
+    one.accumulate(answer, truth, parts=1)
     # Of the last offset the loss falls by 1 where a truth is below 1, and rises by 1 where an answer is above -1.
     assert float(bias.grad) == pytest.approx((fake > -1).mean() - (real < 1).mean(), abs=1e-6)
     assert expected > 0
 
 
 def test_the_model_is_blamed_without_moving_the_heads_and_they_learn_without_moving_the_model():
-    one, answer = opponent(), draw(2, 3, 8, 8).requires_grad_(True)
-    one.fooled(answer).sum().backward()
+    one, answer = discriminator(), draw(2, 3, 8, 8).requires_grad_(True)
+    one.generator_loss(answer).sum().backward()
     assert answer.grad is not None
-    assert all(parameter.grad is None for parameter in one.critic.parameters())
+    assert all(parameter.grad is None for parameter in one.network.parameters())
     answer.grad = None
-    one.learn(answer, draw(2, 3, 8, 8, seed=1), parts=1)
+    one.accumulate(answer, draw(2, 3, 8, 8, seed=1), parts=1)
     assert answer.grad is None
-    assert all(parameter.grad is not None for parameter in one.critic.parameters())
+    assert all(parameter.grad is not None for parameter in one.network.parameters())
 
 
 @pytest.mark.slow
 def test_heads_learn_to_tell():
-    one, answer, truth = opponent(), draw(4, 3, 16, 16) * 0.3, draw(4, 3, 16, 16, seed=1)
-    before = float(one.fooled(answer).mean())
+    one, answer, truth = discriminator(), draw(4, 3, 16, 16) * 0.3, draw(4, 3, 16, 16, seed=1)
+    before = float(one.generator_loss(answer).mean())
     for _ in range(200):
-        one.learn(answer, truth, parts=1)
-        one.move(0.0, clip=10.0)
+        one.accumulate(answer, truth, parts=1)
+        one.step(0.0, clip=10.0)
     with torch.no_grad():
-        real = one.critic(one.views[0].of(truth))[0].mean()
-        fake = one.critic(one.views[0].of(answer))[0].mean()
-    assert float(one.fooled(answer).mean()) > before
+        real = one.network(one.views[0].of(truth))[0].mean()
+        fake = one.network(one.views[0].of(answer))[0].mean()
+    assert float(one.generator_loss(answer).mean()) > before
     assert float(real - fake) > 0.5
 
 
@@ -200,7 +200,7 @@ def test_a_batch_with_a_mean_is_cut_to_what_lies_inside_the_margin(mean_file):
 LENGTH = ("training.batch=2", "training.validation_images=2", "training.validate_every=100", "optimizer.warmup=1")
 
 
-def student(teacher: Origin, mean: Origin, *settings: str, steps: int = 4) -> Config:
+def student(teacher: SourceModel, mean: SourceModel, *settings: str, steps: int = 4) -> Config:
     truth = (
         "objective.adversary.pixel=0",
         "objective.adversary.truth=1",
@@ -212,7 +212,7 @@ def student(teacher: Origin, mean: Origin, *settings: str, steps: int = 4) -> Co
 
 
 def losses_of(path, config, teacher, mean):
-    events = train(config, SOURCE, open_run(path, config), device=CPU, origin=teacher, mean=mean)
+    events = train(config, SOURCE, open_run(path, config), device=CPU, source_model=teacher, mean=mean)
     return [event.loss for event in events if isinstance(event, Stepped)]
 
 
@@ -260,7 +260,7 @@ def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_
     config = student(teacher, mean)
     losses_of(tmp_path / "whole", config, teacher, mean)
     run_dir = open_run(tmp_path / "parts", config)
-    with closing(train(config, SOURCE, run_dir, device=CPU, origin=teacher, mean=mean)) as events:
+    with closing(train(config, SOURCE, run_dir, device=CPU, source_model=teacher, mean=mean)) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 2:
                 break
@@ -277,14 +277,14 @@ def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_
 def test_a_run_of_a_mean_asks_for_it_by_its_digest(tmp_path, teacher_file, mean_file):
     teacher, mean = read_teacher(str(teacher_file)), read_mean(str(mean_file))
     config = student(teacher, mean)
-    with pytest.raises(ConfigError, match=r"none is given.*--mean"):
+    with pytest.raises(ConfigError, match=r"none was given.*--mean"):
         losses_of(tmp_path / "a", config, teacher, None)
-    with pytest.raises(ConfigError, match="is another"):
+    with pytest.raises(ConfigError, match="has other weights"):
         losses_of(tmp_path / "b", config, teacher, replace(mean, digest="1" * 64))
 
 
 def test_only_span_is_a_mean(teacher_file):
-    with pytest.raises(CheckpointError, match="regression of family span"):
+    with pytest.raises(CheckpointError, match="a mean has family span"):
         read_mean(str(teacher_file))
 
 

@@ -8,8 +8,8 @@ import time
 import pytest
 import uvicorn
 
-from sr3.study import bounds, patience
-from sr3.study.bounds import MOST_A_MINUTE, MOST_NEW_A_MINUTE, Bounded
+from sr3.study import header_timeout, request_limits
+from sr3.study.request_limits import MOST_A_MINUTE, MOST_NEW_A_MINUTE, RequestLimits
 
 
 async def application(_scope, receive, send):
@@ -42,16 +42,16 @@ def ask(bounded, *, method="POST", address="192.0.2.1", cookie=True, parts=((b"a
 
 @pytest.mark.slow
 def test_a_body_that_comes_slowly_is_answered_with_408(monkeypatch):
-    monkeypatch.setattr(bounds, "SECONDS", 0.2)
-    assert ask(Bounded(application), parts=[(b"a", 0.05), (b"b", 0.05)]) == 200
-    assert ask(Bounded(application), parts=[(b"a", 0.05), (b"b", 5)]) == 408
-    assert ask(Bounded(application), parts=[(b"a", 0.08)] * 5) == 408
+    monkeypatch.setattr(request_limits, "SECONDS", 0.2)
+    assert ask(RequestLimits(application), parts=[(b"a", 0.05), (b"b", 0.05)]) == 200
+    assert ask(RequestLimits(application), parts=[(b"a", 0.05), (b"b", 5)]) == 408
+    assert ask(RequestLimits(application), parts=[(b"a", 0.08)] * 5) == 408
 
 
 @pytest.mark.slow
 def test_an_address_that_sends_more_than_a_room_of_subjects_is_answered_with_429(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 600.0)
-    bounded = Bounded(application)
+    bounded = RequestLimits(application)
     assert [ask(bounded, cookie=False) for _ in range(MOST_NEW_A_MINUTE + 1)] == [200] * MOST_NEW_A_MINUTE + [429]
     rest = MOST_A_MINUTE - MOST_NEW_A_MINUTE - 1
     assert {ask(bounded) for _ in range(rest)} == {200}
@@ -64,9 +64,9 @@ def test_an_address_that_sends_more_than_a_room_of_subjects_is_answered_with_429
 
 @pytest.fixture
 def port(monkeypatch):
-    monkeypatch.setattr(patience, "SECONDS", 0.5)
+    monkeypatch.setattr(header_timeout, "SECONDS", 0.5)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application, http=patience.Impatient, lifespan="off", log_level="error")
+    config = uvicorn.Config(application, http=header_timeout.HeaderTimeout, lifespan="off", log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
     thread.start()

@@ -1,4 +1,4 @@
-"""A subject's session: what it sees next, and how an answer is handled. Knows no HTTP."""
+"""The session of a subject: the next trial, and the handling of an answer. Does not depend on HTTP."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ Slot = Literal["first", "second", "middle"]
 
 @dataclass(frozen=True)
 class Pair:
-    """What the page may know of the pair at hand: an identifier that says nothing, and the size on the page."""
+    """The current pair as the page receives it: an opaque identifier, and the size on the page."""
 
     id: str
     width: int
@@ -26,7 +26,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class State:
-    """Where a subject is, in what the page may know."""
+    """Progress of a subject, as the page receives it."""
 
     stage: Literal["consent", "trial", "done"]
     done: int
@@ -35,25 +35,25 @@ class State:
     question: str
     pair: Pair | None
     thanks: str = ""
-    """What is said at the end, and not before: it may hold a code for the payment."""
+    """Text at the end. It is not sent earlier, because it may contain a code for payment."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Settings, pictures and answers of one study. A subject is known by the token it got for its consent."""
+    """Settings, images and answers of one study. A subject is identified by the token of its consent."""
 
     config: StudyConfig
     pictures: PictureSet
     store: Store
 
     def consent(self, subject: str, *, nonce: str) -> str:
-        """Return the token of a subject that is known already, by itself or by the nonce, or of a new one."""
+        """Return the token of a known subject, identified by itself or by the nonce, or of a new subject."""
         if self.store.place(subject) is not None:
             return subject
         return self.store.enrol(conditions(self.config), self._draw, nonce=nonce)
 
     def state(self, subject: str) -> State:
-        """Say what a subject sees next; whoever is not known is asked for consent."""
+        """Return the next step of a subject; unknown subjects are asked for consent."""
         place = self.store.place(subject)
         exposure = self.config.exposure
         if place is None:
@@ -66,7 +66,7 @@ class Study:
         return State("trial", place.done, place.total, exposure, question, pair)
 
     def picture(self, subject: str, trial: str, slot: Slot) -> bytes | None:
-        """Give a picture of the pair at hand as PNG; None for any other pair."""
+        """Encode an image of the current pair as PNG; None for any other pair."""
         place = self.store.place(subject)
         if place is None or place.trial is None or place.token != trial:
             return None
@@ -76,11 +76,11 @@ class Study:
         return truth if (slot == "first") == place.trial.truth_first else other
 
     def view(self, subject: str, trial: str, *, nonce: str) -> bool:
-        """Note that the pair at hand is about to be seen, a nonce a showing; False for any other."""
+        """Record that the current pair is about to be shown, with one nonce per showing; False for any other pair."""
         return self.store.view(subject, trial, nonce=nonce)
 
     def answer(self, subject: str, trial: str, answer: Answer) -> bool:
-        """Keep an answer; the first to a pair counts. False for a pair that is not the subject's or not yet at hand."""
+        """Store an answer; the first one to a pair counts. False for a pair of another subject or a later pair."""
         return self.store.answer(subject, trial, answer)
 
     def withdraw(self, subject: str) -> None:
@@ -96,9 +96,9 @@ class Study:
 
 
 def open_study(config: StudyConfig) -> Study:
-    """Check all pictures and open the file of answers.
+    """Check all images and open the database of answers.
 
-    Raises StudyError when pictures do not match, or when they or the settings have changed since the first answer.
+    Raises StudyError when images do not match, or when they or the settings have changed since the first answer.
     """
     pictures = open_pictures(config)
     lasting = {**config.lasting(), "pictures": pictures.sha256}

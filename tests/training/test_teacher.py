@@ -16,10 +16,10 @@ from sr3.sampling.plan import sampling_for
 from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
-from sr3.training.origin import Origin
 from sr3.training.run_dir import RunDir, open_run
+from sr3.training.source_model import SourceModel
 from sr3.training.state import last_whole
-from sr3.training.teaching import check_same, check_student, read_teacher, student_config
+from sr3.training.teacher import check_same_teacher, check_student, read_teacher, student_config
 from sr3.tuning.scoring import start_of
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
@@ -32,12 +32,12 @@ def model(tmp_path):
     return write_random_model(tmp_path / "teacher.safetensors")
 
 
-def student(teacher: Origin, *settings: str, steps: int = 2) -> Config:
+def student(teacher: SourceModel, *settings: str, steps: int = 2) -> Config:
     return student_config(teacher, steps=steps, changes=[*SMALL, "objective.teacher_steps=2", *settings])
 
 
-def distilled(path, teacher: Origin, config: Config, source=SOURCE) -> list[object]:
-    return list(train(config, source, open_run(path, config), device=CPU, origin=teacher))
+def distilled(path, teacher: SourceModel, config: Config, source=SOURCE) -> list[object]:
+    return list(train(config, source, open_run(path, config), device=CPU, source_model=teacher))
 
 
 def state_of(path) -> dict[str, torch.Tensor]:
@@ -69,7 +69,7 @@ def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
         losses.append([event.loss for event in events if isinstance(event, Stepped)])
     assert losses[0][0] == losses[1][0]
     assert sum(losses[1][-20:]) < 0.85 * sum(losses[0][-20:])
-    [figures] = [event.figures for event in events if isinstance(event, Validated)]
+    [figures] = [event.metrics for event in events if isinstance(event, Validated)]
     assert figures["gradient_energy"] > 0
 
 
@@ -78,7 +78,9 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     teacher = read_teacher(str(model))
     config = student(teacher)
     distilled(tmp_path / "whole", teacher, config)
-    with closing(train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, origin=teacher)) as events:
+    with closing(
+        train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, source_model=teacher)
+    ) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 2:
                 break
@@ -103,7 +105,7 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
         states("both", *judged),
         states("judge", *judged, "objective.adversary.pixel=0"),
     )
-    assert any(name.startswith("critic.") for name in both)
+    assert any(name.startswith("discriminator.") for name in both)
     for one, other in ((alone, both), (both, judge_only)):
         assert not torch.equal(one["network.tail.weight"], other["network.tail.weight"])
     with closing(
@@ -112,7 +114,7 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
             SOURCE,
             open_run(tmp_path / "parts", config),
             device=CPU,
-            origin=teacher,
+            source_model=teacher,
         )
     ) as events:
         for event in events:
@@ -127,11 +129,11 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
 def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
     teacher = read_teacher(str(model))
     distilled(tmp_path / "run", teacher, student(teacher))
-    check_same(RunDir(tmp_path / "run"), teacher)
+    check_same_teacher(RunDir(tmp_path / "run"), teacher)
     write_random_model(model, seed=1)
     other = read_teacher(str(model))
-    with pytest.raises(TrainingError, match=r"was begun with another teacher \(teacher, SHA-256 [0-9a-f]{12}\)"):
-        check_same(RunDir(tmp_path / "run"), other)
+    with pytest.raises(TrainingError, match=r"was started with another teacher \(teacher, SHA-256 [0-9a-f]{12}\)"):
+        check_same_teacher(RunDir(tmp_path / "run"), other)
     with pytest.raises(ConfigError, match="is not that of the teacher"):
         distilled(tmp_path / "other", other, student(teacher))
 
@@ -139,8 +141,8 @@ def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        (GENERATOR, "generates pictures from nothing"),
-        ((*GENERATOR, "network.classes=3"), "generates pictures from nothing"),
+        (GENERATOR, "generates images without an input"),
+        ((*GENERATOR, "network.classes=3"), "generates images without an input"),
         (("denoiser.prediction=eps",), "predicts eps"),
         (
             (
@@ -165,16 +167,14 @@ def test_models_that_cannot_be_distilled_are_refused_in_one_line(tmp_path, setti
 )
 def test_a_student_unlike_its_teacher_is_refused(model, setting):
     teacher = read_teacher(str(model))
-    with pytest.raises(
-        ConfigError, match=rf"{setting.replace('=', ' = ')}(\.0)?: teacher, which the run comes from, has"
-    ):
+    with pytest.raises(ConfigError, match=rf"{setting.replace('=', ' = ')}(\.0)?: the source model teacher has"):
         check_student(student(teacher, setting), teacher)
 
 
 @pytest.mark.training
 def test_pictures_of_other_channels_are_refused(tmp_path):
     teacher = read_teacher(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)))
-    with pytest.raises(DataError, match="the pictures have 3 channels, but grey, which the run comes from, takes 1"):
+    with pytest.raises(DataError, match="the images have 3 channels, but the source model grey takes 1"):
         distilled(tmp_path / "run", teacher, student(teacher))
 
 
@@ -267,7 +267,7 @@ def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
     assert 'teacher = "teacher"' in capsys.readouterr().out
     write_random_model(model, seed=1)
     assert run(arguments) == 2
-    assert "was begun with another teacher" in capsys.readouterr().err
+    assert "was started with another teacher" in capsys.readouterr().err
     assert run(["distill", str(out), "--data", str(folder), "--out", str(tmp_path / "again")]) == 2
     assert "is distilled already" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Heads on frozen features as the discriminator of a model: Projected GAN (arXiv:2111.01007) with a hinge loss."""
+"""A discriminator of heads on frozen features: Projected GAN (arXiv:2111.01007) with a hinge loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from sr3.types import Image
 __all__ = ["ProjectedDiscriminator", "View", "open_projected"]
 
 _ENLARGED = 1.75
-"""EfficientNet-lite1 sees pictures so much larger, as it is where features of patches are compared; lite2 as they are.
+"""Factor by which images are enlarged for EfficientNet-lite1, as where features of patches are compared.
 
-So the heads judge texture at two scales."""
+EfficientNet-lite2 receives images at their own size, so the heads classify texture at two scales."""
 _KEPT_OF_VGG = 3
-"""Maps of ST-LPIPS that are judged: the finest."""
+"""Number of ST-LPIPS feature maps that have a head: the finest ones."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A frozen network, how much larger it sees a picture, and how many of its maps are judged."""
+    """A frozen feature network, the factor by which its input is enlarged, and how many of its maps have a head."""
 
     maps: Maps
     enlarged: float
     kept: int
 
     def of(self, image: Image) -> Sequence[Tensor]:
-        """Compute the maps of pictures (b, 3, h, w) in [-1, 1]."""
+        """Compute the feature maps of images (b, 3, h, w) in [-1, 1]."""
         if self.enlarged != 1:
             size = [round(side * self.enlarged) for side in image.shape[-2:]]
             image = interpolate(image, size=size, mode="bilinear", align_corners=False)
@@ -41,43 +41,43 @@ class View:
 
 @dataclass(frozen=True)
 class ProjectedDiscriminator:
-    """The heads, the networks they see by, and their optimiser; heads and optimiser are saved with the run."""
+    """The heads, their feature networks and their optimiser; heads and optimiser are saved with the run."""
 
-    critic: Heads
+    network: Heads
     views: Sequence[View]
     optimizer: torch.optim.Optimizer
     rate: float
 
-    def fooled(self, answer: Image) -> Tensor:
-        """Measure how far results are from being taken for photographs, mean over places and heads, shape (b,)."""
-        self.critic.requires_grad_(False)  # the loss is the model's, not the heads'
-        return -self._mean(self.critic(self._seen(answer)))
+    def generator_loss(self, answer: Image) -> Tensor:
+        """Compute the generator loss: minus the mean logit over positions and heads, shape (b,)."""
+        self.network.requires_grad_(False)  # this loss trains the generator only
+        return -self._mean(self.network(self._features(answer)))
 
-    def learn(self, answer: Image, truth: Image, *, parts: int) -> None:
-        """Add the gradients of a part of the batch to the heads'; call `move` after the last."""
-        self.critic.requires_grad_(True)
+    def accumulate(self, answer: Image, truth: Image, *, parts: int) -> None:
+        """Accumulate the gradients of the heads for a part of the batch; call `step` after the last part."""
+        self.network.requires_grad_(True)
         with torch.no_grad():
-            real, fake = self._seen(truth), self._seen(answer.detach())
-        losses = [relu(1 - one) for one in self.critic(real)], [relu(1 + one) for one in self.critic(fake)]
+            real, fake = self._features(truth), self._features(answer.detach())
+        losses = [relu(1 - one) for one in self.network(real)], [relu(1 + one) for one in self.network(fake)]
         (sum(self._mean(part).mean() for part in losses) / parts).backward()  # pyright: ignore
 
-    def move(self, rate: float, *, clip: float) -> None:
-        """Take a step at the heads' own rate."""
+    def step(self, rate: float, *, clip: float) -> None:
+        """Take an optimiser step at the heads' own learning rate."""
         del rate
-        nn.utils.clip_grad_norm_(self.critic.parameters(), clip)
+        nn.utils.clip_grad_norm_(self.network.parameters(), clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _seen(self, image: Image) -> list[Tensor]:
+    def _features(self, image: Image) -> list[Tensor]:
         return [one for view in self.views for one in view.of(image)]
 
     @staticmethod
-    def _mean(judged: Sequence[Tensor]) -> Tensor:
-        return torch.stack([one.mean(dim=(1, 2)) for one in judged]).mean(dim=0)
+    def _mean(logits: Sequence[Tensor]) -> Tensor:
+        return torch.stack([one.mean(dim=(1, 2)) for one in logits]).mean(dim=0)
 
 
 def open_projected(config: AdversaryConfig, *, device: torch.device) -> ProjectedDiscriminator:
-    """Load the frozen networks and make fresh heads; CheckpointError when a network is not installed."""
+    """Load the frozen networks and initialise new heads; CheckpointError when a network is not installed."""
     views = [_view(name, device) for name in config.projected]
     with torch.no_grad():
         probe = torch.zeros(1, 3, 64, 64, device=device)

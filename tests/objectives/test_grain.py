@@ -9,7 +9,7 @@ from sr3.config import AdversaryConfig, apply_settings
 from sr3.errors import ConfigError
 from sr3.images.flatness import flatness
 from sr3.objectives.adversary import Adversary
-from sr3.objectives.flatness import grain_loss
+from sr3.objectives.grain import grain_loss
 from sr3.presets import preset
 
 

@@ -1,4 +1,4 @@
-"""Matching of images in two places by name: the relative path without its suffix."""
+"""Matching of images in two folders or shards by name: the relative path without its suffix."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from sr3.errors import DataError
 __all__ = ["files_of", "listed", "match", "match_samples", "names_of", "some_of"]
 
 _SHOWN = 50
-"""Most names in one message."""
+"""Maximum number of names in one message."""
 
 
 def names_of(source: Source, where: str) -> dict[str, int]:
-    """Map the names of a source's pictures to their places, in order; DataError when two have one name."""
+    """Map the names of a source's images to their indices, sorted; DataError when two images share a name."""
     places: dict[str, int] = {}
     for index in range(len(source)):
         name = _name(source, index)
         if name in places:
             raise DataError(
-                f"{where}: {Path(source.name(places[name])).name} and {Path(source.name(index)).name} have one name, "
-                f"{name}; keep one of them"
+                f"{where}: {Path(source.name(places[name])).name} and {Path(source.name(index)).name} share the "
+                f"name {name}; keep one of them"
             )
         places[name] = index
     return dict(sorted(places.items()))
@@ -39,7 +39,7 @@ def _name(source: Source, index: int) -> str:
 
 
 def files_of(source: Source) -> dict[str, int]:
-    """Map all that a source holds to its places, in order: by the path below its folder, or by shard and member."""
+    """Map all files of a source to their indices, sorted: by path below its folder, or by shard and member."""
     if isinstance(source, FolderSource):
         names = [path.relative_to(source.root).as_posix() for path in source.paths]
     else:
@@ -49,35 +49,35 @@ def files_of(source: Source) -> dict[str, int]:
 
 
 def some_of(names: Sequence[str], most: int | None, *, first: int | None) -> list[str]:
-    """Take at most so many names, spread evenly over the first ones; None is all."""
+    """Select at most `most` names, spread evenly over the first `first` ones; None means all."""
     names = names[:first]
     most = len(names) if most is None else min(most, len(names))
     return [names[int((k + 0.5) * len(names) / most)] for k in range(most)]
 
 
 def match(
-    wanted: Iterable[str], found: Mapping[str, int], where: str, *, known: Collection[str] = ()
+    expected: Iterable[str], found: Mapping[str, int], where: str, *, known: Collection[str] = ()
 ) -> dict[str, int]:
-    """Give every wanted name its place; DataError that lists what is missing and what nobody asked for.
+    """Map every expected name to its index; DataError lists missing and unexpected names.
 
-    known: names that may be there and are not wanted now.
+    known: names that may exist although they are not expected.
     """
-    wanted = list(wanted)
-    surplus = set(found).difference(wanted, known)
-    _complain(where, [name for name in wanted if name not in found], sorted(surplus))
-    return {name: found[name] for name in wanted}
+    expected = list(expected)
+    surplus = set(found).difference(expected, known)
+    _raise_unmatched(where, [name for name in expected if name not in found], sorted(surplus))
+    return {name: found[name] for name in expected}
 
 
 def match_samples(
-    wanted: Sequence[str], found: Mapping[str, int], where: str, count: int, *, known: Collection[str] = ()
+    expected: Sequence[str], found: Mapping[str, int], where: str, count: int, *, known: Collection[str] = ()
 ) -> dict[str, list[int]]:
-    """Give every wanted name the places of its samples: one, or so many, numbered as `sr3 upscale --samples` does.
+    """Map every expected name to the indices of its samples: one, or `count` numbered as by `sr3 upscale --samples`.
 
-    known: names of truths whose results may be there and are not wanted now.
+    known: names of truths whose results may exist although they are not expected.
     """
-    numbered = {name: _numbered(name, count) for name in wanted}
+    numbered = {name: _numbered(name, count) for name in expected}
     if count == 1 or not any(name in found for names in numbered.values() for name in names):
-        return {name: [place] for name, place in match(wanted, found, where, known=known).items()}
+        return {name: [place] for name, place in match(expected, found, where, known=known).items()}
     others = {one for name in known for one in _numbered(name, count)}
     places = match([name for names in numbered.values() for name in names], found, where, known=others)
     return {name: [places[one] for one in names] for name, names in numbered.items()}
@@ -87,15 +87,15 @@ def _numbered(name: str, count: int) -> list[str]:
     return [f"{name}-{k + 1}" for k in range(count)]
 
 
-def _complain(where: str, missing: Sequence[str], surplus: Sequence[str]) -> None:
+def _raise_unmatched(where: str, missing: Sequence[str], surplus: Sequence[str]) -> None:
     if not missing and not surplus:
         return
-    parts = [f"no picture for {len(missing)} ({listed(missing)})"] if missing else []
+    parts = [f"no image for {len(missing)} ({listed(missing)})"] if missing else []
     parts += [f"{len(surplus)} without a truth ({listed(surplus)})"] if surplus else []
     raise DataError(f"{where}: {'; '.join(parts)}; give each result the name of its truth, whatever the suffix")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Write names one after another; of very many the first, and how many more there are."""
+    """Join names with commas; long lists are cut after the first names, with the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

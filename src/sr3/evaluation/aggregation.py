@@ -1,4 +1,4 @@
-"""Results collected per method, and the report made of them."""
+"""Aggregation of results per method into a report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from sr3.evaluation.report import TRUTH, Difference, FigureEntry, MethodEntry, R
 from sr3.evaluation.settings import Networks, Settings
 from sr3.metrics.registry import METRICS
 
-__all__ = ["Tally", "make_report", "spread_places", "stacked"]
+__all__ = ["MethodResults", "make_report", "spread_places", "stacked"]
 
 
 @dataclass
-class Tally:
-    """What a method has given so far, a picture a place.
+class MethodResults:
+    """Results of a method, in the order of names.
 
-    values: figures of pictures, shape (n,); drawn: what each draw gave of a figure of the set.
+    values: metrics per image, shape (n,). drawn: resampled values of metrics of the set.
     """
 
     names: Sequence[str]
@@ -33,29 +33,29 @@ class Tally:
     values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
-def stacked(tally: Tally, what: str) -> Tensor | None:
-    """Lay features or logits of all pictures together, (n, p, d); pictures of different sizes have no common p."""
-    parts: list[Tensor] = [part for picture in tally.pictures if (part := getattr(picture, what)) is not None]
-    if len(parts) < len(tally.pictures):
+def stacked(result: MethodResults, what: str) -> Tensor | None:
+    """Stack features or logits of all images, (n, p, d); p is the smallest number of patches of an image."""
+    parts: list[Tensor] = [part for picture in result.pictures if (part := getattr(picture, what)) is not None]
+    if len(parts) < len(result.pictures):
         return None
     least = min(len(part) for part in parts)
     return torch.stack([part[spread_places(len(part), least)] for part in parts])
 
 
 def spread_places(count: int, least: int) -> Tensor:
-    """Choose so many of the patches, spread evenly, that every picture counts alike."""
+    """Select `least` of `count` patches, spread evenly, so that every image has the same weight."""
     return torch.tensor([int((k + 0.5) * count / least) for k in range(least)])
 
 
 def make_report(
-    tallies: Mapping[str, Tally],
+    results: Mapping[str, MethodResults],
     settings: Settings,
     networks: Networks,
     inputs: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Report:
-    """Lay tallies out as a report; inputs: what it says of where pictures came from."""
-    entries = {name: _entry(tally) for name, tally in tallies.items()}
+    """Build a report from results by method. inputs: sources of the images."""
+    entries = {name: _entry(result) for name, result in results.items()}
     used = {key for entry in entries.values() for key in entry.figures}
     return Report(
         protocol=protocol_of(settings, networks),
@@ -63,21 +63,21 @@ def make_report(
         environment=environment(),
         metrics={metric.key: described(metric, networks, settings) for metric in METRICS if metric.key in used},
         methods=entries,
-        differences=_differences({name: tally for name, tally in tallies.items() if name != TRUTH}, settings),
+        differences=_differences({name: result for name, result in results.items() if name != TRUTH}, settings),
         notes=list(notes),
     )
 
 
-def _entry(tally: Tally) -> MethodEntry:
-    keys = [metric.key for metric in METRICS if metric.key in tally.figures]
+def _entry(result: MethodResults) -> MethodEntry:
+    keys = [metric.key for metric in METRICS if metric.key in result.figures]
     pictures = {
-        name: {key: number(float(tally.values[key][place])) for key in keys if key in tally.values}
-        for place, name in enumerate(tally.names)
+        name: {key: number(float(result.values[key][place])) for key in keys if key in result.values}
+        for place, name in enumerate(result.names)
     }
-    ranks = [part.ranks for part in tally.pictures if part.ranks is not None]
+    ranks = [part.ranks for part in result.pictures if part.ranks is not None]
     return MethodEntry(
-        settings=dict(tally.settings),
-        figures={key: _figure_entry(tally.figures[key]) for key in keys},
+        settings=dict(result.settings),
+        figures={key: _figure_entry(result.figures[key]) for key in keys},
         pictures=pictures,
         ranks=torch.stack(ranks).mean(dim=0).tolist() if ranks else [],
     )
@@ -88,10 +88,10 @@ def _figure_entry(figure: Figure) -> FigureEntry:
     return FigureEntry(value=number(figure.value), low=ends[0], high=ends[1], pictures=figure.count)
 
 
-def _differences(tallies: Mapping[str, Tally], settings: Settings) -> list[Difference]:
-    """Compare every two methods, picture by picture where there are such figures, and else draw by draw."""
+def _differences(results: Mapping[str, MethodResults], settings: Settings) -> list[Difference]:
+    """Compare every two methods: paired by image where there are values per image, else paired by resample."""
     found: list[Difference] = []
-    for (first, one), (second, other) in combinations(tallies.items(), 2):
+    for (first, one), (second, other) in combinations(results.items(), 2):
         figures: dict[str, FigureEntry] = {}
         for metric in METRICS:
             key = metric.key

@@ -1,4 +1,4 @@
-"""The start of a session: images, network, optimiser, and the state that an earlier session saved."""
+"""The start of a session: images, network, optimiser, and the checkpoint of an earlier session."""
 
 import warnings
 from pathlib import Path
@@ -16,18 +16,18 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import TrainingError
 from sr3.runtime.device import training_dtype
 from sr3.sampling.filling import fill
-from sr3.training.advice import imitated
+from sr3.training.advice import emulated_dtype
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
 from sr3.training.mean import check_mean
-from sr3.training.origin import Origin, check_origin
 from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
+from sr3.training.source_model import SourceModel, check_source_model
 from sr3.training.speed import open_speed
 from sr3.training.state import TrainState, last_whole, read_state
 from sr3.training.step import Learner
-from sr3.training.teaching import open_teacher
+from sr3.training.teacher import open_teacher
 
 __all__ = ["open_session"]
 
@@ -38,28 +38,28 @@ def open_session(
     run: RunDir,
     processes: Processes,
     *,
-    origin: Origin | None = None,
-    mean: Origin | None = None,
+    source_model: SourceModel | None = None,
+    mean: SourceModel | None = None,
 ) -> Session:
-    """Part the images, build or read the state; refuses settings that could not be sampled from or taught.
+    """Split the images, build the state and read a checkpoint into it; raises for settings that cannot be used.
 
-    A new run begins with the weights of its origin, if it has one; what brings in the features of a mean, which the
-    origin may not have, begins as nothing.
+    A new run starts from the weights of its source model, if it has one. Layers for the features of a mean, which the
+    source model may lack, are then zero.
     """
     build_grid(config.sampling)
-    for text in imitated(config, processes.device):
+    for text in emulated_dtype(config, processes.device):
         warnings.warn(text, stacklevel=2)
     dtype = training_dtype(config.training.precision, processes.device)
     images = find_images(supply, config)
     channels = images.held_out.image_channels
-    teacher = _teacher(config, origin, processes.device)
+    teacher = _teacher(config, source_model, processes.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
         objective = build_objective(config, image_channels=channels, device=processes.device, teacher=teacher)
     if config.adversary is not None and config.adversary.is_used and processes.count > 1:
         raise TrainingError(
-            "objective.adversary learns in one process only; launch one, or set the weights of objective.adversary to 0"
+            "objective.adversary supports one process only; launch one, or set the weights of objective.adversary to 0"
         )
     check_mean(config, mean, image_channels=channels)
     if denoiser.mean is not None and mean is not None:
@@ -67,9 +67,9 @@ def open_session(
     network = denoiser.network
     found = _last_state(run)
     if found is None:
-        check_origin(config, origin, image_channels=channels)
-        if origin is not None:
-            fill(network, _with_guide(network, origin.file))
+        check_source_model(config, source_model, image_channels=channels)
+        if source_model is not None:
+            fill(network, _with_guide(network, source_model.file))
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = _compiled(shared) if config.training.compile else shared
@@ -79,14 +79,14 @@ def open_session(
     averages = {decay: copy_weights(bare) for decay in decays}
     state = TrainState(0, images.fingerprint, bare, averages, optimizer.optimizer, scaler)
     state.discriminator = objective.discriminator
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     if found is not None:
         read_state(found, state)
         if run.model.is_file():
             before = read_model(run.model).info
-            figures = dict(before.results)
-            kept = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
-            config = config.model_copy(update={"sampling": kept})
+            metrics = dict(before.results)
+            sampling = config.sampling.model_copy(update={"searched": before.config.sampling.searched})
+            config = config.model_copy(update={"sampling": sampling})
     learner = Learner(
         config,
         processes,
@@ -105,22 +105,22 @@ def open_session(
     speed = open_speed(config, processes, images.held_out)
     places = range(learner.parts[0].start, learner.parts[-1].stop)
     learning = images.open(places, state.cursors, device=processes.device)
-    return Session(config, run, learner, state, images, learning, figures, saved=state.step, speed=speed)
+    return Session(config, run, learner, state, images, learning, metrics, saved=state.step, speed=speed)
 
 
 def _with_guide(network: Network, file: ModelFile) -> ModelFile:
-    """Add to a file the weights that bring features into the network, as they are, where it has none."""
+    """Add the initial weights of the layers for features of a mean to a model file without them."""
     own = {name: tensor.detach().clone() for name, tensor in network.state_dict().items() if name.startswith("guide.")}
     return ModelFile(file.info, {**own, **file.weights})
 
 
-def _teacher(config: Config, origin: Origin | None, device: torch.device) -> Denoiser[Network] | None:
-    """Open the teacher of a distillation; TrainingError when there is none."""
+def _teacher(config: Config, source_model: SourceModel | None, device: torch.device) -> Denoiser[Network] | None:
+    """Load the teacher of a distillation; TrainingError when there is none."""
     if config.objective.kind != "distillation":
         return None
-    if origin is None:
+    if source_model is None:
         raise TrainingError("objective.kind distillation needs a teacher: use sr3 distill MODEL")
-    teacher = open_teacher(config, origin, device=device)
+    teacher = open_teacher(config, source_model, device=device)
     if config.training.compile:
         teacher.network = _compiled(teacher.network)
     return teacher
