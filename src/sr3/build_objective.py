@@ -61,11 +61,11 @@ def build_adversary(
     """Make what the settings ask for; ConfigError or CheckpointError when features cannot be computed."""
     if not wanted.is_used:
         return None
-    if wanted.looks_at_features and image_channels != 3:
+    if wanted.uses_features and image_channels != 3:
         raise ConfigError(
             f"adversary.features see colour pictures, not {image_channels} channels; set their weights to 0"
         )
-    maps = load_maps(wanted.features, device) if wanted.looks_at_features else None
+    maps = load_maps(wanted.features, device) if wanted.uses_features else None
     found = _discriminator(config, wanted, image_channels, device) if wanted.adversarial else None
     heads = load_stlpips_heads(wanted.features) if wanted.learned else ()
     return Adversary(wanted, maps, found, heads, config.training.accumulate)

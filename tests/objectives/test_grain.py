@@ -78,9 +78,9 @@ STUDENT = [
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        (["objective.adversary.grain=1"], "adversary.truth, grain and learned are for models that are distilled"),
-        ([*STUDENT, "objective.adversary.flat=1"], "adversary.flat is a share of adversary.truth"),
-        ([*STUDENT, "objective.adversary.grain=1", "data.crop=16"], "look at windows: set data.crop to 24 or more"),
+        (["objective.adversary.grain=1"], "adversary.truth, grain and learned are for distilled models"),
+        ([*STUDENT, "objective.adversary.flat=1"], "adversary.flat multiplies adversary.truth"),
+        ([*STUDENT, "objective.adversary.grain=1", "data.crop=16"], "use windows: set data.crop to 24 or more"),
     ],
 )
 def test_settings_that_do_nothing_are_refused(settings, complaint):

@@ -95,16 +95,16 @@ def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        (["network.guide=8"], "there is none"),
-        (["sampling.start=mean"], "no mean to start with"),
-        (["sampling.gamma_first=0.5"], "pure noise would be taken"),
+        (["network.guide=8"], "the model has none"),
+        (["sampling.start=mean"], "no mean to start from"),
+        (["sampling.gamma_first=0.5"], "pure noise would be treated"),
         (
             ['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"],
             "input should be 'span'",
         ),
-        (['mean={name="a", digest="' + DIGEST + '"}'], "all margin"),
+        (['mean={name="a", digest="' + DIGEST + '"}'], "consists of margin only"),
         (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "network.guide=5"], "0 or the width"),
-        (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "data.blur=1"], "do nothing"),
+        (['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "data.blur=1"], "have no effect"),
         (
             ['mean={name="a", digest="' + DIGEST + '"}', "data.crop=96", "network.guide=48", "network.multipliers=[1]"],
             "no level",
@@ -163,5 +163,5 @@ def test_a_picture_smaller_than_the_windows_of_flatness_is_still_drawn(tmp_path)
 
 
 def test_flat_detail_needs_a_mean():
-    with pytest.raises(ConfigError, match="flat_detail: the model has no mean to be near to; leave it at 1"):
+    with pytest.raises(ConfigError, match="flat_detail: the model has no mean; leave it at 1"):
         apply_settings(preset("photos-x4"), ["sampling.flat_detail=0.5"])

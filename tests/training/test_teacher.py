@@ -204,14 +204,14 @@ def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
     [
         (
             "sampling.steps=8",
-            "with steps 2 and not 8; use the model that it was made of, which was called teacher",
+            "with the steps it was trained with, 2, not 8; use its teacher, teacher",
         ),
-        ("sampling.eta=1", "with eta 0.0 and not 1.0"),
-        ("sampling.grid=karras", "with grid cosine and not karras"),
+        ("sampling.eta=1", "with the eta it was trained with, 0.0, not 1.0"),
+        ("sampling.grid=karras", "with the grid it was trained with, cosine, not karras"),
         ("sampling.sampler=ddim", "objective is distillation cannot be sampled by ddim"),
-        ("sampling.detail=0.5", "gives whole samples, not their mean"),
+        ("sampling.detail=0.5", "gives full samples, not their mean"),
         ("objective.kind=denoising", "objective is denoising cannot be sampled by distilled"),
-        ("denoiser.prediction=eps", "distil a model of v or y0"),
+        ("denoiser.prediction=eps", "distil a model that predicts v or y0"),
         ("objective.digest=abc", "objective.digest"),
         ("objective.teacher_step=3", "there is no setting objective.teacher_step"),
     ],
@@ -249,7 +249,7 @@ def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
     info = open_upscaler(str(out), device="cpu").info
     assert (sampling_for(info).sampler, sampling_for(info).steps) == ("distilled", 3)
     assert (info.config.distillation.teacher, info.step) == ("teacher", 4)
-    with pytest.raises(ConfigError, match="has learnt its levels"):
+    with pytest.raises(ConfigError, match="has fixed levels"):
         start_of(info.config.sampling)
 
     picture = folder / "0.png"

@@ -81,10 +81,18 @@ def upscale(
         typer.Option(
             "--range",
             metavar="LOW,HIGH",
-            help="Value range that the file uses, or auto; for 12 bits in a 16-bit file, reflectance, ...",
+            help="Value range that the file uses, or auto or type; for 12 bits in a 16-bit file, reflectance, ...",
             rich_help_panel=IN_OUT,
         ),
     ] = None,
+    geo: Annotated[
+        bool,
+        typer.Option(
+            "--geo",
+            help="GeoTIFF of any size, by GDAL: windows, nodata, bands and georeference kept; needs sr3[geo].",
+            rich_help_panel=IN_OUT,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=IN_OUT)
     ] = False,
@@ -199,8 +207,10 @@ def upscale(
     samples = samples or (8 if uncertainty else 1)
     if uncertainty and samples < 2:
         raise ConfigError("--uncertainty: needs several samples; give --samples 2 or more")
+    if geo and (save_process or max_time):
+        raise ConfigError("--geo: a scene takes no --save-process and no --max-time; leave them out")
     sizing = Sizing(scale, width, height, long_side, megapixels, parse_box(fit) if fit else None)
-    share, outputs = open_share(), Outputs(samples, uncertainty, save_process)
+    share, outputs = open_share(), Outputs(samples, uncertainty, save_process, scene=geo)
     refines = any(value is not None for value in (steps, sampler, grid, detail)) or save_process
     model = model or (REFINING_MODEL if refines else DEFAULT_MODEL)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)

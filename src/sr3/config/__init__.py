@@ -1,7 +1,7 @@
 """All settings, with unit, range and default: one strict tree that is saved inside every checkpoint.
 
 Defaults are the paper's (SR3, arXiv:2104.07636) wherever it gives one; where it does not, the field says so.
-The folder loads no torch, so that help and errors come at once. It knows nothing of files or networks.
+The package does not import torch, so help and errors appear at once. It knows nothing of files or networks.
 """
 
 from sr3.config.adversary import AdversaryConfig

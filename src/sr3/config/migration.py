@@ -1,7 +1,7 @@
-"""Settings that earlier versions saved, brought to today's format by pure functions, one for each step.
+"""Migration of saved settings from earlier formats to the current one, by pure functions, one per format.
 
-Format 1 had one set of settings for all networks, of which most meant nothing to most families; what is learnt stood in
-`[denoiser]`, `[adversary]` and `[distillation]`. The file knows trees alone: no model, no file.
+Format 1 had one set of settings for all networks, most of which had no effect for most families; the objective was
+spread over `[denoiser]`, `[adversary]` and `[distillation]`. The module handles trees only, not models or files.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +12,15 @@ from sr3.errors import ConfigError
 __all__ = ["FORMAT", "upgrade"]
 
 FORMAT = 2
-"""Version of the settings that this code writes; it reads 1 to this."""
+"""Format that this version writes; it reads formats from 1 to this one."""
 
 Tree = Mapping[str, Any]
 
 
 def upgrade(tree: Tree, *, found: object, where: str) -> dict[str, Any]:
-    """Bring a tree of settings of a format to today's; the tree itself stays as it is.
+    """Convert a tree of settings from format `found` to the current one; the input is not modified.
 
-    Raises ConfigError for a format that this version does not read.
+    Raises ConfigError for a format that this version cannot read.
     """
     if not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise ConfigError(f"{where}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")
@@ -43,14 +43,14 @@ _KEPT_1: Mapping[str, Mapping[str, str]] = {
     "enet": {"width": "width", "blocks": "blocks"},
     "span": {"width": "width", "blocks": "blocks"},
 }
-"""Settings of format 1 that meant something to a family, and their names in format 2."""
+"""Settings of format 1 that a family used, and their names in format 2."""
 _DEFAULTS_1 = {"width": 128, "blocks": 3, "groups": 32, "inner": 12}
-"""What they were where a tree does not say, in families whose defaults have changed since."""
+"""Defaults of format 1, for families whose defaults have changed since."""
 
 
 def _from_1(tree: Tree) -> dict[str, Any]:
-    """Keep of a network what means something to its family, and gather what is learnt in the section objective."""
-    result = {**tree, "network": _network_from_1(tree.get("network", {})), **_learnt_from_1(tree)}
+    """Keep only the network settings that the family uses, and move the objective to its own section."""
+    result = {**tree, "network": _network_from_1(tree.get("network", {})), **_objective_from_1(tree)}
     if "mean" in tree:
         mean = tree["mean"]
         result["mean"] = {**mean, "network": _network_from_1(mean["network"])} if "network" in mean else mean
@@ -72,7 +72,7 @@ def _network_from_1(network: Tree) -> dict[str, Any]:
 _ALL_1 = {"family", *(name for kept in _KEPT_1.values() for name in kept)}
 
 
-def _learnt_from_1(tree: Tree) -> dict[str, Any]:
+def _objective_from_1(tree: Tree) -> dict[str, Any]:
     denoiser = dict(tree.get("denoiser", {}))
     kind = denoiser.pop("objective", "denoising")
     objective: dict[str, Any] = {"kind": kind}
@@ -89,4 +89,4 @@ def _learnt_from_1(tree: Tree) -> dict[str, Any]:
 
 
 _STEPS: tuple[Callable[[Tree], dict[str, Any]], ...] = (_from_1,)
-"""From format 1 to 2, from 2 to 3, and so on."""
+"""Migrations from format 1 to 2, from 2 to 3, and so on."""

@@ -1,4 +1,4 @@
-"""Settings of networks, told apart by `family`: each has only those that mean something to it."""
+"""Settings of networks: a union tagged by `family`, in which each variant has only the settings it uses."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
@@ -26,12 +26,12 @@ _Count = Annotated[int, Field(ge=1, le=64)]
 
 
 class LevelledConfig(Settings):
-    """What the two U-Nets have in common (section 2.4, Table A.1)."""
+    """Settings shared by the two U-Nets (section 2.4, Table A.1)."""
 
     answers_in_one_call: ClassVar[bool] = False
-    """Whether it can only be trained to answer the input, by regression."""
+    """Whether the network can only be trained by regression."""
     sees_low_res: ClassVar[bool] = False
-    """Whether it is shown the small picture itself beside the enlarged one."""
+    """Whether the network receives the low-resolution image itself besides the upsampled one."""
 
     width: _Width = 128
     """Channels of the finest level."""
@@ -40,32 +40,35 @@ class LevelledConfig(Settings):
     blocks: _Count = 3
     """Residual blocks in each level."""
     attention: Annotated[tuple[NonNegative, ...], Field(max_length=12)] = ()
-    """Levels that attend, 0 the finest. Open in the paper."""
+    """Levels with self-attention; 0 is the finest. Not given in the paper."""
     features: Annotated[int, Field(ge=4, le=65_536)] = 512
-    """Width of the noise-level embedding. Open in the paper; DDPM takes four times `width`."""
+    """Width of the noise-level embedding. Not given in the paper; DDPM uses four times `width`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of features dropped in training, before each block's second convolution."""
+    """Dropout rate before the second convolution of each block."""
     stem: Literal[1, 2, 4] = 1
-    """Side of the pixel blocks folded into channels; 1 is the paper's."""
+    """Patch size of the stem (pixel unshuffle); 1, as in the paper, has none."""
     condition: Literal["picture", "none"] = "picture"
-    """What is seen beside the noisy picture: the enlarged input, or nothing (a generator)."""
+    """Conditional input besides the noisy image: the upsampled input, or none for unconditional and class-conditional
+    generation."""
     condition_channels: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Channels of the input, where they are not as many as the result's (`data.degradation` paired); 0 for as many."""
+    """Channels of the conditional input, if they differ from those of the output (`data.degradation` paired); 0 if they
+    do not."""
     condition_level: bool = False
-    """Tell the network how much noise `data.condition_gamma` put on the input (CDM, arXiv:2106.15282)."""
+    """Condition the network on the level of the noise that `data.condition_gamma` adds to the input (CDM,
+    arXiv:2106.15282)."""
     classes: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Classes a picture may be labelled with; 0 for a model without classes."""
+    """Number of classes of a class-conditional model; 0 for a model without classes."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
     @property
     def size_multiple(self) -> int:
-        """What sides are padded to a multiple of, inside."""
+        """Multiple to which the network pads the sides of its input."""
         return self.stem * 2 ** (len(self.multipliers) - 1)
 
     @property
-    def features_a_pixel(self) -> float:
-        """About how many features per pixel of the picture are alive at once, those of the finest level."""
+    def features_per_pixel(self) -> float:
+        """Approximate number of features per image pixel held in memory at once, at the finest level."""
         return (self.blocks + 8) * self.width * self.multipliers[0] / self.stem**2
 
     @model_validator(mode="after")
@@ -81,18 +84,19 @@ class LevelledConfig(Settings):
 
 
 class BigGANConfig(LevelledConfig):
-    """The U-Net of the paper, with residual blocks of BigGAN."""
+    """The U-Net of the paper, with BigGAN residual blocks."""
 
     family: Literal["biggan"] = "biggan"
-    """Which network it is."""
+    """Network family."""
     head_width: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Channels of an attention head. Open in the paper. The bottom attends if any level does."""
+    """Channels per attention head. Not given in the paper. The bottleneck has attention if any level has."""
     guide: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Channels of features of the mean (`[mean]`) that enter the U-Net at the resolution of the input; 0 for none."""
+    """Channels of the features of the mean predictor (`[mean]`) that the U-Net receives at the resolution of the input;
+    0 for none."""
 
     @property
     def embedded(self) -> int:
-        """Width of what blocks are told of the noise level."""
+        """Width of the noise-level conditioning that blocks receive."""
         return self.features
 
     @model_validator(mode="after")
@@ -108,19 +112,19 @@ class BigGANConfig(LevelledConfig):
 
 
 class DDPMConfig(LevelledConfig):
-    """The U-Net with blocks of DDPM, as Janspiry's implementation has it (`sr3 convert`): one head of all channels."""
+    """The U-Net with DDPM blocks, as in Janspiry's implementation (`sr3 convert`); attention has a single head."""
 
     guide: ClassVar[int] = 0
-    """It takes no features of a mean."""
+    """This family does not take features of a mean predictor."""
 
     family: Literal["ddpm"] = "ddpm"
-    """Which network it is."""
+    """Network family."""
     groups: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Groups of the normalisation; they divide `width`."""
+    """Groups of the group normalisation; must divide `width`."""
 
     @property
     def embedded(self) -> int:
-        """Width of what blocks are told of the noise level."""
+        """Width of the noise-level conditioning that blocks receive."""
         return self.width
 
     @model_validator(mode="after")
@@ -131,11 +135,11 @@ class DDPMConfig(LevelledConfig):
 
 
 UNetConfig: TypeAlias = BigGANConfig | DDPMConfig
-"""Either U-Net: networks that see a noisy picture and its level."""
+"""Either U-Net: networks that receive a noisy image and its noise level."""
 
 
 class OneCallConfig(Settings):
-    """What is fixed in networks that answer the input in one call: they see neither noise, level, class nor mean."""
+    """Fixed settings of single-call networks, which receive no noise, noise level, class or mean."""
 
     answers_in_one_call: ClassVar[bool] = True
     sees_low_res: ClassVar[bool] = True
@@ -151,35 +155,35 @@ class FSRCNNConfig(OneCallConfig):
     """FSRCNN(d, s, m) (arXiv:1608.00367): a narrow chain of convolutions."""
 
     family: Literal["fsrcnn"] = "fsrcnn"
-    """Which network it is."""
+    """Network family."""
     width: _Width = 56
     """Channels of the first and the last layers, d."""
     inner: Annotated[int, Field(ge=1, le=4096)] = 12
-    """Channels inside the mapping, s."""
+    """Channels of the mapping layers, s."""
     layers: _Count = 4
-    """Layers of the mapping, m."""
+    """Number of mapping layers, m."""
 
 
 class DRCNConfig(OneCallConfig):
-    """DRCN (arXiv:1511.04491): one convolution applied again and again to the enlarged picture."""
+    """DRCN (arXiv:1511.04491): one convolution applied recursively to the upsampled image."""
 
     sees_low_res: ClassVar[bool] = False
 
     family: Literal["drcn"] = "drcn"
-    """Which network it is."""
+    """Network family."""
     width: _Width = 256
     """Channels of all layers."""
     recursions: _Count = 16
-    """How often the one convolution is applied."""
+    """Number of times the shared convolution is applied."""
 
 
 class RCANConfig(OneCallConfig):
     """RCAN (arXiv:1807.02758): groups of residual blocks with channel attention."""
 
     family: Literal["rcan"] = "rcan"
-    """Which network it is."""
+    """Network family."""
     width: _Width = 64
-    """Channels of all layers but those inside the attention."""
+    """Channels of all layers except those inside the attention."""
     groups: Annotated[int, Field(ge=1, le=1024)] = 10
     """Groups of residual blocks."""
     blocks: _Count = 20
@@ -192,7 +196,7 @@ class ENetConfig(OneCallConfig):
     """The generator of EnhanceNet (arXiv:1612.07919)."""
 
     family: Literal["enet"] = "enet"
-    """Which network it is."""
+    """Network family."""
     width: _Width = 64
     """Channels of all layers."""
     blocks: _Count = 10
@@ -200,10 +204,10 @@ class ENetConfig(OneCallConfig):
 
 
 class SPANConfig(OneCallConfig):
-    """SPAN (arXiv:2311.12770): a fast network with attention that has no parameters."""
+    """SPAN (arXiv:2311.12770): a fast network with parameter-free attention."""
 
     family: Literal["span"] = "span"
-    """Which network it is."""
+    """Network family."""
     width: _Width = 48
     """Channels of all layers."""
     blocks: _Count = 6
@@ -223,7 +227,7 @@ FAMILIES: Mapping[str, type[Settings]] = {
 
 
 def _family(value: object) -> str | None:
-    """Tell which network a section describes; the paper's where it does not say."""
+    """Return the family of a network section; the default is that of the paper."""
     if isinstance(value, Mapping):
         return str(cast(Mapping[str, Any], value).get("family", "biggan"))
     return getattr(value, "family", None)

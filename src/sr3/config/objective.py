@@ -1,6 +1,6 @@
-"""What a model is trained to do: to denoise, to answer in one call, or to repeat a teacher's sampling in fewer steps.
+"""Training objectives: denoising, regression, or distillation of a teacher's sampling into fewer steps.
 
-The three are told apart by `kind`, and each has only the settings that mean something to it.
+They are a union tagged by `kind`, in which each variant has only the settings it uses.
 """
 
 from collections.abc import Mapping
@@ -25,67 +25,71 @@ __all__ = [
 LossKind: TypeAlias = Literal["l1", "l2"]
 
 SHARED = ("steps", "eta", "grid", "start", "gamma_first")
-"""What sampling must have in common with the distillation: the student knows these steps and no others."""
+"""Settings that sampling must share with the distillation: the student has learned these steps only."""
 
 
 class DenoisingConfig(Settings):
-    """The loss of SR3 (Eq. 6): the network's output at a random level of noise is compared with its target."""
+    """The loss of SR3 (Eq. 6): the network's output at a random noise level is compared with its target."""
 
     kind: Literal["denoising"] = "denoising"
-    """Which objective it is."""
+    """Training objective."""
     loss: LossKind = "l2"
     """p of Eq. 6. L1 gives less diverse samples (arXiv:2111.05826)."""
 
 
 class RegressionConfig(Settings):
-    """The paper's baseline (appendix B): the best single answer to the input, in one call."""
+    """The paper's regression baseline (appendix B): a single prediction in one network call."""
 
     kind: Literal["regression"] = "regression"
-    """Which objective it is."""
+    """Training objective."""
     loss: LossKind = "l2"
-    """p of the loss of pixels."""
+    """Norm of the pixel loss."""
     supervision: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share that the answers after each recursion of `drcn` have in the loss at first (alpha in arXiv:1511.04491);
-    it falls linearly to 0 at the last step."""
+    """Initial weight of the intermediate predictions of `drcn` in the loss (alpha in arXiv:1511.04491); it decays
+    linearly to 0 at the last step."""
     adversary: AdversaryConfig = AdversaryConfig()
-    """Losses that look at more than pixels."""
+    """Perceptual and adversarial losses."""
 
     @model_validator(mode="after")
     def _adversary_fits(self) -> "RegressionConfig":
         adversary = self.adversary
         if adversary.truth or adversary.learned or adversary.grain:
-            raise ValueError("adversary.truth, grain and learned are for models that are distilled: sr3 distill")
+            raise ValueError(
+                "adversary.truth, grain and learned are for distilled models: set them to 0, or use sr3 distill"
+            )
         if adversary.is_used and self.supervision:
-            raise ValueError("adversary is for a regression without supervision, or sr3 distill")
+            raise ValueError(
+                "perceptual and adversarial losses cannot be combined with objective.supervision: set one to 0"
+            )
         return self
 
 
 class DistillationConfig(Settings):
-    """How a student was taught (arXiv:2202.00512, with the noise of arXiv:2210.03142); set by sr3 distill."""
+    """Distillation of a student (arXiv:2202.00512, with the noise of arXiv:2210.03142); set by sr3 distill."""
 
     kind: Literal["distillation"] = "distillation"
-    """Which objective it is."""
+    """Training objective."""
     loss: LossKind = "l2"
-    """p of the loss beside the teacher."""
+    """Norm of the loss to the teacher's result."""
     teacher: str
-    """Name of the teacher, for people."""
+    """Name of the teacher, for information."""
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """SHA-256 of the teacher's weights."""
     steps: Annotated[int, Field(ge=1, le=64)] = 4
-    """Steps of the student: one network call each."""
+    """Steps of the student, one network call per step."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Noise between its steps, as a share of the posterior's deviation. More noise means longer jumps to learn, and
-    corrects more of the errors of earlier jumps."""
+    """Noise added between steps, as a share of the standard deviation of the posterior. More noise means longer jumps
+    to learn and corrects more of the errors of earlier jumps."""
     grid: GridKind = "cosine"
-    """Family of the student's levels."""
+    """Family of the student's noise levels."""
     start: StartKind = "noise"
-    """What the student starts with: noise, or the mean noised to the level `gamma_first`."""
+    """Initial state of sampling: pure noise, or the mean diffused to the level `gamma_first`."""
     gamma_first: Annotated[float, Field(gt=0, lt=1)] = 4.4e-5
-    """Level at which the student starts; above 0.01 only from the mean."""
+    """Level at which sampling starts; above 0.01 only from the mean."""
     teacher_steps: Positive = 4
-    """Steps of the teacher within each of the student's, even in angle: one network call each."""
+    """Teacher steps per student step, evenly spaced in angle; one network call per step."""
     adversary: AdversaryConfig = AdversaryConfig()
-    """Losses of the picture that each jump aims at, beside the truth."""
+    """Losses on the clean image predicted by each step, compared with the ground truth."""
 
     @model_validator(mode="after")
     def _start_is_noise_enough(self) -> "DistillationConfig":
@@ -102,7 +106,7 @@ OBJECTIVES: Mapping[str, type[Settings]] = {
 
 
 def _kind(value: object) -> str | None:
-    """Tell which objective a section describes; the paper's where it does not say."""
+    """Return the kind of an objective section; the default is that of the paper."""
     if isinstance(value, Mapping):
         return str(cast(Mapping[str, Any], value).get("kind", "denoising"))
     return getattr(value, "kind", None)

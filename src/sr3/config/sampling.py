@@ -1,4 +1,4 @@
-"""Settings of sampling, with the grids found by a search."""
+"""Settings of sampling, including searched noise levels."""
 
 from typing import Annotated, Literal
 
@@ -27,15 +27,15 @@ GridKind = Literal["linear", "cosine", "log_snr", "karras"]
 StartKind = Literal["noise", "mean"]
 
 MOST_SIGNAL_IN_NOISE = 0.01
-"""Largest share of signal at which pure noise may stand for a noisy picture."""
+"""Largest share of signal at which pure noise may stand for a noisy image."""
 
 
 def check_start(start: StartKind, gamma_first: float) -> None:
-    """Raise ValueError for a level too clean to begin with noise alone."""
+    """Raise ValueError for a level too clean to start from pure noise."""
     if start == "noise" and gamma_first > MOST_SIGNAL_IN_NOISE:
         raise ValueError(
-            f"gamma_first {gamma_first:g} is above {MOST_SIGNAL_IN_NOISE:g}: pure noise would be taken for a picture; "
-            "set it lower, or start at the noised mean of a model that has one (start = mean)"
+            f"gamma_first {gamma_first:g} is above {MOST_SIGNAL_IN_NOISE:g}: pure noise would be treated as an image; "
+            "set it lower, or use start = mean with a model that has a mean"
         )
 
 
@@ -48,11 +48,11 @@ class SearchedGrid(Settings):
     gammas: tuple[float, ...]
     """steps + 1 levels, rising to 1."""
     metric: str
-    """What was made small."""
+    """Metric that the search minimised."""
     score: float
-    """What these levels reached."""
+    """Value of the metric with these levels."""
     before: float
-    """What the model's own levels reached on the same images."""
+    """Value of the metric with the model's own levels on the same images."""
 
     @model_validator(mode="after")
     def _one_level_more_than_steps(self) -> "SearchedGrid":
@@ -61,50 +61,54 @@ class SearchedGrid(Settings):
         return self
 
     def serves(self, other: "SearchedGrid | SamplingConfig") -> bool:
-        """Whether these levels are for the same sampler, eta and number of steps."""
+        """Whether these levels are for the same sampler, eta and number of steps as `other`."""
         return (self.sampler, self.eta, self.steps) == (other.sampler, other.eta, other.steps)
 
 
 class SamplingConfig(Settings):
-    """How samples are drawn when the user does not say. The paper: Algorithm 2 in at most 100 steps."""
+    """Default sampling of the model. The paper uses Algorithm 2 with at most 100 steps."""
 
     sampler: SamplerKind = "ancestral"
-    """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise of `eta`; heun and
-    probability-flow: 2 and 4 calls a step, no noise; predictor-corrector: 2 calls; regression: the baseline's one;
-    distilled: ddim in the steps that a distilled model was taught."""
+    """ancestral: Algorithm 2; ancestral-posterior: variance of Eq. 4; ddim and dpmpp-2m: noise set by `eta`; heun and
+    probability-flow: 2 and 4 network calls per step, no noise; predictor-corrector: 2 calls per step; regression: one
+    call, for regression models; distilled: ddim with the steps that a distilled model has learned."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Noise that ddim, dpmpp-2m and distilled add, as a share of the posterior's deviation; 0 is deterministic."""
+    """Noise added by ddim, dpmpp-2m and distilled, as a share of the standard deviation of the posterior; 0 is
+    deterministic."""
     steps: Annotated[int, Field(ge=1, le=4000)] = 100
-    """Refinement steps: one network call each, two for heun and predictor-corrector, four for probability-flow."""
+    """Refinement steps: one network call per step, two for heun and predictor-corrector, four for probability-flow."""
     grid: GridKind = "linear"
-    """Family of the levels, where `searched` has none for the sampler and the steps."""
+    """Family of the noise levels, used if `searched` has none for the sampler and number of steps."""
     start: StartKind = "noise"
-    """What sampling starts with: noise, or the mean (`[mean]`) noised to the level `gamma_first`."""
+    """Initial state of sampling: pure noise, or the mean (`[mean]`) diffused to the level `gamma_first`."""
     gamma_first: Annotated[float, Field(gt=0, lt=1)] = 4.4e-5
-    """Level at which sampling starts; 4.4e-5 is where the linear training schedule ends. Above 0.01 only from the
-    mean."""
+    """Level at which sampling starts; 4.4e-5 is the last level of the linear training schedule. Above 0.01 only from
+    the mean."""
     clip: bool = True
-    """Hold each predicted picture in [-1, 1]. Open in the paper."""
+    """Clip each predicted clean image to [-1, 1]. Not specified in the paper."""
     correct: bool = True
-    """Match the low frequencies of the result to the input, so that colours do not shift. Not in the paper."""
+    """Match the low frequencies of the result to the input, which prevents colour shifts. Not in the paper."""
     correct_cell: Annotated[int, Field(ge=1, le=64)] = 1
-    """Side in pixels of the input of what is matched: 1 matches every pixel; 8 only colours and shapes larger than a
-    block of JPEG, for inputs whose fine structure is not to be kept."""
+    """Cell size of the correction in input pixels: 1 matches every pixel; 8 matches only colours and structure larger
+    than a JPEG block, for inputs whose fine structure should not be kept."""
     guidance: Annotated[float, Field(ge=0)] = 0.0
-    """Weight w of classifier-free guidance: (1 + w) times the estimate with the class, less w times that without."""
+    """Weight w of classifier-free guidance: (1 + w) times the class-conditional prediction minus w times the
+    unconditional one."""
     detail: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """From the posterior mean, 0, which is smooth and near to the truth, to a whole sample, 1. Not in the paper."""
+    """Interpolation from the posterior mean, 0, which is smooth and close to the ground truth, to a full sample, 1. Not
+    in the paper."""
     flat_detail: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of a sample's difference to the mean (`[mean]`) that is kept where the mean is flat, such as a wall or the
-    sky; 1 keeps all of it. Not in the paper."""
+    """Share of the difference between a sample and the mean (`[mean]`) that is kept where the mean is flat, such as a
+    wall or the sky; 1 keeps all of it. Not in the paper."""
     condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Level to which the input is noised before sampling, for networks that were trained so; 1 leaves it clean."""
+    """Level to which the input is diffused before sampling, for networks trained with `data.condition_gamma`; 1 adds no
+    noise."""
     searched: tuple[SearchedGrid, ...] = ()
-    """Levels found by `sr3 search-schedule`."""
+    """Noise levels found by `sr3 search-schedule`."""
 
     @property
     def found(self) -> SearchedGrid | None:
-        """The searched levels for the sampler, eta and number of steps in use; None where there are none."""
+        """The searched levels for the current sampler, eta and number of steps, or None."""
         return next((grid for grid in self.searched if grid.serves(self)), None)
 
     @model_validator(mode="after")
@@ -115,15 +119,15 @@ class SamplingConfig(Settings):
     @model_validator(mode="after")
     def _regression_is_one_call(self) -> "SamplingConfig":
         if self.sampler == "regression" and self.steps != 1:
-            raise ValueError(f"a regression model answers in 1 step, not {self.steps}, and always the same")
+            raise ValueError(f"a regression model predicts in 1 step, not {self.steps}; set sampling.steps to 1")
         if self.sampler == "regression" and self.detail < 1:
-            raise ValueError("a regression model has no samples to take detail from; leave detail at 1")
+            raise ValueError("a regression model draws no samples, so detail has no effect; leave detail at 1")
         return self
 
     @model_validator(mode="after")
     def _distilled_gives_samples_only(self) -> "SamplingConfig":
         if self.sampler == "distilled" and self.detail < 1:
             raise ValueError(
-                "a distilled model gives whole samples, not their mean; leave detail at 1, or use its teacher"
+                "a distilled model gives full samples, not their mean; leave detail at 1, or use its teacher"
             )
         return self

@@ -1,4 +1,4 @@
-"""The base of all settings: strict and immutable."""
+"""Base class of all settings: strict and immutable."""
 
 from typing import Annotated
 
@@ -11,6 +11,6 @@ NonNegative = Annotated[int, Field(ge=0)]
 
 
 class Settings(BaseModel):
-    """Settings that refuse what they do not know, and do not change."""
+    """Immutable settings that reject unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)

@@ -1,9 +1,9 @@
-"""Settings as people write them: a TOML file, and `a.b=value` on the command line."""
+"""Settings as users write them: a TOML file, and `a.b=value` on the command line."""
 
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sr3.config.complaint import renamed
+from sr3.config.error_message import renamed
 from sr3.config.kinds import TAGS, has_section, of_kind
 from sr3.config.migration import FORMAT, upgrade
 from sr3.config.tree import Config
@@ -14,16 +14,18 @@ __all__ = ["apply_settings", "read_saved", "read_toml"]
 
 
 def read_toml(text: str, *, where: str) -> Config:
-    """Read a TOML text into settings; what is not named keeps its default. `format` may say which format it is of."""
+    """Parse settings from TOML; missing settings keep their defaults. `format` may give the format of the file."""
     tree = _parsed(text, where)
     found = tree.pop("format", FORMAT)
     if found != FORMAT:
-        raise ConfigError(f"{where}: has format {found}, and a settings file is of format {FORMAT}; write it anew")
+        raise ConfigError(
+            f"{where}: has format {found}, and this version reads settings files of format {FORMAT}; rewrite it"
+        )
     return Config.parse(tree, where=where)
 
 
 def read_saved(text: str, *, where: str) -> Config:
-    """Read what a run saved as TOML, in any format; the first had no number. ConfigError as for `read_toml`."""
+    """Parse settings saved by a run as TOML, in any format; format 1 had no number. ConfigError as for `read_toml`."""
     tree = _parsed(text, where)
     return Config.parse(upgrade(tree, found=tree.pop("format", 1), where=where), where=where)
 
@@ -36,14 +38,14 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--set") -> Config:
-    """Apply `a.b=value` settings over a tree; a value is TOML, or a bare word. where: what an error begins with.
+    """Override settings with `a.b=value`; a value is TOML or a bare word. where: prefix of error messages.
 
-    network.family and objective.kind come first, wherever they stand: settings of the section that the new kind has too
-    are kept, its others are at their defaults.
+    network.family and objective.kind are applied first, in any order: settings that the new variant also has are kept,
+    its other settings get their defaults.
     """
     tree = config.model_dump(mode="json", exclude_none=True)
     if "correct" not in config.sampling.model_fields_set:
-        del tree["sampling"]["correct"]  # its default follows from data.scale
+        del tree["sampling"]["correct"]  # its default depends on data.scale
     split = [_split(setting) for setting in settings]
     for path, value in split:
         if path[1:] == [TAGS.get(path[0])] and value != tree[path[0]].get(path[1]):
@@ -57,8 +59,8 @@ def _split(setting: str) -> tuple[list[str], object]:
     path, equals, text = setting.partition("=")
     if not equals:
         raise ConfigError(f"--set {setting}: write it as section.name=value")
-    if today := renamed(path.strip()):
-        raise ConfigError(f"--set {setting}: {today}")
+    if message := renamed(path.strip()):
+        raise ConfigError(f"--set {setting}: {message}")
     return path.strip().split("."), _toml_value(text.strip())
 
 
@@ -78,7 +80,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: object) -> None:
 
 
 def _of_kind(tree: dict[str, Any], section: str) -> str:
-    """Say of which kind a section is, if it has one."""
+    """Describe the variant of a section, if it has one."""
     tag = TAGS.get(section)
     return f" with {section}.{tag} {tree[section].get(tag)}" if tag else ""
 

@@ -1,4 +1,4 @@
-"""The whole tree of settings, and what must agree between its parts."""
+"""The complete tree of settings, and the consistency checks between its sections."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any, cast
 from pydantic import ValidationError, model_validator
 
 from sr3.config.adversary import AdversaryConfig
-from sr3.config.complaint import first_complaint
 from sr3.config.diffusion import DenoiserConfig, ScheduleConfig
+from sr3.config.error_message import first_error
 from sr3.config.mean import MeanConfig
 from sr3.config.network import BigGANConfig, NetworkConfig
 from sr3.config.objective import SHARED, DenoisingConfig, DistillationConfig, ObjectiveConfig, RegressionConfig
@@ -21,9 +21,9 @@ __all__ = ["Config"]
 
 
 _OWN_SAMPLER = {"regression": "regression", "distillation": "distilled"}
-"""Objectives whose models are sampled in one way only."""
+"""The only sampler of each objective that has just one."""
 _LEAST_FLAT = 24
-"""Side of the smallest pictures that are looked at for flat places, in windows of 17 pixels."""
+"""Side of the smallest images in which flat areas are detected, in windows of 17 pixels."""
 
 
 class Config(Settings):
@@ -38,17 +38,17 @@ class Config(Settings):
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
     mean: MeanConfig | None = None
-    """Only of a model that refines the picture of a mean; written by --mean."""
+    """Only in models that refine the output of a mean predictor; written by --mean."""
 
     @property
     def adversary(self) -> AdversaryConfig | None:
-        """The losses beside the pixels'; None where the objective has none."""
+        """The perceptual and adversarial losses; None if the objective has none."""
         of_one_answer = isinstance(self.objective, RegressionConfig | DistillationConfig)
         return self.objective.adversary if of_one_answer else None
 
     @property
     def distillation(self) -> DistillationConfig | None:
-        """What a distilled model was taught; None for another."""
+        """The distillation of a distilled model; None for other models."""
         return self.objective if isinstance(self.objective, DistillationConfig) else None
 
     @model_validator(mode="after")
@@ -62,21 +62,25 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
-    def _steps_are_those_learnt(self) -> "Config":
-        taught, sampling = self.distillation, self.sampling
-        if taught is None:
+    def _steps_match_distillation(self) -> "Config":
+        distilled, sampling = self.distillation, self.sampling
+        if distilled is None:
             return self
         if self.denoiser.prediction == "eps":
-            raise ValueError("noise predicted at the first level does not tell the picture: distil a model of v or y0")
+            raise ValueError(
+                "eps predicted at the first level does not determine the image: distil a model that predicts v or y0"
+            )
         for name in SHARED:
-            asked, learnt = getattr(sampling, name), getattr(taught, name)
-            if asked != learnt:
+            given, learned = getattr(sampling, name), getattr(distilled, name)
+            if given != learned:
                 raise ValueError(
-                    f"a distilled model is sampled as it was taught, with {name} {learnt} and not {asked}; use "
-                    f"the model that it was made of, which was called {taught.teacher}, or distil again"
+                    f"a distilled model is sampled with the {name} it was trained with, {learned}, not {given}; use "
+                    f"its teacher, {distilled.teacher}, or distil again"
                 )
         if sampling.searched:
-            raise ValueError("a distilled model has learnt its levels, and no others can be searched for it")
+            raise ValueError(
+                "a distilled model has fixed levels, which cannot be searched; leave sampling.searched empty"
+            )
         return self
 
     @model_validator(mode="after")
@@ -84,17 +88,17 @@ class Config(Settings):
         network = self.network
         if network.answers_in_one_call and self.objective.kind != "regression":
             raise ValueError(
-                f"family {network.family} answers in one call: set objective.kind and sampling.sampler to "
+                f"family {network.family} predicts in one call: set objective.kind and sampling.sampler to "
                 "regression, denoiser.prediction to y0 and sampling.steps to 1"
             )
         if network.sees_low_res and (self.data.blur or self.data.enlarged != "full"):
             raise ValueError(
-                f"family {network.family} sees the input before it is enlarged, where data.blur and data.enlarged do "
-                "nothing; leave them out"
+                f"family {network.family} receives the input before upsampling, where data.blur and data.enlarged "
+                "have no effect; leave them out"
             )
         supervised = isinstance(self.objective, RegressionConfig) and self.objective.supervision > 0
         if supervised and network.family != "drcn":
-            raise ValueError("objective.supervision is for network.family drcn, which answers after every recursion")
+            raise ValueError("objective.supervision is for network.family drcn, which predicts after every recursion")
         return self
 
     @model_validator(mode="after")
@@ -103,42 +107,45 @@ class Config(Settings):
         teaches = self.distillation is not None and self.distillation.adversary.pixel > 0
         if mean is not None and mean.condition == "mean" and teaches:
             raise ValueError(
-                "mean.condition mean: a teacher without the mean does not know its picture; set mean.condition to "
-                "enlarged, or objective.adversary.pixel to 0 and learn from the truth"
+                "mean.condition mean: a teacher without a mean is not conditioned on it; set mean.condition to "
+                "enlarged, or set objective.adversary.pixel to 0 to train without the teacher"
             )
         if mean is None:
             if network.guide:
-                raise ValueError("network.guide is for features of a mean, and there is none; give --mean MODEL")
+                raise ValueError(
+                    "network.guide needs the features of a mean, and the model has none; give --mean MODEL"
+                )
             if self.sampling.start == "mean":
-                raise ValueError("sampling.start mean: the model has no mean to start with; leave it at noise")
+                raise ValueError("sampling.start mean: the model has no mean to start from; leave it at noise")
             if self.sampling.flat_detail < 1:
-                raise ValueError("sampling.flat_detail: the model has no mean to be near to; leave it at 1")
+                raise ValueError("sampling.flat_detail: the model has no mean; leave it at 1")
             return self
         if network.answers_in_one_call or network.condition == "none" or network.condition_level:
-            raise ValueError("a mean is for U-Nets that enlarge a picture without noise on it; leave it out")
+            raise ValueError("a mean is for U-Nets conditioned on an image without added noise; leave it out")
         if self.data.blur or self.data.enlarged != "full":
             raise ValueError(
-                "a mean sees the input before it is enlarged, where data.blur and data.enlarged do nothing"
+                "a mean receives the input before upsampling, where data.blur and data.enlarged have no effect; "
+                "leave them out"
             )
         if network.guide not in (0, mean.network.width):
-            raise ValueError(f"network.guide is 0 or the width of the mean, {mean.network.width}")
+            raise ValueError(f"network.guide must be 0 or the width of the mean, {mean.network.width}")
         if self.data.crop and self.data.crop <= 2 * mean.margin * self.data.scale:
             raise ValueError(
-                f"data.crop {self.data.crop} is all margin; set it above {2 * mean.margin * self.data.scale}, or "
-                "mean.margin lower"
+                f"data.crop {self.data.crop} consists of margin only; set it above "
+                f"{2 * mean.margin * self.data.scale}, or lower mean.margin"
             )
         return self
 
     @model_validator(mode="after")
-    def _guide_enters_somewhere(self) -> "Config":
+    def _guide_has_a_level(self) -> "Config":
         network, scale = self.network, self.data.scale
         if not isinstance(network, BigGANConfig):
             return self
         sides = [network.stem * 2**level for level in range(len(network.multipliers))]
         if network.guide and scale not in sides:
             raise ValueError(
-                f"network.guide: no level of the U-Net has the resolution of an input that is enlarged {scale} times; "
-                f"the levels are {', '.join(map(str, sides))} times smaller than the result"
+                f"network.guide: no level of the U-Net has the resolution of the input at scale {scale}; the levels "
+                f"are {', '.join(map(str, sides))} times smaller than the result"
             )
         return self
 
@@ -148,47 +155,49 @@ class Config(Settings):
         if adversary is None:
             return self
         if (adversary.flat or adversary.grain) and 0 < self.data.crop < _LEAST_FLAT:
-            raise ValueError(f"adversary.flat and grain look at windows: set data.crop to {_LEAST_FLAT} or more")
+            raise ValueError(f"adversary.flat and grain use windows: set data.crop to {_LEAST_FLAT} or more")
         least = 2**adversary.halvings
         own_network = adversary.adversarial and adversary.discriminator == "enhancenet"
         if own_network and (not self.data.crop or self.data.crop % least):
             raise ValueError(
-                f"adversary.adversarial needs pictures of one size: set data.crop to a multiple of {least}, or "
-                "adversary.halvings lower"
+                f"adversary.adversarial needs images of one size: set data.crop to a multiple of {least}, or lower "
+                "adversary.halvings"
             )
         return self
 
     @model_validator(mode="after")
-    def _generator_is_whole(self) -> "Config":
+    def _generation_fits(self) -> "Config":
         generates = self.network.condition == "none"
         if generates and self.data.scale != 1:
-            raise ValueError("a generator enlarges nothing: with network.condition none set data.scale to 1")
+            raise ValueError("unconditional generation has no scale: with network.condition none set data.scale to 1")
         if generates and (self.data.blur or self.data.condition_gamma < 1):
-            raise ValueError("a generator has no input that blur or condition_gamma could spoil")
+            raise ValueError(
+                "unconditional generation has no input to degrade: set data.blur to 0 and data.condition_gamma to 1"
+            )
         if not generates and self.network.classes:
-            raise ValueError("only a generator has classes: set network.classes to 0")
+            raise ValueError("classes are for network.condition none: set network.classes to 0")
         if generates and not self.data.crop:
-            raise ValueError("a generator needs the side of its pictures in data.crop")
+            raise ValueError("unconditional generation needs a fixed size: set data.crop to the side of the images")
         if generates and self.training.keep == "best-psnr":
-            raise ValueError("a generator has no truth to be near to: set training.keep to last")
+            raise ValueError("unconditional generation has no ground truth for PSNR: set training.keep to last")
         if generates and (self.denoiser.target != "image" or self.objective.kind != "denoising"):
-            raise ValueError("a generator has no input: set denoiser.target to image and objective.kind to denoising")
+            raise ValueError("with network.condition none set denoiser.target to image and objective.kind to denoising")
         return self
 
     @model_validator(mode="after")
-    def _restoration_has_something_to_restore(self) -> "Config":
+    def _restoration_degrades_its_input(self) -> "Config":
         data = self.data
         if data.scale > 1 or self.network.condition == "none":
             return self
         if data.degradation in ("bicubic", "area") and not data.blur and data.condition_gamma == 1:
             raise ValueError(
-                f"at data.scale 1 the degradation {data.degradation} leaves the input as it is: set data.degradation "
-                "to blur, noise, jpeg, photo or paired; a generator has network.condition none"
+                f"at data.scale 1 the degradation {data.degradation} leaves the input unchanged: set data.degradation "
+                "to blur, noise, jpeg, photo or paired; for generation set network.condition to none"
             )
         if self.sampling.correct and self.sampling.correct_cell == 1:
             raise ValueError(
-                "at data.scale 1 the correction would give the degraded input back: set sampling.correct to false, or "
-                "sampling.correct_cell to 8, which matches only colours and large shapes"
+                "at data.scale 1 the correction would restore the degraded input: set sampling.correct to false, or "
+                "sampling.correct_cell to 8, which matches only colours and large structure"
             )
         return self
 
@@ -197,23 +206,25 @@ class Config(Settings):
         if not self.network.condition_channels:
             return self
         if self.data.degradation != "paired":
-            raise ValueError("network.condition_channels is for pairs of one's own: set data.degradation to paired")
+            raise ValueError("network.condition_channels is for paired data: set data.degradation to paired")
         if self.denoiser.target != "image" or self.sampling.correct or self.mean is not None:
             raise ValueError(
-                "an input of other channels than the result has no residual, correction or mean: set denoiser.target "
+                "an input with other channels than the result has no residual, correction or mean: set denoiser.target "
                 "to image, sampling.correct to false, and leave --mean out"
             )
         return self
 
     @model_validator(mode="after")
-    def _condition_is_told(self) -> "Config":
+    def _conditioning_is_trained(self) -> "Config":
         noised = min(self.data.condition_gamma, self.sampling.condition_gamma) < 1
         if noised and not self.network.condition_level:
-            raise ValueError("condition_gamma below 1 needs network.condition_level, so that the network knows")
+            raise ValueError(
+                "condition_gamma below 1 needs network.condition_level, which conditions the network on it"
+            )
         if self.sampling.condition_gamma < self.data.condition_gamma:
             raise ValueError(
-                f"sampling.condition_gamma {self.sampling.condition_gamma} is more noise than data.condition_gamma "
-                f"{self.data.condition_gamma}, the most that the network learns"
+                f"sampling.condition_gamma {self.sampling.condition_gamma} is noisier than data.condition_gamma "
+                f"{self.data.condition_gamma}, the noisiest level in training"
             )
         if not self.network.classes and (self.data.hide_class or self.sampling.guidance):
             raise ValueError("hide_class and guidance need network.classes")
@@ -223,14 +234,14 @@ class Config(Settings):
 
     @staticmethod
     def parse(tree: Mapping[str, Any], *, where: str) -> "Config":
-        """Check a tree of settings; ConfigError names the field, the value and the reason.
+        """Validate a tree of settings; ConfigError names the field, the value and the reason.
 
-        Where the tree does not say, sampling.correct is off at data.scale 1.
+        At data.scale 1, sampling.correct defaults to false.
         """
         try:
             return Config.model_validate_json(json.dumps(_with_defaults(tree), default=str), strict=True)
         except ValidationError as error:
-            raise ConfigError(f"{where}: {first_complaint(error)}") from error
+            raise ConfigError(f"{where}: {first_error(error)}") from error
 
 
 def _with_defaults(tree: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ class OneCallNetwork(nn.Module):
 
     image_channels: channels of the picture, any number. scale: magnification.
     size_multiple: what sides of the output are multiples of: a whole number of input pixels.
-    features_a_pixel: about how many features per pixel of the output are alive at once.
+    features_per_pixel: about how many features per pixel of the output are alive at once.
     """
 
     def __init__(self, width: int, *, image_channels: int, scale: int) -> None:
@@ -21,7 +21,7 @@ class OneCallNetwork(nn.Module):
         super().__init__()
         self.image_channels, self.scale = image_channels, scale
         self.size_multiple = scale
-        self.features_a_pixel = 4.0 * width
+        self.features_per_pixel = 4.0 * width
 
 
 def conv(width_in: int, width_out: int, side: int = 3) -> nn.Conv2d:

@@ -48,7 +48,7 @@ class UNet(nn.Module):
     """f(x, y_t, gamma) of SR3, section 2.4.
 
     image_channels: channels of the picture, any number. size_multiple: what sides are padded to a multiple of.
-    features_a_pixel: about how many features per pixel are alive at once. guide_level: level at which features enter.
+    features_per_pixel: about how many features per pixel are alive at once. guide_level: level at which features enter.
     """
 
     def __init__(self, config: UNetConfig, *, image_channels: int, scale: int = 1) -> None:
@@ -56,7 +56,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config, self.image_channels = config, image_channels
         self.condition_channels = (config.condition_channels or image_channels) if config.condition != "none" else 0
-        self.size_multiple, self.features_a_pixel = config.size_multiple, config.features_a_pixel
+        self.size_multiple, self.features_per_pixel = config.size_multiple, config.features_per_pixel
         self.guide_level = (scale // config.stem).bit_length() - 1 if config.guide else 0
         pixels, seen = image_channels * config.stem**2, self.condition_channels * config.stem**2
         embedding = NoiseLevelEmbedding if config.family == "biggan" else PlainLevelEmbedding

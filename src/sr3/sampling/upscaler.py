@@ -69,22 +69,22 @@ class Upscaler:
         """Magnification."""
         return self.info.config.data.scale
 
-    def samples(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Image]:
+    def samples(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Image]:
         """Refine step by step; yields the current guess of the picture, the last one is the sample.
 
-        low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.sampling.plan`); seeds: one per image.
-        Yields (b, c, s h, s w) in [-1, 1], float32.
+        low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.sampling.plan`); seeds: one per image,
+        or the noise itself. Yields (b, c, s h, s w) in [-1, 1], float32.
         The low frequencies of the last one are matched to the input unless the settings have `correct` off.
         """
         for look in islice(self.looks(low_res, sampling=sampling, seeds=seeds), 1, None):
             yield look.guess
             del look  # it holds a whole state, and the next step needs the memory
 
-    def looks(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Look]:
+    def looks(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Look]:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         check_not_forked()
         low_res = low_res.to(self.device, torch.float32)
-        noise = NoiseSource(seeds)
+        noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
         x, given, clean = self._condition(low_res, settings, noise)
@@ -141,7 +141,7 @@ class Upscaler:
         multiple = self.denoiser.network.size_multiple
         return (-(-OVERLAP // multiple) + 1) * multiple
 
-    def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int]) -> Image:
+    def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Image:
         """Draw one sample an image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 

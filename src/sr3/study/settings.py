@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from sr3.config.strict import NonNegative, Positive, Settings
-from sr3.config.tree import first_complaint
+from sr3.config.tree import first_error
 from sr3.errors import ConfigError
 from sr3.parsing import parse_toml
 
@@ -123,7 +123,7 @@ def read_study(path: Path) -> StudyConfig:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not text in UTF-8; give the file of a study") from error
     except ValidationError as error:
-        raise ConfigError(f"{path}: {first_complaint(error)}") from error
+        raise ConfigError(f"{path}: {first_error(error)}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return _from_folder(config, path.parent)

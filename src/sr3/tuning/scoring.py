@@ -88,7 +88,7 @@ def start_of(sampling: SamplingConfig) -> Grid:
     if sampling.sampler == "regression":
         raise ConfigError("a regression model answers in one call: it has no levels to search")
     if sampling.sampler == "distilled":
-        raise ConfigError("a distilled model has learnt its levels: search those of its teacher, or distil again")
+        raise ConfigError("a distilled model has fixed levels: search those of its teacher, or distil again")
     if sampling.steps > MAX_STEPS:
         raise ConfigError(f"{sampling.steps} steps: levels are searched for at most {MAX_STEPS}; take fewer --steps")
     return build_grid(sampling)

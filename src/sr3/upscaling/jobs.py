@@ -15,6 +15,7 @@ from sr3.atomic import remove_leftovers
 from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
 from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
+from sr3.images.scenes import open_scene
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling.channels import blank_result
 from sr3.upscaling.compression import compression_advice
@@ -33,6 +34,7 @@ from sr3.upscaling.memory import (
 )
 from sr3.upscaling.naming import Job
 from sr3.upscaling.results import holds_bands, make_folder
+from sr3.upscaling.scene import draw_scene
 from sr3.upscaling.sizing import Enlargement, Sizing
 
 __all__ = ["Done", "Failed", "FileEvent", "Refined", "Retried", "Skipped", "upscale_files"]
@@ -122,7 +124,8 @@ def _exist(paths: Sequence[Path]) -> bool:
 def _reported(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
     """Do one job; what goes wrong becomes an event."""
     try:
-        yield from _upscale_file(upscaler, job, request)
+        upscale = _upscale_scene if request.outputs.scene else _upscale_file
+        yield from upscale(upscaler, job, request)
     except ImageError as error:
         yield Failed(job, str(error))
     except OSError as error:
@@ -174,6 +177,20 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
         if not tile:
             raise ImageError(f"{job.source}: the memory ran out; crop it or use a larger machine")
         yield Retried(job, tile)
+
+
+def _upscale_scene(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:
+    """Draw and write a scene in windows, of which each is a step."""
+    began = time.monotonic()
+    with open_scene(job.source) as scene:
+        width, height = scene.dataset.width, scene.dataset.height
+    make_folder(job.target.parent)
+    for state in draw_scene(upscaler, job, request):
+        if isinstance(state, Written):
+            size_out = (width * upscaler.scale, height * upscaler.scale)
+            yield Done(job, state.paths, (width, height), size_out, time.monotonic() - began)
+        else:
+            yield Refined(job, state.done, state.total)
 
 
 def _predict(upscaler: Upscaler, plan: Enlargement, request: Request) -> float:

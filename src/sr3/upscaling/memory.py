@@ -102,7 +102,7 @@ def check_disk(path: Path, folder: Path, needed: float) -> None:
 
 def window_bytes(upscaler: Upscaler) -> float:
     """Estimate what the network needs while it works, in bytes a pixel of its window: features of the finest level."""
-    return 4 * _RESERVE * upscaler.denoiser.network.features_a_pixel
+    return 4 * _RESERVE * upscaler.denoiser.network.features_per_pixel
 
 
 def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:

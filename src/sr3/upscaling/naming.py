@@ -29,11 +29,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written for each picture: its samples, what they say together, and the way from noise to the first."""
+    """What is written for each picture: its samples, what they say together, and the way from noise to the first.
+
+    scene: of georeferenced rasters, whose mean and deviation are rasters too.
+    """
 
     samples: int = 1
     uncertainty: bool = False
     process: bool = False
+    scene: bool = False
 
     def samples_of(self, target: Path) -> list[Path]:
         """Name the samples: the target itself, or numbered from 1."""
@@ -45,6 +49,8 @@ class Outputs:
         """Name the mean, the map of the deviation and the two samples that differ most; none if not asked for."""
         if not self.uncertainty:
             return []
+        if self.scene:
+            return [_beside(target, word) for word in ("mean", "deviation")]
         first, second = (_beside(target, f"apart-{k}") for k in (1, 2))
         return [_beside(target, "mean"), _beside(target, "deviation", ".png"), first, second]
 

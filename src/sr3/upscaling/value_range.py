@@ -15,11 +15,11 @@ from torch import Tensor
 from sr3.errors import ConfigError, ImageError
 from sr3.images.picture import Numbers, Picture
 
-__all__ = ["AUTO", "ValueRange", "Values", "find_range", "parse_range", "stretched", "warn_of_narrow"]
+__all__ = ["AUTO", "TYPE", "ValueRange", "Values", "find_range", "parse_range", "stretched", "warn_of_narrow"]
 
-AUTO = "auto"
-Values = tuple[float, float] | Literal["auto"] | None
-"""The numbers that a picture uses: (low, high), found by themselves, or all there are."""
+AUTO, TYPE = "auto", "type"
+Values = tuple[float, float] | Literal["auto", "type"] | None
+"""The numbers that a picture uses: (low, high), found by themselves, or all there are; None warns of few."""
 
 _NARROW = 1 / 8
 """Share of 16 bits below which a picture that uses no more is warned of."""
@@ -42,16 +42,18 @@ class ValueRange:
 
 
 def parse_range(text: str) -> str | tuple[float, float]:
-    """Read `auto` or `LOW,HIGH`, in the numbers of the file; ConfigError for anything else."""
-    if text == AUTO:
-        return AUTO
+    """Read `auto`, `type` or `LOW,HIGH`, in the numbers of the file; ConfigError for anything else."""
+    if text in (AUTO, TYPE):
+        return text
     low, comma, high = text.partition(",")
     try:
         ends = float(low), float(high)
     except ValueError:
         ends = (math.nan, math.nan)
     if not comma or not all(map(math.isfinite, ends)) or ends[0] >= ends[1]:
-        raise ConfigError(f"--range {text}: write auto, or the lowest and the highest number as LOW,HIGH, e.g. 0,4095")
+        raise ConfigError(
+            f"--range {text}: write auto, type, or the lowest and the highest number as LOW,HIGH, e.g. 0,4095"
+        )
     return ends
 
 
@@ -59,9 +61,11 @@ def find_range(asked: str | tuple[float, float], pixels: Tensor, numbers: Number
     """Find the range of pixels in [-1, 1] that stand for such numbers; ImageError where it does not lie within them.
 
     asked: the ends in those numbers; or `auto`: of whole numbers 0 and as many bits as the largest needs, of others the
-    least and the largest there are.
+    least and the largest there are; or `type`: all there are.
     """
     first, last = numbers.least, numbers.most
+    if asked == TYPE:
+        asked = (first, last)
     if isinstance(asked, str):
         least, most = ((float(end) + 1) / 2 * (last - first) + first for end in (pixels.min(), pixels.max()))
         asked = (0.0, float(2 ** max(1, round(most).bit_length()) - 1)) if numbers.are_whole else (least, most)
@@ -80,6 +84,8 @@ def stretched(
     numbers = Numbers.of_depth(picture.depth)
     if asked is None:
         warn_of_narrow(picture.pixels, numbers, str(path), "--range auto")
+        return picture, None
+    if asked == TYPE:
         return picture, None
     found = find_range(asked, picture.pixels, numbers, str(path))
     return replace(picture, pixels=found.stretch(picture.pixels)), found

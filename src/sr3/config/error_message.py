@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one line: which setting, its value, the reason, and what it is called today."""
+"""One-line messages for invalid settings: the setting, its value, the reason and, if renamed, the current name."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sr3.config.kinds import KINDS, TAGS
 
-__all__ = ["RENAMED", "first_complaint", "renamed", "unknown_setting"]
+__all__ = ["RENAMED", "first_error", "renamed", "unknown_setting"]
 
 RENAMED = {
     "denoiser.objective": "objective.kind",
@@ -17,17 +17,17 @@ RENAMED = {
     "adversary": "objective.adversary",
     "distillation": "objective",
 }
-"""Settings and sections of format 1, and what they are called since."""
+"""Settings and sections of format 1, and their current names."""
 
 
-def first_complaint(error: ValidationError) -> str:
-    """Say in one line which setting is wrong first, and why; a setting that has another name today comes first."""
+def first_error(error: ValidationError) -> str:
+    """Describe the first invalid setting and the reason in one line; renamed settings are reported first."""
     details: Sequence[Any] = error.errors(include_url=False)
     named = [(_field(detail["loc"]), detail) for detail in details]
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     for field, detail in named:
-        if detail["type"] == "extra_forbidden" and (today := renamed(field)):
-            return f"{today}{more}"
+        if detail["type"] == "extra_forbidden" and (message := renamed(field)):
+            return f"{message}{more}"
     field, first = named[0]
     if first["type"] == "extra_forbidden":
         return f"{unknown_setting(first['loc'])}{more}"
@@ -42,7 +42,7 @@ def first_complaint(error: ValidationError) -> str:
 
 
 def renamed(field: str) -> str:
-    """Say what a setting or section of format 1 is called today, or nothing."""
+    """Say what a setting or section of format 1 is now called; an empty string if it was not renamed."""
     for old, new in RENAMED.items():
         if field == old or field.startswith(f"{old}."):
             return f"{field} is now called {new}{field.removeprefix(old)}; rename it"
@@ -50,7 +50,7 @@ def renamed(field: str) -> str:
 
 
 def unknown_setting(loc: Sequence[str | int]) -> str:
-    """Say that there is no such setting; of a section told apart by a tag, also which ones there are."""
+    """Say that a setting does not exist; in a section with a tag, also list the settings of the chosen variant."""
     tagged = _tag(loc)
     if tagged is None or len(loc) != 3:
         return f"there is no setting {_field(loc)}; check the spelling"
@@ -60,7 +60,7 @@ def unknown_setting(loc: Sequence[str | int]) -> str:
 
 
 def _field(loc: Sequence[str | int]) -> str:
-    """Name a place as people write it, without the tag that pydantic puts after a section's name."""
+    """Name a setting as users write it, without the tag that pydantic inserts after the section."""
     parts = [str(part) for part in loc]
     return ".".join(parts if _tag(loc) is None else [parts[0], *parts[2:]])
 
