@@ -40,7 +40,8 @@ def pages() -> dict[str, str]:
     return {
         "reference/command-line.md": command_line_page(),
         "reference/settings.md": settings_page(),
-        "reference/api/sr3.md": "# sr3\n\n`import sr3` loads no torch; each name is loaded on first use.\n\n::: sr3\n",
+        "reference/api/sr3.md": "# sr3\n\n`import sr3` loads no torch; each name is loaded on first use.\n\n::: sr3\n\n"
+        "::: sr3.training.plan\n\n::: sr3.training.events\n",
         "reference/api/batch.md": "# sr3.batch\n\nA worker for Ray Data and other batch engines.\n\n::: sr3.batch\n",
         **api,
     }

@@ -74,7 +74,8 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_examples_of_the_library_run(folder, capsys):
-    assert run("docs/how-to/library.md", 11)["guess"].shape == (1, 3, 32, 48)
+    write_pictures(folder / "photos")
+    assert run("docs/how-to/library.md", 14)["guess"].shape == (1, 3, 32, 48)
     with Image.open(folder / "large.png") as large:
         assert large.size == (48, 32)
     out = capsys.readouterr().out

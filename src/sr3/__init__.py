@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sr3 import batch, diffusion
+    from sr3 import batch, diffusion, metrics, networks
     from sr3.config import Config
     from sr3.errors import Cancelled, Sr3Error
     from sr3.presets import preset
     from sr3.sampling.upscaler import Upscaler, open_upscaler
+    from sr3.training.plan import Training, train
     from sr3.upscaling.model import Model, Refinement, load
 
 __all__ = [
@@ -20,12 +21,16 @@ __all__ = [
     "Model",
     "Refinement",
     "Sr3Error",
+    "Training",
     "Upscaler",
     "batch",
     "diffusion",
     "load",
+    "metrics",
+    "networks",
     "open_upscaler",
     "preset",
+    "train",
 ]
 
 _HOME = {
@@ -34,13 +39,15 @@ _HOME = {
     "Model": "sr3.upscaling.model",
     "Refinement": "sr3.upscaling.work",
     "Sr3Error": "sr3.errors",
+    "Training": "sr3.training.plan",
     "Upscaler": "sr3.sampling.upscaler",
     "load": "sr3.upscaling.model",
     "open_upscaler": "sr3.sampling.upscaler",
     "preset": "sr3.presets",
+    "train": "sr3.training.plan",
 }
 
-_PACKAGES = ("batch", "diffusion")
+_PACKAGES = ("batch", "diffusion", "metrics", "networks")
 """Modules and packages that are public as a whole, each with names of its own."""
 
 

@@ -40,12 +40,13 @@ def distill(
 
     The same command again resumes a stopped run.
     """
-    from sr3.cli.train import check_code, check_pairs, run_session, with_pairs
+    from sr3.cli.train import check_code, run_session
     from sr3.data.opening import open_supply
     from sr3.duration import parse_duration
     from sr3.runtime.device import choose_device
     from sr3.runtime.threads import choose_threads
     from sr3.training.mean import read_mean
+    from sr3.training.plan import Plan, check_pairs, with_pairs
     from sr3.training.run_dir import RunDir
     from sr3.training.source_model import SourceModels
     from sr3.training.teacher import check_same_teacher, check_student, read_teacher, student_config
@@ -60,7 +61,5 @@ def distill(
     check_pairs(config, low_res)
     check_student(config, teacher)
     source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
-    source_models = SourceModels(teacher, refined)
-    return run_session(
-        config, source, out, device=choose_device(device), max_seconds=seconds, source_models=source_models
-    )
+    plan = Plan(config, source, out, SourceModels(teacher, refined))
+    return run_session(plan, device=choose_device(device), max_seconds=seconds)

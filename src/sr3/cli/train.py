@@ -4,7 +4,6 @@ import signal
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from math import isnan
-from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from sr3.data.sources import Source
     from sr3.data.streams import Stream
     from sr3.training.events import Event
-    from sr3.training.source_model import SourceModels
+    from sr3.training.plan import Plan
 
-__all__ = ["EXAMPLES", "check_code", "check_pairs", "run_session", "train", "with_pairs"]
+__all__ = ["EXAMPLES", "check_code", "run_session", "train"]
 
 
 EXAMPLES = """
@@ -65,89 +64,38 @@ def train(
 
     The same command again resumes a stopped run.
     """
-    from sr3.config import apply_settings
     from sr3.duration import parse_duration
 
-    config, refined = _read_settings(settings), None
-    if mean is not None:
-        from sr3.training.mean import read_mean, refine_mean
-
-        refined = read_mean(mean)
-        config = refine_mean(config, refined) if config.mean is None else config
-    config = apply_settings(config, with_pairs(change, low_res))
-    check_code(config, change)
-    check_pairs(config, low_res)
     seconds = parse_duration(max_time)
-    from sr3.data.opening import open_supply
     from sr3.runtime.device import choose_device
     from sr3.runtime.threads import choose_threads
-    from sr3.training.run_dir import RunDir
-    from sr3.training.source_model import SourceModels, read_source_model, with_source_model
+    from sr3.training.plan import make_plan
 
     choose_threads(threads)
-    source_model = read_source_model(start) if start is not None else None
-    config = with_source_model(config, source_model, RunDir(out.resolve()))
-    source = open_supply(data, low_res=low_res, stream=config.data.stream, scale=config.data.scale)
+    plan = make_plan(settings, data, out, changes=change or (), low_res=low_res, start=start, mean=mean)
+    check_code(plan.config, change)
     if dry_run:
-        return _estimate(config, source, choose_device(device))
-    source_models = SourceModels(source_model, refined)
-    return run_session(
-        config, source, out, device=choose_device(device), max_seconds=seconds, source_models=source_models
-    )
-
-
-def with_pairs(change: list[str] | None, low_res: Path | None) -> list[str]:
-    """Prepend the setting that --low-res implies to the changes of the user."""
-    return [*(["data.degradation=paired"] if low_res else []), *(change or [])]
+        return _estimate(plan.config, plan.supply, choose_device(device))
+    return run_session(plan, device=choose_device(device), max_seconds=seconds)
 
 
 def check_code(config: "Config", change: list[str] | None) -> None:
-    """Raise ConfigError when a settings file would run code; print a notice when the command line asks for it."""
-    from sr3.errors import ConfigError
+    """Raise ConfigError where settings from a file would run code; say so where the command line asks for it."""
+    from sr3.training.plan import code_of
 
-    path = config.adversary.runs_code_of if config.adversary is not None else ""
-    if not path:
-        return
-    if not any(one.partition("=")[0].strip() == "objective.adversary.features" for one in change or []):
-        raise ConfigError(
-            f"objective.adversary.features = {path}: is a TorchScript file, which runs code, so it is not accepted "
-            f"from a settings file; if you trust it, give --set objective.adversary.features={path}"
-        )
-    typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
+    if path := code_of(config, change):
+        typer.echo(f"sr3: objective.adversary.features runs the code of {path}", err=True)
 
 
-def check_pairs(config: "Config", low_res: Path | None) -> None:
-    """Raise ConfigError when --low-res contradicts the degradation in the settings."""
-    from sr3.errors import ConfigError
-
-    if low_res and config.data.degradation != "paired":
-        raise ConfigError("--low-res gives the low-resolution images: remove data.degradation, or set it to paired")
-
-
-def run_session(
-    config: "Config",
-    source: "Source | Stream",
-    out: Path,
-    *,
-    device: "torch.device",
-    max_seconds: float,
-    source_models: "SourceModels",
-) -> int:
+def run_session(plan: "Plan", *, device: "torch.device", max_seconds: float) -> int:
     """Run a training session and display it; returns the exit code."""
     from sr3.cli.progress import Display
     from sr3.training.loop import Limits
-    from sr3.training.loop import train as training
-    from sr3.training.run_dir import RunDir, open_run
-    from sr3.training.step import split_batch
+    from sr3.training.plan import open_training
 
-    rank, processes, _, _ = read_ranks()
-    split_batch(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
-    run = open_run(out, config) if rank == 0 else RunDir(out.resolve())
-    step = 0
-    limits = Limits(max_seconds)
-    events = training(
-        config, source, run, device=device, limits=limits, source_model=source_models.start, mean=source_models.mean
-    )
+    config, out, rank = plan.config, plan.out, read_ranks()[0]
+    step, limits = 0, Limits(max_seconds)
+    run, events = open_training(plan, device=device, limits=limits)
     with (
         Display(config.training.steps, quiet=rank > 0) as display,
         _stop_signal(limits.stop) as received,
@@ -198,19 +146,6 @@ def _estimate(config: "Config", source: "Source | Stream", device: "torch.device
     )
     typer.echo("\n".join(lines))
     return 0
-
-
-def _read_settings(name: str) -> "Config":
-    from sr3.config import read_toml
-    from sr3.errors import ConfigError
-    from sr3.presets import preset
-
-    if not name.endswith(".toml"):
-        return preset(name)
-    try:
-        return read_toml(Path(name).read_text(encoding="utf-8"), where=name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: cannot be read as a settings file ({error})") from error
 
 
 def show(display: "Display", event: "Event", config: "Config") -> None:
