@@ -43,8 +43,9 @@ class Config(Settings):
     @property
     def adversary(self) -> AdversaryConfig | None:
         """The perceptual and adversarial losses; None if the objective has none."""
-        of_one_answer = isinstance(self.objective, RegressionConfig | DistillationConfig)
-        return self.objective.adversary if of_one_answer else None
+        if isinstance(self.objective, RegressionConfig | DistillationConfig):
+            return self.objective.adversary
+        return None
 
     @property
     def distillation(self) -> DistillationConfig | None:

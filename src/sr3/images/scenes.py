@@ -135,6 +135,7 @@ def written_scene(path: Path, scene: Scene, scale: int, *, kind: str = "same") -
     kind: NumPy's name of the type of the numbers; floats take NaN for no data.
     """
     import rasterio
+    from rasterio.enums import Resampling
 
     with whole_file(path) as temporary:
         with rasterio.open(temporary, "w", **_profile(scene, scale, kind)) as dataset:
@@ -144,7 +145,7 @@ def written_scene(path: Path, scene: Scene, scale: int, *, kind: str = "same") -
             smaller = max(dataset.width, dataset.height)
             factors = [2**k for k in range(1, 20) if smaller / 2**k >= _BLOCK]
             if factors:
-                dataset.build_overviews(factors, rasterio.enums.Resampling.average)
+                dataset.build_overviews(factors, Resampling.average)
 
 
 def _profile(scene: Scene, scale: int, kind: str) -> dict[str, Any]:
