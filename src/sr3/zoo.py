@@ -5,15 +5,12 @@ from pathlib import Path
 
 from sr3.errors import CheckpointError
 
-__all__ = ["DEFAULT_MODEL", "REFINING_MODEL", "WEB_MODEL", "find_model", "packaged_models"]
+__all__ = ["DEFAULT_MODEL", "REFINING_MODEL", "find_model", "packaged_models"]
 
 DEFAULT_MODEL = "photos-x4-fast"
 """The model that is taken when none is named: it answers in one call."""
 REFINING_MODEL = "photos-x4"
 """The model that is taken when none is named but steps, levels or a share of detail are asked for: it refines."""
-
-WEB_MODEL = "photos-x4-web"
-"""The model for pictures that are not clean: JPEG, noise, slight blur."""
 
 
 def packaged_models() -> dict[str, Path]:

@@ -6,7 +6,6 @@ A picture that cannot be done is reported and the others go on.
 
 import errno
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
 from sr3.images.scenes import open_scene
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling.channels import blank_result
-from sr3.upscaling.compression import compression_advice
 from sr3.upscaling.drawing import Request, Written, draw
 from sr3.upscaling.manifest import Manifest
 from sr3.upscaling.memory import (
@@ -91,11 +89,11 @@ def upscale_files(
 ) -> Iterator[FileEvent]:
     """Do the jobs in order and yield what happens; a job that fails is yielded as `Failed`.
 
-    What a process that was killed has left in the folders of the results is removed first. Of the first JPEG that
-    another model fits better, a warning says so. manifest: where each job that was done or failed is noted; results
-    that it says were made from another input, or by other settings, are made anew.
+    What a process that was killed has left in the folders of the results is removed first.
+
+    manifest: where each job that was done or failed is recorded; results that were made from another input or with
+    other settings, by its record, are made again.
     """
-    advised = False
     for folder in {job.target.parent for job in jobs}:
         remove_leftovers(folder)
     for job in jobs:
@@ -105,9 +103,6 @@ def upscale_files(
         if not asked.overwrite and _exist(request.outputs.all_of(job.target)):
             yield Skipped(job)
             continue
-        if not advised and (advice := compression_advice(upscaler.info, job.source)):
-            warnings.warn(advice, stacklevel=2)
-            advised = True
         for event in _reported(upscaler, job, asked):
             if manifest is not None:
                 _note(manifest, event)
