@@ -230,7 +230,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     def no_work(*_, **__):
         raise AssertionError("sampling began")
 
-    monkeypatch.setattr("sr3.sampling.upscaler.Upscaler.looks", no_work)
+    monkeypatch.setattr("sr3.sampling.upscaler.Upscaler.previews", no_work)
     assert upscale(model, photos / "clear.webp", "-o", tmp_path / "flat.jpg") == 2
     assert "transparency" in capsys.readouterr().err
     (tmp_path / "file").write_text("in the way")
@@ -255,14 +255,14 @@ def test_only_missing_samples_are_drawn(model, photos, tmp_path):
 def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
     from sr3.sampling.upscaler import Upscaler
 
-    looks = Upscaler.looks
+    looks = Upscaler.previews
 
     def starved(self, low_res, **options):
         if low_res.shape[-1] == 24:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return looks(self, low_res, **options)
 
-    monkeypatch.setattr(Upscaler, "looks", starved)
+    monkeypatch.setattr(Upscaler, "previews", starved)
     assert upscale(model, photos, "-o", tmp_path / "out") == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "grey.jpg"]
     assert "colour.png: the memory ran out" in capsys.readouterr().err

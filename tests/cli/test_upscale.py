@@ -88,9 +88,9 @@ def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp
 @pytest.mark.slow
 def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, photo, tmp_path, monkeypatch):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
-    sampling, batches, looks = plan_for(upscaler.info, steps=2), [], Upscaler.looks
+    sampling, batches, previews = plan_for(upscaler.info, steps=2), [], Upscaler.previews
     monkeypatch.setattr(
-        Upscaler, "looks", lambda self, x, **options: batches.append(len(x)) or looks(self, x, **options)
+        Upscaler, "previews", lambda self, x, **options: batches.append(len(x)) or previews(self, x, **options)
     )
     monkeypatch.setattr("sr3.upscaling.drawing.samples_at_once", lambda *_: 2)  # as a GPU with room for two
     for number, asked in enumerate(({}, {"at_once": "auto"})):
@@ -166,15 +166,15 @@ def test_what_the_disk_cannot_hold_is_refused_before_it_starts(model, photo, tmp
 
 @pytest.mark.slow
 def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path, monkeypatch, capsys):
-    looks, tried = Upscaler.looks, []
+    previews, tried = Upscaler.previews, []
 
     def starved(self, low_res, **options):
         tried.append(self.tile)
         if self.tile > 100:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return looks(self, low_res, **options)
+        return previews(self, low_res, **options)
 
-    monkeypatch.setattr(Upscaler, "looks", starved)
+    monkeypatch.setattr(Upscaler, "previews", starved)
     Image.fromarray(smooth(48, 48)).save(photo)
     assert upscale(model, photo, "-o", tmp_path / "out", "--tile", 160) == 0
     assert tried == [160, 80]
@@ -287,7 +287,7 @@ def test_what_an_array_cannot_tell_is_refused_before_the_work(model, photo, tmp_
     def no_work(*_, **__):
         raise AssertionError("sampling began")
 
-    monkeypatch.setattr(Upscaler, "looks", no_work)
+    monkeypatch.setattr(Upscaler, "previews", no_work)
     Image.fromarray(smooth(8, 8)).convert("CMYK").save(tmp_path / "inks.tif")
     with Image.open(photo) as image:
         image.putalpha(100)

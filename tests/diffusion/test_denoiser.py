@@ -118,5 +118,5 @@ def test_the_wanted_answer_is_that_of_the_oracle(prediction):
     state, eps = pictures(2)
     signal, noise = np.sqrt(column(GAMMA)), np.sqrt(1 - column(GAMMA))
     z = torch.from_numpy(signal * state.numpy() + noise * eps.numpy())
-    wanted = Denoiser(nn.Identity(), prediction=prediction).wanted(state, eps, GAMMA)
+    wanted = Denoiser(nn.Identity(), prediction=prediction).target_for(state, eps, GAMMA)
     np.testing.assert_allclose(wanted, Oracle(state, prediction)(z, z, GAMMA), atol=1e-6)

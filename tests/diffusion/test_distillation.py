@@ -114,7 +114,7 @@ def test_the_loss_is_least_for_the_student_that_follows_the_flow(prediction, jum
     taken = jump_levels(grid, eta=eta, teacher_steps=FINE)[jump][:, None].expand(-1, 3)
     gamma, y = taken[0], pixels(-1.3, 0.2, 1.1)
     y0 = right_student(grid, eta)(y, gamma).y0
-    wanted = Denoiser(nn.Identity(), prediction=prediction).wanted(y0, eps_from_y0(y, y0, gamma), gamma).flatten()
+    wanted = Denoiser(nn.Identity(), prediction=prediction).target_for(y0, eps_from_y0(y, y0, gamma), gamma).flatten()
     slope = float((wanted[2] - wanted[0]) / 2.4)
     network = Affine(slope, float(wanted[0]) + 1.3 * slope)
     target = jump_target(oracle, y, taken)

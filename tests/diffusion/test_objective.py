@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sr3.diffusion.denoiser import Denoiser, Given
+from sr3.diffusion.denoiser import ClassAndLevel, Denoiser
 from sr3.diffusion.objective import denoising_loss, regression_loss
 
 
@@ -131,12 +131,12 @@ def test_a_regression_to_the_residual_answers_with_the_residual():
 
 
 def test_what_is_given_reaches_the_network():
-    class Told(Constant):
+    class Conditioned(Constant):
         def forward(self, x, z, gamma, labels, levels):
             self.given = labels, levels
             return super().forward(x, z, gamma)
 
-    network, given = Told(), Given(torch.tensor([3]), levels(0.7))
+    network, given = Conditioned(), ClassAndLevel(torch.tensor([3]), levels(0.7))
     denoising_loss(Denoiser(network), flat(0.0), flat(0.0), eps=flat(1.0), gamma=levels(0.5), kind="l2", given=given)
     assert network.given[0] is given.labels
     assert network.given[1] is given.levels

@@ -61,9 +61,9 @@ def test_the_mirrored_noise_of_detail_starts_at_the_mean_too(tmp_path):
 
 
 def upscaler_given(mean):
-    from sr3.diffusion.denoiser import GivenFeatures
+    from sr3.diffusion.denoiser import MeanFeatures
 
-    return GivenFeatures(mean.features)
+    return MeanFeatures(mean.features)
 
 
 @pytest.mark.slow

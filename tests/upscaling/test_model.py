@@ -124,13 +124,13 @@ def test_the_result_is_that_of_the_command_with_the_same_seed(model, path, tmp_p
 
 
 def test_windows_are_those_of_the_command(path, monkeypatch, tmp_path):
-    tiles, looks = [], Upscaler.looks
+    tiles, previews = [], Upscaler.previews
 
     def seen(self, low_res, **options):
         tiles.append(self.tile)
-        return looks(self, low_res, **options)
+        return previews(self, low_res, **options)
 
-    monkeypatch.setattr(Upscaler, "looks", seen)
+    monkeypatch.setattr(Upscaler, "previews", seen)
     monkeypatch.setattr(memory, "_SMALL_RESULT", 24 * 40 - 1)  # of a larger one windows are smaller
     Image.fromarray(photo()).save(tmp_path / "in.png")
     options = ["--model", path, "--steps", "1", "--sampler", "ddim", "--device", "cpu", "--dtype", "float32"]

@@ -17,7 +17,7 @@ from sr3.images.metadata import Metadata
 from sr3.images.resize import resize
 from sr3.sampling.plan import as_plan, sampling_for
 from sr3.sampling.upscaler import open_upscaler
-from sr3.upscaling.enlarging import looks_of
+from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.sizing import Sizing, parse_box, steps_of
 
 
@@ -94,8 +94,8 @@ def way(upscaler, **changes):
 
 def final(upscaler, x, scale, **changes):
     plan = Sizing(scale=scale).plan(x.shape[-1], x.shape[-2], upscaler.scale, "it")
-    *_, look = looks_of(upscaler, x, plan, sampling=way(upscaler, **changes), seeds=[3])
-    return look.guess
+    *_, preview = previews_of(upscaler, x, plan, sampling=way(upscaler, **changes), seeds=[3])
+    return preview.guess
 
 
 @pytest.mark.slow
@@ -123,8 +123,8 @@ def test_above_it_the_model_enlarges_its_own_result_by_other_noise(upscaler):
 @pytest.mark.slow
 def test_steps_are_counted_over_the_passes(upscaler):
     x, sampling = low_res(4, 5), way(upscaler, steps=10)
-    looks = list(looks_of(upscaler, x, Sizing(scale=8).plan(5, 4, 4, "it"), sampling=sampling, seeds=[0]))
-    assert len(looks) == 1 + steps_of(as_plan(sampling), 2) == 16
+    previews = list(previews_of(upscaler, x, Sizing(scale=8).plan(5, 4, 4, "it"), sampling=sampling, seeds=[0]))
+    assert len(previews) == 1 + steps_of(as_plan(sampling), 2) == 16
 
 
 @pytest.mark.slow

@@ -15,15 +15,15 @@ from sr3.diffusion import process
 from sr3.types import Condition, Gamma, LowRes, State
 
 __all__ = [
+    "ClassAndLevel",
+    "Conditioning",
     "Denoise",
     "Denoiser",
-    "Given",
-    "GivenFeatures",
-    "GivenLowRes",
+    "LowResInput",
+    "MeanFeatures",
     "Prediction",
     "PredictionKind",
     "TargetKind",
-    "Told",
 ]
 
 PredictionKind = Literal["eps", "v", "y0"]
@@ -41,26 +41,26 @@ Denoise = Callable[[State, Gamma], Prediction]
 """Map a noisy state and its levels to a prediction; the condition is inside."""
 
 
-class Given(NamedTuple):
+class ClassAndLevel(NamedTuple):
     """What a network may be told beside the picture x: a class, and the level to which x was noised; shape (b,)."""
 
     labels: Tensor
     levels: Gamma
 
 
-class GivenLowRes(NamedTuple):
+class LowResInput(NamedTuple):
     """What a network that works on the small picture is told: that picture, of which x is the enlargement."""
 
     low_res: LowRes
 
 
-class GivenFeatures(NamedTuple):
+class MeanFeatures(NamedTuple):
     """What a network that refines a mean is told: the mean's features, (b, width, h, w) at the input's resolution."""
 
     features: Tensor
 
 
-Told = Given | GivenLowRes | GivenFeatures | tuple[()]
+Conditioning = ClassAndLevel | LowResInput | MeanFeatures | tuple[()]
 """Whatever a network is told beside x."""
 
 
@@ -114,13 +114,13 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.target)
 
-    def forward(self, z: State, x: Condition, gamma: Gamma, given: Told = ()) -> Tensor:
+    def forward(self, z: State, x: Condition, gamma: Gamma, given: Conditioning = ()) -> Tensor:
         """Call the network: its own output, in the units of `prediction`."""
-        if isinstance(given, GivenFeatures):
+        if isinstance(given, MeanFeatures):
             return self.network(x, z, gamma, features=given.features)
         return self.network(x, z, gamma, *given)
 
-    def predict(self, z: State, x: Condition, gamma: Gamma, given: Told = ()) -> Prediction:
+    def predict(self, z: State, x: Condition, gamma: Gamma, given: Conditioning = ()) -> Prediction:
         """Call the network once and read its output as y0 and eps, in float32."""
         return self.read(self(z, x, gamma, given).float(), z, gamma)
 
@@ -136,7 +136,7 @@ class Denoiser(nn.Module, Generic[N]):
             case _:
                 assert_never(self.prediction)
 
-    def bind(self, x: Condition, *, clip: bool, given: Told = ()) -> Denoise:
+    def bind(self, x: Condition, *, clip: bool, given: Conditioning = ()) -> Denoise:
         """Fix the condition x and what else is given; what is left is all a sampler sees.
 
         clip: hold the predicted picture in [-1, 1] and make eps agree with it (the paper mentions no clipping).
@@ -156,7 +156,7 @@ class Denoiser(nn.Module, Generic[N]):
 
         return clip
 
-    def wanted(self, y0: State, eps: State, gamma: Gamma) -> State:
+    def target_for(self, y0: State, eps: State, gamma: Gamma) -> State:
         """Return what the network should have said for a clean state y0 and its noise eps."""
         match self.prediction:
             case "eps":

@@ -77,4 +77,4 @@ def jump_loss(
     In the units of the prediction: for v, squared errors of the clean state count 1 / (1 - gamma), the weight SNR + 1
     of arXiv:2202.00512.
     """
-    return power_mean(output - denoiser.wanted(target, eps_from_y0(y_t, target, gamma), gamma), kind)
+    return power_mean(output - denoiser.target_for(target, eps_from_y0(y_t, target, gamma), gamma), kind)

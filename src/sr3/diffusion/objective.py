@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor
 
-from sr3.diffusion.denoiser import Denoiser, Told
+from sr3.diffusion.denoiser import Conditioning, Denoiser
 from sr3.diffusion.process import diffuse
 from sr3.types import Condition, Gamma, State
 
@@ -33,7 +33,7 @@ def denoising_loss(
     eps: State,
     gamma: Gamma,
     kind: LossKind,
-    given: Told = (),
+    given: Conditioning = (),
 ) -> Tensor:
     """Compare the network's answer at level gamma with the truth, mean over pixels, shape (b,) (Eq. 6).
 
@@ -42,10 +42,12 @@ def denoising_loss(
     """
     clean = denoiser.encode(y0, x)
     output = denoiser(diffuse(clean, eps, gamma), x, gamma, given).float()
-    return power_mean(output - denoiser.wanted(clean, eps, gamma), kind)
+    return power_mean(output - denoiser.target_for(clean, eps, gamma), kind)
 
 
-def regression_loss(denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: LossKind, given: Told = ()) -> Tensor:
+def regression_loss(
+    denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: LossKind, given: Conditioning = ()
+) -> Tensor:
     """Compare the network's one answer to x alone with the truth, mean over pixels, shape (b,) (appendix B).
 
     The network is the same: at level 0 the noisy picture says nothing, and its mean, 0, is shown in its place, so
@@ -54,7 +56,7 @@ def regression_loss(denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: L
     return answer_loss(denoiser, one_answer(denoiser, y0, x, given=given), y0, x, kind=kind)
 
 
-def one_answer(denoiser: Denoiser[Any], like: State, x: Condition, *, given: Told = ()) -> State:
+def one_answer(denoiser: Denoiser[Any], like: State, x: Condition, *, given: Conditioning = ()) -> State:
     """Ask the network for its one answer to x, a clean state of the shape of like."""
     level = torch.zeros(len(like), dtype=torch.float64)
     return denoiser.predict(torch.zeros_like(like), x, level, given).y0
@@ -66,7 +68,7 @@ def answer_loss(denoiser: Denoiser[Any], answer: State, y0: State, x: Condition,
 
 
 def supervised_loss(
-    denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: LossKind, share: float, given: Told = ()
+    denoiser: Denoiser[Any], y0: State, x: Condition, *, kind: LossKind, share: float, given: Conditioning = ()
 ) -> Tensor:
     """Compare also the answers after each recursion with the truth (DRCN, arXiv:1511.04491), shape (b,).
 

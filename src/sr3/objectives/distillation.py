@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sr3.config import DistillationConfig
-from sr3.diffusion.denoiser import Denoiser, Told
+from sr3.diffusion.denoiser import Conditioning, Denoiser
 from sr3.diffusion.distillation import jump_loss, jump_target
 from sr3.diffusion.process import diffuse
 from sr3.objectives.adversary import Adversary
@@ -95,7 +95,7 @@ class Distillation:
         return losses
 
 
-def _repeated(given: Told, count: int) -> Told:
+def _repeated(given: Conditioning, count: int) -> Conditioning:
     """Repeat the conditioning for every prediction of an image."""
     return (
         given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()

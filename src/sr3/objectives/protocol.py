@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from sr3.diffusion.denoiser import Denoiser, Told
+from sr3.diffusion.denoiser import Conditioning, Denoiser
 from sr3.types import Condition, Gamma, Image
 
 __all__ = ["Discriminator", "Draw", "Example", "Objective"]
@@ -24,7 +24,7 @@ class Example(NamedTuple):
 
     y0: Image
     x: Condition
-    given: Told = ()
+    given: Conditioning = ()
     mean: Image | None = None
 
 

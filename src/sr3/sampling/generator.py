@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sr3.build import Network
 from sr3.checkpoint import ModelFile, ModelInfo
-from sr3.diffusion.denoiser import Denoise, Denoiser, Given
+from sr3.diffusion.denoiser import ClassAndLevel, Denoise, Denoiser
 from sr3.diffusion.guidance import guided
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.samplers import numbered
@@ -78,9 +78,9 @@ class PictureGenerator:
         bound = self.denoiser.bind(x, clip=False, given=self._given(labels))
         return in_type(bound, device=self.device, dtype=self.dtype)
 
-    def _given(self, labels: Tensor) -> Given | tuple[()]:
+    def _given(self, labels: Tensor) -> ClassAndLevel | tuple[()]:
         clean: Gamma = torch.ones(len(labels), dtype=torch.float64)
-        return Given(labels, clean) if self.classes else ()
+        return ClassAndLevel(labels, clean) if self.classes else ()
 
     def _range(self) -> str:
         return f"the classes 0 to {self.classes - 1}" if self.classes else "no classes"

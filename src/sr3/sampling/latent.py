@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from sr3.diffusion.denoiser import Given
+from sr3.diffusion.denoiser import ClassAndLevel
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import per_image
 from sr3.diffusion.schedule import cosine_grid
@@ -81,7 +81,7 @@ def walk(generator: PictureGenerator, noise: Image, grid: Grid) -> Image:
     denoiser, nothing = generator.denoiser, noise[:, :0]
     no_class = torch.full((len(noise),), generator.classes)
     clean = torch.ones(len(noise), dtype=torch.float64)
-    given = Given(no_class, clean) if generator.classes else ()
+    given = ClassAndLevel(no_class, clean) if generator.classes else ()
     denoise = denoiser.bind(nothing, clip=False, given=given)
 
     def step(y: Image, gamma: Gamma, gamma_next: Gamma) -> Image:

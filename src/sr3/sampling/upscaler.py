@@ -16,7 +16,7 @@ from torch import nn
 from sr3.build import Network
 from sr3.checkpoint import ModelFile, ModelInfo, read_model
 from sr3.config import SamplingConfig
-from sr3.diffusion.denoiser import Denoise, Denoiser, Given, GivenFeatures, GivenLowRes, Told
+from sr3.diffusion.denoiser import ClassAndLevel, Conditioning, Denoise, Denoiser, LowResInput, MeanFeatures
 from sr3.diffusion.noise import NoiseSource
 from sr3.diffusion.process import diffuse
 from sr3.diffusion.samplers import numbered
@@ -35,7 +35,7 @@ from sr3.sampling.tiling import Window, tiled, windows
 from sr3.types import Condition, Grid, Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["Look", "Upscaler", "load_upscaler", "open_upscaler"]
+__all__ = ["Preview", "Upscaler", "load_upscaler", "open_upscaler"]
 
 OVERLAP = 64
 """Pixels of the output that neighbouring tiles share."""
@@ -44,7 +44,7 @@ _LEAST_DETAIL = 0.125
 """Share of the sample at detail 0; with less the PSNR falls again (measured in docs/explanation/uncertainty.md)."""
 
 
-class Look(NamedTuple):
+class Preview(NamedTuple):
     """What is seen after a step: the guess of the picture, and on demand the noisy state as a picture."""
 
     guess: Image
@@ -76,11 +76,11 @@ class Upscaler:
         or the noise itself. Yields (b, c, s h, s w) in [-1, 1], float32.
         The low frequencies of the last one are matched to the input unless the settings have `correct` off.
         """
-        for look in islice(self.looks(low_res, sampling=sampling, seeds=seeds), 1, None):
-            yield look.guess
-            del look  # it holds a whole state, and the next step needs the memory
+        for preview in islice(self.previews(low_res, sampling=sampling, seeds=seeds), 1, None):
+            yield preview.guess
+            del preview  # it holds a whole state, and the next step needs the memory
 
-    def looks(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Look]:
+    def previews(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Preview]:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         check_not_forked()
         low_res = low_res.to(self.device, torch.float32)
@@ -95,7 +95,7 @@ class Upscaler:
         start = _started(clean, start, grid)
         del clean
         mean: Image | None = None
-        yield Look(x.clamp(-1, 1), partial(self._seen_state, start, x))
+        yield Preview(x.clamp(-1, 1), partial(self._seen_state, start, x))
         steps = plan.walk(denoise, start, noise)
         del start  # only the sampler still needs it, for one step
         for number, step in numbered(steps, start=1):
@@ -110,7 +110,7 @@ class Upscaler:
                 calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=settings.flat_detail)
             if final and settings.correct:
                 match_low_frequencies(image, low_res, cell=settings.correct_cell, out=image)
-            yield Look(image, partial(self._seen_state, step.y, x))
+            yield Preview(image, partial(self._seen_state, step.y, x))
             del image, state, step
 
     def _result_like(self, x: Condition) -> Image:
@@ -147,7 +147,7 @@ class Upscaler:
 
     def _condition(
         self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
-    ) -> tuple[Condition, Callable[[Window], Told], Image | None]:
+    ) -> tuple[Condition, Callable[[Window], Conditioning], Image | None]:
         """Make the picture x, what else the network is told in a window, and the clean state that sampling starts at.
 
         The last is that of the mean, where the settings start with it.
@@ -165,26 +165,26 @@ class Upscaler:
         x = mean if shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
         clean = self.denoiser.encode(mean, x) if starts_there else None
 
-        def features(window: Window) -> Told:
+        def features(window: Window) -> Conditioning:
             if not config.network.guide:
                 return ()
             small = Window(*(place // self.scale for place in window))
-            return GivenFeatures((whole or mean_in(network, low_res, small)).features)
+            return MeanFeatures((whole or mean_in(network, low_res, small)).features)
 
         return x, features, clean
 
-    def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Told]:
+    def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Conditioning]:
         """Noise the input as the settings say, and tell the network so if it can be told."""
         if self.info.config.network.sees_low_res:
-            return low_res, GivenLowRes(low_res)
+            return low_res, LowResInput(low_res)
         if not self.info.config.network.condition_level:
             return low_res, ()
         levels = torch.full((len(low_res),), sampling.condition_gamma, dtype=torch.float64)
         if sampling.condition_gamma < 1:
             low_res = diffuse(low_res, noise.like(low_res), levels)
-        return low_res, Given(NONE, levels)
+        return low_res, ClassAndLevel(NONE, levels)
 
-    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Told]) -> Denoise:
+    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Conditioning]) -> Denoise:
         height, width = x.shape[-2:]
         multiple = self.denoiser.network.size_multiple
         if max(height, width) <= self.tile:
@@ -199,7 +199,7 @@ class Upscaler:
 
         return SharedNorms().joined(alone, cover, overlap=OVERLAP)
 
-    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Told) -> Denoise:
+    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Conditioning) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)
         if self.device.type != "cpu" or len(x) == 1:
             return in_type(bind(x, given=given), device=self.device, dtype=self.dtype)
@@ -213,25 +213,25 @@ def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
     return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)))
 
 
-def _only(given: Told, k: int) -> Told:
+def _only(given: Conditioning, k: int) -> Conditioning:
     """Keep what one image of a batch is told."""
     match given:
-        case Given(labels, levels):
-            return Given(labels[k : k + 1], levels[k : k + 1])
-        case GivenFeatures(features):
-            return GivenFeatures(features[k : k + 1])
-        case GivenLowRes(low_res):
-            return GivenLowRes(low_res[k : k + 1])
+        case ClassAndLevel(labels, levels):
+            return ClassAndLevel(labels[k : k + 1], levels[k : k + 1])
+        case MeanFeatures(features):
+            return MeanFeatures(features[k : k + 1])
+        case LowResInput(low_res):
+            return LowResInput(low_res[k : k + 1])
         case _:
             return given
 
 
-def _inside(given: Told, window: Window, *, scale: int) -> Told:
+def _inside(given: Conditioning, window: Window, *, scale: int) -> Conditioning:
     """Keep what is told of a window, whose places and sides are whole pixels of the small picture."""
     small = Window(*(place // scale for place in window))
     match given:
-        case GivenLowRes(low_res):
-            return GivenLowRes(small.of(low_res))
+        case LowResInput(low_res):
+            return LowResInput(small.of(low_res))
         case _:
             return given
 

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sr3.build import Network, build_network, count_parameters
 from sr3.config import Config
-from sr3.diffusion.denoiser import Denoiser, GivenFeatures, GivenLowRes, Told
+from sr3.diffusion.denoiser import Conditioning, Denoiser, LowResInput, MeanFeatures
 from sr3.runtime.device import training_dtype
 
 __all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
@@ -97,9 +97,9 @@ def _call(network: Network, config: Config, image_channels: int, side: int) -> T
     seen = 0 if config.network.condition == "none" else config.network.condition_channels or image_channels
     x = torch.empty(1, seen, side, side, device="meta")
     low_side = side // config.data.scale
-    conditioning: Told = GivenLowRes(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
+    conditioning: Conditioning = LowResInput(x[..., :low_side, :low_side]) if config.network.sees_low_res else ()
     if config.network.guide:
-        conditioning = GivenFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
+        conditioning = MeanFeatures(torch.empty(1, config.network.guide, low_side, low_side, device="meta"))
     level = torch.ones(1, dtype=torch.float64, device="cpu")
     return Denoiser(network)(picture, x, level, conditioning)
 

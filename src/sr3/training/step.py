@@ -16,7 +16,7 @@ from torch import Tensor
 from sr3.build import Network
 from sr3.config import Config
 from sr3.data.loader import Batch
-from sr3.diffusion.denoiser import Denoiser, Given, GivenFeatures, GivenLowRes, Told
+from sr3.diffusion.denoiser import ClassAndLevel, Conditioning, Denoiser, LowResInput, MeanFeatures
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.schedule import draw_gamma
 from sr3.errors import TrainingError
@@ -116,14 +116,14 @@ def _draw_on(config: Config, gammas: Tensor, step: int, part: slice, like: Image
     return Draw(draw_gamma(gammas, uniform, space=config.schedule.draw), eps, chance, uniform[:, 0], other)
 
 
-def build_conditioning(config: Config, batch: Batch, chance: Tensor) -> Told:
+def build_conditioning(config: Config, batch: Batch, chance: Tensor) -> Conditioning:
     """Build the conditioning besides x; classes are dropped where chance, (b,) in [0, 1), is below hide_class."""
     if config.network.sees_low_res:
-        return GivenLowRes(batch.low_res)
+        return LowResInput(batch.low_res)
     if not (config.network.classes or config.network.condition_level):
         return ()
     hidden = chance < config.data.hide_class
-    return Given(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
+    return ClassAndLevel(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
 
 
 def take_step(
@@ -183,7 +183,7 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     draw = draw_for(config, learner.gammas, step, places, y0, num_answers=learner.objective.num_answers)
     given = build_conditioning(config, batch, draw.chance)
     if mean is not None and config.network.guide:
-        given = GivenFeatures(mean.features)
+        given = MeanFeatures(mean.features)
     dtype = training_dtype(training.precision, device)
     autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:

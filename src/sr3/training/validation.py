@@ -12,7 +12,7 @@ from sr3.atomic import whole_file
 from sr3.config import Config, SamplingConfig
 from sr3.data.dataset import PairDataset
 from sr3.data.pairs import Pair
-from sr3.diffusion.denoiser import Given
+from sr3.diffusion.denoiser import ClassAndLevel
 from sr3.diffusion.noise import draw_noise, mix_seed
 from sr3.diffusion.objective import denoising_loss
 from sr3.diffusion.schedule import draw_gamma
@@ -143,7 +143,7 @@ def validate_generator(
         y0 = pair.y0.expand(_LOSS_DRAWS, -1, -1, -1).to(device)
         eps = draw_noise(y0.shape, draws).to(device)
         labels = torch.full((_LOSS_DRAWS,), pair.label)
-        given = Given(labels, torch.ones_like(gamma)) if generator.classes else ()
+        given = ClassAndLevel(labels, torch.ones_like(gamma)) if generator.classes else ()
         with torch.no_grad():
             loss = denoising_loss(
                 denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.objective.loss, given=given

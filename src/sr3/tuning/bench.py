@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from sr3.checkpoint import ModelFile, read_model
-from sr3.diffusion.denoiser import GivenFeatures, GivenLowRes, Told
+from sr3.diffusion.denoiser import Conditioning, LowResInput, MeanFeatures
 from sr3.runtime.device import choose_device, choose_dtype, in_type, laid_out
 from sr3.sampling.filling import build_filled
 from sr3.sampling.plan import SamplingPlan, plan_for
@@ -143,9 +143,9 @@ def _caller(upscaler: Upscaler, side: int, batch: int) -> Callable[[], object]:
     x, y, gamma = _inputs(upscaler, side, batch)
     low_res = torch.zeros_like(x[..., :: upscaler.scale, :: upscaler.scale])
     network = upscaler.info.config.network
-    given: Told = GivenLowRes(low_res) if network.sees_low_res else ()
+    given: Conditioning = LowResInput(low_res) if network.sees_low_res else ()
     if network.guide:
-        given = GivenFeatures(low_res[:, :1].expand(-1, network.guide, -1, -1))
+        given = MeanFeatures(low_res[:, :1].expand(-1, network.guide, -1, -1))
     denoise = in_type(upscaler.denoiser.bind(x, clip=False, given=given), device=upscaler.device, dtype=upscaler.dtype)
 
     @torch.no_grad()

@@ -12,10 +12,10 @@ from sr3.images.files import Picture, to_pillow
 from sr3.images.inks import to_light
 from sr3.images.strip import MOST_FRAMES, SIDE, Frame, animation, spread, strip
 from sr3.sampling.plan import SamplingPlan
-from sr3.sampling.upscaler import Look, Upscaler
+from sr3.sampling.upscaler import Preview, Upscaler
 from sr3.types import Image
 from sr3.upscaling.channels import to_condition, to_picture
-from sr3.upscaling.enlarging import looks_of
+from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.ensemble import Ensemble
 from sr3.upscaling.memory import samples_at_once
 from sr3.upscaling.naming import ONE_SAMPLE, Job, Outputs
@@ -96,12 +96,12 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
         batch = low_res.repeat(len(chosen), 1, 1, 1)
         seeds = [mix_seed(request.seed, k) for k in chosen for _ in low_res]
         guess: Image | None = None
-        looks = looks_of(upscaler, batch, plan, sampling=request.sampling, seeds=seeds)
-        for step, look in numbered(looks, start=0):
+        previews = previews_of(upscaler, batch, plan, sampling=request.sampling, seeds=seeds)
+        for step, preview in numbered(previews, start=0):
             if chosen[0] == 0:
-                writer.watch(look, step, len(low_res))
-            guess = look.guess if step == steps else None
-            del look  # it holds a whole state, and the next step needs the memory
+                writer.watch(preview, step, len(low_res))
+            guess = preview.guess if step == steps else None
+            del preview  # it holds a whole state, and the next step needs the memory
             yield Taken(first * steps + step * len(chosen), len(numbers) * steps)
         assert guess is not None
         for k, image in zip(chosen, guess.split(len(low_res)), strict=True):
@@ -132,14 +132,14 @@ class _Writer:
         first = {0} if any(path in self._wanted for path in outputs.processes_of(self._job.target)) else set[int]()
         return sorted(first | {k for k, path in enumerate(self._paths) if path in self._wanted})
 
-    def watch(self, look: Look, step: int, images: int) -> None:
+    def watch(self, preview: Preview, step: int, images: int) -> None:
         """Keep a frame of the first sample, which is so many images: the middle of its state, at the end the result.
 
         Of several passes it is the first that is shown.
         """
         if step in self._shown:
             is_last = step == self._request.sampling.steps
-            image = look.guess if is_last and self._plan.is_plain else look.state()
+            image = preview.guess if is_last and self._plan.is_plain else preview.state()
             self._frames.append(self._frame(image[:images], self._levels[step]))
 
     def _frame(self, image: Image, level: float) -> Frame:

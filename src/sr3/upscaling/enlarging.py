@@ -8,17 +8,17 @@ from sr3.diffusion.samplers import numbered
 from sr3.images.resize import resize
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.plan import Sampling, as_plan
-from sr3.sampling.upscaler import Look, Upscaler
+from sr3.sampling.upscaler import Preview, Upscaler
 from sr3.types import Image, LowRes
 from sr3.upscaling.sizing import Enlargement
 
-__all__ = ["looks_of"]
+__all__ = ["previews_of"]
 
 
-def looks_of(
+def previews_of(
     upscaler: Upscaler, low_res: LowRes, plan: Enlargement, *, sampling: Sampling, seeds: Sequence[int]
-) -> Iterator[Look]:
-    """Refine as `Upscaler.looks` does, in as many passes as the plan has; the last guess is of the size that it names.
+) -> Iterator[Preview]:
+    """Refine as `Upscaler.previews` does, in as many passes as the plan has; the last guess has the size of the plan.
 
     The first pass begins with the enlarged input and noise; later ones show their steps only, in the sizes they have.
     """
@@ -26,13 +26,13 @@ def looks_of(
     for number in range(plan.passes):
         own = seeds if number == 0 else [mix_seed(seed, number) for seed in seeds]
         way = first.of_pass(number)
-        for step, look in numbered(upscaler.looks(picture, sampling=way, seeds=own), start=0):
+        for step, preview in numbered(upscaler.previews(picture, sampling=way, seeds=own), start=0):
             if step == way.steps and number == plan.passes - 1 and not plan.is_plain:
-                yield Look(_fitted(look.guess, low_res, plan, first.settings), look.state)
+                yield Preview(_fitted(preview.guess, low_res, plan, first.settings), preview.state)
             elif step or number == 0:
-                yield look
-            picture = look.guess if step == way.steps else picture
-            del look
+                yield preview
+            picture = preview.guess if step == way.steps else picture
+            del preview
 
 
 def _fitted(image: Image, low_res: LowRes, plan: Enlargement, sampling: SamplingConfig) -> Image:

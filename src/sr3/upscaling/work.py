@@ -17,7 +17,7 @@ from sr3.images.resize import resize
 from sr3.sampling.plan import SamplingPlan
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling.channels import check_channels
-from sr3.upscaling.enlarging import looks_of
+from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.memory import BYTES_PER_PIXEL, bytes_of, bytes_of_other_bands, check_fits, choose_tile
 from sr3.upscaling.sizing import Sizing, steps_of
 from sr3.upscaling.value_range import Values, find_range, warn_of_narrow
@@ -98,11 +98,11 @@ class Work(Generic[Kind]):
     def _steps(self, seed: int, stop: threading.Event | None) -> Iterator[Tensor]:
         self._check(stop, 0)
         seeds = [seed] * len(self._low_res)
-        looks = looks_of(self._upscaler, self._low_res, self._plan, sampling=self._sampling, seeds=seeds)
-        for step, look in numbered(looks, start=0):
+        previews = previews_of(self._upscaler, self._low_res, self._plan, sampling=self._sampling, seeds=seeds)
+        for step, preview in numbered(previews, start=0):
             if step:
-                yield look.guess
-                del look
+                yield preview.guess
+                del preview
                 self._check(stop, step)
 
     def _check(self, stop: threading.Event | None, step: int) -> None:
