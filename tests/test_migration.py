@@ -49,12 +49,29 @@ def migrated(tree):
     return config
 
 
-@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
-def test_weights_of_format_1_are_read_with_every_setting_they_had(path):
+def described(path):
+    """What a model file says of itself, or a copy of what one said."""
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8"))
     with safe_open(path, framework="pt") as file:
-        old = json.loads(file.metadata()["sr3"])
-    config = read_model(path).info.config
-    assert old["format"] == 1
+        return json.loads(file.metadata()["sr3"])
+
+
+OLD = [
+    path for path in (*WEIGHTS, ROOT / "tests/golden/photos-x4-fast-format-1.json") if described(path)["format"] == 1
+]
+
+
+def test_there_are_old_models_of_every_objective():
+    assert {described(path)["config"]["denoiser"]["objective"] for path in OLD} == {
+        *("denoising", "regression", "distillation")
+    }
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_weights_of_format_1_are_read_with_every_setting_they_had(path):
+    old = described(path)
+    config = read_model(path).info.config if path.suffix != ".json" else migrated(old["config"])
     tree, new = old["config"], config.model_dump(mode="json", exclude_none=True)
     for section in ("schedule", "data", "optimizer", "training", "sampling"):
         assert {name: new[section][name] for name in tree[section]} == tree[section]

@@ -150,7 +150,7 @@ def test_alpha_of_a_tiff_is_no_band(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", whole, photometric="rgb", extrasamples=["unassalpha"])
     with pytest.raises(UnusableError, match="partly transparent"):
         in_training(tmp_path / "b.tif")
-    with pytest.raises(ImageError, match="transparent in part"):
+    with pytest.raises(ImageError, match="partly transparent"):
         in_evaluation(tmp_path / "b.tif")
 
 

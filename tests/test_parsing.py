@@ -41,7 +41,7 @@ def test_settings_and_studies_nested_too_deeply_are_refused_in_one_line(tmp_path
 
 def test_a_report_nested_too_deeply_is_refused_in_one_line(tmp_path):
     (tmp_path / "report.json").write_text(DEEP)
-    with pytest.raises(ConfigError, match="is no JSON \\(it is nested"):
+    with pytest.raises(ConfigError, match="is not JSON \\(it is nested"):
         read_report(tmp_path / "report.json")
 
 

@@ -39,7 +39,7 @@ def test_it_learns_and_is_measured_beside_its_input(restorer):
     path, events = restorer
     losses = [event.loss for event in events if isinstance(event, Stepped)]
     assert sum(losses[-15:]) < 0.9 * sum(losses[:15])
-    figures = next(event.figures for event in events if isinstance(event, Validated))
+    figures = next(event.metrics for event in events if isinstance(event, Validated))
     assert {"psnr", "psnr_bicubic", "sharpness"} <= set(figures)
     assert "consistency" not in figures
     config = read_model(path / "model.safetensors").info.config

@@ -379,7 +379,7 @@ def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     capsys.readouterr()
     assert run([*arguments, "-o", str(tmp_path / "three.png"), "--steps", "8"]) == 2
-    assert "answers in 1 step, not 8" in capsys.readouterr().err
+    assert "predicts in 1 step, not 8" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ def test_a_distilled_model_takes_its_own_levels_only(students):
     assert torch.equal(plan_for(student, sampler=samplers.ddim, grid=own.grid.tolist()).grid, own.grid)
     with pytest.raises(ConfigError, match=r"student: a distilled model knows only the levels .* was called big"):
         plan_for(student, grid=[0.001, 0.4, 0.8, 1])
-    with pytest.raises(ConfigError, match="is sampled as it was taught, with steps 3 and not 4"):
+    with pytest.raises(ConfigError, match="is sampled with the steps it was trained with, 3, not 4"):
         plan_for(student, sampler=jump, steps=4)
 
 

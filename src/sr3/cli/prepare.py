@@ -87,6 +87,7 @@ def prepare(
     typer.echo(f"{out / 'manifest.json'}: {written} images, {dropped} left out, {failed} failed; each is listed there")
     if not written:
         raise DataError(
-            f"{source}: no image could be used, for the reasons in the manifest; give other images, or a smaller --size"
+            f"{source}: no image could be used, for the reasons in the manifest; give other images, or a smaller "
+            "--size to the same OUT"
         )
     return 1 if failed else 0
