@@ -43,7 +43,7 @@ def write_scene(path: Path, side: int) -> None:
 
 def write_tiny_model(path: Path) -> None:
     """Write a model of one band with random weights."""
-    config = apply_settings(preset("tiny-x4"), ["network.channels=8"])
+    config = apply_settings(preset("tiny-x4"), ["network.width=8"])
     denoiser = build_denoiser(config, image_channels=1)
     info = ModelInfo(name="tiny", image_channels=1, step=1, config=config)
     write_model(path, info, denoiser.network.state_dict(), dtype=torch.float32)

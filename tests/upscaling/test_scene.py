@@ -156,7 +156,7 @@ def test_what_is_not_enlarged_is_refused_in_a_line(folder, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_windows_meet_without_a_seam_and_overviews_are_built(folder, tmp_path):
-    """Compared with the same noise in one window, nothing stands out where a window begins or hands over."""
+    """Nothing stands out where a window begins or hands over."""
     upscaler = open_upscaler(str(folder / "m3.safetensors"), device="cpu", dtype="float32")
     source = write(tmp_path / "a.tif", smooth(HIGH, WIDE).transpose(2, 0, 1))
     sampling = as_plan(sampling_for(upscaler.info, steps=2))
