@@ -6,8 +6,9 @@ Everything is a function of gamma, the share of signal variance (float64, on the
 (b, c, h, w), or of any other shape (b, ...). Names are loaded on first use, so that `import sr3` loads no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sr3.lazy import loading
 
 if TYPE_CHECKING:
     from sr3.diffusion import samplers
@@ -115,21 +116,4 @@ __all__ = [
 ]
 
 _PARTS = ("process", "schedule", "noise", "denoiser", "guidance", "objective", "samplers")
-"""Modules that are looked through for a public name, in this order."""
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)
-    """Load a public name on first use (PEP 562)."""
-    if name in __all__:
-        for part in _PARTS:
-            module = import_module(f"{__name__}.{part}")
-            if name == part:
-                return module
-            if name in module.__all__:
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = loading(__name__, __all__, _PARTS)

@@ -31,7 +31,10 @@ LIBRARY_FORMATS = ("JXL", "HEIC")
 
 def size_by_library(encoded: Encoded) -> tuple[int, int] | None:
     """Read and check the size of a picture that `read_by_library` reads; None for what Pillow reads."""
-    kind = _kind(encoded)
+    return _checked_size(encoded, _kind(encoded))
+
+
+def _checked_size(encoded: Encoded, kind: Kind | None) -> tuple[int, int] | None:
     if kind == "avif":
         return None  # which Pillow opens, deep or not
     with encoded.opened() as file, _named(encoded.path):
@@ -68,7 +71,7 @@ def read_by_library(encoded: Encoded, *, upright: bool) -> Picture | None:
     kind = _kind(encoded)
     if kind == "avif":
         return _read_deep_avif(encoded, upright=upright)
-    if not size_by_library(encoded):
+    if not _checked_size(encoded, kind):
         return None
     with encoded.opened() as file, _named(encoded.path):
         match kind:

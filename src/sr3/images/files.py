@@ -47,6 +47,7 @@ from sr3.images.refusal import (
 )
 
 __all__ = [
+    "LOSSY_SUFFIXES",
     "MAX_INPUT_PIXELS",
     "PICTURE_SUFFIXES",
     "WRITABLE_SUFFIXES",
@@ -77,6 +78,9 @@ _WRITABLE = {
 }
 WRITABLE_SUFFIXES = tuple(_WRITABLE)
 """Suffixes, in lower case, of the formats that `write_picture` writes."""
+
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".jxl")
+"""Suffixes, in lower case, of the formats that have a quality."""
 
 PICTURE_SUFFIXES = (*WRITABLE_SUFFIXES, *RAW_SUFFIXES, ".gif", ".npy")
 """Suffixes, in lower case, of the files that `list_pictures` finds."""

@@ -7,8 +7,9 @@ Images are tensors, shape (b, c, h, w), in [-1, 1]; `METRICS` lists the unit, di
 Names are loaded on first use, so that `import sr3` loads no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sr3.lazy import loading
 
 if TYPE_CHECKING:
     from sr3.metrics.classification import inception_score, top_hit
@@ -55,48 +56,8 @@ __all__ = [
     "without_border",
 ]
 
-_HOME = {
-    "FeatureNetwork": "features",
-    "METRICS": "registry",
-    "Metric": "registry",
-    "PerceptualDistance": "perceptual",
-    "colour_shift": "colour",
-    "consistency": "distortion",
-    "crps": "energy",
-    "deviation": "spread",
-    "energy_score": "energy",
-    "feature_spread": "spread",
-    "find_metric": "registry",
-    "frechet_distance": "distribution",
-    "gradient_energy_score": "energy",
-    "grain": "flat_areas",
-    "inception_score": "classification",
-    "inside_manifold": "distribution",
-    "kernel_distance": "distribution",
-    "load_features": "features",
-    "load_perceptual": "perceptual",
-    "luminance": "colour",
-    "mean_squared_error": "distortion",
-    "psnr": "distortion",
-    "rank_coverage": "spread",
-    "rank_histogram": "spread",
-    "ripples": "flat_areas",
-    "sharpness": "distortion",
-    "spread_to_error": "spread",
-    "ssim": "distortion",
-    "top_hit": "classification",
-    "without_border": "colour",
-}
-"""The module of each public name."""
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)
-    """Load a public name on first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+_PARTS = (
+    *("registry", "distortion", "colour", "spread", "energy", "flat_areas", "distribution", "classification"),
+    *("features", "perceptual"),
+)
+__getattr__, __dir__ = loading(__name__, __all__, _PARTS)

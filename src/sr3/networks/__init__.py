@@ -7,8 +7,9 @@ Each is built from its settings in `sr3.config`, such as `UNet(BigGANConfig(), i
 Names are loaded on first use, so that `import sr3` loads no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sr3.lazy import loading
 
 if TYPE_CHECKING:
     from sr3.networks.critic import Critic
@@ -31,26 +32,5 @@ __all__ = [
     "UNet",
 ]
 
-_HOME = {
-    "Critic": "critic",
-    "DRCN": "drcn",
-    "ENet": "enet",
-    "FSRCNN": "fsrcnn",
-    "OneCallNetwork": "one_call",
-    "RCAN": "rcan",
-    "SPAN": "span",
-    "UNet": "unet",
-}
-"""The module of each public name."""
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public name)
-    """Load a public name on first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+_PARTS = ("critic", "drcn", "enet", "fsrcnn", "one_call", "rcan", "span", "unet")
+__getattr__, __dir__ = loading(__name__, __all__, _PARTS)

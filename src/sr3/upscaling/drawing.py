@@ -31,9 +31,9 @@ class Request:
     """How to sample every picture, and what to write.
 
     tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
-    auto for as many as its memory holds. quality: of JPEG and WebP. max_seconds: the longest that a picture may be
-    expected to take. values: the range of numbers that a picture uses, see `value_range`; None for all there are.
-    sizing: how large results are to be.
+    auto for as many as its memory holds. quality: 1 to 100, of lossy formats. max_seconds: the longest that a picture
+    may be expected to take. values: the range of numbers that a picture uses, see `value_range`; None for all there
+    are. sizing: how large results are to be.
     """
 
     sampling: SamplingPlan

@@ -13,7 +13,7 @@ from pathlib import Path
 from sr3.atomic import remove_leftovers
 from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
-from sr3.images.files import Picture, check_can_hold, picture_size, read_picture
+from sr3.images.files import LOSSY_SUFFIXES, Picture, check_can_hold, picture_size, read_picture
 from sr3.images.scenes import open_scene
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling.channels import blank_result
@@ -207,7 +207,7 @@ def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargemen
         check_can_hold(job.target, blank)
     files = [path for path in outputs.all_of(job.target) if request.overwrite or not path.exists()]
     size = blank.height * blank.width * (len(blank.pixels) + (blank.alpha is not None)) * (picture.depth / 8)
-    share = 0.5 if job.target.suffix.lower() in (".jpg", ".jpeg", ".webp") else 1.0
+    share = 0.5 if job.target.suffix.lower() in LOSSY_SUFFIXES else 1.0
     check_disk(job.source, job.target.parent, share * size * len(files))
     make_folder(job.target.parent)
 

@@ -167,8 +167,8 @@ class Model:
     ) -> Path:
         """Draw a large picture of a file into a file, as `sr3 upscale` does: bits, metadata and formats are kept.
 
-        target: None for NAME-x4 beside the source. quality: of JPEG and WebP. overwrite: whether a target that is there
-        is replaced. Others as for `upscale`. Returns where the result is.
+        target: None for NAME-x4 beside the source. quality: 1 to 100, of lossy formats. overwrite: whether a
+        target that is there is replaced. Others as for `upscale`. Returns where the result is.
         Raises ImageError when the source cannot be read or the target not be written, or is there.
         """
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)

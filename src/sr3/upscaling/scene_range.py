@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from sr3.errors import ImageError
 from sr3.images.scenes import Scene
-from sr3.upscaling.value_range import AUTO, TYPE
+from sr3.upscaling.value_range import AUTO, NARROW, TYPE
 
 __all__ = ["Range", "scene_range"]
 
 _ROWS = 256
-_NARROW = 1 / 8
 
 
 class Range(NamedTuple):
@@ -53,7 +52,7 @@ def scene_range(scene: Scene, asked: str | tuple[float, float] | None) -> Range:
             f"{scene.path}: holds floats from {least:g} to {most:g}, outside 0 to 1; "
             "say which are used with --range LOW,HIGH or --range auto"
         )
-    if whole and kind.itemsize > 1 and (most - min(least, 0)) / (last - first) < _NARROW:
+    if whole and kind.itemsize > 1 and (most - min(least, 0)) / (last - first) < NARROW:
         warnings.warn(
             f"{scene.path}: uses only {least:g} to {most:g} of {first:g} to {last:g}, where models are grainy; "
             "--range auto stretches them while they are enlarged",

@@ -15,13 +15,13 @@ from torch import Tensor
 from sr3.errors import ConfigError, ImageError
 from sr3.images.picture import Numbers, Picture
 
-__all__ = ["AUTO", "TYPE", "ValueRange", "Values", "find_range", "parse_range", "stretched", "warn_of_narrow"]
+__all__ = ["AUTO", "NARROW", "TYPE", "ValueRange", "Values", "find_range", "parse_range", "stretched", "warn_of_narrow"]
 
 AUTO, TYPE = "auto", "type"
 Values = tuple[float, float] | Literal["auto", "type"] | None
 """The numbers that a picture uses: (low, high), found by themselves, or all there are; None warns of few."""
 
-_NARROW = 1 / 8
+NARROW = 1 / 8
 """Share of 16 bits below which a picture that uses no more is warned of."""
 
 
@@ -94,7 +94,7 @@ def stretched(
 def warn_of_narrow(pixels: Tensor, numbers: Numbers, name: str, remedy: str) -> None:
     """Warn of whole numbers of 16 bits of which less than an eighth are used."""
     share = (float(pixels.max()) + 1) / 2
-    if numbers == Numbers.of_depth(16) and 0 < share < _NARROW:
+    if numbers == Numbers.of_depth(16) and 0 < share < NARROW:
         warnings.warn(
             f"{name}: uses only the lower {round(share * 65535) + 1:,} of 65,536 levels, where models are grainy; "
             f"{remedy} stretches them while they are enlarged",
