@@ -232,7 +232,13 @@ def test_a_deep_picture_as_avif_is_rounded_with_a_warning(tmp_path):
         write_picture(tmp_path / "a.avif", Picture(ramp, depth=16))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (40, 30), (513, 700), (256, 256), (200, 2000)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((1, 1), (8, 8), (40, 30), (513, 700), (256, 256), (200, 2000)),
+        *((100, 120), (120, 160), (100, 150), (90, 160), (100, 125), (100, 200)),  # the ratios a header has names for
+    ],
+)
 @pytest.mark.parametrize(("kind", "bits"), [(np.uint8, 8), (np.uint16, 16), (np.float32, 32)])
 def test_size_and_depth_are_known_from_the_header(shape, kind, bits):
     data = imagecodecs.jpegxl_encode(np.zeros((*shape, 3), kind), lossless=True)
