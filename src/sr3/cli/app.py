@@ -18,6 +18,7 @@ from sr3.cli import (
     inspect,
     models,
     prepare,
+    push,
     search_schedule,
     train,
     upscale,
@@ -71,6 +72,7 @@ _VERBS = (
     (inspect.inspect, inspect.EXAMPLES),
     (convert.convert, convert.EXAMPLES),
     (export.export, export.EXAMPLES),
+    (push.push, push.EXAMPLES),
     (bench.bench, bench.EXAMPLES),
 )
 for _verb, _examples in _VERBS:

@@ -18,7 +18,9 @@ sr3 export runs/mine mine.onnx --overwrite
 def export(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.", rich_help_panel=IN_OUT),
+        typer.Argument(
+            metavar="MODEL", help="A model's name, its file, a run's folder, or hf:OWNER/NAME.", rich_help_panel=IN_OUT
+        ),
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.", rich_help_panel=IN_OUT)],
     overwrite: Annotated[
