@@ -64,7 +64,7 @@ def push(
         ),
     ] = None,
 ) -> None:
-    """Upload a model with its settings and a model card to the Hugging Face Hub.
+    """Upload a model and its card to the Hugging Face Hub.
 
     Needs the extra hub, and a token: hf auth login, or HF_TOKEN.
     """
