@@ -8,7 +8,6 @@ Needs huggingface_hub, of the extra `hub`.
 import re
 from pathlib import Path
 
-from sr3.digest import digest_of
 from sr3.errors import CheckpointError
 
 __all__ = ["MODEL_FILE", "SCHEME", "check_installed", "describe_failure", "fetch_model", "is_address", "split_address"]
@@ -23,7 +22,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 def is_address(name: str) -> bool:
     """Tell whether a model's name is an address on the Hub."""
-    return name.startswith(SCHEME)
+    return str(name).startswith(SCHEME)  # a path, too, may stand for a name
 
 
 def split_address(name: str) -> tuple[str, str | None]:
@@ -62,6 +61,8 @@ def fetch_model(name: str) -> Path:
 
 def _check_digest(path: Path, name: str) -> None:
     """Compare a file with its SHA-256, by which the cache names it; where links cannot be made, that name is lost."""
+    from sr3.digest import digest_of  # which loads torch, and names of models are wanted before that
+
     stored = path.resolve()
     if _SHA256.fullmatch(stored.name) and (found := digest_of(stored)) != stored.name:
         raise CheckpointError(
