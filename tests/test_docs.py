@@ -142,6 +142,7 @@ def run_tutorial(page: str) -> dict[str, object]:
     return names
 
 
+@pytest.mark.slow
 def test_the_tutorial_of_one_photo_runs(folder, capsys):
     run_tutorial("docs/tutorials/photo.md")
     for name in ("noodles-large.png", "noodles-refined.png"):
@@ -231,6 +232,7 @@ def command_lines(page: str) -> list[list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in NAMED if command_lines(page)])
 def test_every_command_in_a_page_parses_and_its_settings_exist(page):
     for words in command_lines(page):
@@ -288,6 +290,7 @@ def test_pages_use_the_standard_terms(page):
     assert not re.findall(rf"\b(?:{PRIVATE})\b", prose)
 
 
+@pytest.mark.slow
 def test_every_page_that_the_code_names_exists():
     files = [path for name in ("src", "scripts", "benchmarks") for path in (ROOT / name).rglob("*") if path.is_file()]
     named = {
@@ -300,6 +303,7 @@ def test_every_page_that_the_code_names_exists():
     assert not [one for one in sorted(named) if not (ROOT / one[1]).is_file() and ROOT / one[1] not in GENERATED]
 
 
+@pytest.mark.slow
 def test_every_page_is_in_the_navigation_once():
     listed = re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     cards = {f"cards/{path.stem}.md" for path in ROOT.glob("**/weights/*-*.md") if ".venv" not in path.parts}
@@ -313,6 +317,7 @@ def settings_classes(kind: type[BaseModel]) -> set[type[BaseModel]]:
     return found.union(*(settings_classes(one) for one in found))
 
 
+@pytest.mark.slow
 def test_the_reference_explains_every_setting():
     page = reference.settings_page()
     for section, field in Config.model_fields.items():
@@ -326,6 +331,7 @@ def test_the_reference_explains_every_setting():
     assert len(settings_classes(Config)) >= len(Config.model_fields)
 
 
+@pytest.mark.slow
 def test_the_reference_shows_every_option_of_every_command():
     import typer.main
 

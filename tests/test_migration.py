@@ -68,6 +68,7 @@ def test_there_are_old_models_of_every_objective():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
 def test_weights_of_format_1_are_read_with_every_setting_they_had(path):
     old = described(path)

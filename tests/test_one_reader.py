@@ -66,6 +66,7 @@ def test_a_pillow_image_where_0_is_white_is_enlarged_as_what_it_shows(tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_evaluating_a_white_picture_against_the_black_one_finds_no_difference(tmp_path, capsys):
     (tmp_path / "white").mkdir()
     (tmp_path / "black").mkdir()

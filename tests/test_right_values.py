@@ -66,6 +66,7 @@ def test_dpmpp_2m_with_unequal_steps_weighs_the_last_two_predictions_by_the_rati
     assert float(steps[2].y.mean()) == pytest.approx(predicted[2], rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last_level", "order"), [(None, 2), (1 - 1e-9, 4)])
 def test_the_flow_by_runge_kutta_has_order_2_at_the_picture_and_4_where_the_last_step_does_nothing(last_level, order):
     y = torch.tensor([0.9, -1.3], dtype=torch.float64).reshape(2, 1, 1, 1)

@@ -247,6 +247,7 @@ def test_a_blurred_condition_is_the_enlargement_of_a_blurred_input():
     torch.testing.assert_close(pairs[5].x, upsample(gaussian_blur(clean.low_res, deviation), 4))
 
 
+@pytest.mark.slow
 def test_noise_on_the_condition_has_the_level_that_is_told():
     dataset = PairDataset(Pictures(np.full((256, 256, 3), 255, np.uint8)), recipe(condition_gamma=0.4))
     pairs = [dataset.pair(0, torch.Generator().manual_seed(seed)) for seed in range(6)]
@@ -317,6 +318,7 @@ def test_classes_come_with_the_pictures_when_asked_for():
         PairDataset(Pictures(smooth(32, 32)), recipe()._replace(classes=5)).centre(0, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["blur", "noise", "jpeg", "photo"])
 def test_a_random_degradation_is_drawn_anew_and_leaves_crops_where_they_are(kind):
     pictures = Pictures(smooth(96, 128))

@@ -201,6 +201,7 @@ def test_a_jpeg_xl_that_would_lose_its_profile_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", MODERN)
 def test_quality_is_a_trade_of_size_for_error(tmp_path, suffix):
     original = smooth(96, 128)
@@ -232,6 +233,7 @@ def test_a_deep_picture_as_avif_is_rounded_with_a_warning(tmp_path):
         write_picture(tmp_path / "a.avif", Picture(ramp, depth=16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [

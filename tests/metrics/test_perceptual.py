@@ -136,6 +136,7 @@ def test_st_lpips_is_what_modules_of_torch_give(weights):
     assert distance(truth, truth).item() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_pictures_too_small_for_st_lpips_are_refused():
     with pytest.raises(ImageError, match="at least 21"):

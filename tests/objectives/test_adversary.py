@@ -90,6 +90,7 @@ def test_the_critic_of_the_paper_ends_in_8192_features():
     assert (critic.head[0].in_features, critic.head[0].out_features) == (8192, 1024)
 
 
+@pytest.mark.slow
 def test_losses_of_the_two_sides_are_those_of_probabilities():
     real, fake = draw(5), draw(5, seed=1)
     sure, fooled = (1 / (1 + np.exp(-logits.double().numpy())) for logits in (real, fake))
@@ -128,6 +129,7 @@ def test_features_and_textures_are_compared_after_the_truths_mean():
     assert float(perceptual_loss(moved, wanted[:1]).min()) > 0.1
 
 
+@pytest.mark.slow
 def test_the_generator_loss_leaves_the_discriminator_and_the_discriminator_loss_the_generator():
     one = discriminator()
     answer = draw(2, 3, 16, 16).requires_grad_(True)
@@ -140,6 +142,7 @@ def test_the_generator_loss_leaves_the_discriminator_and_the_discriminator_loss_
     assert all(parameter.grad is not None for parameter in one.network.parameters())
 
 
+@pytest.mark.slow
 def test_the_critic_learns_to_tell():
     one, truth, answer = discriminator(), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
     before = told(one, truth, answer)
@@ -165,6 +168,7 @@ def test_gradients_of_parts_make_that_of_the_whole():
         torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_critic_that_is_right_too_often_waits():
     one, truth, answer = discriminator(most_right=0.9), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
     for _ in range(60):
@@ -227,6 +231,7 @@ def test_every_loss_moves_the_model(tmp_path, maps_file):
         assert not torch.equal(weights(name, f"objective.adversary.{name}=0"), whole)
 
 
+@pytest.mark.slow
 def test_features_need_colour_and_maps(tmp_path, maps_file):
     with pytest.raises(ConfigError, match="see colour pictures, not 1 channels"):
         build_objective(tiny(maps_file), image_channels=1, device=CPU)

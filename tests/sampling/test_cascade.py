@@ -12,6 +12,8 @@ from sr3.sampling.cascade import open_cascade
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.generation import Made, Order, Refining, Skipped, generate_files
 
+pytestmark = pytest.mark.slow
+
 CLASSES = (*GENERATOR, "network.classes=3", "data.hide_class=0.1")
 
 

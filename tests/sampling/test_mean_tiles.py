@@ -15,6 +15,8 @@ from sr3.presets import preset
 from sr3.sampling.mean_tiles import calm_flat_places
 from sr3.sampling.upscaler import open_upscaler
 
+pytestmark = pytest.mark.slow
+
 DIGEST = "0" * 64
 
 
@@ -66,7 +68,6 @@ def upscaler_given(mean):
     return MeanFeatures(mean.features)
 
 
-@pytest.mark.slow
 def test_tiles_see_the_features_of_their_place(tmp_path):
     path = write_refining_model(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
     upscaler, small = open_upscaler(str(path)), low_res(48, 60)

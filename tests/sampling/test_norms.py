@@ -44,16 +44,19 @@ def errors(network, *pictures):
     return float((theirs - whole).abs().max()), float((ours - whole).abs().max())
 
 
+@pytest.mark.slow
 def test_windows_that_share_are_normalised_nearly_as_the_whole_picture(network):
     alone, shared = errors(network, picture())
     assert shared < alone / 5
 
 
+@pytest.mark.slow
 def test_every_call_learns_anew(network):
     alone, shared = errors(network, picture(), picture(0.1), picture(0.2))
     assert shared < alone / 5
 
 
+@pytest.mark.slow
 def test_every_call_learns_from_some_windows_first(network):
     calls = []
     cover = windows(96, 160, tile=64, overlap=32, multiple=4)
@@ -78,6 +81,7 @@ def test_the_windows_learned_from_are_scattered():
             assert len({window.top for window in chosen}) > 2
 
 
+@pytest.mark.slow
 def test_outside_the_windows_a_network_is_what_it_was(network):
     z = picture()
     before = network(z)

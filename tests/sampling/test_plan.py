@@ -19,6 +19,8 @@ from sr3.sampling.plan import SamplingPlan, as_plan, plan_for, sampling_for
 from sr3.upscaling import memory
 from sr3.upscaling.sizing import steps_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):

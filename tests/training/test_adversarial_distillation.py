@@ -73,6 +73,7 @@ def test_the_energy_score_is_the_mean_distance_less_half_that_between_answers():
     np.testing.assert_allclose(energy_loss(absolute, (first, second), truth, 0.6), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_with_all_of_the_distance_taken_off_the_truths_own_spread_is_best_and_without_it_none_is():
     """Answers N(0, s^2) to truths N(0, 1): the whole score is least at s = 1, without the second term at s = 0."""
     truth, first, second = (draw(1, 1, 1000, 1000, seed=k) for k in range(3))

@@ -9,6 +9,8 @@ from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.errors import ImageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path):

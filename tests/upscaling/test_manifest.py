@@ -18,6 +18,8 @@ from sr3.upscaling.jobs import Done, Failed, Skipped, upscale_files
 from sr3.upscaling.manifest import Manifest
 from sr3.upscaling.naming import ONE_SAMPLE, Naming, plan_jobs
 
+pytestmark = pytest.mark.slow
+
 ONE_STEP = ("sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1")
 
 

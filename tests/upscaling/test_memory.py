@@ -13,6 +13,8 @@ from sr3.sampling.plan import plan_for
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling import memory
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_side_that_is_too_long_is_refused():
     with pytest.raises(ImageError, match=r"wide\.png: 8193x1 would become 32772x4"):

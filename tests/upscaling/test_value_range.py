@@ -52,6 +52,7 @@ def test_a_narrow_picture_is_warned_of_and_a_wide_one_is_not(model, tmp_path, ca
     assert "uses only" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_floats_of_a_tiff_are_stretched_between_their_own_ends(model, tmp_path):
     tifffile.imwrite(tmp_path / "in.tif", (0.2 + GREY / 255 * 0.1).astype(np.float32))
     command = ["upscale", str(tmp_path / "in.tif"), "-o", str(tmp_path / "out.tif"), "--model", str(model)]
