@@ -76,5 +76,7 @@ def _discriminator(config: Config, wanted: AdversaryConfig, image_channels: int,
         if image_channels != 3:
             raise ConfigError(f"adversary.projected networks see colour pictures, not {image_channels} channels")
         return open_projected(wanted, device=device)
-    critic = Critic(image_channels, side=config.data.crop, width=wanted.width, halvings=wanted.halvings).to(device)
-    return EnhanceNetDiscriminator(critic, build_optimizer(critic.parameters(), config.optimizer), wanted.most_right)
+    critic = Critic(image_channels, side=config.data.crop, width=wanted.width, downsamplings=wanted.downsamplings).to(
+        device
+    )
+    return EnhanceNetDiscriminator(critic, build_optimizer(critic.parameters(), config.optimizer), wanted.max_accuracy)

@@ -14,7 +14,7 @@ from sr3.upscaling.generation import Made, Order, Refining, Skipped, generate_fi
 
 pytestmark = pytest.mark.slow
 
-CLASSES = (*GENERATOR, "network.classes=3", "data.hide_class=0.1")
+CLASSES = (*GENERATOR, "network.classes=3", "data.class_dropout=0.1")
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_the_learned_distance_is_the_root_at_each_place_of_what_lpips_sums_there
 
 def test_the_truth_and_what_is_learned_are_weighed_and_features_of_all_answers_are_seen():
     config = AdversaryConfig().model_copy(
-        update={"truth": 2.0, "learned": 3.0, "answers": 2, "apart": 0.5, "features": "st-lpips"}
+        update={"truth": 2.0, "learned": 3.0, "samples": 2, "diversity": 0.5, "features": "st-lpips"}
     )
     heads = [torch.ones(1, 3, 1, 1)]
     adversary = Adversary(config, lambda image: [image], None, heads)
@@ -205,8 +205,8 @@ def student(teacher: SourceModel, mean: SourceModel, *settings: str, steps: int 
     truth = (
         "objective.adversary.pixel=0",
         "objective.adversary.truth=1",
-        "objective.adversary.answers=2",
-        "objective.adversary.apart=0.5",
+        "objective.adversary.samples=2",
+        "objective.adversary.diversity=0.5",
     )
     changes = [*LENGTH, f"training.steps={steps}", *truth, *settings]
     return student_config(teacher, steps=1, changes=changes, mean=mean)

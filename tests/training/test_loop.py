@@ -439,7 +439,7 @@ def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
 
 
 def test_classes_are_told_and_now_and_then_hidden():
-    config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.hide_class=0.25")
+    config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.class_dropout=0.25")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     learning = find_images(labelled, config).open(range(4), {}, device=CPU)
     with ThreadPoolExecutor(1) as pool:
@@ -453,7 +453,7 @@ def test_classes_are_told_and_now_and_then_hidden():
 
 @pytest.mark.training
 def test_a_class_conditional_generator_is_trained(tmp_path):
-    classes = ("network.classes=3", "data.hide_class=0.25", "sampling.guidance=1")
+    classes = ("network.classes=3", "data.class_dropout=0.25", "sampling.guidance=1")
     config = tiny(*GENERATOR, *classes, "data.crop=64", "training.steps=6")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     run_to_end(tmp_path / "run", config, labelled)

@@ -147,7 +147,7 @@ def test_told_to_end_between_the_parts_of_a_batch_the_step_is_given_up_and_taken
 def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     (tmp_path / "evil.pt").write_bytes(b"code")
     settings = tmp_path / "settings.toml"
-    small = ["objective.adversary.halvings=3", "data.crop=32", "training.validation_images=1"]
+    small = ["objective.adversary.downsamplings=3", "data.crop=32", "training.validation_images=1"]
     config = apply_settings(
         preset("enet-pat-x4-small"), [f'objective.adversary.features="{tmp_path / "evil.pt"}"', *small]
     )

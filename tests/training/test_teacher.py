@@ -99,7 +99,11 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
         distilled(tmp_path / name, teacher, student(teacher, *settings))
         return state_of(tmp_path / name)
 
-    judged = ("objective.adversary.adversarial=0.1", "objective.adversary.width=4", "objective.adversary.halvings=2")
+    judged = (
+        "objective.adversary.adversarial=0.1",
+        "objective.adversary.width=4",
+        "objective.adversary.downsamplings=2",
+    )
     alone, both, judge_only = (
         states("alone"),
         states("both", *judged),

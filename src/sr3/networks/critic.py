@@ -18,18 +18,18 @@ _HIDDEN = 32
 class Critic(nn.Module):
     """Pairs of 3x3 convolutions, the second halving the sides, each pair twice as wide; then two dense layers."""
 
-    def __init__(self, image_channels: int, *, side: int, width: int, halvings: int) -> None:
-        """See pictures of side pixels, a multiple of 2^halvings; the paper has 128, width 32 and 5 halvings."""
+    def __init__(self, image_channels: int, *, side: int, width: int, downsamplings: int) -> None:
+        """See pictures of side pixels, a multiple of 2^downsamplings; the paper has 128, width 32 and 5 downsamplings."""
         super().__init__()
         layers, width_in = list[nn.Module](), image_channels
-        for level in range(halvings):
+        for level in range(downsamplings):
             width_out = width * 2**level
             halving = nn.Conv2d(width_out, width_out, 3, stride=2, padding=1)
             layers += [conv(width_in, width_out), nn.LeakyReLU(_SLOPE), halving, nn.LeakyReLU(_SLOPE)]
             width_in = width_out
         self.layers = nn.Sequential(*layers)
         hidden = _HIDDEN * width
-        cells = (side // 2**halvings) ** 2
+        cells = (side // 2**downsamplings) ** 2
         self.head = nn.Sequential(nn.Linear(width_in * cells, hidden), nn.LeakyReLU(_SLOPE), nn.Linear(hidden, 1))
 
     def forward(self, image: Image) -> Tensor:

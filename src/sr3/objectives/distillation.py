@@ -45,7 +45,7 @@ class Distillation:
     @property
     def num_answers(self) -> int:
         """The number that the adversary settings ask for."""
-        return self.config.adversary.answers
+        return self.config.adversary.samples
 
     @property
     def discriminator(self) -> Discriminator | None:

@@ -103,6 +103,6 @@ def imagenet_64() -> Config:
             features=768,
             dropout=0.1,
         ),
-        data=DataConfig(scale=1, crop=64, augment="flip", hide_class=0.1),
+        data=DataConfig(scale=1, crop=64, augment="flip", class_dropout=0.1),
         sampling=SamplingConfig(sampler="ancestral", steps=250, correct=False),
     )

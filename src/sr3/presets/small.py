@@ -146,5 +146,5 @@ def imagenet_64_small() -> Config:
     """Give a class-conditional generator of 64x64 pictures for two processor cores, else as `faces_64_small`."""
     base = faces_64_small()
     network = base.network.model_copy(update={"classes": 1000})
-    data = base.data.model_copy(update={"hide_class": 0.1})
+    data = base.data.model_copy(update={"class_dropout": 0.1})
     return base.model_copy(update={"network": network, "data": data})

@@ -52,7 +52,7 @@ class PictureGenerator:
         one per image. Yields (b, c, s, s) in [-1, 1], float32.
         Raises ConfigError for a class there is not.
         """
-        most = self.classes - (1 if self.classes and not self.info.config.data.hide_class else 0)
+        most = self.classes - (1 if self.classes and not self.info.config.data.class_dropout else 0)
         unknown = [label for label in labels if not 0 <= label <= most]
         if unknown:
             raise ConfigError(f"class {unknown[0]}: {self.info.name} has {self._range()}")

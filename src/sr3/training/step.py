@@ -117,12 +117,12 @@ def _draw_on(config: Config, gammas: Tensor, step: int, part: slice, like: Image
 
 
 def build_conditioning(config: Config, batch: Batch, chance: Tensor) -> Conditioning:
-    """Build the conditioning besides x; classes are dropped where chance, (b,) in [0, 1), is below hide_class."""
+    """Build the conditioning besides x; classes are dropped where chance, (b,) in [0, 1), is below class_dropout."""
     if config.network.sees_low_res:
         return LowResInput(batch.low_res)
     if not (config.network.classes or config.network.condition_level):
         return ()
-    hidden = chance < config.data.hide_class
+    hidden = chance < config.data.class_dropout
     return ClassAndLevel(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
 
 
