@@ -1,10 +1,12 @@
 """Examples of the pages run, commands parse, links lead somewhere, and the reference leaves nothing out."""
 
+import io
 import json
 import math
 import re
 import shlex
 import sys
+import tokenize
 import unicodedata
 import warnings
 from pathlib import Path
@@ -279,7 +281,10 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
             assert anchor in anchors(file), f"{page}: {link}"
 
 
-PRIVATE = r"spoil\w*|mend\w*|reckon\w*|sitting|opponent|dots an inch|best-known unofficial|goes on"
+PRIVATE = (
+    r"spoil\w*|mend\w*|reckon\w*|sitting|opponent|dots an inch|best-known unofficial|goes on|(?:is|be) told|"
+    r"(?:calls?|steps?|images?|bits|bytes|numbers?) an? (?:image|step|pixel|call|channel|level)(?! (?:of|that|which))"
+)
 """Words that this project once used for terms which the field has a name for; CONTRIBUTING.md has the table."""
 
 
@@ -288,6 +293,17 @@ def test_pages_use_the_standard_terms(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
     assert not re.findall(rf"\b(?:{PRIVATE})\b", prose)
+
+
+def test_comments_docstrings_and_messages_use_the_standard_terms():
+    found = [
+        (path.name, token.start[0], word)
+        for path in (ROOT / "src").rglob("*.py")
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string)
+        for word in re.findall(rf"\b(?:{PRIVATE})\b", token.string)
+    ]
+    assert not found
 
 
 @pytest.mark.slow

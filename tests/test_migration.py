@@ -175,6 +175,11 @@ def test_settings_that_were_renamed_keep_their_values(found):
         ('[denoiser]\nloss = "l1"', "denoiser.loss is now called objective.loss"),
         ("[adversary]\ntruth = 1.0", "adversary is now called objective.adversary"),
         ('[distillation]\nteacher = "t"', "distillation is now called objective"),
+        ("[data]\nhide_class = 0.1", "data.hide_class is now called data.class_dropout"),
+        (
+            '[objective]\nkind = "regression"\n[objective.adversary]\nbegins = 3',
+            "objective.adversary.begins is now called objective.adversary.start_step",
+        ),
     ],
 )
 def test_old_names_in_a_settings_file_are_answered_with_the_new_one(text, complaint):

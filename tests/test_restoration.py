@@ -1,4 +1,4 @@
-"""Models at scale 1: a degraded picture in, a clean one of the same size out; and inputs of other channels."""
+"""Models at scale 1: a degraded image in, a clean one of the same size out; and inputs of other channels."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_a_program_gets_a_picture_of_the_inputs_size_that_is_not_the_input(resto
     result = model.upscale(Image.fromarray(degraded))
     assert result.size == (36, 24)
     assert not np.array_equal(np.asarray(result), degraded)
-    with pytest.raises(ImageError, match="restores a picture in its own size"):
+    with pytest.raises(ImageError, match="restores an image in its own size"):
         model.upscale(Image.fromarray(degraded), scale=2)
 
 

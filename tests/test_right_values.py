@@ -95,7 +95,7 @@ def test_the_teachers_walk_does_not_extrapolate_in_the_step_that_ends_in_the_pic
 
 
 def test_back_projection_is_held_in_the_range_after_every_round():
-    """Rounds that are only held at the end give other pictures where a pixel leaves the range on the way."""
+    """Rounds that are only held at the end give other images where a pixel leaves the range on the way."""
     generator = torch.Generator().manual_seed(0)
     image = (torch.rand(1, 1, 16, 16, generator=generator) * 4 - 2).clamp(-1, 1)
     low_res = torch.rand(1, 1, 4, 4, generator=generator) * 2 - 1

@@ -90,7 +90,7 @@ def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos,
 
 def test_broken_files_get_a_line_each_and_the_others_are_done(model, photos, tmp_path, capsys):
     (photos / "empty.png").touch()
-    (photos / "text.png").write_text("not a picture")
+    (photos / "text.png").write_text("not an image")
     whole = (photos / "grey.jpg").read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     Image.new("L", (50_000, 4)).save(photos / "wide.png")
@@ -284,7 +284,7 @@ def test_a_warning_is_one_line_with_the_files_name(model, tmp_path, capsys, recw
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert upscale(model, tmp_path / "moving.gif", "-o", tmp_path / "out") == 0
     said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
-    assert "moving.gif: holds several pictures, only the first is read" in said
+    assert "moving.gif: holds several images, only the first is read" in said
 
 
 def test_pictures_are_generated_through_a_chain(tmp_path, capsys):

@@ -30,7 +30,7 @@ COUNT = 5
 
 
 def grainy(k):
-    """A picture with texture that no filter brings back."""
+    """An image with texture that no filter brings back."""
     grain = np.random.default_rng(k).normal(0, 12, (48, 64, 3))
     return (smooth(48, 64, seed=k) + grain).clip(0, 255).astype(np.uint8)
 
@@ -227,7 +227,7 @@ def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
 
 
 class Means(nn.Module):
-    """Twelve logits: means of quarters of a picture."""
+    """Twelve logits: means of quarters of an image."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Average."""
@@ -235,7 +235,7 @@ class Means(nn.Module):
 
 
 class Places(nn.Module):
-    """As many numbers as the picture has places of 8x8."""
+    """As many numbers as the image has places of 8x8."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Flatten."""
@@ -260,7 +260,7 @@ def test_features_that_grow_with_the_picture_need_pictures_of_one_size(folders, 
             Image.open(path).crop((0, 0, 48, 48)).save(path)
     given = ["--pred", folders / "bicubic", "--features", places]
     assert evaluate(folders, *given) == 2
-    complaint = "the feature network gives 108 numbers for one picture and 144 for another"
+    complaint = "the feature network gives 108 numbers for one image and 144 for another"
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"sr3: {complaint}")
     assert "distance" in report_of(folders, *given, "--patch", 24)["metrics"]
 

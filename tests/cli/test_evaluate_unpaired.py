@@ -1,4 +1,4 @@
-"""`sr3 evaluate --unpaired`: sets of pictures that belong together by nothing but what they show."""
+"""`sr3 evaluate --unpaired`: sets of images that belong together by nothing but what they show."""
 
 import json
 import re
@@ -19,7 +19,7 @@ MADE, TRUE = 9, 14
 
 
 class Means(nn.Module):
-    """Twelve numbers: means of quarters of a picture."""
+    """Twelve numbers: means of quarters of an image."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Average."""
@@ -27,7 +27,7 @@ class Means(nn.Module):
 
 
 def quarters(folder):
-    """The same numbers by numpy, of the pictures of a folder in the order of their names."""
+    """The same numbers by numpy, of the images of a folder in the order of their names."""
     rows = []
     for path in sorted(folder.iterdir()):
         pixels = np.asarray(Image.open(path)).astype(np.float64) / 255
@@ -163,7 +163,7 @@ def test_a_report_of_pairs_is_no_report_of_sets(folder, capsys):
     for path in (folder / "made").glob("*.bmp"):
         path.unlink()
     assert run(command) == 2
-    assert "the earlier report has another matching: none, sets of any pictures, now None" in capsys.readouterr().err
+    assert "the earlier report has another matching: none, sets of any images, now None" in capsys.readouterr().err
 
 
 def test_the_page_shows_some_pictures_of_each_set(folder):

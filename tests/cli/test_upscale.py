@@ -1,4 +1,4 @@
-"""`sr3 upscale` as a product: kinds of pictures, names, samples, what they say together, and many processes."""
+"""`sr3 upscale` as a product: kinds of images, names, samples, what they say together, and many processes."""
 
 import contextlib
 import os
@@ -127,7 +127,7 @@ def test_16_bit_colour_goes_through_with_more_than_8_bits(model, tmp_path):
     assert len(np.unique(result % 257)) > 200
     small = downsample(torch.from_numpy(result.astype(np.float64)).permute(2, 0, 1), 4)
     assert float((small - torch.from_numpy(ramp.astype(np.float64))).abs().max()) < 257
-    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
+    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits per channel
 
 
 def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
@@ -292,8 +292,8 @@ def test_floats_become_16_bits_where_a_picture_holds_them(model, tmp_path, capsy
     for suffix, losses in (("png", 0), ("jpg", 1)):
         assert upscale(model, tmp_path / "a.npy", "-o", tmp_path / "out", "--format", suffix) == 0
         said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
-        assert said.count("holds 8 bits a channel, so the 32 are rounded") == losses
-    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
+        assert said.count("holds 8 bits per channel, so the 32 are rounded") == losses
+    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits per channel
 
 
 def test_a_tiff_of_floats_stays_one_and_keeps_its_resolution(model, tmp_path, capsys):

@@ -169,7 +169,7 @@ def test_imagenet_keeps_splits_and_classes_and_drops_what_is_too_small(imagenet,
     assert [reason for _, reason in reports[1].dropped] == ["is 30x60, its shorter side is below 44"]
     source = open_source(str(tmp_path / "out" / "train"))
     assert sorted(source.label(k) for k in range(len(source))) == [0, 0, 0, 1, 1, 1]
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         open_source(str(tmp_path / "out"))  # splits are not mixed
 
 

@@ -90,7 +90,7 @@ def test_sets_of_different_counts_are_compared_without_pairs():
 
 
 def test_without_pairs_results_and_truths_are_drawn_apart():
-    # Of the same pictures, paired draws leave the difference of the sets at nothing; sets drawn apart do not.
+    # Of the same images, paired draws leave the difference of the sets at nothing; sets drawn apart do not.
     same = features(40, 1, 3)
     paired, apart = compare_sets(same, same, SETTINGS), compare_unpaired(same, same, SETTINGS, seed=7)
     assert float(paired.drawn["distance"].abs().max()) < 1e-6

@@ -1,4 +1,4 @@
-"""A PNG whose profile or text unpacks to more than a mebibyte is a picture like any other."""
+"""A PNG whose profile or text unpacks to more than a mebibyte is an image like any other."""
 
 import io
 

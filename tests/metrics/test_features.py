@@ -58,7 +58,7 @@ class Twice(nn.Module):
 def test_a_network_that_returns_no_features_is_said(tmp_path):
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.script(Twice()).save(tmp_path / "twice.pt")
-    with pytest.raises(CheckpointError, match="twice: cannot compute features of these pictures: 'tuple'"):
+    with pytest.raises(CheckpointError, match="twice: cannot compute features of these images: 'tuple'"):
         load_features(str(tmp_path / "twice.pt"))([torch.zeros(1, 3, 8, 8)])
 
 

@@ -13,7 +13,7 @@ from sr3.build_objective import build_objective
 from sr3.config import apply_settings
 from sr3.errors import CheckpointError, ConfigError
 from sr3.metrics.maps import load_maps
-from sr3.networks.critic import Critic
+from sr3.networks.discriminator import DiscriminatorNet
 from sr3.objectives.adversary import (
     EnhanceNetDiscriminator,
     discriminator_loss,
@@ -37,7 +37,7 @@ def draw(*shape, seed=0):
 
 
 def discriminator(max_accuracy=1.0):
-    critic = Critic(3, side=16, width=4, downsamplings=2)
+    critic = DiscriminatorNet(3, side=16, width=4, downsamplings=2)
     return EnhanceNetDiscriminator(critic, torch.optim.Adam(critic.parameters(), lr=1e-2), max_accuracy)
 
 
@@ -83,7 +83,7 @@ def run_to_end(path, config):
 
 def test_the_critic_of_the_paper_ends_in_8192_features():
     with torch.device("meta"):
-        critic = Critic(3, side=128, width=32, downsamplings=5)
+        critic = DiscriminatorNet(3, side=128, width=32, downsamplings=5)
     convolutions = [part for part in critic.layers if isinstance(part, nn.Conv2d)]
     assert [part.out_channels for part in convolutions] == [32, 32, 64, 64, 128, 128, 256, 256, 512, 512]
     assert [part.stride[0] for part in convolutions] == [1, 2] * 5
@@ -233,7 +233,7 @@ def test_every_loss_moves_the_model(tmp_path, maps_file):
 
 @pytest.mark.slow
 def test_features_need_colour_and_maps(tmp_path, maps_file):
-    with pytest.raises(ConfigError, match="see colour pictures, not 1 channels"):
+    with pytest.raises(ConfigError, match="see colour images, not 1 channels"):
         build_objective(tiny(maps_file), image_channels=1, device=CPU)
     with pytest.raises(CheckpointError, match="no such feature network"):
         load_maps(str(tmp_path / "none.pt"), CPU)

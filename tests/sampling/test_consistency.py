@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def waves(seed, height, width, *, spread=0.5):
-    """Draw a smooth picture: a few slow waves, [-spread, spread], shape (1, 3, h, w)."""
+    """Draw a smooth image: a few slow waves, [-spread, spread], shape (1, 3, h, w)."""
     random = np.random.default_rng(seed)
     rows, columns = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     picture = np.zeros((3, height, width))

@@ -1,4 +1,4 @@
-"""The search for the noise of a picture that, made small, is the input."""
+"""The search for the noise of an image that, made small, is the input."""
 
 import importlib.util
 import math
@@ -32,7 +32,7 @@ def generator(tmp_path):
 
 
 def inputs(generator, count=2, seed=7):
-    """Small versions of pictures that the generator can make."""
+    """Small versions of images that the generator can make."""
     noise = NoiseSource([seed + k for k in range(count)]).draw((3, 16, 16))
     with torch.no_grad():
         return downsample(walk(generator, noise, cosine_grid(3)), 4)

@@ -23,7 +23,7 @@ def network():
 
 
 def picture(change=0.0):
-    """A picture whose left is dark and flat and whose right is lively."""
+    """An image whose left is dark and flat and whose right is lively."""
     noise = torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
     place = torch.linspace(-1, 1, 160)
     return place + noise * (0.2 + change + (place > 0))
@@ -107,5 +107,5 @@ def test_windows_share_means_of_the_whole_picture():
 def test_a_mean_of_parts_of_a_picture_cannot_be_shared():
     pool = predictor(nn.AdaptiveAvgPool2d(2))
     denoise = SharedNorms().joined(lambda _: pool, [Window(0, 0, 8, 8)], overlap=4)
-    with pytest.raises(ValueError, match="only means of whole pictures"):
+    with pytest.raises(ValueError, match="only means of whole images"):
         denoise(torch.zeros(1, 3, 8, 8), GAMMA)

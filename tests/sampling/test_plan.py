@@ -56,7 +56,7 @@ def photo():
 
 
 def jump(denoise, y, grid, noise):  # noqa: ARG001 (the form of a sampler)
-    """Go to the predicted picture at once."""
+    """Go to the predicted image at once."""
     for gamma, _ in level_pairs(grid, y):
         y0 = denoise(y, gamma).y0
         yield Step(y0, y0)

@@ -1,4 +1,4 @@
-"""From a picture to samples."""
+"""From an image to samples."""
 
 import pytest
 import torch

@@ -34,7 +34,7 @@ def test_the_rows_are_a_call_a_picture_and_the_start(path):
     rows = rows_of(path)
     assert [row.section for row in rows] == ["call"] * 4 + ["picture"] * 3 + ["start"] * 3
     assert all(0 < row.least <= row.seconds <= row.most for row in rows)
-    assert rows[3].name == "the same, 2 pictures a call"
+    assert rows[3].name == "the same, 2 images per call"
 
 
 def test_every_ratio_is_that_to_the_first_row_of_its_section(path):
@@ -49,7 +49,7 @@ def test_the_usual_picture_is_reckoned_from_the_usual_call_and_says_so(path):
     usual = rows[4]
     assert usual.seconds == pytest.approx(USUAL_CALLS * rows[0].seconds)
     assert usual.name == f"{rows[0].name}, 2000 calls"
-    assert "reckoned" in usual.note
+    assert "estimated" in usual.note
 
 
 def test_the_calls_of_a_picture_are_counted(path):

@@ -263,5 +263,5 @@ def test_what_has_no_levels_to_search_is_refused(tmp_path):
     grey = open_upscaler(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)), device="cpu")
     with pytest.raises(DataError, match="has 3 channels, but grey 1"):
         held_out_pairs(SOURCE, grey, images=2, side=32)
-    with pytest.raises(DataError, match="at least 2 pictures"):
+    with pytest.raises(DataError, match="at least 2 images"):
         held_out_pairs(Pictures(smooth(48, 48)), upscaler, images=2, side=32)

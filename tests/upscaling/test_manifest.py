@@ -34,7 +34,7 @@ def folder(tmp_path):
     place.mkdir()
     for k in range(3):
         Image.fromarray(smooth(8, 12, seed=k)).save(place / f"{k}.png")
-    (place / "3.png").write_bytes(b"no picture")
+    (place / "3.png").write_bytes(b"no image")
     return place
 
 
@@ -128,7 +128,7 @@ def test_a_tree_of_folders_keeps_its_shape(tmp_path):
 
 
 def test_a_tree_without_pictures_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="neither it nor a folder below holds a picture"):
+    with pytest.raises(ImageError, match="neither it nor a folder below holds an image"):
         plan_jobs([tmp_path], tmp_path / "out", outputs=ONE_SAMPLE, naming=Naming(), recursive=True)
 
 

@@ -178,7 +178,7 @@ def test_two_sizes_or_none_that_is_larger_are_one_line(tmp_path, capsys):
         (["--scale", "2", "--width", "40"], "--scale and --width each say how large"),
         (["--width", "10"], "a.png: is 16x12, and 10x8 is asked for, which is not larger"),
         (["--fit", "huge"], "--fit huge: write the box as WIDTHxHEIGHT"),
-        (["--scale", "9000"], "results have at most 32768 pixels a side"),
+        (["--scale", "9000"], "results have at most 32768 pixels per side"),
     ):
         assert run([*given, *options]) == 2
         error = capsys.readouterr().err

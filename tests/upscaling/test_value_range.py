@@ -31,7 +31,7 @@ def enlarged(model, folder, array, *options):
 
 @pytest.mark.slow
 def test_12_bits_in_16_are_enlarged_as_what_they_show(model, tmp_path):
-    """The same picture in all of 16 bits, and in 12: the results differ by rounding alone."""
+    """The same image in all of 16 bits, and in 12: the results differ by rounding alone."""
     top12, top16 = 4095, 65535
     whole = enlarged(model, tmp_path, (GREY / 255 * top16).round().astype(np.uint16))
     part = enlarged(model, tmp_path, (GREY / 255 * top12).round().astype(np.uint16), "--range", "0,4095")

@@ -20,7 +20,7 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import flatness
 from sr3.metrics.maps import Maps
 from sr3.metrics.stlpips import root_distance
-from sr3.networks.critic import Critic
+from sr3.networks.discriminator import DiscriminatorNet
 from sr3.objectives.grain import grain_loss
 from sr3.objectives.protocol import Discriminator
 from sr3.types import Condition, Image
@@ -45,7 +45,7 @@ class EnhanceNetDiscriminator:
     max_accuracy: accuracy above which a part of the batch does not train the network.
     """
 
-    network: Critic
+    network: DiscriminatorNet
     optimizer: torch.optim.Optimizer
     max_accuracy: float
 
@@ -142,9 +142,10 @@ T = TypeVar("T")
 
 
 def energy_loss(distance: Callable[[T, T], Tensor], answers: Sequence[T], truth: T, diversity: float) -> Tensor:
-    """Average the distance of predictions to the truth, minus diversity / 2 times the distance of two predictions, (b,).
+    """Average the distance of predictions to the truth, less diversity / 2 times the distance of two of them, (b,).
 
-    With diversity 1 and a vector norm it is an unbiased estimate of the energy score (Gneiting and Raftery 2007, Eq. 21).
+    With diversity 1 and a vector norm it is an unbiased estimate of the energy score (Gneiting and Raftery 2007,
+    Eq. 21).
     """
     near = torch.stack([distance(answer, truth) for answer in answers]).mean(dim=0)
     return near - diversity / 2 * distance(answers[0], answers[1]) if diversity else near
