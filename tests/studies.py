@@ -33,7 +33,7 @@ def write_pictures(folder: Path, *, count: int = 8, side: int = 48) -> None:
 
 
 def write_study(folder: Path, *, settings: str = "", attention: str = "checks = 2", pairs: int = 4) -> Path:
-    """Write study.toml beside the pictures."""
+    """Write study.toml beside the images."""
     path = folder / "study.toml"
     path.write_text(
         f"""

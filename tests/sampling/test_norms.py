@@ -34,7 +34,7 @@ def predictor(network):
 
 
 def errors(network, *pictures):
-    """Give the largest errors of windows by themselves and of windows that share, on the last of some pictures."""
+    """Give the largest errors of windows by themselves and of windows that share, on the last of some images."""
     denoise = predictor(network)
     cover = windows(96, 160, tile=64, overlap=32, multiple=4)
     alone = tiled(lambda _: denoise, cover, overlap=32)

@@ -44,8 +44,8 @@ def hold_out(stream: Stream, count: int, unusable: UnusableImages) -> tuple[Held
 class PairStream:
     """Pairs of a stream, in the order of its lanes; only those lanes are read that the places of this process are of.
 
-    batch: images per step, of all processes; places: those of this one. block: images that are shuffled together, in all
-    lanes. held: for each shard how many images at its beginning are held out. at: cursors by number of the lane, where
+    batch: images per step, of all processes; places: those of this one; block: shuffled together, over all lanes.
+    held: for each shard how many images at its beginning are held out. at: cursors by number of the lane, where
     the stream continues.
     """
 

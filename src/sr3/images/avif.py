@@ -27,7 +27,7 @@ def avif_bits(data: bytes) -> int:
 def read_deep_avif(data: bytes, image: Image.Image, *, upright: bool) -> Picture:
     """Read pixels of 10 or 12 bits as 16, with the metadata and the turn of the same file opened by Pillow.
 
-    ImageError, without a name, for a file of several pictures.
+    ImageError, without a name, for a file of several images.
     """
     array = np.asarray(load_library("imagecodecs").avif_decode(data, index=0))
     array = array[..., None] if array.ndim == 2 else array

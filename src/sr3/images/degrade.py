@@ -1,7 +1,7 @@
 """Image degradations: downsampling, blur, noise, JPEG, and a random chain of them.
 
 Works on (c, h, w) in float. Everything random comes from the generator that is given, so the same generator gives the
-same picture. The file knows no data set and no network.
+same image. The file knows no data set and no network.
 """
 
 import io
@@ -30,7 +30,7 @@ photo: images as they are found: a few clean, most mild (slight blur, sensor noi
 (second order, as in arXiv:2107.10833)."""
 
 BLUR = (0.2, 3.0)
-"""Deviation of `blur` in pixels of the large picture."""
+"""Deviation of `blur` in pixels of the large image."""
 NOISE = (0.0, 15.0)
 """Deviation of `noise` in levels of 255."""
 QUALITY = (30, 95)

@@ -98,7 +98,7 @@ _BITS_TAG = 258  # of TIFF
 def list_pictures(folder: Path) -> list[Path]:
     """List the image files directly in a folder, sorted by name, hidden files left out.
 
-    Other files are left out with a warning. Raises ImageError when the folder cannot be read or holds no picture.
+    Other files are left out with a warning. Raises ImageError when the folder cannot be read or holds no image.
     """
     try:
         seen = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -223,7 +223,7 @@ def _grey16(path: Path, image: Image.Image, metadata: Metadata) -> Picture:
 
 
 def check_can_hold(path: Path, picture: Picture) -> str:
-    """Return the format that path's suffix names; ImageError when there is none or it cannot hold the picture."""
+    """Return the format that path's suffix names; ImageError when there is none or it cannot hold the image."""
     kind = _WRITABLE.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(_WRITABLE)

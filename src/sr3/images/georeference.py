@@ -24,7 +24,7 @@ def read_georeference(tags: Mapping[int, Any]) -> Georeference:
 
 
 def enlarged(place: Georeference, across: float, down: float) -> Georeference:
-    """Describe where the pixels of the enlargement lie; what does not have the shape that it should is left as it is."""
+    """Scale the positions of pixels to the enlargement; malformed entries are left unchanged."""
     keys = dict(place).get(_KEYS, ())
     # The middle of pixel p of the small image is place scale (p + 1/2) - 1/2 of the large one.
     offsets = ((across - 1) / 2, (down - 1) / 2) if _is_point(keys) else (0.0, 0.0)

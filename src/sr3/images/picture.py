@@ -54,7 +54,7 @@ _OPAQUE = 1 - 0.5 / 65535  # an enlarged 1 is rounded, and is 1 in any file
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One upright picture.
+    """One upright image.
 
     `pixels` is (c, h, w) float32 in [-1, 1], grey (c = 1) or RGB (c = 3), in the colour space that
     `metadata.icc` names; `alpha` is (1, h, w) float32 in [0, 1], or None where the file has none;

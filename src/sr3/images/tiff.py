@@ -114,7 +114,7 @@ def _is_understood_by_pillow(page: tifffile.TiffPage) -> bool:
 
 
 def holds_bands(data: bytes) -> bool:
-    """Return whether a TIFF holds bands in the place of colours: beside grey or RGB there are channels, and no alpha."""
+    """Return whether a TIFF holds bands instead of colours: channels besides grey or RGB that are not alpha."""
     with _first_page(io.BytesIO(data), of_any_kind=True) as page:
         if page is None or page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
             return False

@@ -32,7 +32,7 @@ def tiff_dpi(exif: Image.Exif) -> tuple[float, float] | tuple[()]:
 
 
 def descriptive_exif(exif: Image.Exif) -> Image.Exif:
-    """Keep what describes the picture."""
+    """Keep what describes the image."""
     kept = Image.Exif()
     by_tifffile = str(exif.get(ExifTags.Base.ImageDescription, "")).startswith(_SHAPE)
     for tag in _DESCRIPTIVE_TAGS:

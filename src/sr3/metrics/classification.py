@@ -6,7 +6,7 @@ __all__ = ["inception_score", "top_hit"]
 
 
 def top_hit(logits: Tensor, label: int, k: int) -> Tensor:
-    """Tell, 1 or 0, whether a class is among the k highest of logits (n, classes): shape (n,), float64.
+    """Return 1 where the class is among the k highest logits (n, classes) and 0 elsewhere: shape (n,), float64.
 
     Classes as high as the label's count against it, so that logits which are all alike are not right. ValueError for a
     label that is no class.

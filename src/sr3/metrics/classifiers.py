@@ -48,7 +48,7 @@ class Classifier:
 
     @torch.no_grad()
     def __call__(self, image: Image) -> Tensor:
-        """Compute logits (b, classes), float32; CheckpointError when the network cannot take the pictures."""
+        """Compute logits (b, classes), float32; CheckpointError when the network cannot take the images."""
         try:
             logits = self.compute(image.float().clamp(-1, 1)).float().cpu()
         except Exception as error:  # of other people's code
@@ -139,7 +139,7 @@ def _onnx(path: Path) -> Callable[[Image], Tensor]:
     entry = session.get_inputs()[0].name
 
     def compute(image: Image) -> Tensor:
-        # One by one: many files are exported for a single picture.
+        # One by one: many files are exported for a single image.
         return torch.cat([torch.from_numpy(session.run(None, {entry: part.numpy()})[0]) for part in image.split(1)])
 
     return compute

@@ -2,7 +2,7 @@
 
 `lpips-alex` and `lpips-vgg` are LPIPS (arXiv:1801.03924) by torchmetrics, which needs torchvision and fetches its
 backbone; `st-lpips` is ST-LPIPS, whose weights come with a package. A TorchScript file takes two batches (b, 3, h, w)
-in [-1, 1] and returns (b,); it runs code, so take it only from people you trust. Distances are of whole pictures.
+in [-1, 1] and returns (b,); it runs code, so take it only from people you trust. Distances are of whole images.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """Networks that the paper compares with, and SPAN: x4, each at its published size and for two CPU cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
-pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
+images. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
 docstring says so; the length is ours, and what docs/explanation/results.md lists. `data.scale` sets another scale.
 """
 
@@ -87,7 +87,7 @@ def _for_two_cores(config: Config, network: NetworkConfig, *, crop: int = 64, ra
 
 
 def fsrcnn_x4() -> Config:
-    """Return FSRCNN(56, 12, 4) (arXiv:1608.00367): 12,464 weights on luminance, as there; 24,683 parameters on colour."""
+    """Return FSRCNN(56, 12, 4) (arXiv:1608.00367): 12,464 weights on luminance as in the paper; 24,683 on colour."""
     return _baseline(FSRCNNConfig(width=56, inner=12, layers=4), crop=64, batch=32, rate=1e-3)
 
 

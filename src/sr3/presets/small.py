@@ -50,7 +50,7 @@ def photos_x4() -> Config:
 
 
 def tiny_x4() -> Config:
-    """Return a network of 0.18M parameters that trains in a minute: for trying the commands out, not for pictures."""
+    """Return a network of 0.18M parameters that trains in a minute: for trying the commands out, not for images."""
     return Config(
         network=BigGANConfig(width=16, multipliers=(1, 2), blocks=1, features=32, stem=2),
         schedule=ScheduleConfig(kind="cosine"),

@@ -23,7 +23,7 @@ def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
 
 
 def _check_shapes(model: ModelFile) -> None:
-    """Compare the tensors in a file with the network of its settings, before memory is taken for it."""
+    """Compare the shapes in a file with those of the network, before memory is allocated."""
     with torch.device("meta"):
         denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     expected = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
@@ -40,12 +40,12 @@ def _check_shapes(model: ModelFile) -> None:
 
 
 def fill(network: nn.Module, model: ModelFile) -> None:
-    """Return a network the weights of a model file; CheckpointError when they do not fit."""
+    """Load the weights of a model file into its network; CheckpointError when they do not fit."""
     _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(MEAN_PREFIX)}, model)
 
 
 def _fill_mean(network: nn.Module, model: ModelFile) -> None:
-    """Return the network of a mean its weights in a model file; CheckpointError when they do not fit."""
+    """Load the weights of the mean predictor from a model file; CheckpointError when they do not fit."""
     own = {name: weight for name, weight in model.weights.items() if name.startswith(MEAN_PREFIX)}
     _load(network, {name.removeprefix(MEAN_PREFIX): weight for name, weight in own.items()}, model)
 

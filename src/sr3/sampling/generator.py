@@ -71,7 +71,7 @@ class PictureGenerator:
             yield self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
 
     def generate(self, labels: Sequence[int], *, sampling: Sampling, seeds: Sequence[int]) -> Image:
-        """Draw one sample a label; arguments as for `samples`."""
+        """Draw one sample per label; arguments as for `samples`."""
         return deque(self.samples(labels, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
     def _denoise(self, x: Condition, labels: Tensor) -> Denoise:

@@ -45,7 +45,7 @@ _LEAST_DETAIL = 0.125
 
 
 class Preview(NamedTuple):
-    """What is seen after a step: the guess of the image, and on demand the noisy state as an image."""
+    """State after a step: the predicted image, and on demand the noisy state as an image."""
 
     guess: Image
     state: Callable[[], Image]
@@ -114,7 +114,7 @@ class Upscaler:
             del image, state, step
 
     def _result_like(self, x: Condition) -> Image:
-        """Return something of the shape of the result to a condition, which may have other channels."""
+        """Return a tensor of the shape of the result for a condition, which may have other channels."""
         channels = self.info.image_channels
         return x if x.shape[1] == channels else x[:, :1].expand(-1, channels, -1, -1)
 
@@ -142,7 +142,7 @@ class Upscaler:
         return (-(-OVERLAP // multiple) + 1) * multiple
 
     def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Image:
-        """Draw one sample an image; arguments as for `samples`."""
+        """Draw one sample per image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
     def _condition(
@@ -178,7 +178,7 @@ class Upscaler:
         return x, features, clean
 
     def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Conditioning]:
-        """Add the noise that the settings ask for to the input, and condition the network on its level if it takes one."""
+        """Add noise to the input as the settings say, and condition the network on its level if it takes one."""
         if self.info.config.network.sees_low_res:
             return low_res, LowResInput(low_res)
         if not self.info.config.network.condition_level:
@@ -215,7 +215,7 @@ class Upscaler:
 
 
 def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
-    """Create the state that sampling starts with: the noise itself, or a clean state noised by it to the first level."""
+    """Return the initial state of sampling: the noise, or a clean state diffused with it to the first level."""
     return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)))
 
 
@@ -252,7 +252,7 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
 
 
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
-    """Create a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
+    """Load a model file for upscaling; CheckpointError when it is damaged or an unconditional generator."""
     if model.info.config.network.condition == "none":
         raise CheckpointError(f"{model.info.name}: generates images from nothing; use it with sr3 generate")
     return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

@@ -32,7 +32,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Refining:
-    """A step of a batch has been taken; done is in pictures."""
+    """A step of a batch has been taken; done is in images."""
 
     text: str
     done: float

@@ -65,8 +65,8 @@ def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 
     wide, high = width * scale, height * scale
     if max(wide, high) > MAX_SIDE:
         raise ImageError(
-            f"{path}: {width}x{height} would become {wide}x{high}, but results have at most {MAX_SIDE} pixels per side; "
-            "crop it or shrink it first"
+            f"{path}: {width}x{height} would become {wide}x{high}, but results have at most {MAX_SIDE} pixels "
+            "per side; crop it or shrink it first"
         )
     needed, free = wide * high * (BYTES_PER_PIXEL + extra), free_memory()
     if needed > free:

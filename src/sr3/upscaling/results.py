@@ -25,7 +25,7 @@ def make_folder(folder: Path) -> None:
 
 
 def holds_bands(path: Path, picture: Picture) -> bool:
-    """Return whether a result goes to a file of bands; ImageError where the file cannot hold the picture."""
+    """Return whether a result goes to a file of bands; ImageError where the file cannot hold the image."""
     suffix, count = path.suffix.lower(), len(picture.pixels)
     is_plain = count in (1, 3) or picture.space == "cmyk"
     if not is_plain and suffix not in BAND_SUFFIXES:
