@@ -39,7 +39,7 @@ def test_a_wholly_opaque_alpha_is_no_obstacle_to_jpeg(tmp_path):
 
 @pytest.mark.parametrize(("suffix", "side"), [(".jpg", 65501), (".webp", 16384)])
 def test_a_side_too_long_for_the_format_is_refused(tmp_path, suffix, side):
-    assert "a side" in write_refusal(tmp_path / f"a{suffix}", grey(1, side))
+    assert "per side" in write_refusal(tmp_path / f"a{suffix}", grey(1, side))
     write_picture(tmp_path / f"b{suffix}", grey(1, side - 1))
 
 
@@ -92,7 +92,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
     def fail(_, file=None, *_arguments, **_options):
         if hasattr(file, "write"):
-            file.write(b"half a picture")
+            file.write(b"half an image")
         raise failure("midway")
 
     monkeypatch.setattr(place, fail)

@@ -32,7 +32,7 @@ from sr3.types import Image
 
 __all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets", "write_sets_page"]
 
-_MATCHING = {"matching": "none, sets of any pictures"}
+_MATCHING = {"matching": "none, sets of any images"}
 """Part of the protocol, so that a report of sets is never compared with one of pairs."""
 
 _EXAMPLES = 6
@@ -191,6 +191,7 @@ def _check_options(request: Request, networks: NetworkNames, settings: Settings)
         "--border": settings.border != 0,
         "--task": settings.task != "plain",
         "--perceptual": networks.perceptual is not None,
+        "--opensr": networks.opensr is not None,
     }
     for option, is_given in paired.items():
         if is_given:

@@ -22,7 +22,7 @@ def one_line(path: Path, text: object) -> str:
 
 
 def refusal(path: Path, text: str) -> ImageError:
-    """Make the error that says what is wrong with a file."""
+    """Create the error that says what is wrong with a file."""
     return ImageError(one_line(path, text))
 
 
@@ -36,7 +36,7 @@ def refusing(path: Path) -> Generator[None]:
 
 @contextmanager
 def explaining(path: Path) -> Generator[None]:
-    """Turn what goes wrong with a picture of this name into an ImageError."""
+    """Turn what goes wrong with an image of this name into an ImageError."""
     try:
         yield
     except ImageError:
@@ -45,7 +45,7 @@ def explaining(path: Path) -> Generator[None]:
         raise refusal(path, f"holds more than {MAX_INPUT_PIXELS} pixels; crop or shrink it") from error
     except UnidentifiedImageError as error:
         text = (
-            "is not a picture Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL"
+            "is not an image Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL"
         )
         raise refusal(path, text) from error
     except FileNotFoundError as error:
@@ -73,15 +73,15 @@ def named_warnings(path: Path) -> Generator[None]:
 def _check_is_file(path: Path) -> None:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise refusal(path, "is a folder; name a picture in it")
+        raise refusal(path, "is a folder; name an image in it")
     if not stat.S_ISREG(status.st_mode):
-        raise refusal(path, "is a device or a pipe; save the picture to a file first")
+        raise refusal(path, "is a device or a pipe; save the image to a file first")
     if status.st_size == 0:
         raise refusal(path, "is empty; copy or download it again")
 
 
 def check_size(path: Path, size: tuple[int, int]) -> None:
-    """Raise ImageError when a picture of this width and height is too large to be decoded."""
+    """Raise ImageError when an image of this width and height is too large to be decoded."""
     width, height = size
     if width * height > MAX_INPUT_PIXELS:
         limit = f"{MAX_INPUT_PIXELS} is the most that is read"

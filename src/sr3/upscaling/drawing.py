@@ -28,11 +28,11 @@ __all__ = ["Request", "Taken", "Written", "draw"]
 
 @dataclass(frozen=True)
 class Request:
-    """How to sample every picture, and what to write.
+    """How to sample every image, and what to write.
 
     tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
-    auto for as many as its memory holds. quality: 1 to 100, of lossy formats. max_seconds: the longest that a picture
-    may be expected to take. values: the range of numbers that a picture uses, see `value_range`; None for all there
+    auto for as many as its memory holds. quality: 1 to 100, of lossy formats. max_seconds: the longest that an image
+    may be expected to take. values: the range of numbers that an image uses, see `value_range`; None for all there
     are. sizing: how large results are to be.
     """
 
@@ -48,7 +48,7 @@ class Request:
     sizing: Sizing = OWN_SIZE
 
     def described(self) -> dict[str, Any]:
-        """Give what decides the results, beside model, seed and input, in the types of JSON."""
+        """Return what decides the results, beside model, seed and input, in the types of JSON."""
         plan = self.sampling
         sampling = plan.settings.model_dump(mode="json", exclude={"searched"})
         sampling |= {"sampler": plan.sampler.name, "steps": plan.steps, "levels": plan.grid.tolist()}
@@ -61,13 +61,13 @@ class Request:
         }
 
     def wants(self, path: Path) -> bool:
-        """Tell whether a file is to be written."""
+        """Return whether a file is to be written."""
         return self.overwrite or not path.exists()
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Steps taken of all that a picture needs."""
+    """Steps taken of all that an image needs."""
 
     done: int
     total: int
@@ -75,7 +75,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Written:
-    """All of a picture is drawn, and these files were written."""
+    """All of an image is drawn, and these files were written."""
 
     paths: tuple[Path, ...]
 

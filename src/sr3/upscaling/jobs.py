@@ -1,7 +1,7 @@
 """Upscaling of files: one image after the other, with all requested outputs of each.
 
 `upscale_files` is a generator of what happens, so that progress is shown, and work stopped, by whoever reads it.
-A picture that cannot be done is reported and the others go on.
+An image that cannot be done is reported and the others go on.
 """
 
 import errno
@@ -49,7 +49,7 @@ class Refined:
 
 @dataclass(frozen=True)
 class Retried:
-    """The memory ran out; the picture is begun again in smaller windows."""
+    """The memory ran out; the image is begun again in smaller windows."""
 
     job: Job
     tile: int
@@ -57,7 +57,7 @@ class Retried:
 
 @dataclass(frozen=True)
 class Done:
-    """A picture's results are written. Sizes are (width, height) in pixels."""
+    """An image's results are written. Sizes are (width, height) in pixels."""
 
     job: Job
     written: tuple[Path, ...]
@@ -68,14 +68,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Skipped:
-    """All results of a picture exist already."""
+    """All results of an image exist already."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A picture could not be done; the reason is one line."""
+    """An image could not be done; the reason is one line."""
 
     job: Job
     reason: str
@@ -138,7 +138,7 @@ def _note(manifest: Manifest, event: FileEvent) -> None:
 
 
 def _remedy(error: OSError) -> str:
-    """Say what to do about a refusal of the system."""
+    """Describe what to do about a refusal of the system."""
     if error.errno == errno.ENAMETOOLONG:
         return "give a shorter name, with -o FILE or --name"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -200,7 +200,7 @@ def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargemen
     outputs, scale = request.outputs, plan.own**plan.passes
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
     kept += bytes_of(request.sampling.sampler.traits) - BYTES_PER_PIXEL
-    bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two pictures
+    bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two images
     check_fits(job.source, picture.width, picture.height, scale, extra=kept + bytes_of_other_bands(bands))
     blank = blank_result(picture, *plan.target)
     if not holds_bands(job.target, blank):
@@ -213,7 +213,7 @@ def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargemen
 
 
 def _read(path: Path, upscaler: Upscaler, sizing: Sizing) -> Picture:
-    """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
+    """Read an array, or for a model of other than 1 or 3 bands any file of bands; else an image."""
 
     def check(width: int, height: int, channels: int) -> None:
         plan = sizing.plan(width, height, upscaler.scale, path)
