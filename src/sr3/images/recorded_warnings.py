@@ -45,7 +45,7 @@ class _Recorder:
         with self._lock:
             self._recording -= 1
             if self._recording == 0:
-                self._caught.__exit__()
+                self._caught.__exit__(None, None, None)
 
     def _take(
         self,

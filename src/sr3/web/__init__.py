@@ -1,6 +1,9 @@
 """A page on this machine that upscales images, and an HTTP API. Needs the extra `web`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sr3.web.server import serve, serve_space
 
 __all__ = ["serve", "serve_space"]
 

@@ -128,6 +128,6 @@ class Loaded:
 def choose_devices(name: str) -> list[torch.device]:
     """Choose the devices that work at the same time: all GPUs where GPUs are meant; ConfigError as `choose_device`."""
     device = choose_device(name)
-    if device.type != "cuda" or device.index is not None:
+    if str(device) != "cuda":  # the processor, or a GPU that is named
         return [device]
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

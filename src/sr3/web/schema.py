@@ -29,21 +29,25 @@ _MOST = 2**63 - 1
 class JobSettings(Settings):
     """What is asked for, with the names and meanings of the options of `sr3 upscale`."""
 
-    model: str | None = Field(None, description="Name of a model; the server's first by default, or one that refines.")
-    scale: float | None = Field(None, description="Scale factor, such as 2, 1.5 or 8; the model's by default.")
-    width: int | None = Field(None, description="Width of the result in pixels.")
-    height: int | None = Field(None, description="Height of the result in pixels.")
-    long_side: int | None = Field(None, description="Longer side of the result in pixels.")
-    megapixels: float | None = Field(None, description="Size of the result in megapixels.")
-    fit: str | None = Field(None, description="WIDTHxHEIGHT: the largest size that fits into this box.")
-    steps: int | None = Field(None, description="Sampling steps.")
-    detail: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="From 0, smooth and close to the truth, to 1, a full sample."
+    model: str | None = Field(
+        default=None, description="Name of a model; the server's first by default, or one that refines."
     )
-    seed: Annotated[int, Field(ge=-_MOST, le=_MOST)] = Field(0, description="Seed of the noise.")
-    samples: Annotated[int, Field(ge=1)] = Field(1, description="Samples; two or more also give mean and deviation.")
-    format: str = Field("same", description="png, jpg, webp, tif, bmp, avif, heic, jxl, or same: the input's.")
-    quality: Annotated[int, Field(ge=1, le=100)] = Field(95, description="Quality of lossy formats.")
+    scale: float | None = Field(default=None, description="Scale factor, such as 2, 1.5 or 8; the model's by default.")
+    width: int | None = Field(default=None, description="Width of the result in pixels.")
+    height: int | None = Field(default=None, description="Height of the result in pixels.")
+    long_side: int | None = Field(default=None, description="Longer side of the result in pixels.")
+    megapixels: float | None = Field(default=None, description="Size of the result in megapixels.")
+    fit: str | None = Field(default=None, description="WIDTHxHEIGHT: the largest size that fits into this box.")
+    steps: int | None = Field(default=None, description="Sampling steps.")
+    detail: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="From 0, smooth and close to the truth, to 1, a full sample."
+    )
+    seed: Annotated[int, Field(ge=-_MOST, le=_MOST)] = Field(default=0, description="Seed of the noise.")
+    samples: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Samples; two or more also give mean and deviation."
+    )
+    format: str = Field(default="same", description="png, jpg, webp, tif, bmp, avif, heic, jxl, or same: the input's.")
+    quality: Annotated[int, Field(ge=1, le=100)] = Field(default=95, description="Quality of lossy formats.")
 
 
 class ModelView(BaseModel):

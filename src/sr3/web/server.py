@@ -23,7 +23,7 @@ from sr3.web.temporary_folder import temporary_folder
 from sr3.zoo import DEFAULT_MODEL, packaged_models
 
 try:
-    import multipart.multipart  # noqa: F401 (what fastapi reads uploads by)
+    import python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport] (fastapi reads uploads by it)
     from fastapi import FastAPI, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import HTMLResponse, JSONResponse
@@ -132,7 +132,12 @@ def serve_space() -> None:
         is_public=True,
         frames=("'self'", "https://huggingface.co"),
     )
-    serve(options, announce=lambda address: sys.stdout.write(f"{address}\n"))
+    serve(options, announce=_write_line)
+
+
+def _write_line(address: str) -> None:
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
 
 
 def build_app(service: Service, access: Access, *, page: Path | None = None) -> FastAPI:

@@ -48,10 +48,11 @@ def parse_settings(text: str) -> JobSettings:
 def clean_name(name: str) -> str:
     """Make a plain file name of what a client says a file is called."""
     name = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
-    name = "".join(c for c in _NOT_IN_NAMES.sub("_", name) if c.isprintable()).strip(" .")
+    name = "".join(c for c in _NOT_IN_NAMES.sub("_", name) if c.isprintable()).rstrip(" .")
     stem, dot, suffix = name.rpartition(".")
     if not dot:
         stem, suffix = name, ""
+    stem = stem.strip(" .")
     room = _LONGEST_NAME - len(suffix[:10])
     while len(stem.encode()) > room:
         stem = stem[:-1]
