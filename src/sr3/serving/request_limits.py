@@ -42,7 +42,8 @@ class _Refused(Exception):
 class _Counts:
     """Requests per address in the current minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_new: int) -> None:
+        self._most_new = most_new
         self._minute, self._seen = 0, Counter[tuple[str, bool]]()
 
     def is_too_many(self, scope: Message) -> bool:
@@ -56,14 +57,15 @@ class _Counts:
         is_new = not any(name == b"cookie" for name, _ in scope["headers"])
         self._seen[address, False] += 1
         self._seen[address, True] += is_new
-        return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > MOST_NEW_A_MINUTE)
+        return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > self._most_new)
 
 
 class RequestLimits:
     """Middleware: responds 413 to a large body, 408 to a slow one, and 429 to too many requests.
 
-    most_bytes: maximum size of a body by method and path. reasons: by status what a JSON response says as its
-    `detail`; a response without a reason has no body.
+    most_bytes: maximum size of a body by method and path. most_new: maximum number per minute of state-changing
+    requests without a cookie. reasons: by status what a JSON response says as its `detail`; a response without a reason
+    has no body.
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class RequestLimits:
         app: App,
         *,
         most_bytes: Callable[[str, str], int] = lambda _method, _path: MOST_BYTES,
+        most_new: int = MOST_NEW_A_MINUTE,
         reasons: Mapping[int, str] | None = None,
     ) -> None:
         """Wrap an application."""
         self._app, self._most_bytes, self._reasons = app, most_bytes, reasons or {}
-        self._counts = _Counts()
+        self._counts = _Counts(most_new)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""

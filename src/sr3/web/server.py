@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sr3.errors import ConfigError
-from sr3.serving.request_limits import MOST_BYTES, RequestLimits
+from sr3.serving.request_limits import MOST_A_MINUTE, MOST_BYTES, RequestLimits
 from sr3.web.guard import Access, Guard, is_local
 from sr3.web.limits import Limits
 from sr3.web.openapi_page import STYLE, openapi_page
@@ -151,6 +151,7 @@ def build_app(service: Service, access: Access, *, page: Path | None = None) -> 
     app.add_middleware(
         RequestLimits,
         most_bytes=lambda method, path: most + _FORM if (method, path) == ("POST", UPLOADS) else MOST_BYTES,
+        most_new=MOST_A_MINUTE,  # pages of this server have no cookie where no token is asked for
         reasons={
             408: "the upload is too slow; use a faster connection, or a smaller file",
             413: f"the file is too large: at most {most / 2**20:g} MiB here; crop it, or use the command line",
