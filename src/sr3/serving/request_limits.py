@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 __all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "RequestLimits"]
@@ -32,11 +33,7 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class _Refused(Exception):
-    """A request was refused with a status before its body was read completely."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    """A request was refused before its body was read completely."""
 
 
 class _Counts:
@@ -92,19 +89,18 @@ class RequestLimits:
         if self._counts.is_too_many(scope):
             await self._refuse(send, 429)
             return
-        answered = False
+        body, answered = _Body(receive, most, SECONDS + _claimed(scope) / SLOWEST), False
 
         async def noted(message: Message) -> None:
             nonlocal answered
-            answered = True
-            await send(message)
+            if answered or body.refused is None:  # else the application answers what it could not read
+                answered = True
+                await send(message)
 
-        try:
-            seconds = SECONDS + _claimed(scope) / SLOWEST
-            await self._app(scope, _counted(receive, most, seconds), noted)
-        except _Refused as refused:
-            if not answered:
-                await self._refuse(send, refused.status)
+        with suppress(_Refused):
+            await self._app(scope, body, noted)
+        if body.refused is not None and not answered:
+            await self._refuse(send, body.refused)
 
     async def _refuse(self, send: Send, status: int) -> None:
         reason = self._reasons.get(status)
@@ -116,25 +112,31 @@ class RequestLimits:
         await send({"type": "http.response.body", "body": body})
 
 
-def _counted(receive: Receive, most: int, seconds: float) -> Receive:
-    """Pass on a body until it exceeds the limit of size or time."""
-    seen, is_whole, until = 0, False, time.monotonic() + seconds
+class _Body:
+    """Passes on a body until it exceeds the limit of size or time; refused is then the status of the response."""
 
-    async def counted() -> Message:
-        nonlocal seen, is_whole
-        if is_whole:
-            return await receive()  # only the disconnect event is left
+    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
+        self.refused: int | None = None
+        self._receive, self._most, self._until = receive, most, time.monotonic() + seconds
+        self._seen, self._is_whole = 0, False
+
+    async def __call__(self) -> Message:
+        """Receive the next part."""
+        if self._is_whole:
+            return await self._receive()  # only the disconnect event is left
         try:
-            message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
         except TimeoutError:
-            raise _Refused(408) from None
-        seen += len(message.get("body", b""))
-        is_whole = not message.get("more_body", False)
-        if seen > most:
-            raise _Refused(413)
+            raise self._refusal(408) from None
+        self._seen += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._seen > self._most:
+            raise self._refusal(413)
         return message
 
-    return counted
+    def _refusal(self, status: int) -> _Refused:
+        self.refused = status
+        return _Refused()
 
 
 def _claimed(scope: Message) -> int:

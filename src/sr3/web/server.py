@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -23,7 +24,6 @@ from sr3.web.temporary_folder import temporary_folder
 from sr3.zoo import DEFAULT_MODEL, packaged_models
 
 try:
-    import python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport] (fastapi reads uploads by it)
     from fastapi import FastAPI, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import HTMLResponse, JSONResponse
@@ -31,6 +31,9 @@ try:
 
     from sr3.serving.server import Server, open_listener
     from sr3.web.api import UPLOADS, build_router
+
+    if find_spec("python_multipart") is None:  # by which fastapi reads uploads
+        raise ImportError("python_multipart")
 except ImportError as error:
     raise ConfigError("sr3 web needs fastapi, uvicorn and python-multipart: pip install 'sr3[web]'") from error
 
