@@ -10,7 +10,7 @@
 # (torch.random.fork_rng, random.getstate, numpy.random.get_state).
 #
 # Versions: opensr-test 1.3.3, torch 2.14.1, torchvision 0.29.1, Python 3.11. Seen 2026-11-28:
-#   @OUTPUT@
+#   deviation of samples 2 to 4: 0.0443 if none is measured, 0.0000 if each is
 set -euo pipefail
 
 folder="$(mktemp -d)"
