@@ -140,7 +140,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NET",
-            help="efficientnet-lite0, torchvision:NAME, timm:NAME, a .pt or .onnx file.",
+            help="efficientnet-lite0 (or 1, 2), torchvision:NAME, timm:NAME, a .pt or .onnx file.",
             rich_help_panel=NETWORKS,
         ),
     ] = None,
