@@ -22,6 +22,7 @@ from sr3.cli import (
     search_schedule,
     train,
     upscale,
+    web,
 )
 from sr3.cli.help import HelpfulCommand, HelpfulGroup
 from sr3.cli.study import study
@@ -74,6 +75,7 @@ _VERBS = (
     (export.export, export.EXAMPLES),
     (push.push, push.EXAMPLES),
     (bench.bench, bench.EXAMPLES),
+    (web.web, web.EXAMPLES),
 )
 for _verb, _examples in _VERBS:
     app.command(_verb.__name__.replace("_", "-"), cls=HelpfulCommand, epilog=_examples)(_verb)

@@ -7,7 +7,6 @@ surrounds the pixels, and only the pixels are put in their place. PNG: ISO/IEC 1
 
 import io
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from sr3.images.libtiff import load_pixels
 from sr3.images.metadata import turn_upright
+from sr3.images.recorded_warnings import recorded_warnings
 
 __all__ = ["deep_png", "deep_tiff", "has_deep_colour", "is_deep", "join_bytes", "lower_bytes"]
 
@@ -70,7 +70,7 @@ def lower_bytes(file: BinaryIO, formats: tuple[str, ...], *, upright: bool) -> I
         changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
         image.tile[place] = tile._replace(args=changed)  # pyright: ignore[reportArgumentType] (as Pillow makes them)
     is_grey = image.format == "PNG" and _rawmode(image.tile[0]) == "RGBA"
-    with warnings.catch_warnings(action="ignore"):  # which the pass before has given
+    with recorded_warnings():  # which the pass before has given
         load_pixels(image)
     image.info["is_grey"] = is_grey
     if upright:

@@ -39,6 +39,7 @@ from sr3.images.metadata import (
     warn_of_losses,
 )
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
+from sr3.images.recorded_warnings import recorded_warnings
 from sr3.images.refusal import (
     MAX_INPUT_PIXELS,
     named_warnings,
@@ -138,7 +139,7 @@ def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
-    with warnings.catch_warnings(action="ignore"):
+    with recorded_warnings():
         encoded = Encoded(path)
         if size := size_by_library(encoded):
             return size

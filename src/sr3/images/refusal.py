@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from sr3.errors import ImageError
+from sr3.images.recorded_warnings import recorded_warnings
 
 __all__ = ["MAX_INPUT_PIXELS", "check_size", "explaining", "named_warnings", "one_line", "refusal", "refusing"]
 
@@ -62,12 +63,11 @@ def explaining(path: Path) -> Generator[None]:
 @contextmanager
 def named_warnings(path: Path) -> Generator[None]:
     """Put the file's name before each warning; size is not warned of, for `check_size` decides it."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with recorded_warnings() as caught:
         yield
     for warning in caught:
-        if not issubclass(warning.category, Image.DecompressionBombWarning):
-            warnings.warn(one_line(path, warning.message), stacklevel=4)
+        if not isinstance(warning, Image.DecompressionBombWarning):
+            warnings.warn(one_line(path, warning), stacklevel=4)
 
 
 def _check_is_file(path: Path) -> None:

@@ -29,10 +29,11 @@ from sr3.runtime.threads import check_not_forked
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
 from sr3.sampling.mean_tiles import calm_flat_places, mean_in, picture_of
-from sr3.sampling.norms import SharedNorms
+from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
-from sr3.types import Condition, Grid, Image, LowRes
+from sr3.sampling.window_report import OnWindow, ignore_window, reported
+from sr3.types import Condition, Grid, Image, LowRes, State
 from sr3.zoo import find_model
 
 __all__ = ["Preview", "Upscaler", "load_upscaler", "open_upscaler"]
@@ -56,6 +57,7 @@ class Upscaler:
     """A trained model, ready to sample.
 
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
+    on_window: called after each of them; what it raises ends the work.
     """
 
     info: ModelInfo
@@ -63,6 +65,7 @@ class Upscaler:
     device: torch.device
     dtype: torch.dtype
     tile: int = 1024
+    on_window: OnWindow = ignore_window
 
     @property
     def scale(self) -> int:
@@ -200,10 +203,14 @@ class Upscaler:
         def alone(window: Window) -> Denoise:
             return self._window_denoise(window.of(x), sampling, conditioning(window))
 
-        if not self.shares_statistics:
-            return tiled(alone, cover, overlap=OVERLAP)
+        def decode(y0: State, window: Window) -> Image:
+            return self.denoiser.decode(y0, window.of(x)).clamp_(-1, 1)
 
-        return SharedNorms().joined(alone, cover, overlap=OVERLAP)
+        total = len(cover) + (len(teachers(cover)) if self.shares_statistics else 0)
+        of_window = reported(alone, decode, self.on_window, size=(height, width), total=total)
+        if not self.shares_statistics:
+            return tiled(of_window, cover, overlap=OVERLAP)
+        return SharedNorms().joined(of_window, cover, overlap=OVERLAP)
 
     def _window_denoise(self, x: Condition, sampling: SamplingConfig, conditioning: Conditioning) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)

@@ -31,6 +31,7 @@ from sr3.upscaling.memory import (
     smaller_tile,
 )
 from sr3.upscaling.naming import Job
+from sr3.upscaling.result_preview import ResultPreview
 from sr3.upscaling.results import holds_bands, make_folder
 from sr3.upscaling.scene import draw_scene
 from sr3.upscaling.sizing import Enlargement, Sizing
@@ -40,11 +41,16 @@ __all__ = ["Done", "Failed", "FileEvent", "Refined", "Retried", "Skipped", "upsc
 
 @dataclass(frozen=True)
 class Refined:
-    """A step of a sample has been taken."""
+    """A step of a sample has been taken: so many of those of all samples.
+
+    sample: which of them, from 0. preview: the estimate after the step, to be read before the next; none of a scene.
+    """
 
     job: Job
     step: int
     steps: int
+    sample: int = 0
+    preview: ResultPreview | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,17 @@ class Retried:
 
 @dataclass(frozen=True)
 class Done:
-    """An image's results are written. Sizes are (width, height) in pixels."""
+    """An image's results are written. Sizes are (width, height) in pixels.
+
+    apart: the numbers, from 0, of the two samples that differ most, where that was asked for.
+    """
 
     job: Job
     written: tuple[Path, ...]
     size_in: tuple[int, int]
     size_out: tuple[int, int]
     seconds: float
+    apart: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ def _reported(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEv
 
 def _note(manifest: Manifest, event: FileEvent) -> None:
     match event:
-        case Done(job, written, size_in, size_out, seconds):
+        case Done(job, written, size_in, size_out, seconds, _):
             manifest.note_done(job, written, sizes=(size_in, size_out), seconds=seconds)
         case Failed(job, reason):
             manifest.note_failed(job, reason)
@@ -161,9 +171,9 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
                 check_time(job.source, each * request.outputs.samples, request.max_seconds)
             for state in draw(replace(upscaler, tile=tile), job, request, picture):
                 if isinstance(state, Written):
-                    yield Done(job, state.paths, size_in, plan.target, time.monotonic() - began)
+                    yield Done(job, state.paths, size_in, plan.target, time.monotonic() - began, state.apart)
                 else:
-                    yield Refined(job, state.done, state.total)
+                    yield Refined(job, state.done, state.total, state.sample, state.preview)
             return
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "alloc" not in str(error):  # torch's own kind of MemoryError
