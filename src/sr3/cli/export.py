@@ -11,8 +11,8 @@ __all__ = ["EXAMPLES", "export"]
 
 EXAMPLES = """
 sr3 export photos-x4 photos-x4.onnx
+sr3 export --whole photos-x4-fast fast.onnx                      # image in, image out
 sr3 export --spandrel photos-x4-fast fast-spandrel.safetensors   # for ComfyUI and chaiNNer
-sr3 export --spandrel runs/mine mine-spandrel.safetensors --steps 4
 """
 
 
@@ -35,6 +35,14 @@ def export(
             rich_help_panel=IN_OUT,
         ),
     ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Write the whole way from image to result as one graph, for models of one call.",
+            rich_help_panel=IN_OUT,
+        ),
+    ] = False,
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Sampling steps, with --spandrel.  [default: the model's]", rich_help_panel=SAMPLING),
@@ -46,21 +54,25 @@ def export(
     """
     from sr3.errors import CheckpointError, ConfigError
     from sr3.exchange.export import export_onnx, mean_path
+    from sr3.exchange.whole import export_whole
     from sr3.spandrel import export_spandrel
+
+    if whole and for_spandrel:
+        raise ConfigError("--whole: is for ONNX, which --spandrel does not write; leave one of them out")
 
     suffix, kind = (".safetensors", "a file for spandrel") if for_spandrel else (".onnx", "an ONNX file")
     if target.suffix != suffix:
         raise CheckpointError(f"{target}: {kind} needs the suffix {suffix}; rename it")
     if steps is not None and not for_spandrel:
         raise ConfigError("--steps: an ONNX file is one network call; leave it out, or add --spandrel")
-    for path in (target, *([] if for_spandrel else [mean_path(target)])):
+    for path in (target, *([] if for_spandrel or whole else [mean_path(target)])):
         if path.exists() and not overwrite:
             raise CheckpointError(f"{path}: exists; replace it with --overwrite or give another name")
     if for_spandrel:
         calls = export_spandrel(model, target, steps=steps)
         typer.echo(f"{target}: {calls} network call{'s' if calls > 1 else ''} per image, always with the same noise")
         return
-    for done in export_onnx(model, target):
+    for done in [export_whole(model, target)] if whole else export_onnx(model, target):
         for (batch, height, width), difference in done.differences.items():
             typer.echo(f"{done.path}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
         typer.echo(f"{done.path}: inputs {', '.join(done.inputs)}; settings in its metadata")

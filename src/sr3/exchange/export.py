@@ -9,22 +9,38 @@ Needs the extra `export`.
 import importlib.util
 import json
 import warnings
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from sr3.atomic import whole_file
-from sr3.checkpoint import FORMAT, ModelFile, read_model
+from sr3.checkpoint import ModelFile, describe, read_model
 from sr3.errors import CheckpointError, ConfigError
 from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE, UNet
 from sr3.sampling.filling import build_filled
 from sr3.zoo import find_model
 
-__all__ = ["METADATA", "TOLERANCE", "Exported", "export_onnx", "mean_path", "trace"]
+__all__ = [
+    "METADATA",
+    "TOLERANCE",
+    "Call",
+    "Exported",
+    "NetworkCall",
+    "check_packages",
+    "checked",
+    "export_onnx",
+    "input_names",
+    "mean_path",
+    "trace",
+    "traced",
+    "with_metadata",
+    "write",
+]
 
 METADATA = "sr3"
 """Key of the description in the file's metadata, the same JSON as in a model file."""
@@ -44,17 +60,41 @@ class Exported(NamedTuple):
     differences: dict[tuple[int, int, int], float]
 
 
-class _Call(nn.Module):
+class Call(Protocol):
+    """What is exported: a module whose inputs and outputs have names, and which draws inputs for a trial."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        ...
+
+    def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
+        """Draw inputs of (batch, height, width), always the same."""
+        ...
+
+    def __call__(self, *inputs: Tensor) -> Any:  # noqa: ANN401 (one tensor or several, as torch has it)
+        """Compute."""
+        ...
+
+
+class NetworkCall(nn.Module):
     """The network with its inputs in a fixed order, sides padded by gathering, which a graph can do at any size."""
 
     outputs = ("output",)
 
     def __init__(self, network: UNet, names: tuple[str, ...]) -> None:
+        """Take a network and the names of its inputs."""
         super().__init__()
         self.network = network
         self.names = names
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """Call the network."""
         values = dict(zip(self.names, inputs, strict=True))
         y_t, multiple = values["y_t"], self.network.size_multiple
         height, width = y_t.shape[-2:]
@@ -119,25 +159,35 @@ def export_onnx(model: str, target: Path) -> list[Exported]:
     Raises ConfigError without the extra `export`, CheckpointError when the model is too large for one file, when the
     disk refuses, or when ONNX Runtime does not give what torch gives.
     """
+    check_packages()
+    file = read_model(find_model(model))
+    if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
+        raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
+    calls: dict[Path, Call] = {target: _call_of(file)}
+    if file.info.config.mean is not None:
+        calls[mean_path(target)] = _MeanCall(cast(SPAN, build_filled(file, torch.device("cpu")).mean)).eval()
+    graphs = {path: with_metadata(traced(call), {METADATA: describe(file.info)}) for path, call in calls.items()}
+    done = [checked(path, call, graphs[path], file) for path, call in calls.items()]
+    for path, graph in graphs.items():
+        write(path, graph)
+    return done
+
+
+def check_packages() -> None:
+    """Raise ConfigError without the extra `export`."""
     if missing := [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]:
         raise ConfigError(
             f"sr3 export needs {' and '.join(missing)}, which is not installed: pip install 'sr3[export]'"
         )
-    file = read_model(find_model(model))
-    if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
-        raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
-    calls: dict[Path, _Call | _MeanCall] = {target: _call_of(file)}
-    if file.info.config.mean is not None:
-        calls[mean_path(target)] = _MeanCall(cast(SPAN, build_filled(file, torch.device("cpu")).mean)).eval()
-    graphs = {path: _described(_traced(call), file) for path, call in calls.items()}
-    done = [_checked(path, call, graphs[path], file) for path, call in calls.items()]
-    for path, graph in graphs.items():
-        try:
-            with whole_file(path) as temporary:
-                temporary.write_bytes(graph)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    return done
+
+
+def write(path: Path, graph: bytes) -> None:
+    """Write a graph atomically; CheckpointError when the disk refuses."""
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(graph)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def mean_path(target: Path) -> Path:
@@ -145,28 +195,30 @@ def mean_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}-mean{target.suffix}")
 
 
-def _checked(path: Path, call: "_Call | _MeanCall", graph: bytes, file: ModelFile) -> Exported:
+def checked(path: Path, call: Call, graph: bytes, file: ModelFile, *, tolerance: float = TOLERANCE) -> Exported:
+    """Compare ONNX Runtime with torch on sizes that were not traced; CheckpointError when they differ."""
     differences = {size: _difference(call, graph, size) for size in _TRIED}
-    if (worst := max(differences.values())) > TOLERANCE:
+    if (worst := max(differences.values())) > tolerance:
         raise CheckpointError(f"{file.info.name}: ONNX Runtime differs from torch by {worst:.2g}; upgrade onnxruntime")
     return Exported(path, call.names, differences)
 
 
 def trace(file: ModelFile) -> bytes:
     """Create the graph of a model alone, without settings and without a check."""
-    return _traced(_call_of(file))
+    return traced(_call_of(file))
 
 
-def _call_of(file: ModelFile) -> _Call:
+def _call_of(file: ModelFile) -> NetworkCall:
     if file.info.config.network.answers_in_one_call:
         raise ConfigError(
             f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX"
         )
     network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
-    return _Call(network, _input_names(file)).eval()
+    return NetworkCall(network, input_names(file)).eval()
 
 
-def _input_names(file: ModelFile) -> tuple[str, ...]:
+def input_names(file: ModelFile) -> tuple[str, ...]:
+    """Name the inputs of a network in the order of its graph."""
     network = file.info.config.network
     names = ["x"] if network.condition == "picture" else []
     names += ["y_t", "gamma"]
@@ -175,7 +227,7 @@ def _input_names(file: ModelFile) -> tuple[str, ...]:
     return (*names, *(["features"] if network.guide else []))
 
 
-def _traced(call: "_Call | _MeanCall") -> bytes:
+def traced(call: Call) -> bytes:
     """Trace a call into a graph whose batch, height and width are free."""
     numbers, pictures = {0: "batch"}, {0: "batch", 2: "height", 3: "width"}
     smaller = {0: "batch", 2: "small_height", 3: "small_width"}
@@ -187,7 +239,7 @@ def _traced(call: "_Call | _MeanCall") -> bytes:
             "ignore"
         )  # of tracing, and that it is the older way: it is correct, and twenty times faster
         torch.onnx.export(
-            call,
+            cast(nn.Module, call),
             call.drawn(_TRACED),
             buffer,  # pyright: ignore[reportArgumentType] (the older way takes files)
             dynamo=False,
@@ -199,18 +251,17 @@ def _traced(call: "_Call | _MeanCall") -> bytes:
     return buffer.getvalue()
 
 
-def _described(graph: bytes, file: ModelFile) -> bytes:
-    """Put the settings into the graph's metadata, and check the whole."""
+def with_metadata(graph: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """Put JSON values into the graph's metadata, and check the whole."""
     import onnx
 
     model: Any = onnx.load_from_string(graph)
-    description = json.dumps({"format": FORMAT, **file.info.model_dump(mode="json", exclude_none=True)})
-    onnx.helper.set_model_props(model, {METADATA: description})
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata.items()})
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
 
-def _difference(call: "_Call | _MeanCall", graph: bytes, size: tuple[int, int, int]) -> float:
+def _difference(call: Call, graph: bytes, size: tuple[int, int, int]) -> float:
     """Compare ONNX Runtime with torch on a size that was not traced."""
     import onnxruntime
 
