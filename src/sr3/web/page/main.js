@@ -91,7 +91,21 @@ function say(picture) {
   if (texts[picture.state]) announce(`${picture.name}: ${texts[picture.state]}`);
 }
 
+// A control that vanishes hands the focus on: to stopping while there is work, then to what came of it.
+function handFocusOn(before) {
+  const lost = before.disabled || before.offsetParent === null;
+  if (!lost || !document.body.contains(before) || before === document.body) return;
+  const next = ["stop", "divider", "panes", "enlarge", "choose"].map(byId).find((one) => one.offsetParent && !one.disabled);
+  next?.focus({ preventScroll: true });
+}
+
 function drawAll() {
+  const focused = document.activeElement ?? document.body;
+  drawPage();
+  handFocusOn(focused);
+}
+
+function drawPage() {
   const picture = shown();
   byId("drop").hidden = Boolean(picture);
   byId("viewer").hidden = !picture;
