@@ -77,7 +77,7 @@ class Job:
             "id": self.id, "state": self.state, "position": self.position, "settings": self.settings,
             "input": {"name": self.name, "width": self.image.width, "height": self.image.height},
             "output": {"width": width, "height": height}, "command": f"sr3 upscale {self.name} {options}",
-            "seconds_left": 3.0, "error": None, "results": self.results, **pair,
+            "seconds_left": 3.0, "error": None, "warnings": ["16 bits become 8"], "results": self.results, **pair,
         }  # fmt: skip
 
     def tell(self, kind: str, data: dict) -> None:
@@ -85,11 +85,19 @@ class Job:
         self.news.set()
         self.news = asyncio.Event()
 
-    def add(self, kind: str, image: Image.Image, seed: int, number: int) -> None:
-        name = f"{self.name.rpartition('.')[0]}-{kind}-{number}.png"
+    def add(self, kind: str, image: Image.Image, number: int | None = None) -> None:
+        name = f"{self.name.rpartition('.')[0]}-{kind if number is None else number + 1}.png"
         self.files[name] = png(image)
         url = f"/api/jobs/{self.id}/results/{name}"
-        result = {"name": name, "kind": kind, "seed": seed, "width": image.width, "height": image.height}
+        seed = self.settings["seed"]
+        result = {
+            "name": name,
+            "kind": kind,
+            "sample": number,
+            "seed": seed,
+            "width": image.width,
+            "height": image.height,
+        }
         result |= {"bytes": len(self.files[name]), "url": url, "view_url": f"{url}/view"}
         self.results = [*self.results, result]
         self.tell("result", result)
@@ -139,12 +147,11 @@ class Fake:
                 url = f"/api/jobs/{job.id}/preview?step={step}"
                 job.tell("preview", {"url": url, "sample": sample, "step": step})
                 if step == steps:
-                    seed = job.settings["seed"]
-                    job.add("sample", image.rotate(2 * sample + seed), seed, sample + 1)
+                    job.add("sample", image.rotate(2 * sample + 3 * seed), sample)
             if samples > 1 and not job.stopping:
-                job.add("mean", job.enlarged(), job.settings["seed"], 0)
+                job.add("mean", job.enlarged())
                 values = torch.linspace(0, 20, job.size[0]).expand(job.size[1], -1)
-                job.add("deviation", map_picture(values, title="Deviation", unit="levels"), job.settings["seed"], 0)
+                job.add("deviation", map_picture(values, title="Deviation", unit="levels"))
             job.state = "stopped" if job.stopping else "done"
             job.tell("end", job.told())
 
@@ -163,7 +170,7 @@ class Fake:
             image = Image.open(io.BytesIO(content)).convert("RGB")
         except UnidentifiedImageError:
             raise HTTPException(415, f"{name}: not an image that sr3 reads; convert it to PNG") from None
-        if image.width * image.height > PIXELS:
+        if 16 * image.width * image.height > PIXELS:
             raise HTTPException(413, f"{name}: more than {PIXELS // 10**6} megapixels; reduce it, or use sr3 upscale")
         job = Job(name, image, json.loads(found["settings"][1]))
         self.jobs[job.id] = job

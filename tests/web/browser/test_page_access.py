@@ -86,7 +86,9 @@ def test_every_control_has_a_name_and_the_page_its_landmarks(browser, fake, phot
     controls = browser.find_elements("css selector", "button, select, input, [role=slider], [role=group], progress")
     names = {control.accessible_name for control in controls if control.is_displayed()}
     assert "" not in names
-    assert {"Divider between before and after", "Zoom in", "Stop", "Another answer", "Remove photo.png"} - names == {"Stop"}
+    assert {"Divider between before and after", "Zoom in", "Stop", "Another answer", "Remove photo.png"} - names == {
+        "Stop"
+    }
     assert [len(browser.find_elements("tag name", tag)) for tag in ("main", "h1", "aside")] == [1, 1, 1]
     assert by_id(browser, "status").get_attribute("role") == "status"
     wait(browser, "document.getElementById('status').textContent === 'photo.png: Done: 2 samples.'")
@@ -112,7 +114,9 @@ def test_everything_is_reached_and_done_by_keyboard_alone(browser, fake, photo):
             focused,
         )
         assert ring or focused.tag_name == "body", focused.get_attribute("outerHTML")[:200]
-    expected = "divider zoom-in zoom-out zoom-fit left-choice right-choice save another copy add model size seed enlarge"
+    expected = (
+        "divider zoom-in zoom-out zoom-fit left-choice right-choice save another copy add model size seed enlarge"
+    )
     assert set(expected.split()) <= reached
     divider = by_id(browser, "divider")
     divider.send_keys(Keys.END)

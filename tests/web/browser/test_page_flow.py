@@ -238,15 +238,28 @@ def test_another_answer_draws_the_next_seed_and_keeps_the_first(browser, fake, p
     assert len(fake.forgotten) == 3
 
 
+def test_of_samples_drawn_one_by_one_the_page_finds_the_two_that_differ_most(browser, fake, photo):
+    draw(browser, fake, photo)
+    for seed in (1, 2):
+        by_id(browser, "another").click()
+        wait(browser, f"document.querySelectorAll('#files li').length === {seed + 1}")
+        until_done(browser)
+    browser.execute_script("document.querySelector('[name=view][value=beside]').click()")
+    wait(browser, "document.querySelectorAll('.pane.apart').length === 2")
+    captions = "return [...document.querySelectorAll('.pane figcaption')].map((one) => one.textContent[7])"
+    assert browser.execute_script(captions) == ["1", "3", "2"]  # each is turned by three degrees more
+    assert complaints(browser) == []
+
+
 def test_saving_gives_the_very_bytes_of_the_server_and_a_name(browser, fake, photo):
     draw(browser, fake, photo, samples=2)
     select(browser, "right-choice", browser.execute_script(
         "return [...document.getElementById('right-choice').options].find((one) => one.text.startsWith('Sample 2')).value"
     ))  # fmt: skip
-    wait(browser, "document.getElementById('saved-name').textContent.startsWith('photo-sample-2.png')")
+    wait(browser, "document.getElementById('saved-name').textContent.startsWith('photo-2.png')")
     by_id(browser, "save").click()
     (job,) = fake.jobs.values()
-    assert saved(browser) == {"photo-sample-2.png": job.files["photo-sample-2.png"]}
+    assert saved(browser) == {"photo-2.png": job.files["photo-2.png"]}
     assert complaints(browser) == []
 
 
@@ -280,9 +293,7 @@ def test_only_pictures_that_are_shown_are_kept(browser, fake, many):
     assert browser.execute_script("return document.querySelectorAll('img').length") == 1
 
 
-def test_two_browsers_at_once_have_pictures_of_their_own_and_see_their_place_in_the_queue(
-    start_browser, fake, many
-):
+def test_two_browsers_at_once_have_pictures_of_their_own_and_see_their_place_in_the_queue(start_browser, fake, many):
     fake.step_seconds = 0.5
     first, second = start_browser(), start_browser()
     for browser, path in ((first, many[0]), (second, many[1])):

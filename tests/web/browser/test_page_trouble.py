@@ -47,8 +47,11 @@ def test_a_picture_over_the_pixel_limit_is_refused_in_one_line(browser, fake, tm
     large = tmp_path / "large.png"
     Image.new("RGB", (1200, 1000)).save(large)
     visit(browser, fake.url)
-    assert "Up to 1 megapixel and 10 MB each." in text(browser, "limits")
+    assert "Files up to 10 MB, results up to 1 megapixel." in text(browser, "limits")
     drop(browser, large)
+    wait(browser, "document.getElementById('size-text').classList.contains('trouble')")
+    line = "1200 × 1000 becomes 4800 × 4000: 19 megapixels, and the limit is 1 megapixel"
+    assert text(browser, "size-text") == line
     by_id(browser, "enlarge").click()
     wait(browser, FAILED)
     assert text(browser, "trouble") == "large.png: more than 1 megapixels; reduce it, or use sr3 upscale"

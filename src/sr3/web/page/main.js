@@ -11,7 +11,7 @@ import { checkSettings, drawSettings, fillSettings, isStochastic, readSettings, 
 import { savable } from "./sources.js";
 import { drawStage, startStage } from "./stage.js";
 import { drawTray } from "./tray.js";
-import { bytes, invented, plural, stateText } from "./words.js";
+import { bytes, invented, megapixels, plural, stateText } from "./words.js";
 
 const GONE = "No connection to the server. The page goes on by itself when it is back.";
 let limits = null;
@@ -109,6 +109,7 @@ function drawPage() {
   const picture = shown();
   byId("drop").hidden = Boolean(picture);
   byId("viewer").hidden = !picture;
+  document.body.classList.toggle("fresh", picture?.state === "ready");
   setLine(byId("notice"), complaint || (isReachable() ? "" : GONE));
   drawTray(takeAway);
   byId("save-all").hidden = all().filter(savable).length < 2;
@@ -156,7 +157,7 @@ async function askLimits() {
       const [models, found] = await Promise.all([read("/api/models"), read("/api/limits")]);
       limits = found;
       fillSettings(models, limits);
-      setText(byId("limits"), `Up to ${plural(Math.round(limits.pixels / 1e6), "megapixel")} and ${bytes(limits.bytes)} each. Pictures stay on the machine that runs sr3.`);
+      setText(byId("limits"), `Files up to ${bytes(limits.bytes)}, results up to ${megapixels(limits.pixels)}. Pictures stay on the machine that runs sr3.`);
       return changed();
     } catch (error) {
       if (error instanceof Refused) return complain(error.message);

@@ -1,8 +1,9 @@
 // Samples side by side, the two that differ most first, all with the zoom and place of the stage. A picture is loaded
 // when its pane is on the screen, and let go when it is not.
+import { mostApart } from "./apart.js";
 import { byId, element, setText } from "./dom.js";
 import { listen } from "./gestures.js";
-import { apartFirst, summaryOf } from "./pictures.js";
+import { apartFirst, changed, samplesOf, summaryOf } from "./pictures.js";
 import { place, put } from "./sheet.js";
 import { onMove, setPane } from "./viewport.js";
 
@@ -13,7 +14,7 @@ const sheetOf = (pane) => pane.querySelector(".sheet");
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     target.seen = isIntersecting;
-    put(sheetOf(target), isIntersecting ? sources.get(target) : null);
+    put(sheetOf(target), isIntersecting ? sources.get(target) : null).then(changed);
   }
 }, { rootMargin: "200px" });
 
@@ -38,6 +39,22 @@ function paneOf(index) {
   return pane;
 }
 
+// Samples of several jobs are compared here, once all of them are on the screen.
+let compared = "";
+async function compare(picture) {
+  const samples = samplesOf(picture);
+  const key = samples.map((sample) => sample.key).join();
+  if (picture.jobs.length < 2 || samples.length < 3 || picture.comparedAs === key || compared === key) return;
+  const images = samples.map((sample) => [...group.children].find((pane) => sources.get(pane)?.key === sample.key)?.querySelector(".picture"));
+  if (!images.every((image) => image?.complete)) return;
+  compared = key;
+  const pair = await mostApart(images, () => compared !== key || group.hidden);
+  if (compared === key) compared = "";
+  if (!pair) return;
+  Object.assign(picture, { comparedAs: key, apart: pair.map((index) => samples[index].key) });
+  changed();
+}
+
 export function drawPanes(picture) {
   const { samples, apart } = picture && !group.hidden ? apartFirst(picture) : { samples: [], apart: 0 };
   const summaries = samples.length ? [summaryOf(picture, "mean"), summaryOf(picture, "deviation")].filter(Boolean) : [];
@@ -52,7 +69,7 @@ export function drawPanes(picture) {
     pane.classList.toggle("apart", differs);
     setText(pane.querySelector("figcaption"), differs ? `${source.label} · differ most` : source.label);
     sources.set(pane, source);
-    if (pane.seen) put(sheetOf(pane), source);
+    if (pane.seen) put(sheetOf(pane), source).then(() => compare(picture));
   }
   if (picture?.output) group.style.setProperty("--aspect", picture.output.width / picture.output.height);
   measure();

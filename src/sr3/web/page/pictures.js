@@ -40,6 +40,7 @@ export function add(file) {
     output: null,
     unseen: false, // the browser cannot show the file
     stopping: false,
+    apart: null, // keys of the two samples of several jobs that differ most
     left: "enlarged",
     right: "", // the key of a source; empty for the newest
   };
@@ -102,12 +103,17 @@ export function summaryOf(picture, kind) {
   return null;
 }
 
+// The keys of the two samples that differ most: as the server says it of one job, or as the page has found it.
+function pairOf(picture, samples) {
+  if (picture.jobs.length > 1) return picture.apart ?? [];
+  const numbers = picture.jobs[0]?.pair ?? [];
+  return numbers.map((number) => samples.find(({ result }) => result.sample === number)?.key);
+}
+
 // The samples with the two that differ most first.
 export function apartFirst(picture) {
   const samples = samplesOf(picture);
-  const job = picture.jobs.findLast((one) => one.pair);
-  if (!job) return { samples, apart: 0 };
-  const own = samples.filter((sample) => sample.job === job);
-  const first = job.pair.map((index) => own[index]).filter(Boolean);
+  const pair = pairOf(picture, samples);
+  const first = pair.map((key) => samples.find((sample) => sample.key === key)).filter(Boolean);
   return { samples: [...first, ...samples.filter((sample) => !first.includes(sample))], apart: first.length };
 }

@@ -54,6 +54,12 @@ function drawFiles(picture, complain) {
   setText(box.querySelector("summary"), `All ${files.length} files`);
 }
 
+function drawWarnings(lines) {
+  const list = byId("warnings");
+  list.hidden = !lines.length;
+  if (list.textContent !== lines.join("")) list.replaceChildren(...lines.map((line) => element("li", { textContent: line })));
+}
+
 export function drawResults(picture, complain) {
   const chosen = savable(picture);
   byId("done").hidden = !chosen;
@@ -65,6 +71,7 @@ export function drawResults(picture, complain) {
   setText(byId("command"), job.command);
   byId("another").hidden = !isStochastic(job.settings.model);
   byId("another").disabled = isActive(picture);
+  drawWarnings(job.warnings ?? []);
   drawFiles(picture, complain);
 }
 

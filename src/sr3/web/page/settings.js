@@ -1,11 +1,12 @@
 // The form of settings: filled from what the server offers, read as `sr3 upscale` names them. What is at its default
 // is left out, so that the command to copy is short.
 import { byId, setLine, setOptions, setText } from "./dom.js";
-import { plural, size } from "./words.js";
+import { megapixels, plural, size } from "./words.js";
 
 const UNITS = { width: "px", height: "px", long_side: "px", megapixels: "MP", fit: "×" };
 let models = [];
 let maxSamples = Infinity;
+let maxPixels = Infinity;
 
 const model = () => models.find((one) => one.name === byId("model").value);
 export const isStochastic = (name) => models.find((one) => one.name === name)?.stochastic ?? true;
@@ -13,8 +14,9 @@ export const isStochastic = (name) => models.find((one) => one.name === name)?.s
 export function fillSettings(offered, limits) {
   models = offered;
   maxSamples = limits.samples;
+  maxPixels = limits.pixels;
   setOptions(byId("model"), models.map(({ name, title }) => [name, title ?? name]), byId("model").value || models[0].name);
-  setOptions(byId("format"), [["", "Same"], ...limits.formats.map((format) => [format, format.toUpperCase()])], byId("format").value);
+  setOptions(byId("format"), [["", "Same"], ...limits.formats.filter((format) => format !== "same").map((format) => [format, format.toUpperCase()])], byId("format").value);
   byId("samples").max = limits.samples;
   takeModel();
 }
@@ -99,7 +101,10 @@ export function drawSettings(picture) {
   if (!models.length) return;
   const input = picture?.input;
   const [width, height] = input ? result(input) : [];
-  setLine(byId("size-text"), width && height ? `${size(input.width, input.height)} becomes ${size(width, height)}` : "");
+  const tooMany = width * height > maxPixels;
+  const more = tooMany ? `: ${megapixels(width * height)}, and the limit is ${megapixels(maxPixels)}` : "";
+  setLine(byId("size-text"), width && height ? `${size(input.width, input.height)} becomes ${size(width, height)}${more}` : "");
+  byId("size-text").classList.toggle("trouble", tooMany);
 }
 
 export function startSettings(onInput, currentInput) {

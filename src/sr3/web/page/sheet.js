@@ -33,6 +33,7 @@ function asMap(image) {
 function show(sheet, source, image) {
   image.classList.add("picture");
   if (source.result?.kind === "deviation") asMap(image);
+  if (source.choice === "input") image.classList.add("pixels");
   const old = sheet.querySelector(".picture");
   if (old) old.replaceWith(image);
   else sheet.prepend(image);

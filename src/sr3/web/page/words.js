@@ -2,6 +2,8 @@
 
 export const size = (width, height) => `${width} × ${height}`;
 
+export const megapixels = (pixels) => plural(pixels < 1e7 ? Math.round(pixels / 1e5) / 10 : Math.round(pixels / 1e6), "megapixel");
+
 export function bytes(count) {
   const units = ["bytes", "kB", "MB", "GB"];
   let power = 0;
