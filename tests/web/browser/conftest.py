@@ -4,7 +4,6 @@ import os
 import shutil
 
 import pytest
-
 from fake_server import Fake
 
 REQUIRED = os.environ.get("SR3_TEST_BROWSER") == "required"

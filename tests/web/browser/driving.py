@@ -23,7 +23,7 @@ const moved = new DataTransfer();
 moved.items.add(new File([bytes], name));
 document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: moved, bubbles: true, cancelable: true }));
 """
-SHOWN = "document.querySelector('#{side} .sheet .picture')"
+TIMES = "\N{MULTIPLICATION SIGN}"
 DONE = "!document.getElementById('done').hidden && document.getElementById('running').hidden"
 
 

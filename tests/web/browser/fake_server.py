@@ -147,7 +147,7 @@ class Fake:
                 url = f"/api/jobs/{job.id}/preview?step={step}"
                 job.tell("preview", {"url": url, "sample": sample, "step": step})
                 if step == steps:
-                    job.add("sample", image.rotate(2 * sample + 3 * seed), sample)
+                    job.add("sample", image.rotate(2 * sample + 3 * job.settings["seed"]), sample)
             if samples > 1 and not job.stopping:
                 job.add("mean", job.enlarged())
                 values = torch.linspace(0, 20, job.size[0]).expand(job.size[1], -1)

@@ -1,18 +1,18 @@
-"""The page of `sr3 web` for everybody: by keyboard alone, by touch, by a screen reader, light and dark, narrow and wide."""
+"""The page of `sr3 web` for everybody: by keyboard, touch and screen reader, light and dark, narrow and wide."""
 
 import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from driving import by_id, complaints, drop, enlarge, select, split, transforms, until_done, visit, wait, zoom
 from PIL import Image
 
-from driving import by_id, complaints, drop, enlarge, select, split, text, transforms, until_done, visit, wait, zoom
 from pictures import smooth
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver import ActionChains  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.browser
 

@@ -3,10 +3,9 @@
 import time
 
 import pytest
-from PIL import Image
-
 from driving import (
     PASTE,
+    TIMES,
     by_id,
     choose,
     complaints,
@@ -23,11 +22,13 @@ from driving import (
     wait,
     zoom,
 )
+from PIL import Image
+
 from pictures import smooth
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver import ActionChains  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.browser
 
@@ -66,10 +67,10 @@ def test_a_picture_is_dropped_pasted_or_chosen_and_shown_with_the_size_it_will_h
         drop(browser, photo, **({"script": PASTE} if way == "paste" else {}))
     wait(browser, "document.querySelector('#left .picture')?.naturalWidth === 120")
     assert not by_id(browser, "drop").is_displayed()
-    assert text(browser, "size-text") == "120 × 90 becomes 480 × 360"
+    assert text(browser, "size-text") == f"120 {TIMES} 90 becomes 480 {TIMES} 360"
     select(browser, "size-kind", "long_side")
     select(browser, "size", 240)
-    wait(browser, "document.getElementById('size-text').textContent === '120 × 90 becomes 240 × 180'")
+    wait(browser, f"document.getElementById('size-text').textContent === '120 {TIMES} 90 becomes 240 {TIMES} 180'")
     assert complaints(browser) == []
 
 
@@ -253,9 +254,8 @@ def test_of_samples_drawn_one_by_one_the_page_finds_the_two_that_differ_most(bro
 
 def test_saving_gives_the_very_bytes_of_the_server_and_a_name(browser, fake, photo):
     draw(browser, fake, photo, samples=2)
-    select(browser, "right-choice", browser.execute_script(
-        "return [...document.getElementById('right-choice').options].find((one) => one.text.startsWith('Sample 2')).value"
-    ))  # fmt: skip
+    find = "return [...document.querySelectorAll('#right-choice option')].find((one) => one.text.includes('Sample 2'))"
+    select(browser, "right-choice", browser.execute_script(f"{find}.value"))
     wait(browser, "document.getElementById('saved-name').textContent.startsWith('photo-2.png')")
     by_id(browser, "save").click()
     (job,) = fake.jobs.values()
@@ -269,7 +269,9 @@ def test_many_pictures_are_drawn_one_after_the_other_and_each_can_be_looked_at(b
     choose(browser, *many)
     by_id(browser, "enlarge-all").click()
     wait(browser, "document.getElementById('tray').innerText.includes('Waiting for the picture before it')")
-    wait(browser, "[...document.querySelectorAll('#tray small')].every((one) => one.textContent === '240 × 160')")
+    wait(
+        browser, f"[...document.querySelectorAll('#tray small')].every((e) => e.textContent === '240 {TIMES} 160')"
+    )
     assert [job.name for job in fake.jobs.values()] == ["one.png", "two.png", "three.png"]
     browser.execute_script("document.querySelectorAll('#tray .item')[2].click()")
     wait(browser, "document.getElementById('saved-name').textContent.startsWith('three-')")

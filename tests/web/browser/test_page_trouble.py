@@ -1,9 +1,9 @@
 """The page of `sr3 web` when something is wrong: a clear line says it, and the page recovers by itself."""
 
 import pytest
+from driving import TIMES, by_id, choose, complaints, drop, enlarge, select, text, until_done, visit, wait
 from PIL import Image
 
-from driving import by_id, choose, complaints, drop, enlarge, select, text, until_done, visit, wait
 from pictures import smooth
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -50,7 +50,7 @@ def test_a_picture_over_the_pixel_limit_is_refused_in_one_line(browser, fake, tm
     assert "Files up to 10 MB, results up to 1 megapixel." in text(browser, "limits")
     drop(browser, large)
     wait(browser, "document.getElementById('size-text').classList.contains('trouble')")
-    line = "1200 × 1000 becomes 4800 × 4000: 19 megapixels, and the limit is 1 megapixel"
+    line = f"1200 {TIMES} 1000 becomes 4800 {TIMES} 4000: 19 megapixels, and the limit is 1 megapixel"
     assert text(browser, "size-text") == line
     by_id(browser, "enlarge").click()
     wait(browser, FAILED)
