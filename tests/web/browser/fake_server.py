@@ -143,8 +143,9 @@ class Fake:
                 job.preview = png(image)
                 left = (samples * steps - sample * steps - step) * self.step_seconds
                 progress = {"step": step, "steps": steps, "sample": sample, "samples": samples, "seconds_left": left}
+                progress["done"] = (sample * steps + step) / (samples * steps)
                 job.tell("progress", progress)
-                url = f"/api/jobs/{job.id}/preview?step={step}"
+                url = f"/api/jobs/{job.id}/preview?number={sample * steps + step}"
                 job.tell("preview", {"url": url, "sample": sample, "step": step})
                 if step == steps:
                     job.add("sample", image.rotate(2 * sample + 3 * job.settings["seed"]), sample)

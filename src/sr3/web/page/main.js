@@ -64,10 +64,8 @@ function drawRunning(picture) {
   if (!active) return;
   const bar = byId("progress");
   const { progress } = picture;
-  if (progress) {
-    bar.max = progress.samples * progress.steps;
-    bar.value = progress.sample * progress.steps + progress.step;
-  } else bar.removeAttribute("value");
+  if (progress) bar.value = progress.done;
+  else bar.removeAttribute("value");
   setText(byId("progress-text"), stateText(picture));
   byId("stop").disabled = picture.stopping;
 }

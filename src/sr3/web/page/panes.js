@@ -72,6 +72,7 @@ export function drawPanes(picture) {
     if (pane.seen) put(sheetOf(pane), source).then(() => compare(picture));
   }
   if (picture?.output) group.style.setProperty("--aspect", picture.output.width / picture.output.height);
+  group.classList.toggle("few", shown.length <= 4);
   measure();
   for (const pane of group.children) place(sheetOf(pane));
 }

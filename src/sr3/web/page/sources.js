@@ -16,15 +16,10 @@ export function inputsOf(picture) {
 
 export function previewOf(picture) {
   if (!picture.preview) return null;
-  const { url, sample, step } = picture.preview;
+  const { url, step } = picture.preview;
   const steps = picture.progress?.steps;
   const label = steps > 1 ? `Step ${step} of ${steps}` : "Preview";
-  return { key: `${picture.job?.id}/preview/${sample}/${step}`, choice: "", preview: true, label, url: withStep(url, sample, step) };
-}
-
-// The address of the newest preview is always the same, and a browser would show the old one.
-function withStep(url, sample, step) {
-  return `${url}${url.includes("?") ? "&" : "?"}shown=${sample}-${step}`;
+  return { key: url, choice: "", preview: true, label, url };
 }
 
 // Everything that may stand on a side.
