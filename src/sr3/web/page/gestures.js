@@ -11,7 +11,7 @@ const local = (event, pane) => {
 };
 
 // `paneOf` finds the pane of an event; `moveSplit`, where there is a divider, takes its share of the width and
-// whether that is added to the present one.
+// whether that is added to the present one, and returns what it is then.
 export function listen(group, { paneOf, moveSplit, divider }) {
   group.addEventListener(
     "wheel",
@@ -41,6 +41,7 @@ function listenToPointers(group, { paneOf, moveSplit, divider }) {
   const pointers = new Map();
   let pane = null;
   let splitting = false;
+  let grip = 0; // share of the width between the divider and the finger that moves it
 
   const middle = () => {
     const [a, b = a] = pointers.values();
@@ -50,19 +51,23 @@ function listenToPointers(group, { paneOf, moveSplit, divider }) {
     if (event.button !== 0 || pointers.size === 2) return;
     pane = pointers.size ? pane : paneOf(event.target);
     if (!pane) return;
-    splitting = pointers.size === 0 && Boolean(moveSplit) && (divider.contains(event.target) || !pannable());
+    splitting = !pointers.size && Boolean(moveSplit) && (divider.contains(event.target) || !pannable());
     pointers.set(event.pointerId, local(event, pane));
     group.setPointerCapture(event.pointerId);
     if (event.pointerType === "mouse") (divider ?? group).focus({ preventScroll: true });
     group.classList.toggle("held", !splitting);
-    if (splitting) moveSplit(local(event, pane).x / pane.clientWidth);
+    if (!splitting) return;
+    const share = local(event, pane).x / pane.clientWidth;
+    // A click beside the divider calls it; a finger there may only want to scroll.
+    if (event.pointerType === "mouse" && !divider.contains(event.target)) moveSplit(share);
+    grip = moveSplit(0, { relative: true }) - share;
   });
   group.addEventListener("pointermove", (event) => {
     if (!pointers.has(event.pointerId)) return;
     const before = middle();
     pointers.set(event.pointerId, local(event, pane));
     const after = middle();
-    if (splitting) return moveSplit(after.x / pane.clientWidth);
+    if (splitting && pointers.size === 1) return moveSplit(after.x / pane.clientWidth + grip);
     if (pointers.size === 2 && before.distance > 0) zoomBy(after.distance / before.distance, after);
     panBy(after.x - before.x, after.y - before.y);
   });

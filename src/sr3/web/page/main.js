@@ -91,9 +91,9 @@ function say(picture) {
 
 // A control that vanishes hands the focus on: to stopping while there is work, then to what came of it.
 function handFocusOn(before) {
-  const lost = before.disabled || before.offsetParent === null;
+  const lost = before.disabled || !before.checkVisibility();
   if (!lost || !document.body.contains(before) || before === document.body) return;
-  const next = ["stop", "divider", "panes", "enlarge", "choose"].map(byId).find((one) => one.offsetParent && !one.disabled);
+  const next = ["stop", "divider", "panes", "enlarge", "choose"].map(byId).find((one) => one.checkVisibility() && !one.disabled);
   next?.focus({ preventScroll: true });
 }
 
@@ -172,7 +172,7 @@ startIntake(take, complain);
 listenToControls();
 onChange(drawAll);
 onLost(changed);
-onFound(changed);
+onFound(() => complain(""));
 keepLink();
 changed();
 askLimits();

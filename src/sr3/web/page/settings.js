@@ -75,7 +75,7 @@ export function readSettings() {
 
 // Returns whether all values are valid; says which is not, and goes to it.
 export function checkSettings() {
-  const fields = [...byId("settings").querySelectorAll("input")].filter((field) => field.offsetParent && !field.checkValidity());
+  const fields = [...byId("settings").querySelectorAll("input")].filter((field) => field.checkVisibility() && !field.checkValidity());
   const name = fields[0]?.getAttribute("aria-label") ?? fields[0]?.labels[0]?.textContent.trim();
   setLine(byId("settings-trouble"), fields.length ? `${name}: ${fields[0].validationMessage}` : "");
   fields[0]?.focus();

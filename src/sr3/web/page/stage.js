@@ -20,6 +20,7 @@ function moveSplit(share, { relative = false } = {}) {
   stage.style.setProperty("--split", `${100 * split}%`);
   divider.setAttribute("aria-valuenow", percent);
   divider.setAttribute("aria-valuetext", `${percent} per cent before, ${100 - percent} per cent after`);
+  return split;
 }
 
 function moved() {
