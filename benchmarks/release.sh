@@ -18,6 +18,6 @@ sr3 distill photos-x4 --steps 1 --mean weights/span-x4.safetensors --data "$shar
   --set training.batch=32 --set training.steps=6000 --set training.ema_decay=0.999 --set training.validate_every=2000 \
   --set optimizer.learning_rate=2e-4 --set optimizer.warmup=100 --set optimizer.beta2=0.99 \
   --set objective.adversary.pixel=0 --set objective.adversary.truth=1 --set objective.adversary.learned=0.8 --set objective.adversary.features=st-lpips-vgg \
-  --set objective.adversary.answers=2 --set objective.adversary.apart=0.25 --set objective.adversary.flat=5 --set objective.adversary.grain=10 \
+  --set objective.adversary.samples=2 --set objective.adversary.diversity=0.25 --set objective.adversary.flat=5 --set objective.adversary.grain=10 \
   --set objective.adversary.adversarial=0.03 --set objective.adversary.discriminator=projected \
-  --set 'objective.adversary.projected=["efficientnet-lite1", "efficientnet-lite2"]' --set objective.adversary.begins=300
+  --set 'objective.adversary.projected=["efficientnet-lite1", "efficientnet-lite2"]' --set objective.adversary.start_step=300

@@ -20,7 +20,7 @@ install_import_hook(
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)
+torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler, which takes seconds
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.register_profile("fast", settings.get_profile("repeatable"), max_examples=10)  # of scripts/check --fast

@@ -17,7 +17,7 @@ def oracle(y, gamma):
 
 
 class Scripted(NoiseSource):
-    """Noise read from a list, one number an image for every draw."""
+    """Noise read from a list, one number per image for every draw."""
 
     def __init__(self, *draws):
         super().__init__([])

@@ -17,14 +17,14 @@ from sr3.presets import preset
 
 
 def smooth(height: int, width: int, *, seed: int = 0) -> np.ndarray:
-    """A colour picture with gradients and edges, uint8 (h, w, 3)."""
+    """A colour image with gradients and edges, uint8 (h, w, 3)."""
     coarse = np.random.default_rng(seed).random((height // 8 + 2, width // 8 + 2, 3)) * 255
     picture = Image.fromarray(coarse.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture).copy()
 
 
 def write_pictures(folder: Path, count: int = 6, *, ending: str = ".png") -> Path:
-    """Make a folder of different colour pictures, 64x48, named by their numbers from 0 on."""
+    """Make a folder of different colour images, 64x48, named by their numbers from 0 on."""
     folder.mkdir()
     for k in range(count):
         Image.fromarray(smooth(48, 64, seed=k)).save(folder / f"{k}{ending}")

@@ -1,4 +1,4 @@
-"""How much a line of a picture stands out, where windows of a tiled result begin, end or hand over."""
+"""How much a line of an image stands out, where windows of a tiled result begin, end or hand over."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ _NEAR = 24
 def standing_out(change: Tensor, borders: Iterable[int], *, dim: int) -> dict[int, float]:
     """Compare the mean absolute step across each border with the median of those across 24 lines on either side.
 
-    change: what tiles change of a picture, (b, c, h, w); its own lines would hide a seam of one level. A border at k
+    change: what tiles change of an image, (b, c, h, w); its own lines would hide a seam of one level. A border at k
     lies between the lines k - 1 and k; other borders do not count as lines around one.
     """
     steps = change.diff(dim=dim).abs().movedim(dim, -1).flatten(0, -2).mean(0)

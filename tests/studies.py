@@ -1,4 +1,4 @@
-"""A small study on disk for tests: pictures of a camera, of two methods, and the inputs."""
+"""A small study on disk for tests: images of a camera, of two methods, and the inputs."""
 
 import secrets
 from pathlib import Path
@@ -18,7 +18,7 @@ def nonce() -> str:
 
 
 def write_pictures(folder: Path, *, count: int = 8, side: int = 48) -> None:
-    """Write pictures img0, img1, ... into truth, inputs and a folder a method, each as another kind of file."""
+    """Write images img0, img1, ... into truth, inputs and a folder a method, each as another kind of file."""
     for name in ("truth", "inputs", *METHODS):
         (folder / name).mkdir(parents=True)
     for k in range(count):
@@ -33,13 +33,13 @@ def write_pictures(folder: Path, *, count: int = 8, side: int = 48) -> None:
 
 
 def write_study(folder: Path, *, settings: str = "", attention: str = "checks = 2", pairs: int = 4) -> Path:
-    """Write study.toml beside the pictures."""
+    """Write study.toml beside the images."""
     path = folder / "study.toml"
     path.write_text(
         f"""
 images_per_subject = {pairs}
 {settings}
-[pictures]
+[images]
 truth = "truth"
 inputs = "inputs"
 [methods]
@@ -56,6 +56,6 @@ contact = "Ada, ada@example.org"
 
 
 def make_study(folder: Path, *, settings: str = "", attention: str = "checks = 2", pairs: int = 4) -> StudyConfig:
-    """Write pictures and study.toml, and read it."""
+    """Write images and study.toml, and read it."""
     write_pictures(folder, count=max(8, pairs))
     return read_study(write_study(folder, settings=settings, attention=attention, pairs=pairs))

@@ -67,6 +67,7 @@ def writer(path):
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="leftovers are known by their age there")
 def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path):
     dead, living = writer(tmp_path / "dead.png"), writer(tmp_path / "living.png")

@@ -8,6 +8,8 @@ from pictures import smooth, write_tiff
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = [
     "training.steps=2",
     "training.batch=2",
@@ -54,12 +56,11 @@ def test_a_model_of_bands_is_trained_and_keeps_16_bits(tmp_path, capsys, count, 
     assert len(np.unique(high % 257)) > 1  # more than 8 bits are used
 
 
-@pytest.mark.slow
 def test_a_picture_of_other_bands_than_the_models_is_one_clear_line(tmp_path, capsys):
     np.save(tmp_path / "four.npy", bands(4, 0))
     assert run(["upscale", str(tmp_path / "four.npy"), "-o", str(tmp_path / "out"), "--device", "cpu"]) == 2
     error = capsys.readouterr().err
-    assert "has 3 channels, the picture 4" in error
+    assert "has 3 channels, the image 4" in error
     assert error.count("\n") == 1
 
 

@@ -19,6 +19,8 @@ from sr3.batch import Upscale
 from sr3.cli.app import run
 from sr3.errors import CheckpointError, ConfigError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "batch_ray.py"
 
@@ -137,7 +139,6 @@ def start_example(source, target, model):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 def test_the_example_of_ray_survives_a_killed_worker_and_resumes(model, tmp_path):
     psutil = pytest.importorskip("psutil")

@@ -36,7 +36,7 @@ def png(width, height, rows, *extra):
 
 
 def write_sample(folder):
-    """Write files that end as one line, and four that end as a picture; returns the names of these."""
+    """Write files that end as one line, and four that end as an image; returns the names of these."""
     Image.fromarray(smooth(12, 16)).save(folder / "whole.png")
     Image.fromarray(smooth(12, 16)).save(folder / "whole.jpg")
     turned = Image.Exif()
@@ -48,7 +48,7 @@ def write_sample(folder):
     flipped[len(whole) // 2] ^= 0xFF
     files = {
         "empty.png": b"",
-        "text.jpg": b"not a picture\n" * 40,
+        "text.jpg": b"not an image\n" * 40,
         "magic.png": whole[:8],
         "magic.gif": b"GIF89a",
         "cut.png": whole[: len(whole) // 2],
@@ -84,7 +84,7 @@ def test_every_file_ends_as_a_picture_or_as_one_line(script, tmp_path):
     assert f"| all {len(ends)} | 4 | 15 | 0 | 0 | 0 | 0 | 0 |" in script.table(ends)
     assert script.try_together(ends, tmp_path / "tiny.safetensors") == []
     first = next(k for k, end in enumerate(ends) if end.kind == "picture")
-    ends[first] = ends[first]._replace(digest="of another picture")
+    ends[first] = ends[first]._replace(digest="of another image")
     assert [str(ends[first].path) in line for line in script.try_together(ends, tmp_path / "tiny.safetensors")] == [
         True
     ]

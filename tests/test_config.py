@@ -104,7 +104,7 @@ U_NETS = [
         ("faces-64-small", ["training.keep=best-psnr"], "no ground truth for PSNR"),
         ("tiny-x4", ["data.condition_gamma=0.5"], "needs network.condition_level"),
         ("tiny-x4", ["sampling.condition_gamma=0.5"], "needs network.condition_level"),
-        ("faces-64-small", ["data.hide_class=0.5"], "need network.classes"),
+        ("faces-64-small", ["data.class_dropout=0.5"], "need network.classes"),
         ("tiny-x4", ["network.classes=3"], "classes are for network.condition none"),
         ("faces-64-small", ["data.blur=1"], "has no input to degrade: set data.blur to 0"),
         (
@@ -135,7 +135,11 @@ U_NETS = [
         ("enet-x4", ["objective.adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
         ("enet-x4", ["objective.adversary.texture=1"], "name a network in adversary.features"),
         ("enet-x4", ["objective.adversary.pixel=0"], "all others are 0; leave it at 1"),
-        ("imagenet-64-small", ["data.hide_class=0", "sampling.guidance=1"], "trained with data.hide_class above 0"),
+        (
+            "imagenet-64-small",
+            ["data.class_dropout=0", "sampling.guidance=1"],
+            "trained with data.class_dropout above 0",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(name, settings, complaint):

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sr3.checkpoint import read_model
-from sr3.config import Config, read_saved, read_toml, upgrade
+from sr3.config import FORMAT, Config, read_saved, read_toml, upgrade
 from sr3.errors import ConfigError
 from sr3.presets import preset
 from sr3.training.run_dir import RunDir, open_run
@@ -35,6 +35,15 @@ OF_FAMILY = {
     "enet": {"blocks": 2},
     "span": {"blocks": 2},
 }
+RENAMED = {
+    "hide_class": "class_dropout",
+    "answers": "samples",
+    "apart": "diversity",
+    "begins": "start_step",
+    "halvings": "downsamplings",
+    "most_right": "max_accuracy",
+}
+"""Names of formats 1 and 2, and what they are called since."""
 REGRESSION_1 = {
     "denoiser": {"prediction": "y0", "objective": "regression", "loss": "l1", "supervision": 0.0},
     "adversary": {"pixel": 0.5, "perceptual": 1.0, "features": "st-lpips"},
@@ -68,13 +77,14 @@ def test_there_are_old_models_of_every_objective():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
 def test_weights_of_format_1_are_read_with_every_setting_they_had(path):
     old = described(path)
     config = read_model(path).info.config if path.suffix != ".json" else migrated(old["config"])
     tree, new = old["config"], config.model_dump(mode="json", exclude_none=True)
     for section in ("schedule", "data", "optimizer", "training", "sampling"):
-        assert {name: new[section][name] for name in tree[section]} == tree[section]
+        assert {name: new[section][RENAMED.get(name, name)] for name in tree[section]} == tree[section]
     assert {name: new["network"][name] for name in new["network"] if name in tree["network"]}.items() <= (
         tree["network"].items()
     )
@@ -84,7 +94,7 @@ def test_weights_of_format_1_are_read_with_every_setting_they_had(path):
         assert new["objective"][name] == value
     if config.adversary is not None:
         adversary = config.adversary.model_dump(mode="json")
-        assert {name: adversary[name] for name in tree["adversary"]} == tree["adversary"]
+        assert {name: adversary[RENAMED.get(name, name)] for name in tree["adversary"]} == tree["adversary"]
 
 
 @pytest.mark.parametrize("family", OF_FAMILY)
@@ -131,15 +141,31 @@ def test_an_unknown_setting_of_format_1_is_still_refused():
         migrated({"network": {"family": "rcan", "widht": 8}, **REGRESSION_1})
 
 
-@pytest.mark.parametrize("found", [0, 3, "1", None])
+@pytest.mark.parametrize("found", [0, FORMAT + 1, "1", None])
 def test_another_format_is_refused(found):
-    with pytest.raises(ConfigError, match=r"here: has format .*, this version reads 1 to 2; upgrade sr3"):
+    with pytest.raises(ConfigError, match=r"here: has format .*, this version reads 1 to 3; upgrade sr3"):
         upgrade({}, found=found, where="here")
 
 
 def test_todays_settings_stay_as_they_are():
     tree = preset("rcan-x4").model_dump(mode="json", exclude_none=True)
-    assert upgrade(tree, found=2, where="here") == tree
+    assert upgrade(tree, found=FORMAT, where="here") == tree
+
+
+@pytest.mark.parametrize("found", [1, 2])
+def test_settings_that_were_renamed_keep_their_values(found):
+    values = {"answers": 2, "apart": 0.25, "begins": 7, "halvings": 4, "most_right": 0.9}
+    weights = {"truth": 1.0, "pixel": 0.0, "adversarial": 0.1}
+    tree = {"data": {"hide_class": 0.2}, "network": {"family": "biggan", "classes": 3}}
+    taught = {"teacher": "t", "digest": "0" * 64, "steps": 1}
+    adversary = {**values, **weights}
+    if found == 1:
+        tree |= {"adversary": adversary, "denoiser": {"objective": "distillation"}, "distillation": taught}
+    else:
+        tree |= {"objective": {"kind": "distillation", **taught, "adversary": adversary}}
+    new = upgrade(tree, found=found, where="here")
+    assert new["data"] == {"class_dropout": 0.2}
+    assert new["objective"]["adversary"] == {**{RENAMED[name]: values[name] for name in values}, **weights}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +175,11 @@ def test_todays_settings_stay_as_they_are():
         ('[denoiser]\nloss = "l1"', "denoiser.loss is now called objective.loss"),
         ("[adversary]\ntruth = 1.0", "adversary is now called objective.adversary"),
         ('[distillation]\nteacher = "t"', "distillation is now called objective"),
+        ("[data]\nhide_class = 0.1", "data.hide_class is now called data.class_dropout"),
+        (
+            '[objective]\nkind = "regression"\n[objective.adversary]\nbegins = 3',
+            "objective.adversary.begins is now called objective.adversary.start_step",
+        ),
     ],
 )
 def test_old_names_in_a_settings_file_are_answered_with_the_new_one(text, complaint):
@@ -175,5 +206,5 @@ def test_a_run_of_format_1_is_opened_again_and_then_is_of_todays(tmp_path):
     assert settings == migrated(OLD_RUN)
     open_run(run, settings)
     text = (run / "config.toml").read_text()
-    assert text.startswith("format = 2\n")
+    assert text.startswith(f"format = {FORMAT}\n")
     assert read_saved(text, where="run") == read_toml(text, where="run") == settings

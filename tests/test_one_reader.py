@@ -66,6 +66,7 @@ def test_a_pillow_image_where_0_is_white_is_enlarged_as_what_it_shows(tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_evaluating_a_white_picture_against_the_black_one_finds_no_difference(tmp_path, capsys):
     (tmp_path / "white").mkdir()
     (tmp_path / "black").mkdir()
@@ -165,7 +166,7 @@ def test_16_bits_of_a_colour_png_are_all_learnt_from_and_refused_where_8_are_pre
     np.testing.assert_array_equal((pixels.values * 257).round().numpy().astype(np.uint16), deep.transpose(2, 0, 1))
     command = ["prepare", "folder", str(tmp_path / "in"), str(tmp_path / "out"), "--size", "16", "--workers", "1"]
     assert run(command) != 0
-    assert "has more than 8 bits a channel" in capsys.readouterr().err
+    assert "has more than 8 bits per channel" in capsys.readouterr().err
 
 
 def test_a_member_of_a_shard_is_read_as_a_file_is(tmp_path):

@@ -60,12 +60,14 @@ def rewritten(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_a_model_whose_settings_are_nested_too_deeply_is_refused_in_one_line(rewritten):
     for text in (DEEP, json.dumps({"format": 1})[:-1] + ', "x": ' + '{"a": ' * 3000 + "1" + "}" * 3000 + "}"):
         with pytest.raises(CheckpointError, match=r"odd\.safetensors: its settings are damaged \(it is nested"):
             read_model(rewritten(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e8m0fnu", "int8", "bool", "complex64"]
 )
@@ -77,11 +79,13 @@ def test_weights_of_a_type_that_is_not_read_are_refused_in_one_line(rewritten, n
         read_model(rewritten(dtype=dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_weights_of_other_floats_are_read(rewritten, dtype):
     assert all(weight.dtype == torch.float32 for weight in read_model(rewritten(dtype=dtype)).weights.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"name": "a\x1b[31mb"}, {"data": "from\x07here"}, {"results": {"x\x9b": 1.0}}])
 def test_control_characters_in_a_model_are_refused(rewritten, tmp_path, changed):
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
@@ -91,6 +95,7 @@ def test_control_characters_in_a_model_are_refused(rewritten, tmp_path, changed)
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../a", "a/b", "a\\b", "", "..", "a" * 200])
 def test_a_model_whose_name_leads_elsewhere_is_refused(rewritten, tmp_path, name):
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
@@ -99,6 +104,7 @@ def test_a_model_whose_name_leads_elsewhere_is_refused(rewritten, tmp_path, name
         read_model(rewritten(json.dumps(own | {"name": name})))
 
 
+@pytest.mark.slow
 def test_a_model_written_under_an_odd_name_is_read(tmp_path):
     model = read_model(write_random_model(tmp_path / "m.safetensors"))
     info = model.info.model_copy(update={"name": "run\x1b[1m" + "x" * 200, "data": "pictures\n"})

@@ -39,7 +39,7 @@ DIFFUSION = {
 """Public names of `sr3.diffusion` by the module that holds each."""
 
 NETWORKS = {
-    "critic": ["Critic"],
+    "critic": ["DiscriminatorNet"],
     "drcn": ["DRCN"],
     "enet": ["ENet"],
     "fsrcnn": ["FSRCNN"],

@@ -1,4 +1,4 @@
-"""Models at scale 1: a degraded picture in, a clean one of the same size out; and inputs of other channels."""
+"""Models at scale 1: a degraded image in, a clean one of the same size out; and inputs of other channels."""
 
 import json
 
@@ -19,6 +19,8 @@ from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run
+
+pytestmark = pytest.mark.training
 
 CPU = torch.device("cpu")
 SMALL = ["training.batch=4", "training.validation_images=2", "training.validate_every=100", "network.width=8"]
@@ -54,7 +56,7 @@ def test_a_program_gets_a_picture_of_the_inputs_size_that_is_not_the_input(resto
     result = model.upscale(Image.fromarray(degraded))
     assert result.size == (36, 24)
     assert not np.array_equal(np.asarray(result), degraded)
-    with pytest.raises(ImageError, match="restores a picture in its own size"):
+    with pytest.raises(ImageError, match="restores an image in its own size"):
         model.upscale(Image.fromarray(degraded), scale=2)
 
 

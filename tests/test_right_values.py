@@ -66,6 +66,7 @@ def test_dpmpp_2m_with_unequal_steps_weighs_the_last_two_predictions_by_the_rati
     assert float(steps[2].y.mean()) == pytest.approx(predicted[2], rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last_level", "order"), [(None, 2), (1 - 1e-9, 4)])
 def test_the_flow_by_runge_kutta_has_order_2_at_the_picture_and_4_where_the_last_step_does_nothing(last_level, order):
     y = torch.tensor([0.9, -1.3], dtype=torch.float64).reshape(2, 1, 1, 1)
@@ -94,7 +95,7 @@ def test_the_teachers_walk_does_not_extrapolate_in_the_step_that_ends_in_the_pic
 
 
 def test_back_projection_is_held_in_the_range_after_every_round():
-    """Rounds that are only held at the end give other pictures where a pixel leaves the range on the way."""
+    """Rounds that are only held at the end give other images where a pixel leaves the range on the way."""
     generator = torch.Generator().manual_seed(0)
     image = (torch.rand(1, 1, 16, 16, generator=generator) * 4 - 2).clamp(-1, 1)
     low_res = torch.rand(1, 1, 4, 4, generator=generator) * 2 - 1

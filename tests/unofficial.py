@@ -104,7 +104,7 @@ def _plan(layout: Layout) -> Iterator[tuple[str, str, int, int, bool]]:
 
 
 def call(tensors: dict[str, Tensor], layout: Layout, seen: Tensor, level: Tensor) -> Tensor:
-    """Compute the network on condition and noisy picture, in this order, at levels sqrt(gamma) of shape (b,)."""
+    """Compute the network on condition and noisy image, in this order, at levels sqrt(gamma) of shape (b,)."""
 
     def apply(name: str, image: Tensor, **how: int) -> Tensor:
         weight, bias = tensors[f"{name}.weight"], tensors.get(f"{name}.bias")

@@ -20,7 +20,7 @@ _LONG_AGO = 24 * 3600  # seconds
 
 @contextmanager
 def whole_file(path: Path) -> Generator[Path]:
-    """Give a temporary path beside `path`; on leaving in order it takes its place, otherwise it is removed.
+    """Return a temporary path beside `path`; on leaving in order it takes its place, otherwise it is removed.
 
     The bytes are on the disk before the name changes. OSError, with the name of `path`, when the folder is missing,
     full or not writable.
@@ -55,7 +55,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def _temporary_beside(path: Path) -> Generator[Path]:
-    """Make an empty file, and hold it until the end, which comes with the end of the process, too."""
+    """Create an empty file, and hold it until the end, which comes with the end of the process, too."""
     while True:
         temporary = path.with_name(f"{_MARK}{secrets.token_hex(_TOKEN)}{path.suffix}")
         temporary.touch(exist_ok=False)

@@ -100,12 +100,12 @@ def _layout(config: NetworkConfig) -> torch.memory_format:
 
 
 def give_meaning(network: Network, config: DenoiserConfig) -> Denoiser[Network]:
-    """Say what a network's output means."""
+    """Describe what a network's output means."""
     return Denoiser(network, prediction=config.prediction, target=config.target, target_scale=config.target_scale)
 
 
 def build_gammas(config: ScheduleConfig) -> Tensor:
-    """Make the training levels, falling, shape (T,)."""
+    """Create the training levels, falling, shape (T,)."""
     match config.kind:
         case "linear":
             return schedule.linear_gammas(config.num_levels, config.beta_first, config.beta_last)
@@ -116,7 +116,7 @@ def build_gammas(config: ScheduleConfig) -> Tensor:
 
 
 def build_grid(config: SamplingConfig) -> Grid:
-    """Make the sampling levels, rising to 1, shape (steps + 1,): searched ones where there are."""
+    """Create the sampling levels, rising to 1, shape (steps + 1,): searched ones where there are."""
     most = most_first(config)
     if config.found is not None:
         return schedule.check_grid(torch.tensor(config.found.gammas, dtype=torch.float64), most=most)
@@ -134,7 +134,7 @@ def build_grid(config: SamplingConfig) -> Grid:
 
 
 def most_first(config: SamplingConfig) -> float:
-    """Give the cleanest level that sampling may start at: any below 1 where it starts with the mean."""
+    """Return the cleanest level that sampling may start at: any below 1 where it starts with the mean."""
     return 1.0 if config.start == "mean" else schedule.MAX_FIRST_GAMMA
 
 

@@ -19,7 +19,7 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.distillation import jump_levels
 from sr3.errors import ConfigError
 from sr3.metrics.maps import load_maps, load_stlpips_heads
-from sr3.networks.critic import Critic
+from sr3.networks.discriminator import DiscriminatorNet
 from sr3.objectives.adversary import Adversary, EnhanceNetDiscriminator
 from sr3.objectives.denoising import Denoising
 from sr3.objectives.distillation import Distillation, Teacher
@@ -38,43 +38,48 @@ def build_objective(
     teacher: the model that a student learns from, on the device. Raises ConfigError or CheckpointError when features
     cannot be computed of such images.
     """
-    wanted = config.objective
-    match wanted:
+    settings = config.objective
+    match settings:
         case DenoisingConfig():
-            return Denoising(wanted)
+            return Denoising(settings)
         case RegressionConfig():
-            adversary = build_adversary(config, wanted.adversary, image_channels=image_channels, device=device)
-            return Regression(wanted, config.training.steps, adversary)
+            adversary = build_adversary(config, settings.adversary, image_channels=image_channels, device=device)
+            return Regression(settings, config.training.steps, adversary)
         case DistillationConfig():
             assert teacher is not None
-            adversary = build_adversary(config, wanted.adversary, image_channels=image_channels, device=device)
-            jumps = jump_levels(build_grid(config.sampling), eta=wanted.eta, teacher_steps=wanted.teacher_steps)
-            told = config.mean is None  # the teacher has no mean, and knows nothing of its features
-            return Distillation(wanted, Teacher(teacher, jumps, config.sampling.clip, told), adversary)
+            adversary = build_adversary(config, settings.adversary, image_channels=image_channels, device=device)
+            jumps = jump_levels(build_grid(config.sampling), eta=settings.eta, teacher_steps=settings.teacher_steps)
+            gets_conditioning = config.mean is None  # the teacher has no mean, and knows nothing of its features
+            return Distillation(settings, Teacher(teacher, jumps, config.sampling.clip, gets_conditioning), adversary)
         case _:
-            assert_never(wanted)
+            assert_never(settings)
 
 
 def build_adversary(
-    config: Config, wanted: AdversaryConfig, *, image_channels: int, device: torch.device
+    config: Config, settings: AdversaryConfig, *, image_channels: int, device: torch.device
 ) -> Adversary | None:
     """Make what the settings ask for; ConfigError or CheckpointError when features cannot be computed."""
-    if not wanted.is_used:
+    if not settings.is_used:
         return None
-    if wanted.uses_features and image_channels != 3:
+    if settings.uses_features and image_channels != 3:
         raise ConfigError(
-            f"adversary.features see colour pictures, not {image_channels} channels; set their weights to 0"
+            f"adversary.features see colour images, not {image_channels} channels; set their weights to 0"
         )
-    maps = load_maps(wanted.features, device) if wanted.uses_features else None
-    found = _discriminator(config, wanted, image_channels, device) if wanted.adversarial else None
-    heads = load_stlpips_heads(wanted.features) if wanted.learned else ()
-    return Adversary(wanted, maps, found, heads, config.training.accumulate)
+    maps = load_maps(settings.features, device) if settings.uses_features else None
+    found = _discriminator(config, settings, image_channels, device) if settings.adversarial else None
+    heads = load_stlpips_heads(settings.features) if settings.learned else ()
+    return Adversary(settings, maps, found, heads, config.training.accumulate)
 
 
-def _discriminator(config: Config, wanted: AdversaryConfig, image_channels: int, device: torch.device) -> Discriminator:
-    if wanted.discriminator == "projected":
+def _discriminator(
+    config: Config, settings: AdversaryConfig, image_channels: int, device: torch.device
+) -> Discriminator:
+    if settings.discriminator == "projected":
         if image_channels != 3:
-            raise ConfigError(f"adversary.projected networks see colour pictures, not {image_channels} channels")
-        return open_projected(wanted, device=device)
-    critic = Critic(image_channels, side=config.data.crop, width=wanted.width, halvings=wanted.halvings).to(device)
-    return EnhanceNetDiscriminator(critic, build_optimizer(critic.parameters(), config.optimizer), wanted.most_right)
+            raise ConfigError(f"adversary.projected networks see colour images, not {image_channels} channels")
+        return open_projected(settings, device=device)
+    size = {"side": config.data.crop, "width": settings.width, "downsamplings": settings.downsamplings}
+    network = DiscriminatorNet(image_channels, **size).to(device)
+    return EnhanceNetDiscriminator(
+        network, build_optimizer(network.parameters(), config.optimizer), settings.max_accuracy
+    )

@@ -47,7 +47,7 @@ class ModelInfo(BaseModel):
 
     name: str
     image_channels: int = Field(gt=0)
-    """Channels of the pictures it was trained on."""
+    """Channels of the images it was trained on."""
     step: int = Field(ge=0)
     """Optimiser steps taken."""
     config: Config
@@ -58,7 +58,7 @@ class ModelInfo(BaseModel):
 
     @property
     def condition_channels(self) -> int:
-        """Channels of the pictures it is given; of a generator those of its own."""
+        """Channels of the images it is given; of a generator those of its own."""
         return self.config.network.condition_channels or self.image_channels
 
 

@@ -4,10 +4,10 @@
     ├── ConfigError        settings that contradict each other or do not exist
     ├── GridError          sampling levels that cannot give a sample
     ├── CheckpointError    a weights file that is missing, damaged, foreign or too new
-    ├── ImageError         a picture that cannot be read, written or held
+    ├── ImageError         an image that cannot be read, written or held
     ├── DataError          training images that are missing or unusable
     │   └── UnusableError  one of them, which may be left out
-    ├── TrainingError      a run that cannot start or go on
+    ├── TrainingError      a run that cannot start or continue
     ├── StudyError         a human study that cannot be held or reported
     └── Cancelled          work that was stopped by whoever asked for it
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Sr3Error(Exception):
-    """What the user can understand and mend; the command line prints it as one line."""
+    """What the user can understand and fix; the command line prints it as one line."""
 
 
 class ConfigError(Sr3Error):
@@ -45,7 +45,7 @@ class CheckpointError(Sr3Error):
 
 
 class ImageError(Sr3Error):
-    """A picture that cannot be read, written or held."""
+    """An image that cannot be read, written or held."""
 
 
 class DataError(Sr3Error):
@@ -57,7 +57,7 @@ class UnusableError(DataError):
 
 
 class TrainingError(Sr3Error):
-    """A run that cannot start or go on."""
+    """A run that cannot start or continue."""
 
 
 class StudyError(Sr3Error):

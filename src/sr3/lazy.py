@@ -10,7 +10,7 @@ __all__ = ["loading"]
 def loading(
     package: str, public: Sequence[str], parts: Sequence[str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make the `__getattr__` and the `__dir__` of a package.
+    """Create the `__getattr__` and the `__dir__` of a package.
 
     package: its `__name__`. public: its public names. parts: its modules that are looked through for a name, in this
     order, each by its `__all__`; a part may be public itself.

@@ -35,6 +35,6 @@ def read_ranks() -> Ranks:
 
 
 def process_prefix() -> str:
-    """Give what a message begins with in all processes but the first, whatever the environment says."""
+    """Return what a message begins with in all processes but the first, whatever the environment says."""
     rank = os.environ.get("RANK", "0")
     return "" if rank == "0" else f"process {rank}: "

@@ -17,6 +17,8 @@ from pictures import GENERATOR, smooth, write_pictures, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path):
@@ -40,7 +42,6 @@ def upscale(model, *arguments) -> int:
     )
 
 
-@pytest.mark.slow
 def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, capsys):
     assert upscale(model, photos, "-o", tmp_path / "out") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clear.webp", "colour.png", "grey.jpg"]
@@ -54,7 +55,6 @@ def test_a_folder_is_upscaled_under_the_same_names(model, photos, tmp_path, caps
     assert "24x20 -> 96x80" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
     Image.fromarray((smooth(20, 24) * 0.8 + 20).astype(np.uint8)).save(photos / "colour.png")
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
@@ -63,7 +63,6 @@ def test_downsampling_the_result_gives_the_input_back(model, photos, tmp_path):
     assert float((downsample(after, 4) - before).square().mean()) < 1e-5
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert upscale(model, photos / "colour.png", "-o", tmp_path / name, "--seed", seed) == 0
@@ -71,7 +70,6 @@ def test_the_same_seed_gives_the_same_bytes(model, photos, tmp_path):
     assert a == b != c
 
 
-@pytest.mark.slow
 def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
     files = sorted((tmp_path / "out").iterdir())
@@ -79,7 +77,6 @@ def test_several_samples_are_numbered_and_differ(model, photos, tmp_path):
     assert len({path.read_bytes() for path in files}) == 3
 
 
-@pytest.mark.slow
 def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos, tmp_path, capsys):
     target = tmp_path / "out" / "colour.png"
     assert upscale(model, photos / "colour.png", "-o", target.parent) == 0
@@ -91,10 +88,9 @@ def test_results_that_exist_are_skipped_unless_overwrite_is_given(model, photos,
     assert target.read_bytes() != b"mine"
 
 
-@pytest.mark.slow
 def test_broken_files_get_a_line_each_and_the_others_are_done(model, photos, tmp_path, capsys):
     (photos / "empty.png").touch()
-    (photos / "text.png").write_text("not a picture")
+    (photos / "text.png").write_text("not an image")
     whole = (photos / "grey.jpg").read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     Image.new("L", (50_000, 4)).save(photos / "wide.png")
@@ -169,7 +165,6 @@ def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, ca
 
 
 @pytest.mark.training
-@pytest.mark.slow
 def test_ctrl_c_saves_a_training_run(tmp_path):
     folder = write_pictures(tmp_path / "learn")
     command = [sys.executable, "-m", "sr3", "train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run")]
@@ -192,7 +187,6 @@ def test_ctrl_c_saves_a_training_run(tmp_path):
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written(model, tmp_path):
     Image.fromarray(smooth(64, 64)).save(tmp_path / "a.png")
     command = [sys.executable, "-m", "sr3", "upscale", str(tmp_path / "a.png"), "-o", str(tmp_path / "out")]
@@ -238,7 +232,6 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     assert "cannot be made a folder" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_only_missing_samples_are_drawn(model, photos, tmp_path):
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "out", "--samples", 3) == 0
     first, second, third = sorted((tmp_path / "out").iterdir())
@@ -251,7 +244,6 @@ def test_only_missing_samples_are_drawn(model, photos, tmp_path):
     assert third.exists()
 
 
-@pytest.mark.slow
 def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys, monkeypatch):
     from sr3.sampling.upscaler import Upscaler
 
@@ -268,7 +260,6 @@ def test_memory_that_runs_out_fails_one_picture(model, photos, tmp_path, capsys,
     assert "colour.png: the memory ran out" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_formats_that_are_only_read_become_png(model, tmp_path):
     Image.fromarray(smooth(8, 8)).save(tmp_path / "a.gif")
     Image.fromarray(smooth(8, 8)).save(tmp_path / "b", "JPEG")
@@ -293,10 +284,9 @@ def test_a_warning_is_one_line_with_the_files_name(model, tmp_path, capsys, recw
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert upscale(model, tmp_path / "moving.gif", "-o", tmp_path / "out") == 0
     said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
-    assert "moving.gif: holds several pictures, only the first is read" in said
+    assert "moving.gif: holds several images, only the first is read" in said
 
 
-@pytest.mark.slow
 def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
     first = write_random_model(tmp_path / "first.safetensors", settings=GENERATOR)
     second = write_random_model(tmp_path / "second.safetensors")
@@ -311,7 +301,6 @@ def test_pictures_are_generated_through_a_chain(tmp_path, capsys):
     assert "give one number per model" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys):
     data = tmp_path / "held-out"
     data.mkdir()
@@ -331,7 +320,6 @@ def test_a_searched_schedule_is_used_by_upscale(model, photos, tmp_path, capsys)
     assert (before == after) == (searched[0]["score"] == searched[0]["before"])
 
 
-@pytest.mark.slow
 def test_a_model_that_learnt_from_given_inputs_is_searched_and_distilled_with_them(tmp_path, capsys):
     high, low = tmp_path / "high", tmp_path / "low"
     for folder, side in ((high, 64), (low, 16)):
@@ -369,7 +357,6 @@ def test_a_preset_is_inspected_before_it_is_trained(capsys):
     assert json.loads(capsys.readouterr().out)["config"]["objective"]["kind"] == "regression"
 
 
-@pytest.mark.slow
 def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     settings = ["denoiser.prediction=y0", "objective.kind=regression", "sampling.sampler=regression"]
     model = write_random_model(tmp_path / "twin.safetensors", settings=[*settings, "sampling.steps=1"])
@@ -382,7 +369,6 @@ def test_a_regression_model_upscales_in_its_one_call(tmp_path, photos, capsys):
     assert "predicts in 1 step, not 8" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, capsys):
     layout = unofficial.Layout(8, (1, 2), 1, (16,), 32, 4)
     unofficial.write_checkpoint(tmp_path / "I7_E1_gen.pth", layout)
@@ -400,7 +386,6 @@ def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, ca
     assert "needs the suffix .safetensors" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_model_becomes_onnx(model, tmp_path, capsys):
     assert run(["export", model, str(tmp_path / "m.onnx")]) == 0
     out = capsys.readouterr().out

@@ -23,12 +23,14 @@ from sr3.images.resize import downsample
 from sr3.metrics.features import INCEPTION, FeatureNetwork
 from sr3.metrics.registry import find_metric
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COUNT = 5
 
 
 def grainy(k):
-    """A picture with texture that no filter brings back."""
+    """An image with texture that no filter brings back."""
     grain = np.random.default_rng(k).normal(0, 12, (48, 64, 3))
     return (smooth(48, 64, seed=k) + grain).clip(0, 255).astype(np.uint8)
 
@@ -67,7 +69,6 @@ def values(report, method, key):
     return {name: row[key] for name, row in report["methods"][method]["pictures"].items()}
 
 
-@pytest.mark.slow
 def test_figures_are_those_of_scikit_image(folders):
     report = report_of(folders, "--pred", folders / "bicubic", "--input", folders / "input", "--border", 4)
     found = report["methods"]["bicubic"]
@@ -114,7 +115,6 @@ def test_grain_stands_beside_the_truths_own_and_a_moved_colour_is_a_shift(tmp_pa
     assert made["colour_shift"]["value"] == pytest.approx(3, abs=0.1)
 
 
-@pytest.mark.slow
 def test_differences_are_paired(folders):
     report = report_of(folders, "--pred", f"a={folders / 'bicubic'}", "--pred", f"b={folders / 'lanczos'}")
     (difference,) = report["differences"]
@@ -128,7 +128,6 @@ def test_differences_are_paired(folders):
     assert figure["high"] - figure["low"] < alone["high"] - alone["low"]
 
 
-@pytest.mark.slow
 def test_the_same_command_writes_the_same_bytes(folders):
     for name in ("one", "two"):
         report_of(folders, "--pred", folders / "bicubic", "--filter", "lanczos", "--scale", 4, name=name)
@@ -136,7 +135,6 @@ def test_the_same_command_writes_the_same_bytes(folders):
         assert (folders / "one" / file).read_bytes() == (folders / "two" / file).read_bytes()
 
 
-@pytest.mark.slow
 def test_a_picture_is_measured_by_itself(folders):
     together = report_of(folders, "--pred", folders / "bicubic")
     for kind, end in (("truth", "png"), ("bicubic", "bmp")):
@@ -149,7 +147,6 @@ def test_a_picture_is_measured_by_itself(folders):
     assert list(fewer.values()) == [before["4_picture"], before["deep/0_picture"]]
 
 
-@pytest.mark.slow
 def test_a_table_is_printed_and_json_alone_if_asked_for(folders, capsys):
     assert evaluate(folders, "--pred", folders / "bicubic", "--filter", "bicubic", "--scale", 4) == 2
     assert "bicubic: is the name of two methods" in capsys.readouterr().err
@@ -175,7 +172,6 @@ def test_the_page_holds_everything_it_shows(folders):
         assert words in page
 
 
-@pytest.mark.slow
 def test_a_model_is_measured_as_its_upscaled_files_are(folders):
     model = write_random_model(folders / "model.safetensors")
     drawing = ["--samples", 2, "--seed", 3]
@@ -191,7 +187,6 @@ def test_a_model_is_measured_as_its_upscaled_files_are(folders):
     assert asked["methods"]["model"]["settings"]["steps"] == 2
 
 
-@pytest.mark.slow
 def test_the_report_tells_levels_weights_and_device_of_a_model(folders):
     levels = [4.4e-5, 0.25, 1.0]
     found = f'{{sampler = "ddim", eta = 0.0, steps = 2, gammas = {levels}, metric = "psnr", score = 1.0, before = 0.0}}'
@@ -219,7 +214,6 @@ def test_versions_of_packages_of_networks_are_told_where_they_are_installed(monk
     assert "torchvision" not in told
 
 
-@pytest.mark.slow
 def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
     write_random_model(folders / "sr3.safetensors")
     regression = ["objective.kind=regression", "denoiser.prediction=y0", "objective.loss=l2"]
@@ -233,7 +227,7 @@ def test_a_regression_is_drawn_once_beside_a_model_of_many_steps(folders):
 
 
 class Means(nn.Module):
-    """Twelve logits: means of quarters of a picture."""
+    """Twelve logits: means of quarters of an image."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Average."""
@@ -241,7 +235,7 @@ class Means(nn.Module):
 
 
 class Places(nn.Module):
-    """As many numbers as the picture has places of 8x8."""
+    """As many numbers as the image has places of 8x8."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Flatten."""
@@ -259,7 +253,6 @@ def network(tmp_path):
     return scripted(Means(), tmp_path / "means.pt")
 
 
-@pytest.mark.slow
 def test_features_that_grow_with_the_picture_need_pictures_of_one_size(folders, capsys):
     places = scripted(Places(), folders / "places.pt")
     for name in ("truth", "bicubic"):
@@ -267,7 +260,7 @@ def test_features_that_grow_with_the_picture_need_pictures_of_one_size(folders, 
             Image.open(path).crop((0, 0, 48, 48)).save(path)
     given = ["--pred", folders / "bicubic", "--features", places]
     assert evaluate(folders, *given) == 2
-    complaint = "the feature network gives 108 numbers for one picture and 144 for another"
+    complaint = "the feature network gives 108 numbers for one image and 144 for another"
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"sr3: {complaint}")
     assert "distance" in report_of(folders, *given, "--patch", 24)["metrics"]
 
@@ -279,7 +272,6 @@ def test_it_is_said_whose_code_runs(folders, network, capsys):
     assert said == [f"sr3: --features runs the code of {network}"]
 
 
-@pytest.mark.slow
 def test_networks_give_figures_called_by_their_names(folders, network):
     given = ["--features", network, "--patch", 24, "--classifier", network, "--classifier-range", "unit"]
     report = report_of(folders, "--pred", folders / "bicubic", *given)
@@ -319,7 +311,6 @@ def test_the_first_truths_are_taken_by_name(folders):
     assert list(values(report, "bicubic", "psnr")) == ["1_picture", "2_picture"]
 
 
-@pytest.mark.slow
 def test_a_model_that_learnt_from_given_inputs_needs_them(folders, capsys):
     model = write_random_model(folders / "paired.safetensors", settings=["data.degradation=paired"])
     sampling = ["--model", model, "--steps", 1, "--first", 1, "--device", "cpu"]
@@ -338,7 +329,6 @@ def test_truths_as_results_have_no_distance_and_infinite_psnr(folders, network):
     assert figures["distance"] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.slow
 def test_the_share_of_right_answers_is_counted_by_hand(folders, network):
     report = report_of(folders, "--pred", folders / "bicubic", "--classifier", network, "--classifier-range", "unit")
     for name, row in report["methods"]["bicubic"]["pictures"].items():
@@ -349,7 +339,6 @@ def test_the_share_of_right_answers_is_counted_by_hand(folders, network):
         assert row["top1"] == float(label == np.argmax(logits))
 
 
-@pytest.mark.slow
 def test_the_classification_of_the_paper_is_of_224_pixels(tmp_path, network):
     for name in ("truth", "made"):
         (tmp_path / name).mkdir()
@@ -413,13 +402,11 @@ def test_results_are_cut_as_their_truths_were_and_no_others(folders, capsys):
     assert "1_picture: the result is 64x47, its truth 64x44" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_one_method_without_finite_figures_leaves_the_plots_of_the_others(folders):
     report_of(folders, "--pred", folders / "bicubic", "--pred", f"same={folders / 'truth'}")
     assert "<h3>PSNR, dB" in (folders / "out" / "report.html").read_text()
 
 
-@pytest.mark.slow
 def test_a_check_passes_until_a_figure_moves(folders, capsys):
     report_of(folders, "--pred", folders / "bicubic", name="before")
     again = ["--pred", folders / "bicubic", "--check", folders / "before" / "report.json"]
@@ -446,7 +433,6 @@ def test_the_report_that_is_checked_is_not_replaced(folders, capsys):
     assert report.read_bytes() == kept
 
 
-@pytest.mark.slow
 def test_a_blank_truth_has_no_share_of_sharpness(folders):
     blank = np.full((48, 64, 3), 90, np.uint8)
     for name in ("truth", "bicubic"):
@@ -460,7 +446,6 @@ def test_a_blank_truth_has_no_share_of_sharpness(folders):
         assert sharpness["pictures"] == COUNT
 
 
-@pytest.mark.slow
 def test_a_check_says_which_settings_are_not_those_of_the_earlier_report(folders, capsys):
     model = write_random_model(folders / "model.safetensors")
     given = ["--model", model, "--first", 1, "--device", "cpu"]
@@ -476,7 +461,6 @@ def test_a_check_says_which_settings_are_not_those_of_the_earlier_report(folders
     assert [line.split()[2] for line in told] == ["steps", "levels"]
 
 
-@pytest.mark.slow
 def test_the_examples_measure_as_they_did(monkeypatch):
     monkeypatch.chdir(ROOT)
     filters = ["--filter", "bicubic", "--filter", "lanczos", "--scale", "4", "--border", "4"]

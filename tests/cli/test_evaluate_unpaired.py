@@ -1,4 +1,4 @@
-"""`sr3 evaluate --unpaired`: sets of pictures that belong together by nothing but what they show."""
+"""`sr3 evaluate --unpaired`: sets of images that belong together by nothing but what they show."""
 
 import json
 import re
@@ -13,11 +13,13 @@ from torch import nn
 from pictures import smooth, write_tiff
 from sr3.cli.app import run
 
+pytestmark = pytest.mark.slow
+
 MADE, TRUE = 9, 14
 
 
 class Means(nn.Module):
-    """Twelve numbers: means of quarters of a picture."""
+    """Twelve numbers: means of quarters of an image."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Average."""
@@ -25,7 +27,7 @@ class Means(nn.Module):
 
 
 def quarters(folder):
-    """The same numbers by numpy, of the pictures of a folder in the order of their names."""
+    """The same numbers by numpy, of the images of a folder in the order of their names."""
     rows = []
     for path in sorted(folder.iterdir()):
         pixels = np.asarray(Image.open(path)).astype(np.float64) / 255
@@ -139,7 +141,6 @@ def test_fewer_pictures_of_every_set_are_spread_over_its_names():
     assert report["inputs"]["pictures"] == 10
 
 
-@pytest.mark.slow
 def test_the_same_command_writes_the_same_bytes_and_a_check_passes_until_a_set_changes(folder, capsys):
     for name in ("one", "two"):
         report_of("--pred", "made", out=name)
@@ -156,17 +157,15 @@ def test_the_same_command_writes_the_same_bytes_and_a_check_passes_until_a_set_c
     assert "made: the earlier report is of other images" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_report_of_pairs_is_no_report_of_sets(folder, capsys):
     report_of("--pred", "made")
     command = ["evaluate", "--truth", "made", "--pred", "made", "--features", "means.pt", "--check", "out/report.json"]
     for path in (folder / "made").glob("*.bmp"):
         path.unlink()
     assert run(command) == 2
-    assert "the earlier report has another matching: none, sets of any pictures, now None" in capsys.readouterr().err
+    assert "the earlier report has another matching: none, sets of any images, now None" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_the_page_shows_some_pictures_of_each_set(folder):
     report_of("--pred", "made", "--pred", "other")
     page = (folder / "out" / "report.html").read_text()

@@ -18,6 +18,7 @@ def shown(verb: str, capsys) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_ends_with_two_or_three_examples_that_parse(verb, capsys):
     _, title, examples = shown(verb, capsys).partition("\nExamples:\n")

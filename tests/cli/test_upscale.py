@@ -1,4 +1,4 @@
-"""`sr3 upscale` as a product: kinds of pictures, names, samples, what they say together, and many processes."""
+"""`sr3 upscale` as a product: kinds of images, names, samples, what they say together, and many processes."""
 
 import contextlib
 import os
@@ -22,6 +22,8 @@ from sr3.upscaling import memory
 from sr3.upscaling.drawing import Request
 from sr3.upscaling.jobs import Done, upscale_files
 from sr3.upscaling.naming import Job, Outputs
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -49,7 +51,6 @@ def bits(path):
     return np.asarray(Image.open(path)).astype(int)
 
 
-@pytest.mark.slow
 def test_uncertainty_is_written_beside_the_samples(model, photo, tmp_path, capsys):
     out = tmp_path / "out"
     assert upscale(model, photo, "-o", out, "--samples", 3, "--uncertainty") == 0
@@ -71,7 +72,6 @@ def test_one_sample_has_no_uncertainty(model, photo, tmp_path, capsys):
     assert "--samples 2 or more" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp_path):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
     sampling, results = plan_for(upscaler.info, steps=2, sampler="ancestral"), []
@@ -85,7 +85,6 @@ def test_a_sample_has_the_same_bytes_whatever_is_drawn_with_it(model, photo, tmp
     assert results[0] == results[1] == results[2]
 
 
-@pytest.mark.slow
 def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, photo, tmp_path, monkeypatch):
     upscaler = open_upscaler(model, device="cpu", dtype="float32")
     sampling, batches, previews = plan_for(upscaler.info, steps=2), [], Upscaler.previews
@@ -99,7 +98,6 @@ def test_samples_are_drawn_one_after_the_other_unless_more_are_asked_for(model, 
     assert batches == [1, 1, 1, 2, 1]
 
 
-@pytest.mark.slow
 def test_the_process_is_written_as_a_strip_and_an_animation(model, photo, tmp_path):
     assert upscale(model, photo, "-o", tmp_path / "out", "--save-process") == 0
     assert names(tmp_path / "out") == ["photo-process.png", "photo-process.webp", "photo.png"]
@@ -110,7 +108,6 @@ def test_the_process_is_written_as_a_strip_and_an_animation(model, photo, tmp_pa
     assert np.diff(strip[:80, :96], axis=1).std() > 1.4 * np.diff(result, axis=1).std()  # it begins with noise
 
 
-@pytest.mark.slow
 def test_format_name_and_quality_are_as_asked(model, photo, tmp_path):
     for quality in (30, 95):
         options = ["--format", "jpg", "--name", "{stem}-x{scale}", "--quality", quality]
@@ -120,7 +117,6 @@ def test_format_name_and_quality_are_as_asked(model, photo, tmp_path):
     assert small < large / 1.5
 
 
-@pytest.mark.slow
 def test_16_bit_colour_goes_through_with_more_than_8_bits(model, tmp_path):
     ramp = np.linspace(20000, 22000, 24).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", np.broadcast_to(ramp[None, :, None], (20, 24, 3)).copy(), photometric="rgb")
@@ -131,10 +127,9 @@ def test_16_bit_colour_goes_through_with_more_than_8_bits(model, tmp_path):
     assert len(np.unique(result % 257)) > 200
     small = downsample(torch.from_numpy(result.astype(np.float64)).permute(2, 0, 1), 4)
     assert float((small - torch.from_numpy(ramp.astype(np.float64))).abs().max()) < 257
-    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
+    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits per channel
 
 
-@pytest.mark.slow
 def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
     inks = np.dstack([smooth(20, 24), smooth(20, 24, seed=1)[..., :1]]) * 0.6 + 50
     Image.fromarray(inks.astype(np.uint8), "CMYK").save(tmp_path / "a.tif")
@@ -146,7 +141,6 @@ def test_cmyk_stays_cmyk_and_shrinks_to_its_own_inks(model, tmp_path):
     assert float(difference.abs().max()) < 2
 
 
-@pytest.mark.slow
 def test_what_would_take_too_long_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sr3.upscaling.jobs.predict_seconds", lambda *_: 7200.0)
     assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "1h") == 2
@@ -154,7 +148,6 @@ def test_what_would_take_too_long_is_refused_before_it_starts(model, photo, tmp_
     assert upscale(model, photo, "-o", tmp_path / "out", "--max-time", "3h") == 0
 
 
-@pytest.mark.slow
 def test_what_the_disk_cannot_hold_is_refused_before_it_starts(model, photo, tmp_path, monkeypatch, capsys):
     usage = type("Usage", (), {"free": 20_000})
     monkeypatch.setattr(memory.shutil, "disk_usage", lambda _: usage)
@@ -164,7 +157,6 @@ def test_what_the_disk_cannot_hold_is_refused_before_it_starts(model, photo, tmp
     assert upscale(model, photo, "-o", tmp_path / "out") == 0
 
 
-@pytest.mark.slow
 def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path, monkeypatch, capsys):
     previews, tried = Upscaler.previews, []
 
@@ -181,7 +173,6 @@ def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path,
     assert "the memory ran out; trying windows of 80 pixels" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_processes_share_a_folder_and_a_killed_ones_share_is_picked_up(model, photo, tmp_path, monkeypatch):
     for k in range(4):
         Image.fromarray(smooth(8, 8, seed=k)).save(photo.parent / f"{k}.png")
@@ -230,7 +221,6 @@ def worker(launcher, rank, said):
     return wait_for(find, launcher, said)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the launcher is another there")
 def test_two_processes_of_which_one_is_killed_make_in_two_runs_what_one_process_makes(model, photo, tmp_path):
     folder, out, said = photo.parent, tmp_path / "out", tmp_path / "said"
@@ -262,7 +252,6 @@ def test_two_processes_of_which_one_is_killed_make_in_two_runs_what_one_process_
     assert len(made) <= 10 + 2  # a result that was not told of before the end, at most one of each process
 
 
-@pytest.mark.slow
 def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo, tmp_path, capsys):
     assert upscale(model, photo, "-o", tmp_path / "out", "--detail", 1.5) == 2
     assert "--detail" in capsys.readouterr().err
@@ -273,7 +262,6 @@ def test_detail_outside_0_to_1_is_refused_and_0_is_smoother_than_1(model, photo,
     assert len({(tmp_path / f"{detail}.png").read_bytes() for detail in (0, 0.5, 1)}) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jpg", "bmp", "npy"])
 def test_transparency_that_is_opaque_everywhere_does_not_stand_in_the_way(model, photo, tmp_path, suffix):
     with Image.open(photo) as image:
@@ -282,7 +270,6 @@ def test_transparency_that_is_opaque_everywhere_does_not_stand_in_the_way(model,
     assert names(tmp_path / "out") == [f"photo.{suffix}"]
 
 
-@pytest.mark.slow
 def test_what_an_array_cannot_tell_is_refused_before_the_work(model, photo, tmp_path, capsys, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("sampling began")
@@ -299,18 +286,16 @@ def test_what_an_array_cannot_tell_is_refused_before_the_work(model, photo, tmp_
         assert error.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_floats_become_16_bits_where_a_picture_holds_them(model, tmp_path, capsys, recwarn):
     ramp = np.broadcast_to(np.linspace(0.3, 0.32, 24)[None, :, None], (20, 24, 3))
     np.save(tmp_path / "a.npy", ramp.astype(np.float32))
     for suffix, losses in (("png", 0), ("jpg", 1)):
         assert upscale(model, tmp_path / "a.npy", "-o", tmp_path / "out", "--format", suffix) == 0
         said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
-        assert said.count("holds 8 bits a channel, so the 32 are rounded") == losses
-    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits a channel
+        assert said.count("holds 8 bits per channel, so the 32 are rounded") == losses
+    assert (tmp_path / "out" / "a.png").read_bytes()[24] == 16  # bits per channel
 
 
-@pytest.mark.slow
 def test_a_tiff_of_floats_stays_one_and_keeps_its_resolution(model, tmp_path, capsys):
     floats = smooth(20, 24).astype(np.float32) / 255
     tifffile.imwrite(tmp_path / "a.tif", floats, photometric="rgb", resolution=(72, 72), resolutionunit="inch")
@@ -329,7 +314,6 @@ def test_a_tiff_of_floats_stays_one_and_keeps_its_resolution(model, tmp_path, ca
     assert error.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_the_detail_of_the_model_is_taken_where_none_is_asked_for(photo, tmp_path):
     model = str(write_random_model(tmp_path / "smooth.safetensors", settings=["sampling.detail=0.25"]))
     assert upscale(model, photo, "-o", tmp_path / "own.png") == 0
@@ -366,7 +350,6 @@ def test_memory_that_runs_out_in_the_trial_of_time_halves_the_windows_too(model,
     assert "would take about 2 h" in error
 
 
-@pytest.mark.slow
 def test_the_way_of_many_steps_is_shown_in_as_many_frames_as_an_animation_has(model, photo, tmp_path, monkeypatch):
     monkeypatch.setattr("sr3.upscaling.drawing.MOST_FRAMES", 4)
     looked = []

@@ -13,7 +13,7 @@ from sr3.config import DataConfig
 from sr3.data.dataset import PairDataset, leave_out
 from sr3.data.loader import make_batch
 from sr3.data.pairs import PairRecipe, augment
-from sr3.data.tally import Tally
+from sr3.data.unusable import UnusableImages
 from sr3.errors import DataError
 from sr3.images.degrade import gaussian_blur
 from sr3.images.resize import upsample
@@ -167,7 +167,7 @@ def test_hidden_colours_are_not_learnt():
 
 def test_images_of_different_sizes_in_one_batch_are_named():
     dataset = PairDataset(Pictures(smooth(32, 32), smooth(32, 48)), recipe())
-    with pytest.raises(DataError, match=r"picture . \(\d+x32\), picture . \(\d+x32\); set data\.crop"):
+    with pytest.raises(DataError, match=r"picture . \(\d+x32\), image . \(\d+x32\); set data\.crop"):
         make_batch(dataset, batch=2, seed=0, step=0, places=range(2), pool=POOL)
 
 
@@ -187,7 +187,7 @@ def test_all_unusable_images_are_named_before_the_run():
 
     source = Damaged(smooth(64, 64), smooth(16, 64), smooth(64, 64)[..., 0].copy(), smooth(64, 64))
     with pytest.raises(DataError) as caught:
-        leave_out(source, recipe(crop=32), Tally(10))
+        leave_out(source, recipe(crop=32), UnusableImages(10))
     message = str(caught.value)
     for part in (
         "3 of 4 images",
@@ -198,7 +198,7 @@ def test_all_unusable_images_are_named_before_the_run():
         assert part in message
     assert "\n" not in message
     both = Pictures(smooth(64, 64), smooth(64, 80))
-    assert leave_out(both, recipe(crop=32), Tally(0)) is both
+    assert leave_out(both, recipe(crop=32), UnusableImages(0)) is both
 
 
 def test_a_few_unusable_images_are_left_out_by_name():
@@ -206,16 +206,16 @@ def test_a_few_unusable_images_are_left_out_by_name():
         def read(self, index):
             return b"nothing" if index == 3 else super().read(index)
 
-    tally, source = Tally(2), Damaged(*(smooth(64, 64) for _ in range(4)), smooth(16, 16), smooth(64, 64))
-    kept = leave_out(source, recipe(crop=32), tally)
+    unusable, source = UnusableImages(2), Damaged(*(smooth(64, 64) for _ in range(4)), smooth(16, 16), smooth(64, 64))
+    kept = leave_out(source, recipe(crop=32), unusable)
     assert [kept.name(k) for k in range(len(kept))] == [f"picture {k}" for k in (0, 1, 2, 5)]
-    assert len(tally) == 2
-    first, second = tally.untold()
+    assert len(unusable) == 2
+    first, second = unusable.untold()
     assert "picture 3 cannot be read" in first
     assert "picture 4 is 16x16" in second
-    assert tally.untold() == []
+    assert unusable.untold() == []
     with pytest.raises(DataError, match="2 of 6 images cannot be used"):
-        leave_out(source, recipe(crop=32), Tally(1))
+        leave_out(source, recipe(crop=32), UnusableImages(1))
 
 
 def test_an_image_found_damaged_later_is_replaced_by_the_next_and_counted_once():
@@ -223,13 +223,13 @@ def test_an_image_found_damaged_later_is_replaced_by_the_next_and_counted_once()
         def read(self, index):
             return b"nothing" if index == 1 else super().read(index)
 
-    tally = Tally(1)
-    dataset = PairDataset(Damaged(*(smooth(16, 16, seed=k) for k in range(3))), recipe(), tally)
+    unusable = UnusableImages(1)
+    dataset = PairDataset(Damaged(*(smooth(16, 16, seed=k) for k in range(3))), recipe(), unusable)
     draws = [torch.Generator().manual_seed(0) for _ in range(3)]
     assert torch.equal(dataset.pair(1, draws[0]).y0, dataset.pair(2, draws[1]).y0)
     dataset.pair(1, draws[2])
-    assert len(tally) == 1
-    with pytest.raises(DataError, match=r"picture 1: is not a picture Pillow can read.*data\.max_unusable"):
+    assert len(unusable) == 1
+    with pytest.raises(DataError, match=r"picture 1: is not an image Pillow can read.*data\.max_unusable"):
         PairDataset(Damaged(*(smooth(16, 16) for _ in range(3))), recipe()).pair(1, draws[0])
 
 
@@ -247,13 +247,14 @@ def test_a_blurred_condition_is_the_enlargement_of_a_blurred_input():
     torch.testing.assert_close(pairs[5].x, upsample(gaussian_blur(clean.low_res, deviation), 4))
 
 
+@pytest.mark.slow
 def test_noise_on_the_condition_has_the_level_that_is_told():
     dataset = PairDataset(Pictures(np.full((256, 256, 3), 255, np.uint8)), recipe(condition_gamma=0.4))
     pairs = [dataset.pair(0, torch.Generator().manual_seed(seed)) for seed in range(6)]
     assert all(0.4 <= pair.level < 1 for pair in pairs)
     assert len({pair.level for pair in pairs}) == 6
     for pair in pairs:
-        # The mean of 12,288 draws around a white picture, whose value is 1.
+        # The mean of 12,288 draws around a white image, whose value is 1.
         error = 4 * (1 - pair.level) ** 0.5 / 12_288**0.5
         assert float(pair.x.mean()) == pytest.approx(pair.level**0.5, abs=error)
     # Enlarging shrinks the spread of the noise by one factor, whatever the level.
@@ -278,14 +279,14 @@ def test_a_generator_is_not_given_crops_of_larger_pictures():
     how = PairRecipe(DataConfig(scale=1, crop=32, augment="none", cache_gib=1.0), conditional=False)
     with pytest.raises(DataError, match=r"is 40x32, but a generator of side 32.*--size 32 --scale 1"):
         PairDataset(Pictures(smooth(32, 40)), how).pair(0, torch.Generator())
-    with pytest.raises(DataError, match="1 of 2 images cannot be used: picture 1 is 64x64, but a generator"):
-        leave_out(Pictures(smooth(32, 32), smooth(64, 64)), how, Tally())
+    with pytest.raises(DataError, match="1 of 2 images cannot be used: image 1 is 64x64, but a generator"):
+        leave_out(Pictures(smooth(32, 32), smooth(64, 64)), how, UnusableImages())
 
 
 def test_images_without_a_class_are_named_before_the_run():
     labelled = Pictures(smooth(64, 64), smooth(64, 64), labels=(0, 3))
     with pytest.raises(DataError, match="picture 1 has no class from 0 to 2"):
-        leave_out(labelled, recipe()._replace(classes=3), Tally())
+        leave_out(labelled, recipe()._replace(classes=3), UnusableImages())
 
 
 def test_held_out_images_are_clean():
@@ -317,6 +318,7 @@ def test_classes_come_with_the_pictures_when_asked_for():
         PairDataset(Pictures(smooth(32, 32)), recipe()._replace(classes=5)).centre(0, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["blur", "noise", "jpeg", "photo"])
 def test_a_random_degradation_is_drawn_anew_and_leaves_crops_where_they_are(kind):
     pictures = Pictures(smooth(96, 128))

@@ -21,7 +21,7 @@ def png(seed=0):
 
 @pytest.fixture
 def linked(tmp_path):
-    """Two pictures in a folder, three in another that is linked from it, and a link that leads back."""
+    """Two images in a folder, three in another that is linked from it, and a link that leads back."""
     own, elsewhere = tmp_path / "set" / "own", tmp_path / "elsewhere"
     own.mkdir(parents=True)
     elsewhere.mkdir()

@@ -1,5 +1,6 @@
 """The order of training batches."""
 
+import pytest
 import torch
 
 from pictures import Pictures, smooth
@@ -16,6 +17,7 @@ def test_every_epoch_shows_every_image_once():
     assert epochs[0] != epochs[1] != epochs[2]
 
 
+@pytest.mark.slow
 def test_batches_are_a_function_of_seed_and_step():
     pictures = Pictures(*(smooth(32, 48) // (k + 1) for k in range(5)))
     dataset = PairDataset(pictures, PairRecipe(DataConfig(scale=4, crop=16, augment="dihedral", cache_gib=1.0)))

@@ -13,7 +13,7 @@ from sr3.data.dataset import PairDataset, leave_out
 from sr3.data.opening import open_supply
 from sr3.data.pairs import PairRecipe
 from sr3.data.sources import FolderSource
-from sr3.data.tally import Tally
+from sr3.data.unusable import UnusableImages
 from sr3.errors import DataError
 
 PAIRED = PairRecipe(DataConfig(scale=4, crop=16, augment="dihedral", cache_gib=1.0, degradation="paired"))
@@ -35,7 +35,7 @@ def test_folders_of_pairs_are_matched_by_their_names(tmp_path):
     high, low = folders(tmp_path)
     (low / "x.png").rename(low / "xx4.png")
     (low / "b c" / "2.png").rename(low / "b c" / "2.webp")
-    (high / "notes.txt").write_text("no picture")
+    (high / "notes.txt").write_text("no image")
     source = open_supply(str(high), low_res=low, scale=4)
     assert isinstance(source, FolderSource)
     matched = [(path.name, small.name) for path, small in zip(source.paths, source.lows, strict=True)]
@@ -89,7 +89,7 @@ def test_pairs_that_do_not_fit_are_named_before_the_run(tmp_path):
     with pytest.raises(
         DataError, match=r"1 of 3 .*x\.png is 64x64, its low-resolution version 15x15; check data\.scale"
     ):
-        leave_out(source, PAIRED, Tally(0))
+        leave_out(source, PAIRED, UnusableImages(0))
     with pytest.raises(DataError, match="is 15x15 with 3 channels, not 16x16 with 3"):
         PairDataset(source, PAIRED).centre(2, 64)
 

@@ -105,6 +105,7 @@ def test_a_ratio_that_is_no_whole_number_shares_pixels_between_cells():
     assert high[0, 0].tolist() == [24, 96]
 
 
+@pytest.mark.slow
 def test_ffhq_becomes_training_shards_with_both_sizes_and_a_manifest(ffhq, tmp_path, capsys):
     jpeg(ffhq / "images1024x1024" / "00000" / "portrait.jpg", 64, 64)
     out = tmp_path / "out"
@@ -168,7 +169,7 @@ def test_imagenet_keeps_splits_and_classes_and_drops_what_is_too_small(imagenet,
     assert [reason for _, reason in reports[1].dropped] == ["is 30x60, its shorter side is below 44"]
     source = open_source(str(tmp_path / "out" / "train"))
     assert sorted(source.label(k) for k in range(len(source))) == [0, 0, 0, 1, 1, 1]
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         open_source(str(tmp_path / "out"))  # splits are not mixed
 
 
@@ -196,6 +197,7 @@ def test_val_may_have_a_folder_a_class(imagenet):
     assert [(item.key, item.label) for item in layout.items if item.split == "val"] == [("ILSVRC2012_val_00000007", 1)]
 
 
+@pytest.mark.slow
 def test_one_bad_file_loses_no_other_and_is_mended_by_the_same_command(ffhq, tmp_path, capsys):
     bad = ffhq / "images1024x1024" / "00000" / "00002.jpg"
     whole = bad.read_bytes()
@@ -211,6 +213,7 @@ def test_one_bad_file_loses_no_other_and_is_mended_by_the_same_command(ffhq, tmp
     assert "5 images, 0 left out, 0 failed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_stopped_preparation_makes_only_what_is_missing_and_ends_the_same(ffhq, tmp_path):
     how = Preparation("ffhq", 32, 8, per_shard=2)
     list(prepare(read_layout("ffhq", str(ffhq)), tmp_path / "whole", how))
@@ -224,6 +227,7 @@ def test_a_stopped_preparation_makes_only_what_is_missing_and_ends_the_same(ffhq
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_and_a_changed_image_are_made_again(ffhq, tmp_path):
     how = Preparation("ffhq", 32, 8, per_shard=2)
 
@@ -318,6 +322,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         read_layout("ffhq", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_shards_that_are_no_longer_part_and_remains_of_a_killed_command_are_removed(ffhq, tmp_path):
     how, out = Preparation("ffhq", 32, 8, per_shard=2), tmp_path / "out"
     list(prepare(read_layout("ffhq", str(ffhq)), out, how))
@@ -384,6 +389,7 @@ def test_a_full_disk_is_named(ffhq, tmp_path, monkeypatch):
     assert list((tmp_path / "out" / "train").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_training_shards_are_a_fair_sample_of_all(tmp_path):
     for number in range(30):
         jpeg(tmp_path / "in" / f"{number:05d}.jpg", 32, 32)
@@ -403,6 +409,7 @@ def test_a_shard_with_failures_is_made_again_though_its_files_are_the_same(ffhq,
     assert (report.written, report.was_there) == (5, False)
 
 
+@pytest.mark.slow
 def test_a_data_set_of_which_nothing_is_left_is_an_error(tmp_path, capsys):
     jpeg(tmp_path / "in" / "00000.jpg", 20, 20)
     assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out")]) == 2

@@ -25,6 +25,7 @@ def resident(recipe: PairRecipe, *arrays: np.ndarray) -> tuple[ResidentPairs, Pa
     return ResidentPairs(dataset, CPU), dataset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enlarged", ["full", "8-bit"])
 def test_every_crop_in_every_turn_is_cut_from_the_whole_pictures(enlarged):
     made, _ = resident(recipe(enlarged=enlarged), *MIXED)
@@ -44,6 +45,7 @@ def test_every_crop_in_every_turn_is_cut_from_the_whole_pictures(enlarged):
             torch.testing.assert_close(batch.x[k], augment(pair.x[large], turn, "dihedral"), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_one_shuffle_and_crops_lie_everywhere():
     made, dataset = resident(recipe(kind="flip"), *MIXED)
     drawn = [made.draw(step, batch=2, seed=5) for step in range(150)]
@@ -100,6 +102,7 @@ def test_what_is_drawn_for_every_pair_is_refused(settings, complaint):
         resident(recipe(**settings), *MIXED)
 
 
+@pytest.mark.slow
 def test_sides_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match="of different sizes cannot share a batch"):
         resident(recipe(crop=0, kind="none"), *MIXED)

@@ -56,9 +56,9 @@ def test_a_subset_reads_the_named_places(tmp_path):
     ("make", "complaint"),
     [
         (lambda _: None, "no such file or folder"),
-        (lambda path: path.mkdir(), "no pictures"),
+        (lambda path: path.mkdir(), "no images"),
         (lambda path: path.write_bytes(b"not a tar file"), "not a readable uncompressed tar"),
-        (lambda path: write_shard(path, {"a.txt": b"a"}), "hold no pictures"),
+        (lambda path: write_shard(path, {"a.txt": b"a"}), "hold no images"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_in_one_line(tmp_path, make, complaint):

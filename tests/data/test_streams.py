@@ -21,7 +21,7 @@ from sr3.data.pairs import PairMaker, PairRecipe
 from sr3.data.sources import Encoded
 from sr3.data.stream_pairs import PairStream, hold_out
 from sr3.data.streams import Broken, Stream, TarStream
-from sr3.data.tally import Tally
+from sr3.data.unusable import UnusableImages
 from sr3.errors import DataError
 
 START = Cursor()
@@ -246,19 +246,21 @@ def test_there_are_as_many_lanes_as_share_a_batch():
 
 def test_the_first_images_are_held_out_and_never_learnt_from(tmp_path):
     stream = shards(tmp_path, [2, 3, 4], damaged=())
-    images, held = hold_out(stream, 3, Tally())
+    images, held = hold_out(stream, 3, UnusableImages())
     assert names(images.images) == ["0-0", "0-1", "1-0"]
     assert held == [2, 1, 0]
     assert sorted(taken(lane(stream, held=held), 6)) == ["1-1", "1-2", "2-0", "2-1", "2-2", "2-3"]
     with pytest.raises(DataError, match="9 images are too few to hold out 10"):
-        hold_out(stream, 10, Tally())
+        hold_out(stream, 10, UnusableImages())
 
 
-def pairs(stream: Stream, *, places: range, batch: int = 4, at=None, tally: Tally | None = None) -> PairStream:
+def pairs(
+    stream: Stream, *, places: range, batch: int = 4, at=None, unusable: UnusableImages | None = None
+) -> PairStream:
     held = [0] * len(stream.shards)
-    tally = Tally() if tally is None else tally
+    unusable = UnusableImages() if unusable is None else unusable
     maker = PairMaker(RECIPE, 3)
-    return PairStream(stream, maker, tally, batch=batch, places=places, seed=1, block=6, held=held, at=at or {})
+    return PairStream(stream, maker, unusable, batch=batch, places=places, seed=1, block=6, held=held, at=at or {})
 
 
 def feed(stream: PairStream, parts: list[range], first_step: int, count: int) -> torch.Tensor:
@@ -280,21 +282,21 @@ def test_processes_see_the_parts_of_the_same_batches(tmp_path):
 @pytest.mark.slow
 def test_a_stream_goes_on_where_the_last_step_that_was_used_ended(tmp_path):
     stream = shards(tmp_path, [3, 4, 3, 5], damaged=("1-2",))
-    whole = feed(pairs(stream, places=range(4), tally=Tally(1)), [range(4)], 0, 9)
-    before = pairs(stream, places=range(4), tally=Tally(1))
+    whole = feed(pairs(stream, places=range(4), unusable=UnusableImages(1)), [range(4)], 0, 9)
+    before = pairs(stream, places=range(4), unusable=UnusableImages(1))
     assert torch.equal(feed(before, [range(4)], 0, 5), whole[:5])
-    after = pairs(stream, places=range(4), tally=Tally(1), at=before.cursors(5))
+    after = pairs(stream, places=range(4), unusable=UnusableImages(1), at=before.cursors(5))
     assert torch.equal(feed(after, [range(4)], 5, 4), whole[5:])
 
 
 @pytest.mark.slow
 def test_damaged_images_of_a_stream_are_named_and_replaced_up_to_the_limit(tmp_path):
     stream = shards(tmp_path, [4, 4], damaged=("0-1", "1-3"))
-    tally = Tally(2)
-    feed(pairs(stream, places=range(4), tally=tally), [range(4)], 0, 8)
-    assert sorted(complaint.partition(" ")[0][-8:] for complaint in tally.untold()) == ["0-1.png:", "1-3.png:"]
+    unusable = UnusableImages(2)
+    feed(pairs(stream, places=range(4), unusable=unusable), [range(4)], 0, 8)
+    assert sorted(complaint.partition(" ")[0][-8:] for complaint in unusable.untold()) == ["0-1.png:", "1-3.png:"]
     with pytest.raises(DataError, match=r"2 images cannot be used, more than data\.max_unusable \(1\)"):
-        feed(pairs(stream, places=range(4), tally=Tally(1)), [range(4)], 0, 8)
+        feed(pairs(stream, places=range(4), unusable=UnusableImages(1)), [range(4)], 0, 8)
 
 
 def test_processes_that_cannot_share_the_lanes_are_told_why(tmp_path):
@@ -304,6 +306,6 @@ def test_processes_that_cannot_share_the_lanes_are_told_why(tmp_path):
 
 def test_smaller_than_wanted_images_count_as_unusable(tmp_path):
     (tmp_path / "s.tar").write_bytes(tar({"0.png": png(0, side=8), "1.png": png(1), "2.png": png(2)}))
-    tally = Tally(1)
-    feed(pairs(TarStream([str(tmp_path / "s.tar")]), places=range(4), tally=tally), [range(4)], 0, 2)
-    assert "is 8x8, but a side needs 16" in tally.untold()[0]
+    unusable = UnusableImages(1)
+    feed(pairs(TarStream([str(tmp_path / "s.tar")]), places=range(4), unusable=unusable), [range(4)], 0, 2)
+    assert "is 8x8, but a side needs 16" in unusable.untold()[0]

@@ -67,6 +67,7 @@ def test_jumps_with_noise_reach_beyond_the_next_level_but_for_the_last():
     assert bool((found.diff(dim=1) > 0).all())
 
 
+@pytest.mark.slow
 def test_the_teachers_walk_is_of_second_order():
     start, end = levels(0.02, 0.3), levels(0.7, 0.95)
     y = pixels(-1.2, 0.8)

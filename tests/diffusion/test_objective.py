@@ -133,10 +133,12 @@ def test_a_regression_to_the_residual_answers_with_the_residual():
 def test_what_is_given_reaches_the_network():
     class Conditioned(Constant):
         def forward(self, x, z, gamma, labels, levels):
-            self.given = labels, levels
+            self.conditioning = labels, levels
             return super().forward(x, z, gamma)
 
-    network, given = Conditioned(), ClassAndLevel(torch.tensor([3]), levels(0.7))
-    denoising_loss(Denoiser(network), flat(0.0), flat(0.0), eps=flat(1.0), gamma=levels(0.5), kind="l2", given=given)
-    assert network.given[0] is given.labels
-    assert network.given[1] is given.levels
+    network, conditioning = Conditioned(), ClassAndLevel(torch.tensor([3]), levels(0.7))
+    denoising_loss(
+        Denoiser(network), flat(0.0), flat(0.0), eps=flat(1.0), gamma=levels(0.5), kind="l2", conditioning=conditioning
+    )
+    assert network.conditioning[0] is conditioning.labels
+    assert network.conditioning[1] is conditioning.levels

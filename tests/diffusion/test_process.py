@@ -11,7 +11,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def pictures(seed, count=2, batch=2):
-    """Draw float64 pictures, so that formulas are compared to rounding."""
+    """Draw float64 images, so that formulas are compared to rounding."""
     numbers = np.random.default_rng(seed).standard_normal((count, batch, 2, 3, 4))
     return [torch.from_numpy(picture) for picture in numbers]
 

@@ -10,6 +10,7 @@ from scipy import stats
 from sr3.evaluation.intervals import around, draws, mean_figure, set_figure
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_mean_is_that_of_scipys_percentile_bootstrap():
     values = np.random.default_rng(0).gamma(2.0, size=60)
     figure = mean_figure(torch.from_numpy(values), times=20_000, seed=0)
@@ -50,6 +51,7 @@ def test_one_picture_or_an_infinite_figure_has_no_interval():
     assert (endless.value, endless.low, endless.high) == (math.inf, None, None)
 
 
+@pytest.mark.slow
 def test_a_figure_of_a_set_lies_in_the_middle_of_its_interval():
     values = torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     figure, drawn = set_figure(lambda places: float(values[places].mean()), 40, times=2000, seed=3)

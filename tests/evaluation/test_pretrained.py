@@ -16,7 +16,7 @@ from sr3.evaluation.pretrained import open_pretrained
 
 
 class Descriptor:
-    """As spandrel's ImageModelDescriptor: pictures in [0, 1] in and out."""
+    """As spandrel's ImageModelDescriptor: images in [0, 1] in and out."""
 
     architecture = SimpleNamespace(name="Repeat")
 

@@ -16,6 +16,7 @@ def features(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_patches_of_all_pictures_are_compared_together():
     some, truths = features(12, 3, 4), features(12, 3, 4, seed=1) + 0.2
     found = compare_sets(some, truths, SETTINGS)
@@ -37,6 +38,7 @@ def test_the_order_of_pictures_does_not_matter():
     assert torch.equal(found.of_pictures["precision"][order], turned.of_pictures["precision"])
 
 
+@pytest.mark.slow
 def test_intervals_become_narrower_with_more_pictures():
     widths = []
     for count in (10, 160):
@@ -88,7 +90,7 @@ def test_sets_of_different_counts_are_compared_without_pairs():
 
 
 def test_without_pairs_results_and_truths_are_drawn_apart():
-    # Of the same pictures, paired draws leave the difference of the sets at nothing; sets drawn apart do not.
+    # Of the same images, paired draws leave the difference of the sets at nothing; sets drawn apart do not.
     same = features(40, 1, 3)
     paired, apart = compare_sets(same, same, SETTINGS), compare_unpaired(same, same, SETTINGS, seed=7)
     assert float(paired.drawn["distance"].abs().max()) < 1e-6

@@ -19,6 +19,8 @@ from sr3.sampling.generator import load_generator
 from sr3.sampling.upscaler import Upscaler, open_upscaler
 from unofficial import Layout
 
+pytestmark = pytest.mark.slow
+
 LAYOUT = Layout(8, (1, 2), 1, (16,), 32, 4)
 GENERATOR = replace(LAYOUT, in_channel=3)
 
@@ -59,7 +61,6 @@ def test_one_call_agrees_to_1e_5(tmp_path, layout):
         torch.testing.assert_close(network(x, y_t, level), theirs, atol=1e-5, rtol=0)
 
 
-@pytest.mark.slow
 def test_a_seeded_run_of_20_steps_agrees_in_every_pixel(tmp_path):
     tensors, _ = converted(tmp_path)
     picture = smooth(8, 12)
@@ -117,7 +118,6 @@ def empty_checkpoint(path, layout):
     return path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_a_published_configuration_has_the_shape_of_its_task_alone(tmp_path, name):
     layout = {

@@ -124,6 +124,7 @@ def test_a_graph_that_differs_is_not_kept(tmp_path, monkeypatch):
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_one_file_cannot_hold_is_refused(tmp_path, monkeypatch):
     model = write_random_model(tmp_path / "m.safetensors")
     monkeypatch.setattr(export, "_MOST_BYTES", 1000)

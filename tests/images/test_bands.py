@@ -91,8 +91,8 @@ def test_planar_tiff_is_read_as_its_bands(tmp_path):
 @pytest.mark.parametrize(
     ("array", "complaint"),
     [
-        (np.zeros((2, 2, 2, 2), np.uint8), "which is no picture"),
-        (np.zeros((0, 4), np.uint8), "which is no picture"),
+        (np.zeros((2, 2, 2, 2), np.uint8), "which is no image"),
+        (np.zeros((0, 4), np.uint8), "which is no image"),
         (np.zeros((4, 4, 65), np.uint8), "at most 64 bands"),
         (np.full((4, 4), 7.0, np.float32), "floats outside 0 to 1"),
         (np.full((4, 4), np.nan, np.float32), "or NaN"),

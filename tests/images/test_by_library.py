@@ -39,7 +39,7 @@ TURNED_AVIF = base64.b64decode(
     "AAAAAAEAAQUBAoMEhQAAAFhtZGF0AAAAAE1NACoAAAAIAAEBEgADAAAAAQAGAAAAAAAAEgAKCTgRf3sYCGg0gDIjRKAAwwwxQLqktwM5gaYyhZHI"
     "iZA/o1/yXg5QfyAOXwlJVME="
 )
-"""The same picture in 10 bits, turned by its `irot`, made by avifenc."""
+"""The same image in 10 bits, turned by its `irot`, made by avifenc."""
 
 
 def exif_block(orientation=1):
@@ -201,6 +201,7 @@ def test_a_jpeg_xl_that_would_lose_its_profile_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", MODERN)
 def test_quality_is_a_trade_of_size_for_error(tmp_path, suffix):
     original = smooth(96, 128)
@@ -218,7 +219,7 @@ def test_quality_is_a_trade_of_size_for_error(tmp_path, suffix):
 
 def test_a_deep_picture_as_heic_keeps_ten_bits_and_says_so(tmp_path):
     ramp = torch.linspace(-1, 1, 64 * 48).reshape(1, 48, 64).expand(3, -1, -1)
-    with pytest.warns(UserWarning, match="HEIC holds 10 bits a channel, so the 16 are rounded"):
+    with pytest.warns(UserWarning, match="HEIC holds 10 bits per channel, so the 16 are rounded"):
         write_picture(tmp_path / "a.heic", Picture(ramp, depth=16), quality=100)
     again = read_picture(tmp_path / "a.heic")
     assert again.depth == 16
@@ -228,10 +229,11 @@ def test_a_deep_picture_as_heic_keeps_ten_bits_and_says_so(tmp_path):
 
 def test_a_deep_picture_as_avif_is_rounded_with_a_warning(tmp_path):
     ramp = torch.linspace(-1, 1, 64 * 48).reshape(1, 48, 64).expand(3, -1, -1)
-    with pytest.warns(UserWarning, match="AVIF holds 8 bits a channel"):
+    with pytest.warns(UserWarning, match="AVIF holds 8 bits per channel"):
         write_picture(tmp_path / "a.avif", Picture(ramp, depth=16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [

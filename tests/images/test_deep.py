@@ -1,4 +1,4 @@
-"""Pictures of 16 bits a channel, against tifffile and against PNG made by hand."""
+"""Pictures of 16 bits per channel, against tifffile and against PNG made by hand."""
 
 import struct
 import warnings
@@ -42,7 +42,7 @@ def by_hand(array, *, key=b"", exif=b""):
 
 
 def values(picture):
-    """Give the levels that a picture stands for, (h, w, c), alpha last."""
+    """Give the levels that an image stands for, (h, w, c), alpha last."""
     planes = [(picture.pixels.double() + 1) * 32767.5]
     if picture.alpha is not None:
         planes.append(picture.alpha.double() * 65535)
@@ -138,7 +138,7 @@ def test_grey_with_alpha_and_colour_stay_16_bit_in_tiff(tmp_path, channels):
 
 @pytest.mark.parametrize(("suffix", "format"), [(".jpg", "JPEG"), (".webp", "WEBP"), (".bmp", "BMP")])
 def test_rounding_16_bits_to_8_is_said(tmp_path, suffix, format):
-    with pytest.warns(UserWarning, match=f"{format} holds 8 bits a channel"):
+    with pytest.warns(UserWarning, match=f"{format} holds 8 bits per channel"):
         write_picture(tmp_path / f"a{suffix}", Picture(torch.zeros(3, 4, 4), depth=16))
 
 

@@ -64,6 +64,7 @@ def test_blur_comes_before_the_reduction():
     assert torch.equal(drawn("blur", 7), expected)
 
 
+@pytest.mark.slow
 def test_noise_has_the_deviation_asked_for():
     grey = torch.full((1, 200, 200), 128.0)
     noisy = add_noise(grey, 9.0, torch.Generator().manual_seed(0))

@@ -132,7 +132,7 @@ def test_a_palette_with_transparency_becomes_colour_and_alpha(tmp_path):
 def test_only_the_first_frame_of_a_gif_is_read(tmp_path):
     frames = [Image.new("L", (3, 2), level) for level in (0, 255)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.warns(UserWarning, match=r"a\.gif: holds several pictures, only the first is read"):
+    with pytest.warns(UserWarning, match=r"a\.gif: holds several images, only the first is read"):
         assert (read_picture(tmp_path / "a.gif").pixels == -1).all()
 
 
@@ -182,13 +182,13 @@ def test_an_empty_file_is_refused(tmp_path):
 
 
 def test_text_named_png_is_refused(tmp_path):
-    (tmp_path / "a.png").write_text("not a picture\n" * 100)
-    assert "is not a picture" in refusal(tmp_path / "a.png")
+    (tmp_path / "a.png").write_text("not an image\n" * 100)
+    assert "is not an image" in refusal(tmp_path / "a.png")
 
 
 def test_a_format_that_is_not_promised_is_refused(tmp_path):
     Image.new("L", (3, 2)).save(tmp_path / "a.ppm")
-    assert "is not a picture" in refusal(tmp_path / "a.ppm")
+    assert "is not an image" in refusal(tmp_path / "a.ppm")
 
 
 def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
@@ -220,7 +220,7 @@ def test_a_truncated_file_is_refused_in_one_line(tmp_path, capfd, name, options,
     Image.fromarray(levels(3, 80, 60)).save(path, **options)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    assert re.search("damaged|not a picture", refusal(path))
+    assert re.search("damaged|not an image", refusal(path))
     capfd.readouterr()  # libtiff writes to the screen itself
 
 
@@ -255,6 +255,6 @@ def test_pictures_of_a_folder_are_listed_by_name_without_hidden_ones(tmp_path):
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
-    for folder, text in ((tmp_path, "holds no picture"), (tmp_path / "no", "cannot be read as a folder")):
+    for folder, text in ((tmp_path, "holds no image"), (tmp_path / "no", "cannot be read as a folder")):
         with pytest.raises(ImageError, match=text):
             list_pictures(folder)

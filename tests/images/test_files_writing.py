@@ -92,7 +92,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
     def fail(_, file=None, *_arguments, **_options):
         if hasattr(file, "write"):
-            file.write(b"half a picture")
+            file.write(b"half an image")
         raise failure("midway")
 
     monkeypatch.setattr(place, fail)

@@ -1,4 +1,4 @@
-"""What is unpacked and packed again is what it was, for every kind of picture in memory."""
+"""What is unpacked and packed again is what it was, for every kind of image in memory."""
 
 import io
 
@@ -137,7 +137,7 @@ def test_the_ends_of_every_range_are_minus_1_and_1():
 @pytest.mark.parametrize(
     ("image", "complaint"),
     [
-        ("photo.png", "a str is no picture"),
+        ("photo.png", "a str is no image"),
         (np.zeros((2, 2, 3, 1), np.uint8), r"shape \(2, 2, 3, 1\)"),
         (np.zeros((0, 2)), r"shape \(0, 2\)"),
         (np.zeros((2, 2), np.int32), "int32 has no known range"),

@@ -176,7 +176,7 @@ def test_a_turned_geotiff_says_that_it_has_lost_its_place(tmp_path):
     picture = read_picture(with_place(tmp_path / "a.tif", more=[(274, "H", 1, 6, True)]))
     assert picture.metadata.place == ()
     [line] = said_by(lambda: write_picture(tmp_path / "b.tif", picture))
-    assert "GeoTIFF tags of a turned picture: has no place" in line
+    assert "GeoTIFF tags of a turned image: has no place" in line
 
 
 def test_bands_keep_their_place_and_say_what_they_lose(tmp_path):

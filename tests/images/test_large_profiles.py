@@ -1,4 +1,4 @@
-"""A PNG whose profile or text unpacks to more than a mebibyte is a picture like any other."""
+"""A PNG whose profile or text unpacks to more than a mebibyte is an image like any other."""
 
 import io
 
@@ -26,6 +26,7 @@ def large_profile(size: int) -> bytes:
     return len(whole).to_bytes(4, "big") + whole[4:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
 def test_a_large_profile_is_kept_by_every_format_and_read_again(tmp_path, suffix):
     profile = large_profile(1_500_000)

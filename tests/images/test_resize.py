@@ -18,7 +18,7 @@ def picture(seed, *shape):
 
 
 def by_pillow(image, height, width, method):
-    """Resize an (h, w) picture in Pillow's 32-bit float mode."""
+    """Resize an (h, w) image in Pillow's 32-bit float mode."""
     resized = Image.fromarray(image.float().numpy()).resize((width, height), FILTERS[method])
     return np.asarray(resized)
 
@@ -128,7 +128,7 @@ def test_upsampling_is_bicubic_by_the_scale(height, width, scale, seed):
 @pytest.mark.slow
 @given(sides, sides, st.integers(2, 8), seeds)
 def test_downsampling_is_the_8_bit_result_of_pillow_to_one_rounding(height, width, scale, seed):
-    # Pillow clips between its two passes in 8 bits, so the picture leaves room for the overshoot.
+    # Pillow clips between its two passes in 8 bits, so the image leaves room for the overshoot.
     size = (height * scale, width * scale, 3)
     pixels = np.random.default_rng(seed).integers(50, 206, size, dtype=np.uint8)
     expected = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))

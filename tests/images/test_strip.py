@@ -1,4 +1,4 @@
-"""The way from noise to a picture, as a strip and as an animation."""
+"""The way from noise to an image, as a strip and as an animation."""
 
 import io
 

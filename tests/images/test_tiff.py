@@ -37,7 +37,7 @@ def save(path, array, *, planes=False, photometric="rgb", **options):
 
 
 def values(picture):
-    """Give what the picture stands for, from 0 to 1, (h, w, c), alpha last."""
+    """Give what the image stands for, from 0 to 1, (h, w, c), alpha last."""
     planes = [(picture.pixels.double() + 1) / 2, *([] if picture.alpha is None else [picture.alpha.double()])]
     return torch.cat(planes).permute(1, 2, 0).numpy()
 
@@ -155,7 +155,7 @@ def test_the_exposure_of_a_float_tiff_travels(tmp_path):
 
 def test_of_several_pictures_the_first_is_read_with_a_warning(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 4, 5), np.float32), photometric="minisblack")
-    with pytest.warns(UserWarning, match=r"a\.tif: holds several pictures, only the first is read"):
+    with pytest.warns(UserWarning, match=r"a\.tif: holds several images, only the first is read"):
         assert read_picture(tmp_path / "a.tif").pixels.shape == (1, 4, 5)
 
 

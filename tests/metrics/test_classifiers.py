@@ -36,7 +36,7 @@ def script(tmp_path):
 
 @pytest.fixture
 def onnx_file(tmp_path):
-    """The same network as ONNX, for one picture at a time."""
+    """The same network as ONNX, for one image at a time."""
     entry = helper.make_tensor_value_info("pictures", TensorProto.FLOAT, [1, 3, SIDE, SIDE])
     out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])
     node = helper.make_node("ReduceMean", ["pictures", "axes"], ["logits"], keepdims=0)
@@ -72,7 +72,7 @@ def test_a_classifier_is_shown_the_middle_as_pillow_shrinks_it():
     seen = seen_by(image, share=7 / 8)
     assert seen.shape == (1, 3, SIDE, SIDE)
     for k in range(3):
-        middle = image[0, k, 2:37, 14:49].numpy()  # round(40 * 7/8) = 35 pixels a side
+        middle = image[0, k, 2:37, 14:49].numpy()  # round(40 * 7/8) = 35 pixels per side
         expected = np.asarray(Image.fromarray(middle).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
         np.testing.assert_allclose(seen[0, k], expected.clip(-1, 1), atol=1e-5)
 

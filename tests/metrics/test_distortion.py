@@ -15,7 +15,7 @@ def pictures(count, *shape, seed=0):
 
 
 def unit(image):
-    """Bring a picture to the [0, 1] range in float64."""
+    """Bring an image to the [0, 1] range in float64."""
     return (image.double().numpy() + 1) / 2
 
 

@@ -29,6 +29,7 @@ def network(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_file_sees_pictures_from_0_to_1(network):
     features = load_features(str(network))
     images = [torch.full((2, 3, 8, 8), -1.0), torch.full((1, 3, 4, 4), 3.0)]
@@ -53,10 +54,11 @@ class Twice(nn.Module):
         return image.mean(dim=(2, 3)), image
 
 
+@pytest.mark.slow
 def test_a_network_that_returns_no_features_is_said(tmp_path):
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.script(Twice()).save(tmp_path / "twice.pt")
-    with pytest.raises(CheckpointError, match="twice: cannot compute features of these pictures: 'tuple'"):
+    with pytest.raises(CheckpointError, match="twice: cannot compute features of these images: 'tuple'"):
         load_features(str(tmp_path / "twice.pt"))([torch.zeros(1, 3, 8, 8)])
 
 

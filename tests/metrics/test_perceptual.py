@@ -43,7 +43,7 @@ class Twice(nn.Module):
 def test_a_network_that_returns_no_distances_is_said(tmp_path):
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.script(Twice()).save(tmp_path / "twice.pt")
-    with pytest.raises(CheckpointError, match="twice: cannot compare these pictures: 'tuple'"):
+    with pytest.raises(CheckpointError, match="twice: cannot compare these images: 'tuple'"):
         load_perceptual(str(tmp_path / "twice.pt"))(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
 
 
@@ -136,6 +136,7 @@ def test_st_lpips_is_what_modules_of_torch_give(weights):
     assert distance(truth, truth).item() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_pictures_too_small_for_st_lpips_are_refused():
     with pytest.raises(ImageError, match="at least 21"):

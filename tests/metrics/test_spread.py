@@ -21,6 +21,7 @@ def test_ranks_without_ties_are_those_of_sorting():
         np.testing.assert_allclose(rank_histogram(samples, truth)[k], expected)
 
 
+@pytest.mark.slow
 def test_ranks_with_ties_are_those_of_breaking_them_at_random():
     rng = np.random.default_rng(0)
     samples, truth = rng.integers(0, 4, (3, 1, 1, 6, 6)), rng.integers(0, 4, (1, 1, 6, 6))
@@ -40,6 +41,7 @@ def test_truths_drawn_like_the_samples_have_even_ranks_and_the_nominal_coverage(
     assert nominal_coverage(4) == 0.6
 
 
+@pytest.mark.slow
 def test_the_spread_equals_the_error_only_of_samples_drawn_as_the_truth():
     samples, truth = drawn(3, 2, 1, 200, 200), drawn(2, 1, 200, 200, seed=1)
     assert spread_to_error(samples, truth).tolist() == pytest.approx([1, 1], abs=0.01)

@@ -52,12 +52,14 @@ def count(kind, **sizes):
     return network
 
 
+@pytest.mark.slow
 def test_fsrcnn_has_the_weights_of_its_paper():
     network = count(FSRCNN, image_channels=1, width=56, inner=12, layers=4)
     assert sum(part.weight.numel() for part in network.modules() if isinstance(part, nn.Conv2d)) == 12_464 - 9 * 9 * 56
     assert network.tail.weight.numel() == 9 * 9 * 56
 
 
+@pytest.mark.slow
 def test_drcn_has_the_parameters_that_are_published_for_it():
     network = count(DRCN, image_channels=1, width=256, recursions=16)
     assert sum(parameter.numel() for parameter in network.parameters()) // 1000 == 1_775

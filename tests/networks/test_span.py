@@ -35,7 +35,7 @@ def silu(x):
 
 
 def span_by_hand(net, low_res):
-    """Section 3.1 and figure 2 of the paper, on one picture."""
+    """Section 3.1 and figure 2 of the paper, on one image."""
     colour = np.array([0.4488, 0.4371, 0.4040])[:, None, None]
     start = hidden = convolved(((low_res.double().numpy()[0] + 1) / 2 - colour) * 255, net.head)
     kept = []

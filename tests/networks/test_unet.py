@@ -96,6 +96,7 @@ def test_padding_repeats_the_border_and_is_cropped():
     assert torch.equal(network(x, y_t, levels(0.5)), whole[..., :7, :9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", [1, 2])
 def test_the_condition_stands_before_the_state(stem):
     network = build(stem=stem)

@@ -13,7 +13,7 @@ from sr3.build_objective import build_objective
 from sr3.config import apply_settings
 from sr3.errors import CheckpointError, ConfigError
 from sr3.metrics.maps import load_maps
-from sr3.networks.critic import Critic
+from sr3.networks.discriminator import DiscriminatorNet
 from sr3.objectives.adversary import (
     EnhanceNetDiscriminator,
     discriminator_loss,
@@ -36,9 +36,9 @@ def draw(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def discriminator(most_right=1.0):
-    critic = Critic(3, side=16, width=4, halvings=2)
-    return EnhanceNetDiscriminator(critic, torch.optim.Adam(critic.parameters(), lr=1e-2), most_right)
+def discriminator(max_accuracy=1.0):
+    critic = DiscriminatorNet(3, side=16, width=4, downsamplings=2)
+    return EnhanceNetDiscriminator(critic, torch.optim.Adam(critic.parameters(), lr=1e-2), max_accuracy)
 
 
 def traced(network, path):
@@ -72,7 +72,7 @@ def tiny(maps, *settings):
     weights = [
         f"objective.adversary.features={maps}",
         "objective.adversary.adversarial=0.1",
-        "objective.adversary.halvings=3",
+        "objective.adversary.downsamplings=3",
     ]
     return apply_settings(preset("enet-pat-x4-small"), [*size, *length, *weights, *settings])
 
@@ -83,13 +83,14 @@ def run_to_end(path, config):
 
 def test_the_critic_of_the_paper_ends_in_8192_features():
     with torch.device("meta"):
-        critic = Critic(3, side=128, width=32, halvings=5)
+        critic = DiscriminatorNet(3, side=128, width=32, downsamplings=5)
     convolutions = [part for part in critic.layers if isinstance(part, nn.Conv2d)]
     assert [part.out_channels for part in convolutions] == [32, 32, 64, 64, 128, 128, 256, 256, 512, 512]
     assert [part.stride[0] for part in convolutions] == [1, 2] * 5
     assert (critic.head[0].in_features, critic.head[0].out_features) == (8192, 1024)
 
 
+@pytest.mark.slow
 def test_losses_of_the_two_sides_are_those_of_probabilities():
     real, fake = draw(5), draw(5, seed=1)
     sure, fooled = (1 / (1 + np.exp(-logits.double().numpy())) for logits in (real, fake))
@@ -128,6 +129,7 @@ def test_features_and_textures_are_compared_after_the_truths_mean():
     assert float(perceptual_loss(moved, wanted[:1]).min()) > 0.1
 
 
+@pytest.mark.slow
 def test_the_generator_loss_leaves_the_discriminator_and_the_discriminator_loss_the_generator():
     one = discriminator()
     answer = draw(2, 3, 16, 16).requires_grad_(True)
@@ -140,6 +142,7 @@ def test_the_generator_loss_leaves_the_discriminator_and_the_discriminator_loss_
     assert all(parameter.grad is not None for parameter in one.network.parameters())
 
 
+@pytest.mark.slow
 def test_the_critic_learns_to_tell():
     one, truth, answer = discriminator(), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
     before = told(one, truth, answer)
@@ -165,8 +168,9 @@ def test_gradients_of_parts_make_that_of_the_whole():
         torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_critic_that_is_right_too_often_waits():
-    one, truth, answer = discriminator(most_right=0.9), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
+    one, truth, answer = discriminator(max_accuracy=0.9), draw(8, 3, 16, 16).abs(), draw(8, 3, 16, 16, seed=1)
     for _ in range(60):
         one.accumulate(answer, truth, parts=1)
         one.step(1e-2, clip=1.0)
@@ -177,7 +181,7 @@ def test_a_critic_that_is_right_too_often_waits():
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("settings", [[], ["training.accumulate=2"], ["objective.adversary.most_right=0.75"]])
+@pytest.mark.parametrize("settings", [[], ["training.accumulate=2"], ["objective.adversary.max_accuracy=0.75"]])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does_with_its_discriminator(tmp_path, maps_file, settings):
     config = tiny(maps_file, *settings)
     run_to_end(tmp_path / "whole", config)
@@ -192,7 +196,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does_with_its_discriminat
     learnt = {name for name in tensors if name.startswith("discriminator.")}
     assert learnt
     assert {f"exp_avg.{name}" for name in learnt} <= set(tensors)
-    assert description["discriminator_updates"] == 6 or settings == ["objective.adversary.most_right=0.75"]
+    assert description["discriminator_updates"] == 6 or settings == ["objective.adversary.max_accuracy=0.75"]
     assert not any("discriminator" in name for name in open_upscaler(str(tmp_path / "whole")).denoiser.state_dict())
 
 
@@ -227,8 +231,9 @@ def test_every_loss_moves_the_model(tmp_path, maps_file):
         assert not torch.equal(weights(name, f"objective.adversary.{name}=0"), whole)
 
 
+@pytest.mark.slow
 def test_features_need_colour_and_maps(tmp_path, maps_file):
-    with pytest.raises(ConfigError, match="see colour pictures, not 1 channels"):
+    with pytest.raises(ConfigError, match="see colour images, not 1 channels"):
         build_objective(tiny(maps_file), image_channels=1, device=CPU)
     with pytest.raises(CheckpointError, match="no such feature network"):
         load_maps(str(tmp_path / "none.pt"), CPU)

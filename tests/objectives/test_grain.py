@@ -30,11 +30,13 @@ def test_the_flatness_of_the_largest_deviation_of_a_channel_is_scipys():
     np.testing.assert_allclose(flatness(image)[0, 0], 1 / (1 + variance / 16) ** 2, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deviation", "expected"), [(0.0, 1.0), (4.0, 0.25), (60.0, 0.0)])
 def test_a_plain_place_is_flat_and_a_busy_one_is_not(deviation, expected):
     assert float(flatness(noisy(deviation, side=256)).mean()) == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.slow
 def test_grain_is_compared_by_its_deviation_and_not_by_its_places():
     truth, answer = noisy(1.0), noisy(2.0, seed=1)
     deviations = []
@@ -54,6 +56,7 @@ def test_grain_where_the_truth_is_busy_is_free():
     assert float(grain_loss(truth + noisy(5.0, seed=1), truth)) < 0.01 * float(grain_loss(noisy(5.0), noisy(0.0)))
 
 
+@pytest.mark.slow
 def test_both_are_weighed_by_the_settings():
     base = AdversaryConfig()
     truth, answer = noisy(1.0), noisy(2.0, seed=1)

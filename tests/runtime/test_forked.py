@@ -12,15 +12,15 @@ PROGRAM = """
 import os, sys
 import torch, numpy, sr3
 torch.set_num_threads(2)
-model, picture = sr3.load(sys.argv[1], device="cpu", dtype="float32"), numpy.zeros((32, 32, 3), numpy.float32)
-model.upscale(picture, steps=1)
+model, image = sr3.load(sys.argv[1], device="cpu", dtype="float32"), numpy.zeros((32, 32, 3), numpy.float32)
+model.upscale(image, steps=1)
 child = os.fork()
 if child == 0:
     if sys.argv[2] == "one":
         torch.set_num_threads(1)
     try:
-        model.upscale(picture, steps=1)
-        print("a picture", flush=True)
+        model.upscale(image, steps=1)
+        print("an image", flush=True)
     except sr3.Sr3Error as error:
         print(error, flush=True)
     os._exit(0)
@@ -31,7 +31,7 @@ os.waitpid(child, 0)
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.parametrize(
-    ("threads", "said"), [("two", "was forked from one that has used a model"), ("one", "a picture")]
+    ("threads", "said"), [("two", "was forked from one that has used a model"), ("one", "an image")]
 )
 def test_a_forked_child_says_why_it_cannot_compute_and_with_one_thread_computes(tmp_path, threads, said):
     model = write_random_model(tmp_path / "m.safetensors")

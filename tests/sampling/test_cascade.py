@@ -1,4 +1,4 @@
-"""Generators, chains of models, and their pictures as files."""
+"""Generators, chains of models, and their images as files."""
 
 import pytest
 import torch
@@ -12,7 +12,9 @@ from sr3.sampling.cascade import open_cascade
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.generation import Made, Order, Refining, Skipped, generate_files
 
-CLASSES = (*GENERATOR, "network.classes=3", "data.hide_class=0.1")
+pytestmark = pytest.mark.slow
+
+CLASSES = (*GENERATOR, "network.classes=3", "data.class_dropout=0.1")
 
 
 @pytest.fixture
@@ -119,12 +121,12 @@ def test_a_model_without_classes_takes_none(faces):
 
 
 def test_models_in_the_wrong_place_are_refused(faces, larger, tmp_path):
-    with pytest.raises(CheckpointError, match="larger: enlarges pictures; the first model"):
+    with pytest.raises(CheckpointError, match="larger: enlarges images; the first model"):
         cascade(larger, faces)
-    with pytest.raises(CheckpointError, match="faces: generates pictures from nothing"):
+    with pytest.raises(CheckpointError, match="faces: generates images from nothing"):
         cascade(faces, faces)
     grey = str(write_random_model(tmp_path / "grey.safetensors", image_channels=1))
-    with pytest.raises(ConfigError, match="grey: takes pictures of 1 channels, but faces makes 3"):
+    with pytest.raises(ConfigError, match="grey: takes images of 1 channels, but faces makes 3"):
         cascade(faces, grey)
     with pytest.raises(ConfigError, match="1 models, but 2 numbers of steps"):
         cascade(faces, steps=[2, 3])

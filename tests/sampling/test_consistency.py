@@ -7,9 +7,11 @@ from PIL import Image
 
 from sr3.sampling.consistency import match_low_frequencies
 
+pytestmark = pytest.mark.slow
+
 
 def waves(seed, height, width, *, spread=0.5):
-    """Draw a smooth picture: a few slow waves, [-spread, spread], shape (1, 3, h, w)."""
+    """Draw a smooth image: a few slow waves, [-spread, spread], shape (1, 3, h, w)."""
     random = np.random.default_rng(seed)
     rows, columns = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     picture = np.zeros((3, height, width))
@@ -33,7 +35,6 @@ def error(image, low_res, scale):
     return ((shrunk(image, scale) - low_res) / 2).square().mean().item()
 
 
-@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4, 8]), st.integers(8, 16), st.integers(8, 16))
 def test_the_downsampled_result_is_the_input(seed, scale, height, width):
@@ -63,7 +64,6 @@ def test_a_picture_that_agrees_is_left_alone():
     torch.testing.assert_close(match_low_frequencies(image, shrunk(image, 4)), image, atol=1e-5, rtol=0)
 
 
-@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4]))
 def test_the_result_is_held_in_the_range_of_pixels(seed, scale):
     random = np.random.default_rng(seed)

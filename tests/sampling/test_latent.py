@@ -1,4 +1,4 @@
-"""The search for the noise of a picture that, made small, is the input."""
+"""The search for the noise of an image that, made small, is the input."""
 
 import importlib.util
 import math
@@ -19,6 +19,8 @@ from sr3.images.resize import downsample
 from sr3.sampling.generator import load_generator
 from sr3.sampling.latent import Search, search, walk
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pulse.py"
 PLAN = Search(steps=15, rate=0.1, calls=3)
 
@@ -30,7 +32,7 @@ def generator(tmp_path):
 
 
 def inputs(generator, count=2, seed=7):
-    """Small versions of pictures that the generator can make."""
+    """Small versions of images that the generator can make."""
     noise = NoiseSource([seed + k for k in range(count)]).draw((3, 16, 16))
     with torch.no_grad():
         return downsample(walk(generator, noise, cosine_grid(3)), 4)
@@ -46,7 +48,6 @@ def test_the_walk_is_ddim_without_noise(generator):
         torch.testing.assert_close(walk(generator, noise, grid), generator.denoiser.decode(last.y, noise[:, :0]))
 
 
-@pytest.mark.slow
 def test_the_search_brings_the_small_picture_nearer_to_the_input(generator):
     low_res = inputs(generator)
     steps = list(search(generator, low_res, PLAN, seed=0))
@@ -57,7 +58,6 @@ def test_the_search_brings_the_small_picture_nearer_to_the_input(generator):
     torch.testing.assert_close(reached, best)
 
 
-@pytest.mark.slow
 def test_a_picture_is_searched_alone_as_in_a_batch(generator):
     low_res = inputs(generator)
     *_, together = search(generator, low_res, PLAN, seed=0)
@@ -65,7 +65,6 @@ def test_a_picture_is_searched_alone_as_in_a_batch(generator):
     torch.testing.assert_close(alone.image, together.image[1:], atol=1e-3, rtol=0)
 
 
-@pytest.mark.slow
 def test_the_noise_stays_on_its_sphere(generator, monkeypatch):
     radii = []
 

@@ -15,6 +15,8 @@ from sr3.presets import preset
 from sr3.sampling.mean_tiles import calm_flat_places
 from sr3.sampling.upscaler import open_upscaler
 
+pytestmark = pytest.mark.slow
+
 DIGEST = "0" * 64
 
 
@@ -51,7 +53,9 @@ def test_the_mirrored_noise_of_detail_starts_at_the_mean_too(tmp_path):
 
     def answer(sign):
         z = sign * 0.5**0.5 * noise
-        return upscaler.denoiser.bind(mean.picture, clip=sampling.clip, given=upscaler_given(mean))(z, gamma).y0
+        return upscaler.denoiser.bind(mean.picture, clip=sampling.clip, conditioning=mean_features_of(mean))(
+            z, gamma
+        ).y0
 
     middle = (answer(1) + answer(-1)) / 2
     state = middle.lerp(answer(1), 0.125)
@@ -60,13 +64,12 @@ def test_the_mirrored_noise_of_detail_starts_at_the_mean_too(tmp_path):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def upscaler_given(mean):
+def mean_features_of(mean):
     from sr3.diffusion.denoiser import MeanFeatures
 
     return MeanFeatures(mean.features)
 
 
-@pytest.mark.slow
 def test_tiles_see_the_features_of_their_place(tmp_path):
     path = write_refining_model(tmp_path / "a.safetensors", "sampling.steps=2", "sampling.correct=false")
     upscaler, small = open_upscaler(str(path)), low_res(48, 60)

@@ -23,7 +23,7 @@ def network():
 
 
 def picture(change=0.0):
-    """A picture whose left is dark and flat and whose right is lively."""
+    """An image whose left is dark and flat and whose right is lively."""
     noise = torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
     place = torch.linspace(-1, 1, 160)
     return place + noise * (0.2 + change + (place > 0))
@@ -34,7 +34,7 @@ def predictor(network):
 
 
 def errors(network, *pictures):
-    """Give the largest errors of windows by themselves and of windows that share, on the last of some pictures."""
+    """Give the largest errors of windows by themselves and of windows that share, on the last of some images."""
     denoise = predictor(network)
     cover = windows(96, 160, tile=64, overlap=32, multiple=4)
     alone = tiled(lambda _: denoise, cover, overlap=32)
@@ -44,16 +44,19 @@ def errors(network, *pictures):
     return float((theirs - whole).abs().max()), float((ours - whole).abs().max())
 
 
+@pytest.mark.slow
 def test_windows_that_share_are_normalised_nearly_as_the_whole_picture(network):
     alone, shared = errors(network, picture())
     assert shared < alone / 5
 
 
+@pytest.mark.slow
 def test_every_call_learns_anew(network):
     alone, shared = errors(network, picture(), picture(0.1), picture(0.2))
     assert shared < alone / 5
 
 
+@pytest.mark.slow
 def test_every_call_learns_from_some_windows_first(network):
     calls = []
     cover = windows(96, 160, tile=64, overlap=32, multiple=4)
@@ -78,6 +81,7 @@ def test_the_windows_learned_from_are_scattered():
             assert len({window.top for window in chosen}) > 2
 
 
+@pytest.mark.slow
 def test_outside_the_windows_a_network_is_what_it_was(network):
     z = picture()
     before = network(z)
@@ -103,5 +107,5 @@ def test_windows_share_means_of_the_whole_picture():
 def test_a_mean_of_parts_of_a_picture_cannot_be_shared():
     pool = predictor(nn.AdaptiveAvgPool2d(2))
     denoise = SharedNorms().joined(lambda _: pool, [Window(0, 0, 8, 8)], overlap=4)
-    with pytest.raises(ValueError, match="only means of whole pictures"):
+    with pytest.raises(ValueError, match="only means of whole images"):
         denoise(torch.zeros(1, 3, 8, 8), GAMMA)

@@ -19,6 +19,8 @@ from sr3.sampling.plan import SamplingPlan, as_plan, plan_for, sampling_for
 from sr3.upscaling import memory
 from sr3.upscaling.sizing import steps_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
@@ -54,7 +56,7 @@ def photo():
 
 
 def jump(denoise, y, grid, noise):  # noqa: ARG001 (the form of a sampler)
-    """Go to the predicted picture at once."""
+    """Go to the predicted image at once."""
     for gamma, _ in level_pairs(grid, y):
         y0 = denoise(y, gamma).y0
         yield Step(y0, y0)

@@ -17,7 +17,7 @@ LEVEL = 1 / 127.5  # one of 255, in [-1, 1]
 
 
 def picture(kind):
-    """Gentle gradients, or noise; what tiles change of a steep picture hides a seam of one level."""
+    """Gentle gradients, or noise; what tiles change of a steep image hides a seam of one level."""
     noise = np.random.default_rng(0).integers(30, 226, (SIDE, SIDE + 4, 3))
     pixels = 0.15 * (smooth(SIDE, SIDE + 4) / 127.5 - 1) if kind == "smooth" else noise / 127.5 - 1
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float()

@@ -15,7 +15,7 @@ GAMMA = torch.tensor([0.3, 0.8], dtype=torch.float64)
 
 @st.composite
 def covers(draw):
-    """A picture and a way to cut it that leaves the windows room to advance by the multiple."""
+    """An image and a way to cut it that leaves the windows room to advance by the multiple."""
     multiple = 2 ** draw(st.integers(0, 7))
     overlap = draw(st.integers(0, 64))
     tile = overlap + 2 * multiple + draw(st.integers(0, 200))

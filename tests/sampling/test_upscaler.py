@@ -1,4 +1,4 @@
-"""From a picture to samples."""
+"""From an image to samples."""
 
 import pytest
 import torch
@@ -12,6 +12,8 @@ from sr3.images.resize import downsample
 from sr3.runtime.device import choose_device, choose_dtype
 from sr3.sampling.plan import sampling_for
 from sr3.sampling.upscaler import load_upscaler, open_upscaler
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 
@@ -30,7 +32,6 @@ def draw(upscaler, x, seeds, **changes):
     return upscaler.upscale(x, sampling=sampling, seeds=seeds)
 
 
-@pytest.mark.slow
 def test_a_sample_has_scale_times_the_size_and_stays_in_range(upscaler):
     for size in ((12, 16), (13, 17), (1, 1), (5, 40)):
         image = draw(upscaler, low_res(*size), [0])
@@ -45,7 +46,6 @@ def test_the_low_frequencies_of_a_sample_are_the_inputs(upscaler):
     assert float((downsample(raw, 4) - x).square().mean()) / 4 > 1e-4
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_picture_and_another_one_another(upscaler):
     x = low_res()
     assert torch.equal(draw(upscaler, x, [5]), draw(upscaler, x, [5]))
@@ -95,7 +95,6 @@ def test_every_step_yields_a_picture(upscaler):
     assert torch.equal(guesses[-1], upscaler.upscale(low_res(), sampling=sampling, seeds=[0]))
 
 
-@pytest.mark.slow
 def test_tiles_change_a_picture_little(tmp_path):
     path = str(write_random_model(tmp_path / "m.safetensors"))
     whole, cut = (open_upscaler(path, device="cpu", dtype="float32", tile=tile) for tile in (1024, 128))

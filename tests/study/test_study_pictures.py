@@ -42,6 +42,7 @@ def test_the_pictures_of_a_pair_are_equally_long_and_carry_nothing_else(tmp_path
                 assert pixels(png).shape == (48, 64, 3)
 
 
+@pytest.mark.slow
 def test_the_pixels_are_those_of_the_files(tmp_path):
     pictures = open_pictures(make_study(tmp_path))
     truth, other = pictures.pair("img3", "noisy")
@@ -49,6 +50,7 @@ def test_the_pixels_are_those_of_the_files(tmp_path):
     assert np.array_equal(pixels(other), np.asarray(Image.open(tmp_path / "noisy" / "img3.png")))
 
 
+@pytest.mark.slow
 def test_a_check_is_the_camera_beside_itself_in_coarse_squares(tmp_path):
     pictures = open_pictures(make_study(tmp_path))
     truth, foil = (pixels(png).astype(float) for png in pictures.pair("img0", None))
@@ -58,6 +60,7 @@ def test_a_check_is_the_camera_beside_itself_in_coarse_squares(tmp_path):
     assert np.abs(squares[:, 0, :, 0] - means).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("low_res", "kind"), [("smooth", Image.Resampling.BICUBIC), ("pixels", Image.Resampling.NEAREST)]
 )
@@ -68,6 +71,7 @@ def test_the_low_resolution_picture_is_enlarged_to_the_others(low_res, kind, tmp
     assert np.array_equal(pixels(open_pictures(shown).middle("img1")), np.asarray(expected))
 
 
+@pytest.mark.slow
 def test_a_colour_profile_is_applied_and_left_out(tmp_path):
     config = make_study(tmp_path)
     path = tmp_path / "truth" / "img0.png"
@@ -89,6 +93,7 @@ def blue_for_red() -> bytes:
     return own[:132] + table + own[132 + len(table) :]
 
 
+@pytest.mark.slow
 def test_inks_with_a_profile_are_shown_as_it_says(tmp_path, monkeypatch):
     """No profile of inks is at hand, so the conversion is told apart by what it is given."""
     config = make_study(tmp_path)
@@ -164,6 +169,7 @@ def test_a_long_list_of_missing_names_is_cut(tmp_path):
         open_pictures(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 4), (12, 16), (16, 16)])
 def test_inputs_of_another_shape_are_refused(tmp_path, size):
     config = make_study(tmp_path)
@@ -172,12 +178,14 @@ def test_inputs_of_another_shape_are_refused(tmp_path, size):
         open_pictures(config)
 
 
+@pytest.mark.slow
 def test_inputs_may_be_rounded_to_whole_pixels(tmp_path):
     config = make_study(tmp_path)
     Image.new("RGB", (22, 16)).save(tmp_path / "inputs" / "img2.png")  # a third of 64 is 21.3
     assert open_pictures(config).images
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_can_be_kept(tmp_path):
     config = make_study(tmp_path)
     for folder in ("truth", "inputs", "blurred", "noisy"):

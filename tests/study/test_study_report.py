@@ -117,6 +117,7 @@ def test_a_share_is_drawn_at_its_place_on_the_axis():
     assert svg.find("s:title", space).text == "A <title>"
 
 
+@pytest.mark.slow
 def test_a_study_that_was_not_held_is_one_line_and_code_2(tmp_path, capsys):
     write_pictures(tmp_path)
     assert run(["study", "report", "--config", str(write_study(tmp_path))]) == 2

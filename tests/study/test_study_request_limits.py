@@ -8,8 +8,8 @@ import time
 import pytest
 import uvicorn
 
-from sr3.study import header_timeout, request_limits
-from sr3.study.request_limits import MOST_A_MINUTE, MOST_NEW_A_MINUTE, RequestLimits
+from sr3.serving import header_timeout, request_limits
+from sr3.serving.request_limits import MOST_A_MINUTE, MOST_NEW_A_MINUTE, RequestLimits
 
 
 async def application(_scope, receive, send):

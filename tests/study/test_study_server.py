@@ -20,6 +20,8 @@ from sr3.study.store import read_records
 from sr3.study.subject_session import open_study
 from studies import METHODS, make_study, nonce
 
+pytestmark = pytest.mark.slow
+
 MEASURED = {"exposure": 3.0, "frame": 0.0167, "response": 0.7, "layout": "row", "width": 64.0, "density": 1.0}
 
 
@@ -77,7 +79,6 @@ def test_consent_given_twice_by_one_browser_is_one_subject(study):
     assert {record.subject for record in read_records(study.config.database)} == {1}
 
 
-@pytest.mark.slow
 def test_the_sides_that_are_stored_are_the_sides_that_are_shown(study):
     async def sit():
         got = []
@@ -184,7 +185,6 @@ async def _everything_sent(study) -> list[httpx.Response]:
         return got
 
 
-@pytest.mark.slow
 def test_nothing_that_is_sent_names_an_image_a_method_or_an_answer(study):
     sent = asyncio.run(_everything_sent(study))
     names = [*study.pictures.images, *METHODS, "truth", "fool", "check", str(study.config.database.parent), "camera"]
@@ -198,7 +198,6 @@ def test_nothing_that_is_sent_names_an_image_a_method_or_an_answer(study):
     assert {response.status_code for response in sent[-4:]} == {404}
 
 
-@pytest.mark.slow
 def test_the_state_has_these_fields_and_no_other(study):
     states = [
         response.json()
@@ -214,7 +213,6 @@ def test_the_state_has_these_fields_and_no_other(study):
     }
 
 
-@pytest.mark.slow
 def test_both_pictures_of_a_pair_come_with_the_same_headers(study):
     sent = [
         response for response in asyncio.run(_everything_sent(study)) if response.url.path.endswith(("first", "second"))
@@ -227,7 +225,6 @@ def test_both_pictures_of_a_pair_come_with_the_same_headers(study):
         assert first.content != second.content
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_order_under_other_identifiers(tmp_path):
     seen = []
     for name in "ab":
@@ -241,7 +238,6 @@ def test_the_same_seed_gives_the_same_order_under_other_identifiers(tmp_path):
     assert seen[0][1] != seen[1][1]
 
 
-@pytest.mark.slow
 def test_fifty_subjects_at_once_lose_nothing_and_the_report_counts_what_they_did(tmp_path):
     """Everybody is fooled by `noisy` now and then, loads the page again now and then, and sends some answers twice."""
     study = open_study(make_study(tmp_path, attention="checks = 1", pairs=3))
@@ -290,7 +286,6 @@ def test_fifty_subjects_at_once_lose_nothing_and_the_report_counts_what_they_did
     study.store.close()
 
 
-@pytest.mark.slow
 def test_a_changed_picture_is_refused_once_there_are_answers(tmp_path):
     config = make_study(tmp_path)
     study = open_study(config)
@@ -301,7 +296,6 @@ def test_a_changed_picture_is_refused_once_there_are_answers(tmp_path):
         open_study(config)
 
 
-@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(tmp_path):
     config = make_study(tmp_path)
     first = open_server(config, host="127.0.0.1", port=0)
@@ -312,7 +306,6 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
     first.listener.close()
 
 
-@pytest.mark.slow
 def test_the_page_loads_nothing_from_elsewhere(study):
     for response in asyncio.run(_everything_sent(study))[:3]:
         assert not re.search(r"https?://|//[a-z]+\.", response.text)

@@ -81,6 +81,7 @@ def test_over_subjects_an_image_is_seen_half_the_time_and_half_of_that_on_the_fi
     assert abs(sum(sides) - len(sides) / 2) < 5 * (len(sides) / 4) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["truth_first", "method"])
 def test_what_comes_next_cannot_be_told_from_what_was_there(kind):
     same, neighbours = 0, 0

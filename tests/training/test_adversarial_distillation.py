@@ -73,6 +73,7 @@ def test_the_energy_score_is_the_mean_distance_less_half_that_between_answers():
     np.testing.assert_allclose(energy_loss(absolute, (first, second), truth, 0.6), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_with_all_of_the_distance_taken_off_the_truths_own_spread_is_best_and_without_it_none_is():
     """Answers N(0, s^2) to truths N(0, 1): the whole score is least at s = 1, without the second term at s = 0."""
     truth, first, second = (draw(1, 1, 1000, 1000, seed=k) for k in range(3))
@@ -99,7 +100,7 @@ def test_the_learned_distance_is_the_root_at_each_place_of_what_lpips_sums_there
 
 def test_the_truth_and_what_is_learned_are_weighed_and_features_of_all_answers_are_seen():
     config = AdversaryConfig().model_copy(
-        update={"truth": 2.0, "learned": 3.0, "answers": 2, "apart": 0.5, "features": "st-lpips"}
+        update={"truth": 2.0, "learned": 3.0, "samples": 2, "diversity": 0.5, "features": "st-lpips"}
     )
     heads = [torch.ones(1, 3, 1, 1)]
     adversary = Adversary(config, lambda image: [image], None, heads)
@@ -204,8 +205,8 @@ def student(teacher: SourceModel, mean: SourceModel, *settings: str, steps: int 
     truth = (
         "objective.adversary.pixel=0",
         "objective.adversary.truth=1",
-        "objective.adversary.answers=2",
-        "objective.adversary.apart=0.5",
+        "objective.adversary.samples=2",
+        "objective.adversary.diversity=0.5",
     )
     changes = [*LENGTH, f"training.steps={steps}", *truth, *settings]
     return student_config(teacher, steps=1, changes=changes, mean=mean)

@@ -11,6 +11,8 @@ from sr3.config import apply_settings
 from sr3.presets import preset
 from sr3.training.estimate import estimate, forward_flops, peak_rate
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
@@ -35,7 +37,6 @@ def test_flops_of_a_lone_convolution_are_those_by_hand():
     assert forward_flops(config, image_channels=3, side=side) == pytest.approx(expected, rel=0.01)
 
 
-@pytest.mark.slow
 def test_cost_grows_with_the_square_of_the_side_and_the_batch():
     config = preset("photos-x4")
     small, large = (estimate(config, image_channels=3, side=side, device=CPU) for side in (64, 128))
@@ -47,7 +48,6 @@ def test_cost_grows_with_the_square_of_the_side_and_the_batch():
     assert parts.activation_bytes == pytest.approx(small.activation_bytes / 4, rel=0.01)
 
 
-@pytest.mark.slow
 def test_the_state_is_counted_in_full():
     config = apply_settings(preset("photos-x4"), ["training.ema_others=[0.9]"])
     network = build_network(config.network, image_channels=3, scale=config.data.scale)
@@ -56,7 +56,6 @@ def test_the_state_is_counted_in_full():
     assert estimate(config, image_channels=3, side=64, device=CPU).state_bytes == 4 * count * 6
 
 
-@pytest.mark.slow
 def test_activations_are_those_torch_keeps():
     config = preset("tiny-x4")
     network, kept = build_network(config.network, image_channels=3, scale=config.data.scale), {}
@@ -78,7 +77,6 @@ def test_the_peak_is_a_rate_that_a_machine_can_have():
     assert 1e8 < peak_rate(CPU, torch.float32, seconds=0.05) < 1e14
 
 
-@pytest.mark.slow
 def test_a_dry_run_prints_costs_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     for seed in range(6):

@@ -434,26 +434,26 @@ def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
     figures = [event.metrics for event in events if isinstance(event, Validated)]
     assert [set(figure) for figure in figures] == [{"step", "held_out_loss", "sharpness"}] * 2
     assert figures[0]["held_out_loss"] == pytest.approx(1, abs=0.5)
-    with pytest.raises(CheckpointError, match="generates pictures from nothing; use it with sr3 generate"):
+    with pytest.raises(CheckpointError, match="generates images from nothing; use it with sr3 generate"):
         open_upscaler(str(tmp_path / "run"))
 
 
 def test_classes_are_told_and_now_and_then_hidden():
-    config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.hide_class=0.25")
+    config = tiny(*GENERATOR, "data.crop=64", "network.classes=3", "data.class_dropout=0.25")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     learning = find_images(labelled, config).open(range(4), {}, device=CPU)
     with ThreadPoolExecutor(1) as pool:
         batch = make_batch(learning, batch=4, seed=0, step=0, places=range(4), pool=pool)
-    given = build_conditioning(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
-    assert given.labels.tolist() == [3, 3, *batch.labels[2:].tolist()]
+    conditioning = build_conditioning(config, batch, torch.tensor([0.0, 0.24, 0.25, 0.9]))
+    assert conditioning.labels.tolist() == [3, 3, *batch.labels[2:].tolist()]
     assert set(batch.labels.tolist()) <= {0, 1, 2}
-    assert given.levels.tolist() == [1.0] * 4
+    assert conditioning.levels.tolist() == [1.0] * 4
     assert build_conditioning(tiny(), batch, torch.zeros(4)) == ()
 
 
 @pytest.mark.training
 def test_a_class_conditional_generator_is_trained(tmp_path):
-    classes = ("network.classes=3", "data.hide_class=0.25", "sampling.guidance=1")
+    classes = ("network.classes=3", "data.class_dropout=0.25", "sampling.guidance=1")
     config = tiny(*GENERATOR, *classes, "data.crop=64", "training.steps=6")
     labelled = Pictures(*SOURCE.arrays, labels=(0, 1, 2, 0, 1, 2))
     run_to_end(tmp_path / "run", config, labelled)
@@ -521,8 +521,8 @@ def regression_loss_of(config: Config, *, levels: list[float]) -> float:
         torch.nn.init.normal_(parameter, std=0.1)
     y0, x, low_res = torch.ones(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 4, 4)
     batch = Batch(y0, x, torch.full((2,), -1), torch.tensor(levels).double(), low_res)
-    given = build_conditioning(config, batch, torch.ones(2))
-    return regression_loss(denoiser, batch.y0, batch.x, kind="l2", given=given).mean().item()
+    conditioning = build_conditioning(config, batch, torch.ones(2))
+    return regression_loss(denoiser, batch.y0, batch.x, kind="l2", conditioning=conditioning).mean().item()
 
 
 @pytest.mark.training

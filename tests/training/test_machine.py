@@ -65,6 +65,7 @@ def test_a_student_inherits_nothing_of_the_machine_its_teacher_learnt_on(tmp_pat
     assert data.crop == preset("tiny-x4").data.crop
 
 
+@pytest.mark.slow
 def test_the_packaged_model_is_distilled_as_documented_in_a_type_this_machine_computes():
     config = student_config(read_teacher("photos-x4"), steps=4)
     assert config.training.precision == "auto"
@@ -142,10 +143,11 @@ def test_told_to_end_between_the_parts_of_a_batch_the_step_is_given_up_and_taken
     assert one == other
 
 
+@pytest.mark.slow
 def test_code_that_a_settings_file_names_does_not_run(tmp_path, capsys):
     (tmp_path / "evil.pt").write_bytes(b"code")
     settings = tmp_path / "settings.toml"
-    small = ["objective.adversary.halvings=3", "data.crop=32", "training.validation_images=1"]
+    small = ["objective.adversary.downsamplings=3", "data.crop=32", "training.validation_images=1"]
     config = apply_settings(
         preset("enet-pat-x4-small"), [f'objective.adversary.features="{tmp_path / "evil.pt"}"', *small]
     )

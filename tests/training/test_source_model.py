@@ -137,7 +137,7 @@ def test_from_the_command_line_and_on(model, tmp_path, capsys):
     for setting in SMALL:
         learn += ["--set", setting]
     assert run([*learn, "--start", str(model)]) == 0
-    assert run([*learn, "--set", "training.steps=2"]) == 0  # and goes on
+    assert run([*learn, "--set", "training.steps=2"]) == 0  # and continues
     assert "step 2: saved" in capsys.readouterr().out
 
     def refused(*more: str) -> str:

@@ -99,7 +99,11 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
         distilled(tmp_path / name, teacher, student(teacher, *settings))
         return state_of(tmp_path / name)
 
-    judged = ("objective.adversary.adversarial=0.1", "objective.adversary.width=4", "objective.adversary.halvings=2")
+    judged = (
+        "objective.adversary.adversarial=0.1",
+        "objective.adversary.width=4",
+        "objective.adversary.downsamplings=2",
+    )
     alone, both, judge_only = (
         states("alone"),
         states("both", *judged),
@@ -162,6 +166,7 @@ def test_models_that_cannot_be_distilled_are_refused_in_one_line(tmp_path, setti
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting", ["data.scale=8", "network.width=24", "denoiser.target_scale=2", "denoiser.prediction=y0"]
 )
@@ -178,6 +183,7 @@ def test_pictures_of_other_channels_are_refused(tmp_path):
         distilled(tmp_path / "run", teacher, student(teacher))
 
 
+@pytest.mark.slow
 def test_what_training_and_sampling_share_is_set_once(model):
     config = student(read_teacher(str(model)), "objective.eta=0.5", "objective.grid=log_snr", steps=3)
     assert config.distillation is not None
@@ -185,6 +191,7 @@ def test_what_training_and_sampling_share_is_set_once(model):
     assert (config.distillation.eta, config.distillation.grid, config.distillation.steps) == (0.5, "log_snr", 3)
 
 
+@pytest.mark.slow
 def test_the_rate_falls_over_the_second_half_unless_told_otherwise(model):
     teacher = read_teacher(str(model))
     assert student_config(teacher, steps=4).optimizer.cooldown == 1500
@@ -192,6 +199,7 @@ def test_the_rate_falls_over_the_second_half_unless_told_otherwise(model):
     assert student_config(teacher, steps=4, changes=["optimizer.cooldown=7"]).optimizer.cooldown == 7
 
 
+@pytest.mark.slow
 def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
     for steps, expected in ((1, 16), (2, 8), (4, 4), (8, 4)):
         config = student_config(read_teacher(str(model)), steps=steps)
@@ -199,6 +207,7 @@ def test_the_teacher_takes_no_fewer_calls_when_the_student_takes_one(model):
         assert config.objective.teacher_steps == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
@@ -230,6 +239,7 @@ def test_a_distillation_without_its_teacher_is_refused(model, tmp_path):
         list(train(config, SOURCE, open_run(tmp_path / "run", config), device=CPU))
 
 
+@pytest.mark.slow
 def test_a_model_that_was_not_distilled_says_nothing_of_it(model, tmp_path):
     described = read_model(model).info.model_dump(exclude_none=True)["config"]
     assert described["objective"] == {"kind": "denoising", "loss": "l2"}
@@ -272,6 +282,7 @@ def test_from_the_command_line_to_a_picture(model, tmp_path, capsys):
     assert "is distilled already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_settings_may_have_spaces_and_the_teacher_takes_as_many_steps_as_it_needs(model):
     teacher = read_teacher(str(model))
     spaced = student_config(teacher, steps=4, changes=["optimizer.cooldown = 7", "objective.eta = 0.5"])

@@ -13,6 +13,8 @@ from sr3.errors import CheckpointError, ConfigError
 from sr3.tuning import bench as module
 from sr3.tuning.bench import USUAL_CALLS, Plan, bench, describe_machine, time_in_turns
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"side": 16, "batch": 2, "turns": 1, "steps": 2, "device": "cpu"}
 
 
@@ -28,15 +30,13 @@ def rows_of(path, **changes):
     return list(bench(Plan(path, **{**SMALL, "dtype": "float32", **changes})))
 
 
-@pytest.mark.slow
 def test_the_rows_are_a_call_a_picture_and_the_start(path):
     rows = rows_of(path)
     assert [row.section for row in rows] == ["call"] * 4 + ["picture"] * 3 + ["start"] * 3
     assert all(0 < row.least <= row.seconds <= row.most for row in rows)
-    assert rows[3].name == "the same, 2 pictures a call"
+    assert rows[3].name == "the same, 2 images per call"
 
 
-@pytest.mark.slow
 def test_every_ratio_is_that_to_the_first_row_of_its_section(path):
     for _, group in itertools.groupby(rows_of(path), lambda row: row.section):
         first, *others = group
@@ -44,16 +44,14 @@ def test_every_ratio_is_that_to_the_first_row_of_its_section(path):
         assert all(row.speedup == pytest.approx(first.seconds / row.seconds) for row in others)
 
 
-@pytest.mark.slow
 def test_the_usual_picture_is_reckoned_from_the_usual_call_and_says_so(path):
     rows = rows_of(path)
     usual = rows[4]
     assert usual.seconds == pytest.approx(USUAL_CALLS * rows[0].seconds)
     assert usual.name == f"{rows[0].name}, 2000 calls"
-    assert "reckoned" in usual.note
+    assert "estimated" in usual.note
 
 
-@pytest.mark.slow
 def test_the_calls_of_a_picture_are_counted(path):
     heun = write_random_model(
         module.Path(path).with_name("heun.safetensors"), settings=["sampling.sampler=heun", "sampling.grid=karras"]
@@ -64,7 +62,6 @@ def test_the_calls_of_a_picture_are_counted(path):
     ]
 
 
-@pytest.mark.slow
 def test_how_far_the_picture_is_from_the_usual_one_is_said(path):
     (exact,) = (row for row in rows_of(path) if row.name.startswith("sr3 upscale, "))
     assert float(exact.note.split()[6]) < 0.01
@@ -91,7 +88,6 @@ def test_ways_are_run_in_turns_after_a_first_turn_that_does_not_count():
     assert [len(taken) for taken in times] == [2, 2]
 
 
-@pytest.mark.slow
 def test_a_new_process_loads_the_same_model(path, monkeypatch):
     commands = []
     monkeypatch.setattr(module.subprocess, "run", lambda command, **_: commands.append(command))
@@ -104,7 +100,6 @@ def test_a_new_process_loads_the_same_model(path, monkeypatch):
     assert loaded == [path, path]
 
 
-@pytest.mark.slow
 def test_onnx_runtime_answers_alike(path):
     file = module.read_model(module.Path(path))
     usual = module._usual(file, torch.device("cpu"))
@@ -113,7 +108,6 @@ def test_onnx_runtime_answers_alike(path):
     torch.testing.assert_close(torch.from_numpy(answer), usual.denoiser.network(x, y, gamma), atol=1e-5, rtol=0)
 
 
-@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(path, capsys):
     options = ["--side", "16", "--batch", "2", "--turns", "1", "--steps", "2", "--device", "cpu", "--json"]
     assert run(["bench", "--model", path, *options]) == 0
@@ -123,7 +117,6 @@ def test_json_is_one_object_and_nothing_else(path, capsys):
     assert printed["machine"]["threads"] == describe_machine("cpu")["threads"] == 1
 
 
-@pytest.mark.slow
 def test_the_table_has_a_line_for_each_row(path, capsys):
     options = ["--side", "16", "--batch", "2", "--turns", "1", "--steps", "2", "--device", "cpu"]
     assert run(["bench", "--model", path, *options]) == 0

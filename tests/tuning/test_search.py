@@ -64,6 +64,7 @@ def test_both_numbers_of_a_family_matter():
         assert not any(torch.allclose(grids[0], other, rtol=1e-3) for other in grids[1:])
 
 
+@pytest.mark.slow
 def test_the_search_starts_with_the_start_and_keeps_to_its_budget():
     trials = list(search_grid(distance_to(log_snr_grid(6, gamma_last=0.9)), cosine_grid(6), budget=37))
     assert [trial.number for trial in trials] == list(range(1, 38))
@@ -75,6 +76,7 @@ def test_the_search_starts_with_the_start_and_keeps_to_its_budget():
         assert trial.best == best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_levels_that_no_family_has_are_found_one_by_one(steps):
     snr = torch.sort(torch.linspace(-9, 3, steps, dtype=torch.float64) + torch.rand(steps, dtype=torch.float64)).values
@@ -84,6 +86,7 @@ def test_levels_that_no_family_has_are_found_one_by_one(steps):
     assert len(trials) <= 400
 
 
+@pytest.mark.slow
 def test_the_pattern_search_finds_the_best_of_a_family():
     aim = log_snr_grid(8, gamma_first=2e-5, gamma_last=0.97)
     trials = list(search_grid(distance_to(aim), cosine_grid(8), budget=120))
@@ -141,6 +144,7 @@ def choose_by(monkeypatch, model, sampling, trials, aim):
     return choose(scorer, trials)
 
 
+@pytest.mark.slow
 def test_the_winner_is_kept_in_the_model_and_used_for_its_steps(model, monkeypatch):
     info = read_model(model).info
     sampling = sampling_for(info, steps=4)
@@ -164,6 +168,7 @@ def test_the_winner_is_kept_in_the_model_and_used_for_its_steps(model, monkeypat
     assert len(read_model(model).info.config.sampling.searched) == 1
 
 
+@pytest.mark.slow
 def test_a_winner_by_luck_gives_way_to_the_start(model, monkeypatch):
     sampling = sampling_for(read_model(model).info, steps=4)
     trials = list(search_grid(distance_to(log_snr_grid(4)), start_of(sampling), budget=30))
@@ -172,6 +177,7 @@ def test_a_winner_by_luck_gives_way_to_the_start(model, monkeypatch):
     assert found.score == found.before == 1.0
 
 
+@pytest.mark.slow
 def test_a_model_that_has_changed_during_the_search_is_left_alone(model, monkeypatch):
     info = read_model(model).info
     sampling = sampling_for(info, steps=4)
@@ -184,11 +190,13 @@ def test_a_model_that_has_changed_during_the_search_is_left_alone(model, monkeyp
     assert model.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_half_of_the_budget_is_left_for_the_levels():
     trials = list(search_grid(distance_to(log_snr_grid(6, gamma_last=0.9)), cosine_grid(6), budget=40))
     assert 15 <= sum(trial.source.startswith("level") for trial in trials) <= 25
 
 
+@pytest.mark.slow
 def test_a_level_moves_by_a_part_of_the_gap_in_log_snr():
     start = torch.tensor([-8.0, -2.0, 2.0], dtype=torch.float64).sigmoid()
     grid = torch.cat([start, torch.ones(1, dtype=torch.float64)])
@@ -205,6 +213,7 @@ def test_no_grid_is_tried_twice_and_an_idle_search_ends():
     assert len(keys) == len(trials) < 200
 
 
+@pytest.mark.slow
 def test_the_pattern_search_starts_in_the_best_family_even_if_the_start_is_better():
     aim = log_snr_grid(8, gamma_first=1e-4, gamma_last=0.99)
     trials = list(search_grid(distance_to(aim), aim, budget=100))
@@ -212,6 +221,7 @@ def test_the_pattern_search_starts_in_the_best_family_even_if_the_start_is_bette
     assert {source for source in later if not source.startswith("level")} == {"log_snr"}
 
 
+@pytest.mark.slow
 def test_where_the_result_cannot_go_is_said_before_the_search(model, tmp_path):
     with pytest.raises(ConfigError, match="photos-x4: belongs to the package; name a file"):
         check_target(find_model("photos-x4"), find_model("photos-x4"))
@@ -232,6 +242,7 @@ def test_where_the_result_cannot_go_is_said_before_the_search(model, tmp_path):
         check_target(model, tmp_path / "link.safetensors", overwrite=True)
 
 
+@pytest.mark.slow
 def test_held_out_pairs_are_middles_spread_over_the_source(model):
     upscaler = open_upscaler(str(model), device="cpu", dtype="float32")
     pairs = held_out_pairs(SOURCE, upscaler, images=2, side=32)
@@ -242,6 +253,7 @@ def test_held_out_pairs_are_middles_spread_over_the_source(model):
     assert len(held_out_pairs(SOURCE, upscaler, images=50, side=32)) == 5
 
 
+@pytest.mark.slow
 def test_what_has_no_levels_to_search_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="answers in one call"):
         start_of(SamplingConfig(sampler="regression", steps=1, grid="cosine"))
@@ -251,5 +263,5 @@ def test_what_has_no_levels_to_search_is_refused(tmp_path):
     grey = open_upscaler(str(write_random_model(tmp_path / "grey.safetensors", image_channels=1)), device="cpu")
     with pytest.raises(DataError, match="has 3 channels, but grey 1"):
         held_out_pairs(SOURCE, grey, images=2, side=32)
-    with pytest.raises(DataError, match="at least 2 pictures"):
+    with pytest.raises(DataError, match="at least 2 images"):
         held_out_pairs(Pictures(smooth(48, 48)), upscaler, images=2, side=32)

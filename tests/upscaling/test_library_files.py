@@ -9,6 +9,8 @@ from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.errors import ImageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path):
@@ -50,10 +52,10 @@ def test_what_is_there_already_is_replaced_only_when_asked(model, tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_one_line(model, tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match=r"a\.png: is not a picture"):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"a\.png: is not an image"):
         model.upscale_file(tmp_path / "a.png")
-    with pytest.raises(ImageError, match=r"a str is no picture; .*, or a path to upscale_file"):
+    with pytest.raises(ImageError, match=r"a str is no image; .*, or a path to upscale_file"):
         model.upscale(str(tmp_path / "a.png"))
 
 

@@ -18,6 +18,8 @@ from sr3.upscaling.jobs import Done, Failed, Skipped, upscale_files
 from sr3.upscaling.manifest import Manifest
 from sr3.upscaling.naming import ONE_SAMPLE, Naming, plan_jobs
 
+pytestmark = pytest.mark.slow
+
 ONE_STEP = ("sampling.start=mean", "sampling.gamma_first=0.5", "sampling.steps=1")
 
 
@@ -32,7 +34,7 @@ def folder(tmp_path):
     place.mkdir()
     for k in range(3):
         Image.fromarray(smooth(8, 12, seed=k)).save(place / f"{k}.png")
-    (place / "3.png").write_bytes(b"no picture")
+    (place / "3.png").write_bytes(b"no image")
     return place
 
 
@@ -126,7 +128,7 @@ def test_a_tree_of_folders_keeps_its_shape(tmp_path):
 
 
 def test_a_tree_without_pictures_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="neither it nor a folder below holds a picture"):
+    with pytest.raises(ImageError, match="neither it nor a folder below holds an image"):
         plan_jobs([tmp_path], tmp_path / "out", outputs=ONE_SAMPLE, naming=Naming(), recursive=True)
 
 

@@ -1,4 +1,4 @@
-"""Whether a picture can be held."""
+"""Whether an image can be held."""
 
 import math
 from dataclasses import replace
@@ -12,6 +12,8 @@ from sr3.errors import ImageError
 from sr3.sampling.plan import plan_for
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling import memory
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_side_that_is_too_long_is_refused():
@@ -89,5 +91,5 @@ def test_a_larger_picture_and_more_calls_are_expected_to_take_longer(upscaler, m
     assert small == 4  # four calls on as much as is tried, each a tick of this clock
     assert memory.predict_seconds(upscaler, 256, 256, sampling) == 4 * small
     heun = plan_for(upscaler.info, steps=4, sampler="heun")
-    assert memory.predict_seconds(upscaler, 128, 128, heun) == 7  # two calls a step, and one for the last
+    assert memory.predict_seconds(upscaler, 128, 128, heun) == 7  # two calls per step, and one for the last
     assert memory.predict_seconds(replace(upscaler, tile=192), 256, 256, sampling) > 8 * small

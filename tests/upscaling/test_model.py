@@ -15,6 +15,8 @@ from sr3.errors import Cancelled, ConfigError, ImageError
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling import memory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
@@ -34,7 +36,6 @@ def test_a_model_says_what_it_is(model):
     assert (model.name, model.scale, model.channels) == ("tiny", 4, 3)
 
 
-@pytest.mark.slow
 def test_what_comes_out_is_of_the_kind_that_went_in(model):
     colour = photo()
     for picture, shape in (
@@ -61,7 +62,6 @@ def test_all_kinds_are_the_same_picture(model):
     assert np.array_equal(((as_tensor + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(), as_bytes)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_arrays_and_tensors_take_alpha_as_pillow_images_do(model, mode):
     image = Image.fromarray(photo())
@@ -254,9 +254,9 @@ def test_leaving_the_loop_ends_the_work(model):
 def test_what_is_wrong_is_said_at_once(model):
     with pytest.raises(ImageError, match="5 channels, but tiny takes 3"):
         model.refine(np.zeros((4, 4, 5), np.uint8))
-    with pytest.raises(ImageError, match="no picture"):
+    with pytest.raises(ImageError, match="no image"):
         model.upscale("photo.png")
-    with pytest.raises(ImageError, match="at most 32768 pixels a side"):
+    with pytest.raises(ImageError, match="at most 32768 pixels per side"):
         model.upscale(np.zeros((1, 9000), np.uint8))
     with pytest.raises(ConfigError, match=r"sampling\.steps = 0"):
         model.refine(photo(), steps=0)

@@ -45,6 +45,7 @@ def test_levels_that_were_searched_are_trusted():
     assert weakness(SamplingConfig(sampler="ancestral", steps=3, searched=(searched,))) == ""
 
 
+@pytest.mark.slow
 def test_the_command_says_it_once_and_goes_on(tmp_path, capsys):
     model = write_random_model(tmp_path / "m.safetensors")
     for name in "ab":

@@ -1,4 +1,4 @@
-"""What the command takes at most, measured from outside, beside what is reckoned with before the work."""
+"""What the command takes at most, measured from outside, beside what is estimated before the work."""
 
 import os
 import subprocess
@@ -59,5 +59,5 @@ def test_the_memory_grows_by_no_more_than_is_reckoned_a_pixel_of_the_result(way,
         with Image.open(out) as image:
             assert image.size == (4 * side, 4 * side)
     grown = (peaks[192] - peaks[96]) / (16 * (192**2 - 96**2))
-    least = 3 * 3 * 4  # three pictures of three float32 channels, so it is measured
+    least = 3 * 3 * 4  # three images of three float32 channels, so it is measured
     assert least < grown < bytes_of(SAMPLERS[sampler].traits)

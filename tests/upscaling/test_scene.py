@@ -24,6 +24,8 @@ from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.rpc import RPC  # noqa: E402
 from rasterio.transform import Affine  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 HIGH, WIDE = 140, 148  # more than one window of 128 a side
 PLACE = Affine(10, 0, 300_000, 0, -10, 5_000_000)
 
@@ -63,7 +65,6 @@ def test_type_is_a_range():
     assert parse_range("type") == "type"
 
 
-@pytest.mark.slow
 def test_the_grid_the_descriptions_and_the_holes_are_kept(folder, tmp_path):
     array = (smooth(24, 20).transpose(2, 0, 1) * 40).astype(np.uint16) + 1
     array[:, 3:5, 6:9] = 0
@@ -86,7 +87,6 @@ def test_the_grid_the_descriptions_and_the_holes_are_kept(folder, tmp_path):
         np.testing.assert_array_equal(b.read() == 0, hole)
 
 
-@pytest.mark.slow
 def test_one_nan_stays_one_place_and_floats_need_a_range(folder, tmp_path, capsys):
     array = smooth(16, 16)[None, ..., 1].astype(np.float32) * 3
     source = write(tmp_path / "a.tif", array)
@@ -102,7 +102,6 @@ def test_one_nan_stays_one_place_and_floats_need_a_range(folder, tmp_path, capsy
     assert np.isfinite(found).sum() == 64 * 64 - 16
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_control_points_and_rpcs_move_to_the_new_grid(folder, tmp_path):
     array = smooth(16, 12).transpose(2, 0, 1)
@@ -126,7 +125,6 @@ def test_control_points_and_rpcs_move_to_the_new_grid(folder, tmp_path):
         assert (found.line_off, found.samp_off, found.line_scale, found.samp_scale) == (31.5, 23.5, 32, 24)
 
 
-@pytest.mark.slow
 def test_bands_one_by_one_mean_and_deviation(folder, tmp_path):
     array = smooth(12, 12).transpose(2, 0, 1)[[0, 1, 2, 1]]
     source = write(tmp_path / "a.tif", array, photometric="minisblack")
@@ -154,7 +152,6 @@ def test_what_is_not_enlarged_is_refused_in_a_line(folder, tmp_path, capsys):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_windows_meet_without_a_seam_and_overviews_are_built(folder, tmp_path):
     """Nothing stands out where a window begins or hands over."""
     upscaler = open_upscaler(str(folder / "m3.safetensors"), device="cpu", dtype="float32")

@@ -107,12 +107,14 @@ def test_the_result_shrunk_to_the_inputs_size_gives_the_input(upscaler, scale):
     assert float((resize(result, 10, 14) - x).abs().mean()) < 2e-3
 
 
+@pytest.mark.slow
 def test_below_the_models_magnification_its_own_result_is_reduced(upscaler):
     x = low_res()
     raw = upscaler.upscale(x, sampling=way(upscaler, correct=False), seeds=[3])
     torch.testing.assert_close(final(upscaler, x, 2, correct=False), resize(raw, 20, 28).clamp(-1, 1))
 
 
+@pytest.mark.slow
 def test_above_it_the_model_enlarges_its_own_result_by_other_noise(upscaler):
     x, uncorrected = low_res(5, 6), way(upscaler, correct=False)
     once = upscaler.upscale(x, sampling=uncorrected, seeds=[3])
@@ -167,6 +169,7 @@ def test_samples_uncertainty_and_process_have_the_size_too(tmp_path):
         assert (out / "a-process.png").is_file()
 
 
+@pytest.mark.slow
 def test_two_sizes_or_none_that_is_larger_are_one_line(tmp_path, capsys):
     model = write_random_model(tmp_path / "m.safetensors")
     Image.fromarray(smooth(12, 16)).save(tmp_path / "a.png")
@@ -175,7 +178,7 @@ def test_two_sizes_or_none_that_is_larger_are_one_line(tmp_path, capsys):
         (["--scale", "2", "--width", "40"], "--scale and --width each say how large"),
         (["--width", "10"], "a.png: is 16x12, and 10x8 is asked for, which is not larger"),
         (["--fit", "huge"], "--fit huge: write the box as WIDTHxHEIGHT"),
-        (["--scale", "9000"], "results have at most 32768 pixels a side"),
+        (["--scale", "9000"], "results have at most 32768 pixels per side"),
     ):
         assert run([*given, *options]) == 2
         error = capsys.readouterr().err

@@ -31,7 +31,7 @@ def enlarged(model, folder, array, *options):
 
 @pytest.mark.slow
 def test_12_bits_in_16_are_enlarged_as_what_they_show(model, tmp_path):
-    """The same picture in all of 16 bits, and in 12: the results differ by rounding alone."""
+    """The same image in all of 16 bits, and in 12: the results differ by rounding alone."""
     top12, top16 = 4095, 65535
     whole = enlarged(model, tmp_path, (GREY / 255 * top16).round().astype(np.uint16))
     part = enlarged(model, tmp_path, (GREY / 255 * top12).round().astype(np.uint16), "--range", "0,4095")
@@ -52,6 +52,7 @@ def test_a_narrow_picture_is_warned_of_and_a_wide_one_is_not(model, tmp_path, ca
     assert "uses only" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_floats_of_a_tiff_are_stretched_between_their_own_ends(model, tmp_path):
     tifffile.imwrite(tmp_path / "in.tif", (0.2 + GREY / 255 * 0.1).astype(np.float32))
     command = ["upscale", str(tmp_path / "in.tif"), "-o", str(tmp_path / "out.tif"), "--model", str(model)]

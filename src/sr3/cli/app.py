@@ -21,6 +21,7 @@ from sr3.cli import (
     search_schedule,
     train,
     upscale,
+    web,
 )
 from sr3.cli.help import HelpfulCommand, HelpfulGroup
 from sr3.cli.study import study
@@ -72,6 +73,7 @@ _VERBS = (
     (convert.convert, convert.EXAMPLES),
     (export.export, export.EXAMPLES),
     (bench.bench, bench.EXAMPLES),
+    (web.web, web.EXAMPLES),
 )
 for _verb, _examples in _VERBS:
     app.command(_verb.__name__.replace("_", "-"), cls=HelpfulCommand, epilog=_examples)(_verb)

@@ -246,9 +246,9 @@ def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> i
     from sr3.upscaling.jobs import Done, Failed, Refined, Retried, Skipped
 
     match event:
-        case Refined(job, step, steps):
+        case Refined(job, step, steps, _, _):
             display.advance(f"[{numbers[job] + 1}/{len(numbers)}] {job.source.name}", numbers[job] + step / steps)
-        case Done(job, written, size_in, size_out, seconds):
+        case Done(job, written, size_in, size_out, seconds, _):
             sizes = f"{size_in[0]}x{size_in[1]} -> {size_out[0]}x{size_out[1]}"
             display.say(f"{job.source}: {sizes} in {seconds:.1f} s: {', '.join(map(str, written))}")
         case Retried(job, tile):

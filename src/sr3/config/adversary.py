@@ -32,9 +32,9 @@ class AdversaryConfig(Settings):
     learned: _Weight = 0.0
     """Weight of ST-LPIPS to the ground truth, for distilled models; `features` names its network. In each layer it is
     the square root of the weighted squared differences at each position, so it is a distance between vectors."""
-    answers: Literal[1, 2] = 1
+    samples: Literal[1, 2] = 1
     """Samples per input, from different noise, over which `truth` and `learned` are averaged."""
-    apart: Annotated[float, Field(ge=0, le=1)] = 0.0
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of half the distance between the two samples that is subtracted from `truth` and `learned`. 1 makes them
     energy scores, minimal when samples follow the distribution of the data (Gneiting and Raftery 2007, Eq. 21)."""
     adversarial: _Weight = 0.0
@@ -54,15 +54,15 @@ class AdversaryConfig(Settings):
     also evaluates the model."""
     rate: Annotated[float, Field(gt=0)] = 2e-4
     """Learning rate of the projected heads. EnhanceNet's discriminator uses the learning rate of the model."""
-    begins: NonNegative = 0
+    start_step: NonNegative = 0
     """First step at which `adversarial` applies. The discriminator trains from the first step of the run."""
     patch: Positive = 16
     """Side of a texture patch, in image pixels, as we read EnhanceNet. Some implementations count feature-map cells."""
     width: Positive = 32
     """Channels of the first layers of EnhanceNet's discriminator."""
-    halvings: Annotated[int, Field(ge=1, le=8)] = 5
+    downsamplings: Annotated[int, Field(ge=1, le=8)] = 5
     """Downsampling stages of EnhanceNet's discriminator; `data.crop` is a multiple of 2 to this power."""
-    most_right: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_accuracy: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Accuracy above which EnhanceNet's discriminator is not updated, on real and on generated images; 1 always
     updates.
 
@@ -91,8 +91,8 @@ class AdversaryConfig(Settings):
             raise ValueError("adversary.flat multiplies adversary.truth: set adversary.truth above 0")
         if self.learned and self.features not in ("st-lpips", "st-lpips-vgg"):
             raise ValueError("adversary.learned computes ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
-        if self.apart and self.answers < 2:
-            raise ValueError("adversary.apart compares two samples: set adversary.answers to 2")
+        if self.diversity and self.samples < 2:
+            raise ValueError("adversary.diversity compares two samples: set adversary.samples to 2")
         if self.uses_features and self.features == "none":
             raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
         if not (self.is_used or self.pixel == 1):

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from sr3.config.kinds import KINDS, TAGS
+from sr3.config.unions import KINDS, TAGS
 
 __all__ = ["RENAMED", "first_error", "renamed", "unknown_setting"]
 
@@ -16,8 +16,14 @@ RENAMED = {
     "denoiser.supervision": "objective.supervision",
     "adversary": "objective.adversary",
     "distillation": "objective",
+    "data.hide_class": "data.class_dropout",
+    "objective.adversary.answers": "objective.adversary.samples",
+    "objective.adversary.apart": "objective.adversary.diversity",
+    "objective.adversary.begins": "objective.adversary.start_step",
+    "objective.adversary.halvings": "objective.adversary.downsamplings",
+    "objective.adversary.most_right": "objective.adversary.max_accuracy",
 }
-"""Settings and sections of format 1, and their current names."""
+"""Settings and sections of earlier formats, and their current names."""
 
 
 def first_error(error: ValidationError) -> str:
@@ -42,7 +48,7 @@ def first_error(error: ValidationError) -> str:
 
 
 def renamed(field: str) -> str:
-    """Say what a setting or section of format 1 is now called; an empty string if it was not renamed."""
+    """Describe what a setting or section of an earlier format is now called; an empty string if it was not renamed."""
     for old, new in RENAMED.items():
         if field == old or field.startswith(f"{old}."):
             return f"{field} is now called {new}{field.removeprefix(old)}; rename it"

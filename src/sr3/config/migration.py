@@ -1,7 +1,8 @@
 """Migration of saved settings from earlier formats to the current one, by pure functions, one per format.
 
 Format 1 had one set of settings for all networks, most of which had no effect for most families; the objective was
-spread over `[denoiser]`, `[adversary]` and `[distillation]`. The module handles trees only, not models or files.
+spread over `[denoiser]`, `[adversary]` and `[distillation]`. Format 2 had other names for a few settings. The module
+handles trees only, not models or files.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from sr3.errors import ConfigError
 
 __all__ = ["FORMAT", "upgrade"]
 
-FORMAT = 2
+FORMAT = 3
 """Format that this version writes; it reads formats from 1 to this one."""
 
 Tree = Mapping[str, Any]
@@ -88,5 +89,34 @@ def _objective_from_1(tree: Tree) -> dict[str, Any]:
     return {"denoiser": denoiser, "objective": objective}
 
 
-_STEPS: tuple[Callable[[Tree], dict[str, Any]], ...] = (_from_1,)
+_RENAMED_2: Mapping[tuple[str, ...], Mapping[str, str]] = {
+    ("data",): {"hide_class": "class_dropout"},
+    ("objective", "adversary"): {
+        "answers": "samples",
+        "apart": "diversity",
+        "begins": "start_step",
+        "halvings": "downsamplings",
+        "most_right": "max_accuracy",
+    },
+}
+"""Settings of format 2 by section, and their names in format 3."""
+
+
+def _from_2(tree: Tree) -> dict[str, Any]:
+    """Rename settings; their values stay."""
+    result = dict(tree)
+    for section, names in _RENAMED_2.items():
+        result = _renamed(result, section, names)
+    return result
+
+
+def _renamed(tree: Tree, section: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
+    if not section:
+        return {names.get(name, name): value for name, value in tree.items()}
+    first, *below = section
+    inner = tree.get(first)
+    return {**tree, first: _renamed(inner, tuple(below), names)} if isinstance(inner, Mapping) else dict(tree)
+
+
+_STEPS: tuple[Callable[[Tree], dict[str, Any]], ...] = (_from_1, _from_2)
 """Migrations from format 1 to 2, from 2 to 3, and so on."""

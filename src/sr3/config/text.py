@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from sr3.config.error_message import renamed
-from sr3.config.kinds import TAGS, has_section, of_kind
 from sr3.config.migration import FORMAT, upgrade
 from sr3.config.tree import Config
+from sr3.config.unions import TAGS, has_section, of_kind
 from sr3.errors import ConfigError
 from sr3.parsing import parse_toml
 

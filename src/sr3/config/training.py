@@ -31,7 +31,7 @@ class DataConfig(Settings):
     drawn uniformly per image. The paper does not give its range."""
     condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Noise on the input in training (CDM, arXiv:2106.15282): the lowest level; drawn uniformly up to 1 per image."""
-    hide_class: Annotated[float, Field(ge=0, le=1)] = 0.0
+    class_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Class dropout: share of training images whose class is dropped, for classifier-free guidance
     (arXiv:2207.12598)."""
     cache_gib: Annotated[float, Field(ge=0)] = 2.0

@@ -157,12 +157,12 @@ class Config(Settings):
             return self
         if (adversary.flat or adversary.grain) and 0 < self.data.crop < _LEAST_FLAT:
             raise ValueError(f"adversary.flat and grain use windows: set data.crop to {_LEAST_FLAT} or more")
-        least = 2**adversary.halvings
+        least = 2**adversary.downsamplings
         own_network = adversary.adversarial and adversary.discriminator == "enhancenet"
         if own_network and (not self.data.crop or self.data.crop % least):
             raise ValueError(
                 f"adversary.adversarial needs images of one size: set data.crop to a multiple of {least}, or lower "
-                "adversary.halvings"
+                "adversary.downsamplings"
             )
         return self
 
@@ -227,10 +227,10 @@ class Config(Settings):
                 f"sampling.condition_gamma {self.sampling.condition_gamma} is noisier than data.condition_gamma "
                 f"{self.data.condition_gamma}, the noisiest level in training"
             )
-        if not self.network.classes and (self.data.hide_class or self.sampling.guidance):
-            raise ValueError("hide_class and guidance need network.classes")
-        if self.sampling.guidance and not self.data.hide_class:
-            raise ValueError("guidance needs a model trained with data.hide_class above 0")
+        if not self.network.classes and (self.data.class_dropout or self.sampling.guidance):
+            raise ValueError("class_dropout and guidance need network.classes")
+        if self.sampling.guidance and not self.data.class_dropout:
+            raise ValueError("guidance needs a model trained with data.class_dropout above 0")
         return self
 
     @staticmethod

@@ -13,7 +13,7 @@ from sr3.data.decoding import decode_pixels, image_header
 from sr3.data.pairs import Pair, PairMaker, PairRecipe, Prepared, misfit
 from sr3.data.sources import Encoded, Source, encoded, narrowed
 from sr3.data.supply import Place
-from sr3.data.tally import Tally
+from sr3.data.unusable import UnusableImages
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError, UnusableError
 
@@ -25,14 +25,14 @@ _Made = TypeVar("_Made")
 class PairDataset:
     """Pairs of a source, decoded once and kept while they fit the cache.
 
-    image_channels: taken from the first image; every image must agree. tally: counts images that cannot be used; the
+    image_channels: taken from the first image; every image must agree. unusable: counts images that cannot be used; the
     next one takes the place of each.
     """
 
-    def __init__(self, source: Source, recipe: PairRecipe, tally: Tally | None = None) -> None:
-        """Look at the first image that can be used to learn the channels."""
+    def __init__(self, source: Source, recipe: PairRecipe, unusable: UnusableImages | None = None) -> None:
+        """Inspect the first image that can be used to learn the channels."""
         self._source, self.recipe = source, recipe
-        self._tally = Tally() if tally is None else tally
+        self._unusable = UnusableImages() if unusable is None else unusable
         self._cache: dict[int, Prepared] = {}
         self._room = int(recipe.data.cache_gib * 2**30)
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class PairDataset:
 
     @property
     def described(self) -> str:
-        """Say how many images there are."""
+        """Return how many images there are."""
         return f"{len(self)} images"
 
     def name(self, index: int) -> str:
@@ -68,11 +68,11 @@ class PairDataset:
         return self._first_usable(index, self._prepared)
 
     def pair(self, index: int, generator: torch.Generator) -> Pair:
-        """Make a pair of a random crop, turned or mirrored at random."""
+        """Create a pair of a random crop, turned or mirrored at random."""
         return self._maker.pair(self.prepared(index), generator)
 
     def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:
-        """Make the pairs of some places: images follow from shuffles of all, laid end to end."""
+        """Create the pairs of some places: images follow from shuffles of all, laid end to end."""
 
         def make(place: Place) -> tuple[str, Pair]:
             index = image_at(place.step * batch + place.number, length=len(self), seed=seed)
@@ -81,7 +81,7 @@ class PairDataset:
         return list(pool.map(make, places))
 
     def centre(self, index: int, side: int) -> Pair:
-        """Make the pair of the middle of an image, at most side pixels, as if it were all of it."""
+        """Create the pair of the middle of an image, at most side pixels, as if it were all of it."""
         return self._first_usable(index, lambda found: self._maker.centre(self._encoded(found), side, seed=found))
 
     def cursors(self, step: int) -> dict[str, list[int]]:  # noqa: ARG002 (of a stream)
@@ -111,7 +111,7 @@ class PairDataset:
             try:
                 return make(found)
             except UnusableError as error:
-                self._tally.note(self._source.name(found), error)
+                self._unusable.note(self._source.name(found), error)
         raise DataError(f"none of {len(self)} images can be used; look at the first: {self._source.name(0)}")
 
 
@@ -121,12 +121,12 @@ def _shuffle(length: int, seed: int) -> Tensor:
 
 
 def image_at(position: int, *, length: int, seed: int) -> int:
-    """Tell which image is at a position of shuffles of all of them, laid end to end: an epoch is one shuffle."""
+    """Return which image is at a position of shuffles of all of them, laid end to end: an epoch is one shuffle."""
     return int(_shuffle(length, mix_seed(seed, position // length))[position % length])
 
 
 def images_at(positions: Tensor, *, length: int, seed: int) -> Tensor:
-    """Tell which images are at rising positions, (b,), as `image_at` does."""
+    """Return which images are at rising positions, (b,), as `image_at` does."""
     epochs = positions // length
     return torch.cat(
         [
@@ -136,21 +136,21 @@ def images_at(positions: Tensor, *, length: int, seed: int) -> Tensor:
     )
 
 
-def leave_out(source: Source, recipe: PairRecipe, tally: Tally, *, most: int = 20_000) -> Source:
-    """Look at the headers of the first `most` images, and leave those out that cannot be used.
+def leave_out(source: Source, recipe: PairRecipe, unusable: UnusableImages, *, most: int = 20_000) -> Source:
+    """Inspect the headers of the first `most` images, and leave those out that cannot be used.
 
-    Raises DataError, with their number and five names, when they are more than the tally allows, or half of all: then a
-    run would learn from something else than was meant.
+    Raises DataError, with their number and five names, when there are more than its limit, or than half of all: then
+    a run would learn from something else than was meant.
     """
     complaints = dict(_complaints(source, recipe, min(len(source), most)))
-    if len(complaints) > tally.limit or 2 * len(complaints) > len(source):
+    if len(complaints) > unusable.limit or 2 * len(complaints) > len(source):
         shown, more = "; ".join(list(complaints.values())[:5]), "; …" if len(complaints) > 5 else ""
-        remedy = "mend or remove them, or set data.max_unusable higher"
-        if len(complaints) <= tally.limit:
+        remedy = "fix or remove them, or set data.max_unusable higher"
+        if len(complaints) <= unusable.limit:
             remedy = "that is half of all: check that these are the images you meant"
         raise DataError(f"{len(complaints)} of {len(source)} images cannot be used: {shown}{more}; {remedy}")
     for index, complaint in complaints.items():
-        tally.note(source.name(index), UnusableError(complaint))
+        unusable.note(source.name(index), UnusableError(complaint))
     return narrowed(source, [k for k in range(len(source)) if k not in complaints]) if complaints else source
 
 

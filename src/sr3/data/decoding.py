@@ -1,6 +1,6 @@
 """Lossless decoding of training images to pixels: grey, RGB, and arrays and TIFF with any number of bands.
 
-What is not plain 8-bit grey or colour is read by the same reader as pictures that are upscaled.
+What is not plain 8-bit grey or colour is read by the same reader as images that are upscaled.
 """
 
 import io
@@ -76,7 +76,7 @@ def _of_bands(data: bytes, name: str) -> Pixels:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Tell whether Pillow alone reads all there is: 8 bits a channel, of a kind it turns into grey or RGB."""
+    """Return whether Pillow alone reads all there is: 8 bits per channel, of a kind it turns into grey or RGB."""
     try:
         if tiff_layout(io.BytesIO(data)):
             return False
@@ -116,7 +116,7 @@ def _see_through(name: str) -> str:
 
 
 def _of_picture(data: bytes, name: str, *, upright: bool) -> Pixels:
-    """Read by the reader of pictures: 16 bits, floats, whatever Pillow reads wrongly."""
+    """Read by the reader of images: 16 bits, floats, whatever Pillow reads wrongly."""
     picture = read_encoded(data, name, upright=upright)
     if picture.is_transparent:
         raise UnusableError(_see_through(name))

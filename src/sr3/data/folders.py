@@ -31,6 +31,4 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _complain(error: OSError) -> None:
-    raise DataError(
-        f"{error.filename}: cannot be read ({error.strerror}); mend its permissions or remove it"
-    ) from error
+    raise DataError(f"{error.filename}: cannot be read ({error.strerror}); fix its permissions or remove it") from error

@@ -43,7 +43,7 @@ class HubSource:
         return len(self.rows)
 
     def name(self, index: int) -> str:
-        """Give the data set and the row."""
+        """Return the data set and the row."""
         return f"{self.where}:{index}"
 
     def read(self, index: int) -> bytes:
@@ -51,7 +51,7 @@ class HubSource:
         return _bytes(self.rows[index][self.columns.image], self.name(index))
 
     def label(self, index: int) -> int:
-        """Give the class of a row."""
+        """Return the class of a row."""
         label = self.rows[index][self.columns.label] if self.columns.label else None
         return NO_LABEL if label is None else int(label)
 
@@ -80,7 +80,7 @@ class HubStream:
             raise DataError(f"{self.shards[shard]}: cannot be read ({_said(error)}); check it and resume") from error
 
     def reopened(self) -> "HubStream":
-        """Give itself: nothing of it is open."""
+        """Return itself: nothing of it is open."""
         return self
 
     def close(self) -> None:
@@ -136,8 +136,8 @@ def _columns(rows: Any, name: str, asked: dict[str, str]) -> _Columns:  # noqa: 
     pictures = [column for column, kind in features.items() if type(kind).__name__ == "Image"]
     image = asked.get("image", pictures[0] if pictures else "")
     label = asked.get("label", "label" if _holds_classes(features.get("label")) else "")
-    wanted = [column for column in (image, label, asked.get("low", "")) if column]
-    missing = [column for column in wanted if features and column not in features]
+    expected = [column for column in (image, label, asked.get("low", "")) if column]
+    missing = [column for column in expected if features and column not in features]
     if not image or missing:
         raise DataError(
             f"hf:{name}: has no column {', '.join(missing) or 'of images'}; its columns are {', '.join(features)}: "
@@ -149,7 +149,7 @@ def _columns(rows: Any, name: str, asked: dict[str, str]) -> _Columns:  # noqa: 
 
 
 def _holds_classes(kind: Any) -> bool:  # noqa: ANN401
-    """Tell whether a column is of classes or of whole numbers."""
+    """Return whether a column is of classes or of whole numbers."""
     return type(kind).__name__ == "ClassLabel" or str(getattr(kind, "dtype", "")).startswith(("int", "uint"))
 
 

@@ -3,7 +3,7 @@
 A lane reads its shards one after the other and fills a block with images, which is shuffled and used up while the next
 one fills. The order of every lane follows from the seed alone, whoever reads it: lanes are dealt to processes, so they
 see disjoint shards, and any number of processes sees the same batches. A lane is where it is by a cursor, so that a
-resumed run goes on in the middle of an epoch.
+resumed run continues in the middle of an epoch.
 """
 
 from collections.abc import Generator, Sequence
@@ -56,7 +56,7 @@ class Lane:
         self._reader: Generator[tuple[Encoded | Broken, Cursor]] | None = None
 
     def take(self, pool: Executor) -> Encoded | Broken:
-        """Give the next image; the block after this one is read ahead by the pool."""
+        """Return the next image; the block after this one is read ahead by the pool."""
         while not self._left:
             self._begin_block(pool)
         self.cursor = self.cursor._replace(used=self.cursor.used + 1)

@@ -148,7 +148,7 @@ def _folder(where: str, hold_out: float) -> Layout:
 
 
 def _key(relative: str) -> str:
-    """Make a name that a shard's reader takes whole: without dots, which part a member's kind from its key."""
+    """Create a name that a shard's reader takes whole: without dots, which part a member's kind from its key."""
     return str(Path(relative).with_suffix("")).replace(".", "_").replace("/", "__")
 
 

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     """Pictures and their conditions, shape (b, c, h, w), float32 in [-1, 1]; classes and levels of the condition (b,).
 
     low_res: what the condition is the enlargement of, before any noise or blur; without channels for a generator.
-    Pictures of a generator have conditions of no channels; pictures without classes the label NO_LABEL.
+    Images of a generator have conditions of no channels; images without classes the label NO_LABEL.
     """
 
     y0: Image
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(pairs: Pairs, *, batch: int, seed: int, step: int, places: range, pool: Executor) -> Batch:
-    """Make a part of the batch of one step: images, crops and turns follow from (seed, step, place in the batch)."""
+    """Create a part of the batch of one step: images, crops and turns follow from (seed, step, place in the batch)."""
     named = pairs.take([Place(step, number) for number in places], batch=batch, seed=seed, pool=pool)
     sizes = {pair.y0.shape[1:]: name for name, pair in named}
     if len(sizes) > 1:

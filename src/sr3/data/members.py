@@ -67,18 +67,18 @@ def key_of(name: str) -> str:
 
 
 def is_low(name: str) -> bool:
-    """Tell whether a member is the low-resolution version of another."""
+    """Return whether a member is the low-resolution version of another."""
     return LOW_RES in name.rpartition("/")[2] and is_picture(name)
 
 
 def is_picture(name: str) -> bool:
-    """Tell whether a member is a picture of either kind; what a Mac puts beside each file is none."""
+    """Return whether a member is an image of either kind; what a Mac puts beside each file is none."""
     path = PurePosixPath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._") and "__MACOSX" not in path.parts
 
 
 def is_class(name: str) -> bool:
-    """Tell whether a member holds the number of a class."""
+    """Return whether a member holds the number of a class."""
     return name.endswith(".cls") and not PurePosixPath(name).name.startswith("._")
 
 

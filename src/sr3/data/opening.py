@@ -38,7 +38,7 @@ def open_supply(where: str, *, low_res: Path | None = None, stream: bool = False
 
     where: as for `open_source`; or a pattern of shards with braces, `s3://bucket/{000..099}.tar`; an address that
     fsspec knows; `pipe:COMMAND`; `hf:NAME`. stream: read shards of this machine in order too, not at random.
-    low_res: a folder of low-resolution versions for a folder of pictures, for a scale.
+    low_res: a folder of low-resolution versions for a folder of images, for a scale.
     """
     if where.startswith(HUB) and not where.startswith("hf://"):
         from sr3.data.hub import open_hub
@@ -54,10 +54,10 @@ def open_supply(where: str, *, low_res: Path | None = None, stream: bool = False
 
 
 def with_low_res(supply: Source | Stream, low_res: Path, *, scale: int) -> FolderSource:
-    """Put low-resolution versions beside the pictures of a folder, as `pair_up`; DataError for what is no folder."""
+    """Put low-resolution versions beside the images of a folder, as `pair_up`; DataError for what is no folder."""
     if not isinstance(supply, FolderSource):
         raise DataError(
-            f"--low-res {low_res}: goes with a folder of pictures; in shards the low-resolution versions are the "
+            f"--low-res {low_res}: goes with a folder of images; in shards the low-resolution versions are the "
             "members with .lr. in their names: set data.degradation=paired"
         )
     return pair_up(supply, low_res, scale=scale)
@@ -78,7 +78,7 @@ def _expanded(pattern: str) -> list[str]:
 
 
 def open_source(where: str) -> Source:
-    """Open a folder of pictures (searched below), a folder of .tar shards, one shard, or a pattern of shards.
+    """Open a folder of images (searched below), a folder of .tar shards, one shard, or a pattern of shards.
 
     Raises DataError when nothing is there, or when a shard is damaged.
     """
@@ -86,13 +86,13 @@ def open_source(where: str) -> Source:
     if path.is_dir():
         files = [file for file in files_below(path, SUFFIXES) if file.is_file()]
         if files and _shards_in(path):
-            raise DataError(f"{where}: holds both .tar shards and pictures; give a folder with one kind")
+            raise DataError(f"{where}: holds both .tar shards and images; give a folder with one kind")
         if files:
             below = {parts[0] for file in files if len(parts := file.relative_to(path).parts) > 1}
             return FolderSource(files, path, sorted(below))
     members = [member for shard in _local_shards(where) for member in _index(shard)]
     if not members:
-        raise DataError(f"{where}: the shards hold no pictures ({', '.join(SUFFIXES)})")
+        raise DataError(f"{where}: the shards hold no images ({', '.join(SUFFIXES)})")
     return ShardSource(members)
 
 
@@ -101,7 +101,7 @@ def _local_shards(where: str) -> list[Path]:
     if path.is_dir():
         shards = _shards_in(path)
         if not shards:
-            raise DataError(f"{where}: no pictures ({', '.join(SUFFIXES)}) and no .tar shards in this folder")
+            raise DataError(f"{where}: no images ({', '.join(SUFFIXES)}) and no .tar shards in this folder")
         return shards
     patterns = [where] if path.exists() else _expanded(where)
     shards = [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern))]
@@ -120,12 +120,12 @@ def _is_visible_file(path: Path, below: Path) -> bool:
 
 
 def pair_up(source: FolderSource, low_res: Path, *, scale: int) -> FolderSource:
-    """Find the low-resolution version of every picture: the same path without its suffix, or with x and the scale.
+    """Find the low-resolution version of every image: the same path without its suffix, or with x and the scale.
 
     Raises DataError that names what has no partner, on either side.
     """
     if not low_res.is_dir():
-        raise DataError(f"{low_res}: is not a folder; give the one with the low-resolution pictures")
+        raise DataError(f"{low_res}: is not a folder; give the one with the low-resolution images")
     found = [file for file in files_below(low_res, SUFFIXES) if file.is_file()]
     lows: dict[str, Path] = {}
     for path in found:

@@ -41,7 +41,7 @@ class PairRecipe(NamedTuple):
     """How a pair is made: the settings of the data, and what the network asks of it.
 
     classes: of the network; above 0 asks for labels. conditional: whether it sees a condition; a generator does not.
-    condition_channels: of a low-resolution image that is given; 0 for as many as the picture has.
+    condition_channels: of a low-resolution image that is given; 0 for as many as the image has.
     """
 
     data: DataConfig = DataConfig()
@@ -51,9 +51,9 @@ class PairRecipe(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A picture and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image.
+    """An image and its condition, float32 in [-1, 1], both (c, h, w), and the low-resolution image.
 
-    level: share of signal left in the condition, 1 when clean. label: class of the picture, if classes are asked for.
+    level: share of signal left in the condition, 1 when clean. label: class of the image, if classes are asked for.
     Of a generator, condition and low-resolution image have no channels.
     """
 
@@ -103,7 +103,7 @@ class PairMaker:
         return Prepared(Pixels(high, step), low, self._label(image))
 
     def pair(self, image: Prepared, generator: torch.Generator) -> Pair:
-        """Make a pair of a random crop, turned or mirrored at random."""
+        """Create a pair of a random crop, turned or mirrored at random."""
         (high, step), low, label = image
         scale = self.recipe.data.scale
         turn = int(torch.randint(0, 8, (), generator=generator))
@@ -128,7 +128,7 @@ class PairMaker:
         return Pair(*turned, level=level, label=label)
 
     def centre(self, image: Encoded, side: int, *, seed: int) -> Pair:
-        """Make the pair of the middle of an image, at most side pixels, as if it were all of it.
+        """Create the pair of the middle of an image, at most side pixels, as if it were all of it.
 
         seed: of what is random about making the image small.
         """
@@ -184,7 +184,7 @@ class PairMaker:
         return image.label
 
     def _reduced(self, image: Pixels, generator: torch.Generator | None = None) -> Tensor:
-        """Make the low-resolution image, of the same levels; what is random about it has a stream of its own."""
+        """Create the low-resolution image, of the same levels; what is random about it has a stream of its own."""
         how = self.recipe.data.degradation
         if not self.recipe.conditional or how == "paired":
             return image.values
@@ -205,11 +205,11 @@ class PairMaker:
             decode_pixels(image.low, f"the low-resolution version of {image.name}").values,
             self.recipe.data.scale,
         )
-        wanted = (self.recipe.condition_channels or high.shape[0], high.shape[1] // scale, high.shape[2] // scale)
-        if tuple(low.shape) != wanted:
+        expected = (self.recipe.condition_channels or high.shape[0], high.shape[1] // scale, high.shape[2] // scale)
+        if tuple(low.shape) != expected:
             raise UnusableError(
                 f"{image.name}: its low-resolution version is {low.shape[2]}x{low.shape[1]} with {low.shape[0]} "
-                f"channels, not {wanted[2]}x{wanted[1]} with {wanted[0]}; check data.scale, or remove both"
+                f"channels, not {expected[2]}x{expected[1]} with {expected[0]}; check data.scale, or remove both"
             )
         return low
 
@@ -227,11 +227,11 @@ class PairMaker:
 
 
 def misfit(width: int, height: int, recipe: PairRecipe) -> str:
-    """Say why an image of a size cannot be used, or nothing."""
+    """Describe why an image of a size cannot be used, or nothing."""
     side = recipe.data.crop
     if not recipe.conditional and (width, height) != (side, side):
         return (
-            f"is {width}x{height}, but a generator of side {side} learns whole pictures of {side}x{side}; make them by "
+            f"is {width}x{height}, but a generator of side {side} learns whole images of {side}x{side}; make them by "
             f"sr3 prepare folder SRC OUT --size {side} --scale 1"
         )
     least = max(side, recipe.data.scale)

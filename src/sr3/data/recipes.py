@@ -2,7 +2,7 @@
 
 An image whose shorter side is below the target is dropped; of the others the largest central square is shrunk by area
 to the target, and that by antialiased bicubic to the low-resolution image. All roundings are to 8 bits. Every split has
-a folder of its own. A command that is stopped goes on with the shards that are missing, and those in which something
+a folder of its own. A command that is stopped continues with the shards that are missing, and those in which something
 failed.
 """
 
@@ -32,7 +32,7 @@ _SHUFFLE_SEED = 0
 
 
 def prepare(layout: Layout, out: Path, preparation: Preparation, *, workers: int = 1) -> Iterator[Report]:
-    """Make the shards of a data set and its manifest; yields a report for each shard as it is there.
+    """Create the shards of a data set and its manifest; yields a report for each shard as it is there.
 
     Shards of an earlier command that are no longer part of the data set are removed. Raises DataError when the folder
     holds something else, was prepared in another way, or cannot be written.
@@ -129,8 +129,8 @@ def _open_folder(out: Path, preparation: Preparation, shards: Sequence[Shard]) -
             abandoned.unlink()
         for split in {shard.split for shard in shards}:
             (out / split).mkdir(exist_ok=True)
-        wanted = {out / path for shard in shards for path in (shard.path, shard.record)}
-        for stale in {*out.glob("*/*.tar"), *(out / RECORDS).glob("*.json")} - wanted:
+        expected = {out / path for shard in shards for path in (shard.path, shard.record)}
+        for stale in {*out.glob("*/*.tar"), *(out / RECORDS).glob("*.json")} - expected:
             stale.unlink()
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(settings), encoding="utf-8")
@@ -154,7 +154,7 @@ def _removed_if_empty(out: Path) -> bool:
 def _write_manifest(
     out: Path, preparation: Preparation, layout: Layout, reports: Iterable[Report], shards: Iterable[Shard]
 ) -> None:
-    """Say what is in the folder: settings, a count and hash a shard, and what is missing and why."""
+    """Describe what is in the folder: settings, a count and hash a shard, and what is missing and why."""
     rows = list(zip(reports, shards, strict=True))
     manifest = {
         "format": 1,

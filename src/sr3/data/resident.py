@@ -43,7 +43,7 @@ class Held:
     channels: int
 
     def cut(self, cuts: Cuts, side: tuple[int, int]) -> Tensor:
-        """Cut a window of side (h, w) out of each picture, turned as `pairs.augment` does; (b, c, h, w)."""
+        """Cut a window of side (h, w) out of each image, turned as `pairs.augment` does; (b, c, h, w)."""
         device, (height, width) = self.flat.device, side
         image, corner, turn = (part.to(device) for part in cuts)
         down = torch.arange(height, device=device)[:, None].expand(height, width)
@@ -86,7 +86,7 @@ class ResidentPairs:
 
     @property
     def described(self) -> str:
-        """Say how many images there are."""
+        """Return how many images there are."""
         return self._dataset.described
 
     def cursors(self, step: int) -> dict[str, list[int]]:  # noqa: ARG002 (of a stream)
@@ -103,7 +103,7 @@ class ResidentPairs:
         return Cuts(index, (places * room).long(), turn)
 
     def make(self, cuts: Cuts) -> Batch:
-        """Make the pairs of some cuts."""
+        """Create the pairs of some cuts."""
         scale, window = self.recipe.data.scale, self._window()
         side = (int(window[0]), int(window[1]))
         large = (side[0] * scale, side[1] * scale)
@@ -162,7 +162,7 @@ def check_resident(recipe: PairRecipe) -> None:
 
 
 def hold(pictures: Sequence[Tensor], device: torch.device) -> Held:
-    """Put pictures (c, h, w), all of the same channels, together on a device."""
+    """Put images (c, h, w), all of the same channels, together on a device."""
     sides = torch.tensor([picture.shape[1:] for picture in pictures])
     starts = torch.tensor([0, *(picture.numel() for picture in pictures[:-1])]).cumsum(0)
     flat = torch.cat([picture.flatten() for picture in pictures])
@@ -170,7 +170,7 @@ def hold(pictures: Sequence[Tensor], device: torch.device) -> Held:
 
 
 def _held(images: Tensor) -> Held:
-    """See a batch (b, c, h, w) as pictures that are held."""
+    """See a batch (b, c, h, w) as images that are held."""
     count, channels, height, width = images.shape
     starts = torch.arange(count, device=images.device) * (channels * height * width)
     sides = torch.tensor([[height, width]], device=images.device).expand(count, 2)

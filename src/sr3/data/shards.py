@@ -85,7 +85,7 @@ class Report(BaseModel):
 
 
 def prepare_image(image: Tensor, preparation: Preparation) -> tuple[Tensor, Tensor]:
-    """Make the high- and the low-resolution image of (c, h, w) uint8, both uint8 and square."""
+    """Create the high- and the low-resolution image of (c, h, w) uint8, both uint8 and square."""
     height, width = image.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -137,7 +137,9 @@ def _decoded(data: bytes, name: str, *, upright: bool) -> Tensor:
     """Decode an image to uint8 (c, h, w), grey or RGB; UnusableError for more bits or bands than a shard holds."""
     pixels = decode_pixels(data, name, upright=upright)
     if pixels.step != 1:
-        raise UnusableError(f"{name}: has more than 8 bits a channel, and prepared images hold 8; convert or remove it")
+        raise UnusableError(
+            f"{name}: has more than 8 bits per channel, and prepared images hold 8; convert or remove it"
+        )
     if len(pixels.values) not in (1, 3):
         raise UnusableError(f"{name}: has {len(pixels.values)} bands, and prepared images are grey or RGB; remove it")
     return pixels.values

@@ -57,7 +57,7 @@ class Source(Protocol):
         ...
 
     def label(self, index: int) -> int:
-        """Give the class of an image, or NO_LABEL."""
+        """Return the class of an image, or NO_LABEL."""
         ...
 
     def read_low(self, index: int) -> bytes | None:
@@ -75,7 +75,7 @@ def encoded(source: Source, index: int, *, with_low: bool = False) -> Encoded:
 class FolderSource:
     """Pictures below a folder, in the order of their paths.
 
-    A picture's class is the place of its first folder below the root among `classes`, which are in order. lows: the
+    An image's class is the place of its first folder below the root among `classes`, which are in order. lows: the
     low-resolution versions, in the same order.
     """
 
@@ -89,7 +89,7 @@ class FolderSource:
         return len(self.paths)
 
     def name(self, index: int) -> str:
-        """Give the path."""
+        """Return the path."""
         return str(self.paths[index])
 
     def read(self, index: int) -> bytes:
@@ -141,7 +141,7 @@ class ShardSource:
         return len(self.members)
 
     def name(self, index: int) -> str:
-        """Give shard and member."""
+        """Return shard and member."""
         return f"{self.members[index].shard}:{self.members[index].name}"
 
     def read(self, index: int) -> bytes:
@@ -149,7 +149,7 @@ class ShardSource:
         return self._span(index, self.members[index].span)
 
     def label(self, index: int) -> int:
-        """Give the number in the member's neighbour with the suffix .cls."""
+        """Return the number in the member's neighbour with the suffix .cls."""
         return self.members[index].label
 
     def read_low(self, index: int) -> bytes | None:
@@ -181,19 +181,19 @@ class HeldSource:
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """Give the name."""
+        """Return the name."""
         return self.images[index].name
 
     def read(self, index: int) -> bytes:
-        """Give the bytes."""
+        """Return the bytes."""
         return self.images[index].data
 
     def label(self, index: int) -> int:
-        """Give the class."""
+        """Return the class."""
         return self.images[index].label
 
     def read_low(self, index: int) -> bytes | None:
-        """Give the bytes of the low-resolution version."""
+        """Return the bytes of the low-resolution version."""
         return self.images[index].low
 
 
@@ -209,7 +209,7 @@ class SubsetSource:
         return len(self.indices)
 
     def name(self, index: int) -> str:
-        """Give the name in the other source."""
+        """Return the name in the other source."""
         return self.whole.name(self.indices[index])
 
     def read(self, index: int) -> bytes:
@@ -217,7 +217,7 @@ class SubsetSource:
         return self.whole.read(self.indices[index])
 
     def label(self, index: int) -> int:
-        """Give the class in the other source."""
+        """Return the class in the other source."""
         return self.whole.label(self.indices[index])
 
     def read_low(self, index: int) -> bytes | None:
@@ -254,7 +254,7 @@ def stamp(source: Source, index: int) -> str:
 
 
 def fingerprint(source: Source) -> str:
-    """Tell whether a source still holds the same images in the same order: a hash of their file names."""
+    """Return whether a source still holds the same images in the same order: a hash of their file names."""
     names = hashlib.sha256()
     for index in range(len(source)):
         names.update(Path(source.name(index)).name.encode("utf-8", "surrogateescape") + b"\n")

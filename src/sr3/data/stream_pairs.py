@@ -8,7 +8,7 @@ from sr3.data.pairs import Pair, PairMaker
 from sr3.data.sources import Encoded, HeldSource
 from sr3.data.streams import Broken, Stream
 from sr3.data.supply import Place
-from sr3.data.tally import Tally
+from sr3.data.unusable import UnusableImages
 from sr3.errors import DataError, UnusableError
 
 __all__ = ["PairStream", "hold_out"]
@@ -19,7 +19,7 @@ _REMEMBERED = 16
 """Steps whose beginnings are remembered: more than batches are made ahead."""
 
 
-def hold_out(stream: Stream, count: int, tally: Tally) -> tuple[HeldSource, list[int]]:
+def hold_out(stream: Stream, count: int, unusable: UnusableImages) -> tuple[HeldSource, list[int]]:
     """Take the first images of a stream, and tell how many of each shard they are.
 
     Raises DataError when there are fewer.
@@ -32,7 +32,7 @@ def hold_out(stream: Stream, count: int, tally: Tally) -> tuple[HeldSource, list
                 return HeldSource(images), held
             held[shard] += 1
             if isinstance(image, Broken):
-                tally.note(image.name, UnusableError(f"{image.name}: {image.reason}"))
+                unusable.note(image.name, UnusableError(f"{image.name}: {image.reason}"))
             else:
                 images.append(image)
     raise DataError(
@@ -44,16 +44,16 @@ def hold_out(stream: Stream, count: int, tally: Tally) -> tuple[HeldSource, list
 class PairStream:
     """Pairs of a stream, in the order of its lanes; only those lanes are read that the places of this process are of.
 
-    batch: images a step, of all processes; places: those of this one. block: images that are shuffled together, in all
-    lanes. held: for each shard how many images at its beginning are held out. at: cursors by number of the lane, where
-    the stream goes on.
+    batch: images per step, of all processes; places: those of this one; block: shuffled together, over all lanes.
+    held: for each shard how many images at its beginning are held out. at: cursors by number of the lane, where
+    the stream continues.
     """
 
     def __init__(
         self,
         stream: Stream,
         maker: PairMaker,
-        tally: Tally,
+        unusable: UnusableImages,
         *,
         batch: int,
         places: range,
@@ -84,7 +84,7 @@ class PairStream:
             )
             for number in range(places.start // width, places.stop // width)
         }
-        self._width, self._maker, self._tally, self._stream = width, maker, tally, stream
+        self._width, self._maker, self._unusable, self._stream = width, maker, unusable, stream
         self._remembered: list[tuple[int, dict[str, list[int]]]] = []
         self._begin = self._now()
         self._readers = ThreadPoolExecutor(min(len(self._lanes), _READERS), thread_name_prefix="sr3-shards")
@@ -96,11 +96,11 @@ class PairStream:
 
     @property
     def described(self) -> str:
-        """Say how many shards there are."""
+        """Return how many shards there are."""
         return f"{len(self._stream.shards)} shards"
 
     def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:  # noqa: ARG002 (the batch is known)
-        """Make the pairs of some places, each from its lane; the lane's next image replaces one that is unusable."""
+        """Create the pairs of some places, each from its lane; the lane's next image replaces one that is unusable."""
         images = [self._next(place) for place in places]
 
         def make(image: Encoded, place: Place) -> Pair | UnusableError:
@@ -113,7 +113,7 @@ class PairStream:
         for place, first, made in zip(places, images, list(pool.map(make, images, places)), strict=True):
             image, pair = first, made
             while isinstance(pair, UnusableError):
-                self._tally.note(image.name, pair)
+                self._unusable.note(image.name, pair)
                 image = self._next(place)
                 pair = make(image, place)
             pairs.append((image.name, pair))
@@ -121,7 +121,7 @@ class PairStream:
         return pairs
 
     def cursors(self, step: int) -> dict[str, list[int]]:
-        """Tell where the lanes are when a step begins: one of the last that were made, or else the first."""
+        """Return where the lanes are when a step begins: one of the last that were made, or else the first."""
         return dict(self._remembered).get(step, self._begin)
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class PairStream:
         """Take the next image of a place's lane, past what is broken."""
         lane = self._lanes[place.number // self._width]
         while isinstance(image := lane.take(self._readers), Broken):
-            self._tally.note(image.name, UnusableError(f"{image.name}: {image.reason}"))
+            self._unusable.note(image.name, UnusableError(f"{image.name}: {image.reason}"))
         return image
 
     def _now(self) -> dict[str, list[int]]:

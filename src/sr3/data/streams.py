@@ -51,7 +51,7 @@ class Stream(Protocol):
         ...
 
     def reopened(self) -> "Stream":
-        """Give the same shards, to be read and closed apart from these."""
+        """Return the same shards, to be read and closed apart from these."""
         ...
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class TarStream:
         yield Broken(f"{where}, all after {max(skip, number)} images", reason)
 
     def reopened(self) -> "TarStream":
-        """Give the same shards, to be read and closed apart from these."""
+        """Return the same shards, to be read and closed apart from these."""
         return TarStream(self.shards)
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_missing(error: Exception) -> bool:
-    """Tell whether there is no such file; fsspec says so of every address that cannot be reached, too."""
+    """Return whether there is no such file; fsspec says so of every address that cannot be reached, too."""
     if not isinstance(error, FileNotFoundError):
         return False
     cause = error.__cause__
@@ -169,7 +169,7 @@ def _samples(where: str, file: IO[bytes]) -> Iterator[Encoded | Broken]:
 
 
 def _sample(where: str, files: dict[str, bytes]) -> Iterator[Encoded | Broken]:
-    """Make the images of a sample: usually one, with its class and its low-resolution version."""
+    """Create the images of a sample: usually one, with its class and its low-resolution version."""
     label = next((data for name, data in files.items() if is_class(name)), None)
     low = next((data for name, data in files.items() if is_low(name)), None)
     for name, data in files.items():

@@ -33,15 +33,15 @@ class Pairs(Protocol):
 
     @property
     def described(self) -> str:
-        """Say how much there is."""
+        """Return how much there is."""
         ...
 
     def take(self, places: Sequence[Place], *, batch: int, seed: int, pool: Executor) -> list[tuple[str, Pair]]:
-        """Make the pairs of some places, with names; a stream must be asked for one step after the other."""
+        """Create the pairs of some places, with names; a stream must be asked for one step after the other."""
         ...
 
     def cursors(self, step: int) -> dict[str, list[int]]:
-        """Tell where a stream is when a step begins."""
+        """Return where a stream is when a step begins."""
         ...
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
-"""Distillation targets: what a student learns so that one of its steps replaces several of its teacher.
+"""Distillation targets: one step of a student replaces several steps of its teacher.
 
 Source: progressive distillation (arXiv:2202.00512, Algorithm 2), here in one go: each jump of the student is compared
 with a walk of the teacher of some steps, not of two. A student that samples with noise jumps further than its next
 level and is noised back to it (arXiv:2210.03142, section 3.3). Such a pair of moves is one step of DDIM with noise:
 with tau^2 the variance added (arXiv:2010.02502, Eq. 16), the jump ends at the level gamma_s / (1 - tau^2).
-The file knows no network and no sampler's state; the teacher is a denoiser with its condition bound.
+The teacher is a denoiser with its conditional inputs bound.
 """
 
 from itertools import pairwise
@@ -40,10 +40,10 @@ def jump_levels(grid: Grid, *, eta: float, teacher_steps: int) -> Tensor:
 
 @torch.no_grad()
 def walk(denoise: Denoise, y: State, levels: Tensor) -> State:
-    """Walk every image along its own levels without noise, one call a step. levels: (steps + 1, b), rising.
+    """Walk every image along its own levels without noise, one call per step. levels: (steps + 1, b), rising.
 
     DDIM with the clean state extrapolated, from the last two predictions, to the middle of the step in angle: second
-    order in steps that are even in angle. The first step, and one that ends in the picture, are of first order.
+    order in steps that are even in angle. The first step, and one that ends in the image, are of first order.
     """
     before: State | None = None
     for gamma, gamma_next in pairwise(levels):
@@ -72,7 +72,7 @@ def jump_loss(
     gamma: Gamma,
     kind: LossKind,
 ) -> Tensor:
-    """Compare a student's answer to y_t, the network's output, with a target, a clean state; mean over pixels, (b,).
+    """Compute the loss of a student's output for y_t against a target, a clean state; mean over pixels, (b,).
 
     In the units of the prediction: for v, squared errors of the clean state count 1 / (1 - gamma), the weight SNR + 1
     of arXiv:2202.00512.

@@ -7,16 +7,18 @@ __all__ = ["guided"]
 
 
 def guided(with_class: Denoise, without: Denoise, weight: float) -> Denoise:
-    """Join two denoisers into (1 + weight) with_class - weight without; 0 is with_class, at half the cost.
+    """Combine two denoisers into (1 + weight) with_class - weight without; with 0, `without` is not called.
 
-    Both readings of a prediction are linear in each other at a fixed state, so guiding y0 and eps alike keeps them
+    At a fixed state y0 and eps are linear functions of each other, so applying the formula to both keeps them
     consistent.
     """
     if weight == 0:
         return with_class
 
     def denoise(z: State, gamma: Gamma) -> Prediction:
-        told, untold = with_class(z, gamma), without(z, gamma)
-        return Prediction(told.y0.lerp(untold.y0, -weight), told.eps.lerp(untold.eps, -weight))
+        conditional, unconditional = with_class(z, gamma), without(z, gamma)
+        return Prediction(
+            conditional.y0.lerp(unconditional.y0, -weight), conditional.eps.lerp(unconditional.eps, -weight)
+        )
 
     return denoise

@@ -1,7 +1,7 @@
-"""Random noise as an argument: one stream of noise per image.
+"""Random noise as an argument: one stream per image.
 
 An image drawn alone is bit-equal to the same image drawn in a batch, and a run is repeated by its seeds.
-The generator is the CPU's, so every device sees the same noise. The file knows no formula.
+The generator is on the CPU, so all devices get the same noise.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _MASK = (1 << 63) - 1
 
 
 def mix_seed(*parts: int) -> int:
-    """Make one seed of several integers so that neighbours share no stream (splitmix64 finaliser)."""
+    """Combine integers into a seed so that neighbouring values give unrelated streams (splitmix64 finaliser)."""
     state = 0
     for part in parts:
         state = (state + (part & _MASK) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
@@ -33,24 +33,24 @@ def draw_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 
 
 class NoiseSource:
-    """A stream of standard normal noise for every image of a batch.
+    """Streams of standard normal noise, one for each image of a batch.
 
-    seeds: one integer an image. State is the position in each stream, so draws follow one another.
+    seeds: one integer per image. Each draw continues where the last one ended.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        """Open one stream a seed."""
+        """Open one stream per seed."""
         self._generators = [torch.Generator().manual_seed(mix_seed(seed)) for seed in seeds]
 
     def draw(self, shape: Sequence[int]) -> State:
         """Draw noise of a shape, such as (c, h, w), for every image: float32, CPU, shape (b, c, h, w)."""
         drawn = torch.empty(len(self._generators), *shape, dtype=torch.float32)
         for one, generator in zip(drawn, self._generators, strict=True):
-            one.normal_(generator=generator)  # in place: pictures may fill the memory
+            one.normal_(generator=generator)  # in place: images may fill the memory
         return drawn
 
     def like(self, image: State) -> State:
-        """Draw noise of an image batch's shape, type and device."""
+        """Draw noise of the shape, type and device of a batch of images."""
         if len(image) != len(self._generators):
             raise ValueError(f"{len(self._generators)} noise streams cannot serve {len(image)} images")
         return self.draw(image.shape[1:]).to(image)

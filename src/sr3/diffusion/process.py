@@ -2,10 +2,10 @@
 
 Source: SR3, arXiv:2104.07636 (Eq. 1-6, Algorithm 2), and v of arXiv:2202.00512.
 Every formula is a function of gamma, the share of signal variance. gamma is float64 on the CPU, shape (b,):
-coefficients are made there and cast at the multiplication, because 1 - gamma is 1e-6 at the cleanest level of
-the paper's schedule and float32 gets it wrong by about one per cent.
+coefficients are computed there and cast at the multiplication, because 1 - gamma is 1e-6 at the cleanest level
+of the paper's schedule, where float32 has an error of about one per cent.
 States are images, shape (b, c, h, w), or of any other shape (b, ...).
-This file knows no network, no condition and no schedule.
+This module depends on no network, conditional input or schedule.
 """
 
 import torch
@@ -34,12 +34,12 @@ __all__ = [
 
 
 def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
-    """Cast one float64 number per image, shape (b,), to the image's type and device, shape (b, 1, ..., 1)."""
+    """Cast float64 coefficients of shape (b,) to the type and device of the images, shape (b, 1, ..., 1)."""
     return coefficient.to(device=image.device, dtype=image.dtype).reshape(-1, *[1] * (image.ndim - 1))
 
 
 def mix(a: Tensor, y: State, b: Tensor, z: State) -> State:
-    """Add a y and b z, with a number an image each; without gradients by channels, for pictures may fill the memory."""
+    """Compute a y + b z with one coefficient per image; without gradients, channel by channel to save memory."""
     total = per_image(a, y) * y
     if torch.is_grad_enabled():
         return total.add_(per_image(b, z) * z)
@@ -49,17 +49,17 @@ def mix(a: Tensor, y: State, b: Tensor, z: State) -> State:
 
 
 def diffuse(y0: State, eps: State, gamma: Gamma) -> State:
-    """Take y0 to level gamma with a given eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
+    """Diffuse y0 to level gamma with the noise eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
     return mix(gamma.sqrt(), y0, (1 - gamma).sqrt(), eps)
 
 
 def alpha_between(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
-    """Share of variance one step keeps, from the cleaner gamma_s to the noisier gamma_t (below Eq. 3)."""
+    """Share of the variance that one step keeps, from the cleaner gamma_s to the noisier gamma_t (below Eq. 3)."""
     return gamma_t / gamma_s
 
 
 def forward_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
-    """Variance 1 - alpha of one forward step (Eq. 2); the variance Algorithm 2 samples with."""
+    """Variance 1 - alpha of one forward step (Eq. 2); Algorithm 2 samples with it."""
     return (gamma_s - gamma_t) / gamma_s
 
 
@@ -69,7 +69,7 @@ def posterior_variance(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:
 
 
 def posterior_mean(y0: State, y_t: State, gamma_t: Gamma, gamma_s: Gamma) -> State:
-    """Mean of q(y_s | y0, y_t) (Eq. 4); with y0 made from eps it is the mean of Algorithm 2."""
+    """Mean of q(y_s | y0, y_t) (Eq. 4); with y0 computed from eps it is the mean of Algorithm 2."""
     of_y0 = gamma_s.sqrt() * forward_variance(gamma_t, gamma_s) / (1 - gamma_t)
     of_y_t = alpha_between(gamma_t, gamma_s).sqrt() * (1 - gamma_s) / (1 - gamma_t)
     return mix(of_y0, y0, of_y_t, y_t)
@@ -81,9 +81,9 @@ def y0_from_eps(y_t: State, eps: State, gamma: Gamma) -> State:
 
 
 def y0_from_step(y_t: State, y_s: State, gamma_t: Gamma, gamma_s: Gamma) -> State:
-    """Find the y0 whose step of DDIM without noise leads from y_t to y_s (arXiv:2202.00512, appendix G).
+    """Compute the y0 for which a deterministic DDIM step goes from y_t to y_s (arXiv:2202.00512, appendix G).
 
-    Both are written by y0 and one eps (Eq. 5), and eps is eliminated; gamma_s lies above gamma_t.
+    Both are expressed by y0 and the same eps (Eq. 5), and eps is eliminated; gamma_s lies above gamma_t.
     """
     kept = ((1 - gamma_s) / (1 - gamma_t)).sqrt()
     of_y0 = gamma_s.sqrt() - kept * gamma_t.sqrt()
@@ -96,22 +96,22 @@ def eps_from_y0(y_t: State, y0: State, gamma: Gamma) -> State:
 
 
 def v_from_y0_eps(y0: State, eps: State, gamma: Gamma) -> State:
-    """Make the velocity v = sqrt(gamma) eps - sqrt(1 - gamma) y0 (arXiv:2202.00512, section 4)."""
+    """Compute the velocity v = sqrt(gamma) eps - sqrt(1 - gamma) y0 (arXiv:2202.00512, section 4)."""
     return mix(gamma.sqrt(), eps, -(1 - gamma).sqrt(), y0)
 
 
 def y0_from_v(y_t: State, v: State, gamma: Gamma) -> State:
-    """Turn v back: y0 = sqrt(gamma) y_t - sqrt(1 - gamma) v; bounded at every level."""
+    """Convert v to y0: y0 = sqrt(gamma) y_t - sqrt(1 - gamma) v; bounded at every level."""
     return mix(gamma.sqrt(), y_t, -(1 - gamma).sqrt(), v)
 
 
 def eps_from_v(y_t: State, v: State, gamma: Gamma) -> State:
-    """Turn v back: eps = sqrt(1 - gamma) y_t + sqrt(gamma) v; bounded at every level."""
+    """Convert v to eps: eps = sqrt(1 - gamma) y_t + sqrt(gamma) v; bounded at every level."""
     return mix((1 - gamma).sqrt(), y_t, gamma.sqrt(), v)
 
 
 def score_from_eps(eps: State, gamma: Gamma) -> State:
-    """Make the score grad log p(y_t | x) = -eps / sqrt(1 - gamma) (section 2.4)."""
+    """Compute the score grad log p(y_t | x) = -eps / sqrt(1 - gamma) (section 2.4)."""
     return -per_image((1 - gamma).rsqrt(), eps) * eps
 
 

@@ -2,7 +2,7 @@
 
 Source: SR3, arXiv:2104.07636, section 2.4 (p(gamma)); cosine of arXiv:2102.09672 (Eq. 17); WaveGrad,
 arXiv:2009.00713, for the draw in sqrt(gamma). Levels are float64 on the CPU.
-The only file in which a timestep t appears. It knows no image and no network.
+The only module with a timestep t.
 """
 
 import math
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 MAX_FIRST_GAMMA = 0.01
-"""A sampler starts at N(0, I): above this share of signal the start is not what the network was trained on."""
+"""Samplers start at N(0, I): above this share of signal, the start differs from what the network was trained on."""
 
 
 def linear_gammas(num_levels: int, beta_first: float, beta_last: float) -> Tensor:
-    """Levels gamma_1 .. gamma_T of betas rising linearly, falling, shape (T,).
+    """Levels gamma_1 .. gamma_T of linearly rising betas, in falling order, shape (T,).
 
     The training schedule of the paper's group is 1e-6 .. 1e-2 over T = 2000 (arXiv:2111.05826).
     """
@@ -41,9 +41,9 @@ def linear_gammas(num_levels: int, beta_first: float, beta_last: float) -> Tenso
 
 
 def cosine_gammas(num_levels: int, *, offset: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """Levels gamma_1 .. gamma_T of the cosine schedule, falling, shape (T,) (arXiv:2102.09672, Eq. 17).
+    """Levels gamma_1 .. gamma_T of the cosine schedule, in falling order, shape (T,) (arXiv:2102.09672, Eq. 17).
 
-    Each beta is held below max_beta, as there, so the last level is small but not 0.
+    Each beta is clipped to max_beta, as in that paper, so the last level is small but not 0.
     """
     t = torch.arange(num_levels + 1, dtype=torch.float64) / num_levels
     ideal = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
@@ -55,8 +55,8 @@ def draw_gamma(gammas: Tensor, uniform: Tensor, *, space: Literal["gamma", "sqrt
     """Draw a level for every image from p(gamma) = sum_t (1/T) U(gamma_{t-1}, gamma_t) (section 2.4).
 
     gammas: the schedule, falling, shape (T,); gamma_0 = 1 is added here.
-    uniform: float64 in [0, 1), shape (b, 2): the first column picks the segment t, the second the place in it.
-    space: where the place is uniform; the paper's formula says gamma, WaveGrad's code sqrt(gamma).
+    uniform: float64 in [0, 1), shape (b, 2): the first column selects the segment t, the second the position in it.
+    space: quantity that is uniform within a segment; gamma in the paper's formula, sqrt(gamma) in WaveGrad's code.
     """
     edges = torch.cat([torch.ones(1, dtype=torch.float64), gammas])
     t = (uniform[:, 0] * len(gammas)).long().clamp(max=len(gammas) - 1)
@@ -69,8 +69,8 @@ def draw_gamma(gammas: Tensor, uniform: Tensor, *, space: Literal["gamma", "sqrt
 def last_beta(num_steps: int, gamma_first: float, *, beta_first: float = 1e-4) -> float:
     """Find the last beta with which a linear grid of num_steps starts at the level gamma_first.
 
-    This is the remedy for shortened schedules: keeping the training betas and taking fewer of them starts
-    far from N(0, I), and the output is noise. Bisection, to float64 rounding.
+    Taking every n-th beta of the training schedule instead would start far from N(0, I), and the output would be
+    noise. Bisection, to float64 rounding.
     """
     low, high = beta_first, 1 - 1e-12
     if num_steps < 2 or float(linear_gammas(num_steps, beta_first, high)[-1]) > gamma_first:
@@ -103,7 +103,7 @@ def cosine_grid(
 ) -> Grid:
     """Sampling levels gamma = sin^2 of a divided angle, from gamma_first to 1, shape (num_steps + 1,).
 
-    power: 1 divides evenly; above 1 puts more levels near the picture, below 1 near the noise.
+    power: 1 divides evenly; above 1 puts more levels near the image, below 1 near the noise.
     """
     first = math.asin(math.sqrt(gamma_first))
     left = torch.linspace(1, 0, _at_least_one(num_steps) + 1, dtype=torch.float64) ** power
@@ -161,7 +161,7 @@ def check_grid(grid: Tensor, *, most: float = MAX_FIRST_GAMMA) -> Grid:
 
 
 def _fault(grid: Tensor) -> str:
-    """Say where a grid does not rise from above 0 to 1, and what to do."""
+    """Describe where a grid does not rise from above 0 to 1, and what to do."""
     falls = (grid.diff() <= 0).nonzero().flatten().tolist()
     if falls:
         k = falls[0]

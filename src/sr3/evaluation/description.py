@@ -60,7 +60,7 @@ def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
         "patch": settings.patch,
         "samples": settings.samples,
         "seed": settings.seed,
-        "intervals": f"95 %, bootstrap over pictures, {settings.resamples} draws",
+        "intervals": f"95 %, bootstrap over images, {settings.resamples} draws",
         "feature network": _network(networks.features),
         "classifier": _network(networks.classifier),
         "classifier range": None if networks.classifier is None else networks.classifier.expects,

@@ -32,7 +32,7 @@ from sr3.types import Image
 
 __all__ = ["PictureSet", "Sets", "evaluate_sets", "open_sets", "write_sets_page"]
 
-_MATCHING = {"matching": "none, sets of any pictures"}
+_MATCHING = {"matching": "none, sets of any images"}
 """Part of the protocol, so that a report of sets is never compared with one of pairs."""
 
 _EXAMPLES = 6

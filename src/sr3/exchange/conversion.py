@@ -36,7 +36,7 @@ class Task(NamedTuple):
     dropout: float
 
     def has_shape_of(self, network: ForeignNetwork) -> bool:
-        """Tell whether a network has 64 channels and the levels of this task."""
+        """Return whether a network has 64 channels and the levels of this task."""
         own = (64, self.multipliers, self.blocks, self.attention, self.condition)
         return own == (network.width, network.multipliers, network.blocks, network.attention, network.condition)
 
@@ -169,20 +169,20 @@ def _config(network: ForeignNetwork, task: Task, schedule: _Schedule, path: Path
 def _fitting(state: ForeignState, config: Config, path: Path) -> dict[str, Tensor]:
     """Rename the tensors; CheckpointError when one is missing, too many or of another size."""
     with torch.device("meta"):
-        wanted = build_network(
+        expected = build_network(
             config.network, image_channels=state.network.image_channels, scale=config.data.scale
         ).state_dict()
     names = {our_name(key): key for key in state.weights}
-    strange = [names[name] for name in names.keys() - wanted.keys()]
-    missing = wanted.keys() - names.keys()
+    strange = [names[name] for name in names.keys() - expected.keys()]
+    missing = expected.keys() - names.keys()
     if strange or missing:
         which = f"has {min(strange)}, which is not known" if strange else f"lacks what sr3 calls {min(missing)}"
         raise CheckpointError(f"{path}: {which}; the network was changed, and cannot be converted")
-    weights = {name: state.weights[names[name]] for name in wanted}
+    weights = {name: state.weights[names[name]] for name in expected}
     for name, tensor in weights.items():
-        if tensor.shape != wanted[name].shape:
+        if tensor.shape != expected[name].shape:
             raise CheckpointError(
-                f"{path}: {names[name]} has shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}; "
+                f"{path}: {names[name]} has shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}; "
                 "the network was changed, and cannot be converted"
             )
     return weights
@@ -200,7 +200,7 @@ def _notes(network: ForeignNetwork, config: Config, schedule: _Schedule, origin:
     groups = config.network.groups if isinstance(config.network, DDPMConfig) else "other"
     takes = "enlarges" if network.condition == "picture" else "generates"
     return (
-        f"found: {takes} pictures of {network.image_channels} channels; width {network.width}, multipliers {levels}, "
+        f"found: {takes} images of {network.image_channels} channels; width {network.width}, multipliers {levels}, "
         f"{network.blocks} block{'s' if network.blocks > 1 else ''} a level, attention {attends}",
         schedule.note,
         f"not in the file: scale {config.data.scale}, {groups} groups; {origin}",

@@ -55,21 +55,21 @@ class _Call(nn.Module):
         self.names = names
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        given = dict(zip(self.names, inputs, strict=True))
-        y_t, multiple = given["y_t"], self.network.size_multiple
+        values = dict(zip(self.names, inputs, strict=True))
+        y_t, multiple = values["y_t"], self.network.size_multiple
         height, width = y_t.shape[-2:]
         rows = torch.arange((height + multiple - 1) // multiple * multiple).clamp(max=height - 1)
         columns = torch.arange((width + multiple - 1) // multiple * multiple).clamp(max=width - 1)
         y_t = y_t.index_select(-2, rows).index_select(-1, columns)
-        x = given["x"].index_select(-2, rows).index_select(-1, columns) if "x" in given else y_t[:, :0]
-        features = given.get("features", NONE)
-        if "features" in given:
+        x = values["x"].index_select(-2, rows).index_select(-1, columns) if "x" in values else y_t[:, :0]
+        features = values.get("features", NONE)
+        if "features" in values:
             scale = self.network.config.stem * 2**self.network.guide_level
             high, wide = (torch.arange(side.shape[0] // scale) for side in (rows, columns))
             high, wide = high.clamp(max=features.shape[-2] - 1), wide.clamp(max=features.shape[-1] - 1)
             features = features.index_select(-2, high).index_select(-1, wide)
-        told = given.get("labels", NONE), given.get("levels", NONE)
-        out = self.network(x, y_t, given["gamma"], *told, features=features)
+        class_and_level = values.get("labels", NONE), values.get("levels", NONE)
+        out = self.network(x, y_t, values["gamma"], *class_and_level, features=features)
         return out[..., :height, :width]
 
     def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
@@ -92,7 +92,7 @@ class _Call(nn.Module):
 
 
 class _MeanCall(nn.Module):
-    """The small network of a mean: from the input to its picture and its features."""
+    """The small network of a mean: from the input to its image and its features."""
 
     names, outputs = ("low_res",), ("picture", "features")
 
@@ -153,7 +153,7 @@ def _checked(path: Path, call: "_Call | _MeanCall", graph: bytes, file: ModelFil
 
 
 def trace(file: ModelFile) -> bytes:
-    """Make the graph of a model alone, without settings and without a check."""
+    """Create the graph of a model alone, without settings and without a check."""
     return _traced(_call_of(file))
 
 

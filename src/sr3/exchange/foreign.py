@@ -42,7 +42,7 @@ _PARTS = {"downs": "down", "mid": "middle", "ups": "up"}
 
 
 class ForeignNetwork(NamedTuple):
-    """The shape of a network, in the words of `sr3.config.NetworkConfig`, and the channels of its pictures."""
+    """The shape of a network, in the words of `sr3.config.NetworkConfig`, and the channels of its images."""
 
     image_channels: int
     condition: Literal["picture", "none"]
@@ -69,7 +69,7 @@ def read_foreign(path: Path) -> ForeignState:
         raise CheckpointError(f"{path}: holds no {_NETWORK}* tensors; give a *_gen.pth of that implementation")
     if any(key.startswith("time_mlp") or ".mlp." in key for key in weights):
         raise CheckpointError(
-            f"{path}: is of its kind ddpm, which is told steps, not noise levels; give one of kind sr3"
+            f"{path}: its network is of type ddpm, conditioned on timesteps, not noise levels; give one of type sr3"
         )
     try:
         network = _shape(weights)

@@ -1,6 +1,6 @@
 """Colours under full transparency, replaced so that no hidden colour reaches the visible edges.
 
-Push and pull over a pyramid of halved pictures, as in Gortler et al., "The Lumigraph", SIGGRAPH 1996,
+Push and pull over a pyramid of halved images, as in Gortler et al., "The Lumigraph", SIGGRAPH 1996,
 section 3.4. Knows no files.
 """
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from sr3.errors import ImageError
-from sr3.images.kinds import load_library
+from sr3.images.formats import load_library
 from sr3.images.metadata import read_metadata, turn_upright
 from sr3.images.picture import Picture, from_numbers, upright_planes
 
@@ -27,12 +27,12 @@ def avif_bits(data: bytes) -> int:
 def read_deep_avif(data: bytes, image: Image.Image, *, upright: bool) -> Picture:
     """Read pixels of 10 or 12 bits as 16, with the metadata and the turn of the same file opened by Pillow.
 
-    ImageError, without a name, for a file of several pictures.
+    ImageError, without a name, for a file of several images.
     """
     array = np.asarray(load_library("imagecodecs").avif_decode(data, index=0))
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3:
-        raise ImageError("holds a sequence of pictures; save one of them")
+        raise ImageError("holds a sequence of images; save one of them")
     spread = np.rint(array.astype(np.float64) * (65535 / (2 ** avif_bits(data) - 1))).astype(np.uint16)
     planes, depth = from_numbers(spread)
     if upright:

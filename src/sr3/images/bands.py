@@ -51,14 +51,14 @@ _TEXT, _SHORT, _LONG, _BYTES, _DOUBLE = 2, 3, 4, 7, 12  # types of TIFF
 
 
 class Bands(NamedTuple):
-    """Values of a picture, (c, h, w) float32 from 0 to 1, and the bits they had: 32 for floats."""
+    """Values of an image, (c, h, w) float32 from 0 to 1, and the bits they had: 32 for floats."""
 
     values: Tensor
     depth: Depth
 
 
 class Header(NamedTuple):
-    """Size and bands of a picture, without its pixels."""
+    """Size and bands of an image, without its pixels."""
 
     width: int
     height: int
@@ -66,12 +66,12 @@ class Header(NamedTuple):
 
 
 def is_array(data: bytes) -> bool:
-    """Tell whether the beginning of a file is that of an array."""
+    """Return whether the beginning of a file is that of an array."""
     return data.startswith(_NPY_MAGIC)
 
 
 def is_tiff(data: bytes) -> bool:
-    """Tell whether the beginning of a file is that of a TIFF."""
+    """Return whether the beginning of a file is that of a TIFF."""
     return data.startswith(_TIFF_MAGIC)
 
 
@@ -194,7 +194,7 @@ def _check_is_bands(name: str, page: Any) -> None:  # noqa: ANN401 (a page or a 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > _MOST_BANDS):
         raise ImageError(
-            f"{name}: has shape {shape}, which is no picture; give (height, width) or (height, width, bands), "
+            f"{name}: has shape {shape}, which is no image; give (height, width) or (height, width, bands), "
             f"at most {_MOST_BANDS} bands"
         )
     _check_size(name, shape)
@@ -269,7 +269,7 @@ def _texts(exif: bytes | None) -> tuple[dict[int, str], bool]:
 
 
 def _typed(value: Any) -> tuple[int, int, Any]:  # noqa: ANN401 (as tags are)
-    """Give the type, the count and the value of a tag as tifffile takes them: text, whole numbers or doubles."""
+    """Return the type, the count and the value of a tag as tifffile takes them: text, whole numbers or doubles."""
     if isinstance(value, str):
         return _TEXT, 0, value.encode()
     whole = all(isinstance(number, int) for number in value)

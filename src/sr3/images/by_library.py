@@ -14,9 +14,9 @@ from sr3.errors import ImageError
 from sr3.images.avif import avif_bits, read_deep_avif
 from sr3.images.colour_profile import is_srgb
 from sr3.images.encoded import Encoded, opened_image
+from sr3.images.formats import Kind, kind_of, load_library
 from sr3.images.heic import encode_heic, heic_size, read_heic
 from sr3.images.jxl import encode_jxl, read_jxl, read_jxl_header
-from sr3.images.kinds import Kind, kind_of, load_library
 from sr3.images.metadata import warn_of_losses
 from sr3.images.picture import Picture, to_floats, to_levels
 from sr3.images.raw import raw_size, read_raw
@@ -30,7 +30,7 @@ LIBRARY_FORMATS = ("JXL", "HEIC")
 
 
 def size_by_library(encoded: Encoded) -> tuple[int, int] | None:
-    """Read and check the size of a picture that `read_by_library` reads; None for what Pillow reads."""
+    """Read and check the size of an image that `read_by_library` reads; None for what Pillow reads."""
     return _checked_size(encoded, _kind(encoded))
 
 
@@ -64,7 +64,7 @@ def _size(kind: Kind, data: bytes) -> tuple[int, int] | None:
 
 
 def read_by_library(encoded: Encoded, *, upright: bool) -> Picture | None:
-    """Read a picture, its size checked first; None for what Pillow reads whole.
+    """Read an image, its size checked first; None for what Pillow reads whole.
 
     upright: whether to carry out a turn that metadata ask for; turns of JPEG XL and HEIC belong to their pixels.
     """
@@ -106,7 +106,7 @@ def _named(path: Path) -> Generator[None]:
 
 
 def check_library_holds(path: Path, kind: str, picture: Picture) -> None:
-    """Raise ImageError when the library of a format is missing, or it cannot hold the picture's colours."""
+    """Raise ImageError when the library of a format is missing, or it cannot hold the image's colours."""
     with _named(path):
         load_library("imagecodecs" if kind == "JXL" else "pillow_heif")
     profile = picture.metadata.icc

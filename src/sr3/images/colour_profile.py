@@ -14,7 +14,7 @@ _TOLERANCE = 1
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Tell whether a profile of grey or RGB gives every colour of a 9x9x9 grid the place that sRGB gives it."""
+    """Return whether a profile of grey or RGB gives every colour of a 9x9x9 grid the place that sRGB gives it."""
     try:
         parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = "L" if profile[_COLOUR_SPACE] == b"GRAY" else "RGB"

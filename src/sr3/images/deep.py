@@ -7,7 +7,6 @@ surrounds the pixels, and only the pixels are put in their place. PNG: ISO/IEC 1
 
 import io
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from sr3.images.libtiff import load_pixels
 from sr3.images.metadata import turn_upright
+from sr3.images.recorded_warnings import recorded_warnings
 
 __all__ = ["deep_png", "deep_tiff", "has_deep_colour", "is_deep", "join_bytes", "lower_bytes"]
 
@@ -37,14 +37,14 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Tell whether an image, opened and not yet loaded, has 16 bits in each of several channels, all to be had."""
+    """Return whether an image, opened and not yet loaded, has 16 bits in each of several channels, all to be had."""
     rawmodes = [_rawmode(tile) for tile in getattr(image, "tile", ())]
     planar = getattr(image, "tag_v2", {}).get(_PLANAR_TAG, 1) != 1
     return bool(rawmodes) and not planar and all(_lower(rawmode) for rawmode in rawmodes)
 
 
 def has_deep_colour(image: Image.Image) -> bool:
-    """Tell whether a TIFF that Pillow would read as 8 bits a channel has more."""
+    """Return whether a TIFF that Pillow would read as 8 bits per channel has more."""
     bits = getattr(image, "tag_v2", {}).get(_BITS_TAG, (8,))
     return image.mode in ("RGB", "RGBA", "CMYK") and max(bits) > 8
 
@@ -70,7 +70,7 @@ def lower_bytes(file: BinaryIO, formats: tuple[str, ...], *, upright: bool) -> I
         changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
         image.tile[place] = tile._replace(args=changed)  # pyright: ignore[reportArgumentType] (as Pillow makes them)
     is_grey = image.format == "PNG" and _rawmode(image.tile[0]) == "RGBA"
-    with warnings.catch_warnings(action="ignore"):  # which the pass before has given
+    with recorded_warnings():  # which the pass before has given
         load_pixels(image)
     image.info["is_grey"] = is_grey
     if upright:
@@ -136,7 +136,7 @@ def _compressed(levels: NDArray[np.unsignedinteger]) -> bytes:
 def deep_tiff(numbers: NDArray[np.unsignedinteger | np.float32], mode: str, options: dict[str, Any]) -> bytes:
     """Encode (h, w, c) of uint16 or float32 in a mode of Pillow (L, RGB, RGBA, LA, CMYK), with options of its `save`.
 
-    A row of n pixels of 16 bits is a row of 2 n pixels of 8: it is written so, and the two tags that say so are mended.
+    A row of n pixels of 16 bits is a row of 2 n pixels of 8: it is written so, and the two tags that say so are fixed.
     """
     height, width, count = numbers.shape
     size, is_float = numbers.dtype.itemsize, numbers.dtype.kind == "f"

@@ -1,7 +1,7 @@
 """Image degradations: downsampling, blur, noise, JPEG, and a random chain of them.
 
 Works on (c, h, w) in float. Everything random comes from the generator that is given, so the same generator gives the
-same picture. The file knows no data set and no network.
+same image. The file knows no data set and no network.
 """
 
 import io
@@ -26,11 +26,11 @@ __all__ = [
 
 Degradation = Literal["bicubic", "area", "blur", "noise", "jpeg", "photo"]
 """bicubic: antialiased, the paper's. area: means of cells. blur: a Gaussian before bicubic. noise, jpeg: after it.
-photo: pictures as they are found: a few clean, most mild (slight blur, sensor noise, JPEG once or twice), some strong
+photo: images as they are found: a few clean, most mild (slight blur, sensor noise, JPEG once or twice), some strong
 (second order, as in arXiv:2107.10833)."""
 
 BLUR = (0.2, 3.0)
-"""Deviation of `blur` in pixels of the large picture."""
+"""Deviation of `blur` in pixels of the large image."""
 NOISE = (0.0, 15.0)
 """Deviation of `noise` in levels of 255."""
 QUALITY = (30, 95)
@@ -43,7 +43,7 @@ TRUNCATE = 4.0
 
 
 def degrade(high: Tensor, scale: int, kind: Degradation, generator: torch.Generator) -> Tensor:
-    """Make the small picture of a large one: (c, h, w) of 0 .. 255 to (c, h / scale, w / scale), not yet rounded.
+    """Create the small image of a large one: (c, h, w) of 0 .. 255 to (c, h / scale, w / scale), not yet rounded.
 
     Sides are multiples of scale; jpeg and photo need 1 or 3 channels, and end with the 8 bits of JPEG.
     """
@@ -66,7 +66,7 @@ def degrade(high: Tensor, scale: int, kind: Degradation, generator: torch.Genera
 
 
 def _photo(high: Tensor, scale: int, generator: torch.Generator) -> Tensor:
-    """Draw how far the picture is from a clean reduction: one in ten is clean, six are mild, three strong."""
+    """Draw how far the image is from a clean reduction: one in ten is clean, six are mild, three strong."""
     kind = _between((0.0, 1.0), generator)
     height, width = high.shape[-2] // scale, high.shape[-1] // scale
     if kind < CLEAN_SHARE:
@@ -124,7 +124,7 @@ def _happens(share: float, generator: torch.Generator) -> bool:
 
 
 def add_noise(image: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
-    """Add Gaussian noise of a deviation in the picture's own levels."""
+    """Add Gaussian noise of a deviation in the image's own levels."""
     return image + deviation * torch.randn(image.shape, generator=generator)
 
 

@@ -23,7 +23,7 @@ READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as it is encoded: in a file, or in memory under a name."""
+    """An image as it is encoded: in a file, or in memory under a name."""
 
     path: Path
     data: bytes | None = None
@@ -43,7 +43,7 @@ class Encoded:
 
 @contextmanager
 def opened_image(encoded: Encoded) -> Generator[Image.Image]:
-    """Open a picture, its size checked and its pixels not yet decoded."""
+    """Open an image, its size checked and its pixels not yet decoded."""
     with encoded.opened() as file, Image.open(file, formats=READABLE) as image:
         check_size(encoded.path, image.size)
         yield image

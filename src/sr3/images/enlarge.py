@@ -1,6 +1,6 @@
 """The upsampled input x: in full precision, or rounded to 8 bits as Pillow makes it.
 
-Pillow rounds to bytes, and limits them to the range, after each direction. A network that was trained on pictures
+Pillow rounds to bytes, and limits them to the range, after each direction. A network that was trained on images
 made so has never seen a value between two levels, or beyond black and white.
 """
 

@@ -14,7 +14,7 @@ _IPTC = 0x0404  # among the blocks of Photoshop
 IPTC_TAG = 33723
 """Of TIFF."""
 _LOST_TAGS = {42112: "GDAL metadata", 50844: "RPC coefficients"}
-"""Tags of TIFF that are true of the small picture only."""
+"""Tags of TIFF that are true of the small image only."""
 _MOST_IN_MARKER = 65533
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _OF_COLOUR = (b"gAMA", b"cHRM", b"cICP")
@@ -65,5 +65,5 @@ def read_lost(tags: Mapping[int, object], *, is_turned: bool) -> tuple[str, ...]
     """Name the tags of a TIFF that no result gets from here."""
     lost = [name for tag, name in _LOST_TAGS.items() if tag in tags]
     if is_turned and any(tag in tags for tag in GEO_TAGS):
-        lost.append("GeoTIFF tags of a turned picture")
+        lost.append("GeoTIFF tags of a turned image")
     return tuple(lost)

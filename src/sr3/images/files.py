@@ -1,7 +1,7 @@
 """Image files: read into pixels in [-1, 1] and written back, with their metadata.
 
 The only module that knows a pixel range other than [-1, 1]. It knows nothing of networks or models.
-Bad input always ends in an `ImageError` of one line; a picture is never read in part.
+Bad input always ends in an `ImageError` of one line; an image is never read in part.
 """
 
 import io
@@ -25,8 +25,8 @@ from sr3.images.by_library import (
 from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
 from sr3.images.encoded import READABLE, Encoded, opened_image
 from sr3.images.extras import read_colour_chunks
+from sr3.images.formats import RAW_SUFFIXES
 from sr3.images.inks import ink_image, to_light
-from sr3.images.kinds import RAW_SUFFIXES
 from sr3.images.libtiff import load_pixels
 from sr3.images.metadata import (
     COLOUR_CHUNKS,
@@ -39,6 +39,7 @@ from sr3.images.metadata import (
     warn_of_losses,
 )
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
+from sr3.images.recorded_warnings import recorded_warnings
 from sr3.images.refusal import (
     MAX_INPUT_PIXELS,
     named_warnings,
@@ -96,9 +97,9 @@ _BITS_TAG = 258  # of TIFF
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """List the picture files directly in a folder, sorted by name, hidden files left out.
+    """List the image files directly in a folder, sorted by name, hidden files left out.
 
-    Other files are left out with a warning. Raises ImageError when the folder cannot be read or holds no picture.
+    Other files are left out with a warning. Raises ImageError when the folder cannot be read or holds no image.
     """
     try:
         seen = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -107,7 +108,7 @@ def list_pictures(folder: Path) -> list[Path]:
         raise refusal(folder, f"cannot be read as a folder ({error.strerror}); check the path") from error
     if not found:
         suffixes = ", ".join(PICTURE_SUFFIXES)
-        raise refusal(folder, f"holds no picture ({suffixes}); name the folder that holds the pictures")
+        raise refusal(folder, f"holds no image ({suffixes}); name the folder that holds the images")
     if others := {path.suffix.lower() or path.name for path in seen if path.is_file()}.difference(PICTURE_SUFFIXES):
         text = f"files of other kinds are left out ({', '.join(sorted(others))})"
         warnings.warn(one_line(folder, text), stacklevel=2)
@@ -128,7 +129,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
-    """Read an encoded picture that is in memory, as `read_picture` reads a file, with the same errors.
+    """Read an encoded image that is in memory, as `read_picture` reads a file, with the same errors.
 
     upright: whether to carry out a turn named by EXIF or XMP.
     """
@@ -138,7 +139,7 @@ def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
-    with warnings.catch_warnings(action="ignore"):
+    with recorded_warnings():
         encoded = Encoded(path)
         if size := size_by_library(encoded):
             return size
@@ -147,14 +148,14 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
-    """Write a picture in the format that the suffix names; path is whole and new, or as it was before.
+    """Write an image in the format that the suffix names; path is whole and new, or as it was before.
 
     Values are rounded and limited to the range. 16 bits are kept in PNG, TIFF and JPEG XL, floats in the last two; in
     PNG they become 16 bits, and HEIC keeps 10. CMYK is kept in JPEG and TIFF. Elsewhere they become 8 bits and sRGB,
     with a warning. `quality`, 1 to 100, is for JPEG, WebP, AVIF, HEIC and JPEG XL. Metadata go where the format has a
     place for them (a TIFF takes the descriptive part of EXIF; WebP, AVIF, HEIC and JPEG XL have no resolution; BMP has
     nothing else). A TIFF is not compressed.
-    Raises ImageError when the format cannot hold the picture or the file cannot be written.
+    Raises ImageError when the format cannot hold the image or the file cannot be written.
     """
     kind = check_can_hold(path, picture)
     if not 1 <= quality <= 100:
@@ -176,7 +177,9 @@ def _read(encoded: Encoded, *, upright: bool) -> Picture:
         warn_of_losses(getattr(image, "n_frames", 1))
         deep = is_deep(image)
         if not deep and has_deep_colour(image):
-            raise refusal(encoded.path, "has 16 bits a channel in an odd layout; save it with its channels interleaved")
+            raise refusal(
+                encoded.path, "has 16 bits per channel in an odd layout; save it with its channels interleaved"
+            )
         image.info[TURNED] = getattr(image, "tag_v2", {}).get(_TURN_TAG, 1) != 1
         load_pixels(image)
         if upright:
@@ -194,7 +197,7 @@ def _picture_from(path: Path, image: Image.Image) -> Picture:
     if image.mode in ("LAB", "HSV"):
         raise refusal(path, f"has {image.mode} colours; convert it to RGB")
     if image.mode in ("I", "F"):
-        raise refusal(path, "has 32-bit whole numbers of unknown range; convert it to 8 or 16 bits a channel")
+        raise refusal(path, "has 32-bit whole numbers of unknown range; convert it to 8 or 16 bits per channel")
     is_grey = image.mode in ("1", "L", "LA", "La")
     if not image.has_transparency_data:
         return Picture(to_pixels(image.convert("L" if is_grey else "RGB")), metadata=metadata)
@@ -221,14 +224,14 @@ def _grey16(path: Path, image: Image.Image, metadata: Metadata) -> Picture:
 
 
 def check_can_hold(path: Path, picture: Picture) -> str:
-    """Return the format that path's suffix names; ImageError when there is none or it cannot hold the picture."""
+    """Return the format that path's suffix names; ImageError when there is none or it cannot hold the image."""
     kind = _WRITABLE.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(_WRITABLE)
         raise refusal(path, f"has a suffix that names no format to write; use one of {known}")
     side = max(picture.height, picture.width)
     if side > _MAX_SIDE.get(kind, side):
-        raise refusal(path, f"cannot hold {side} pixels a side, {kind} ends at {_MAX_SIDE[kind]}; use .png")
+        raise refusal(path, f"cannot hold {side} pixels per side, {kind} ends at {_MAX_SIDE[kind]}; use .png")
     if kind == "TIFF" and picture.depth / 8 * _numbers_in(picture) > _MOST_IN_TIFF:
         raise refusal(
             path, f"cannot hold {picture.width}x{picture.height} of {picture.depth} bits, TIFF ends at 4 GiB; use .png"
@@ -252,7 +255,7 @@ def _encode(path: Path, kind: str, picture: Picture, quality: int) -> bytes:
         if picture.depth > 8 and kind in _DEEP_FORMATS:
             return _encode_deep(picture, kind, options)
         if picture.depth > (kept := _KEPT_DEPTH.get(kind, 8)):
-            text = f"{kind} holds {kept} bits a channel, so the {picture.depth} are rounded"
+            text = f"{kind} holds {kept} bits per channel, so the {picture.depth} are rounded"
             warnings.warn(f"{text}; .png, .tif and .jxl keep 16", stacklevel=2)
         if kind in LIBRARY_FORMATS:
             return encode_by_library(kind, picture, quality=quality)

@@ -13,10 +13,10 @@ _WINDOW = 2 * REACH + 1
 
 
 def flatness(image: Image, *, deviation: float = 4.0) -> Tensor:
-    """Say how flat pictures (b, c, h, w) in [-1, 1] are around each pixel: 1 to 0, shape (b, 1, h, w).
+    """Say how flat images (b, c, h, w) in [-1, 1] are around each pixel: 1 to 0, shape (b, 1, h, w).
 
     (1 + (s / deviation)^2)^-2 for the largest deviation s of a channel, in levels of 255, within windows of 17x17
-    pixels. Pictures are reflected at their borders, or repeated there where a side is shorter than 9.
+    pixels. Images are reflected at their borders, or repeated there where a side is shorter than 9.
     """
     levels = image * 127.5
     variance = (_mean(levels.square()) - _mean(levels).square()).clamp(min=0)

@@ -1,7 +1,7 @@
 """Georeferencing of a TIFF, and that of its enlargement.
 
 Source: OGC GeoTIFF 1.1 (19-008r4), GTRasterTypeGeoKey: with PixelIsArea 0 is the corner of the first pixel, with
-PixelIsPoint its middle. Pixels are not turned: a picture that was turned has lost its place.
+PixelIsPoint its middle. Pixels are not turned: an image that was turned has lost its place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ def read_georeference(tags: Mapping[int, Any]) -> Georeference:
 
 
 def enlarged(place: Georeference, across: float, down: float) -> Georeference:
-    """Say where the pixels of the enlargement lie; what does not have the shape that it should is left as it is."""
+    """Scale the positions of pixels to the enlargement; malformed entries are left unchanged."""
     keys = dict(place).get(_KEYS, ())
-    # The middle of pixel p of the small picture is place scale (p + 1/2) - 1/2 of the large one.
+    # The middle of pixel p of the small image is place scale (p + 1/2) - 1/2 of the large one.
     offsets = ((across - 1) / 2, (down - 1) / 2) if _is_point(keys) else (0.0, 0.0)
     return tuple((tag, _enlarged(tag, value, (across, down), offsets)) for tag, value in place)
 

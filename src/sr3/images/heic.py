@@ -1,6 +1,6 @@
 """HEIC: pixels of 8 and more bits, with colour profile, EXIF and XMP, by pillow-heif.
 
-libheif turns the picture itself, as the file's own properties say, and pillow-heif sets the turn of EXIF to none: so it
+libheif turns the image itself, as the file's own properties say, and pillow-heif sets the turn of EXIF to none: so it
 is not turned here again. Format: ISO/IEC 23008-12.
 """
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sr3.images.kinds import load_library
+from sr3.images.formats import load_library
 from sr3.images.metadata import Metadata, read_metadata, turn_upright, warn_of_losses
 from sr3.images.picture import Picture
 
@@ -28,7 +28,7 @@ def heic_size(data: bytes) -> tuple[int, int]:
 
 
 def read_heic(data: bytes) -> Picture:
-    """Read the primary picture of a HEIC file; more than 8 bits become 16. What is damaged raises what libheif says."""
+    """Read the primary image of a HEIC file; more than 8 bits become 16. What is damaged raises what libheif says."""
     file = load_library("pillow_heif").open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     image = file[file.primary_index]
     warn_of_losses(len(file))

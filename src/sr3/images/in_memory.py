@@ -38,11 +38,11 @@ _LOADING = threading.Lock()  # Pillow decodes a file on first use, which two thr
 
 @dataclass(frozen=True)
 class Unpacked(Generic[Kind]):
-    """Pixels of one picture or of a batch, and the way back.
+    """Pixels of one image or of a batch, and the way back.
 
     pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (b, 1, h, w) in [0, 1], or None where there is none.
     numbers: those that stand for black and white.
-    pack: makes the same kind of picture of other pixels (b, c, h', w') in [-1, 1], their alpha, and how much wider and
+    pack: makes the same kind of image of other pixels (b, c, h', w') in [-1, 1], their alpha, and how much wider and
     higher they are.
     """
 
@@ -53,7 +53,7 @@ class Unpacked(Generic[Kind]):
 
 
 def unpack(image: Kind, *, takes_alpha: bool = False) -> Unpacked[Kind]:
-    """Lay a picture out as pixels; ImageError for a type, shape or range that is none of those above.
+    """Lay an image out as pixels; ImageError for a type, shape or range that is none of those above.
 
     takes_alpha: whether the last of two or four channels of an array or tensor is alpha, not a band.
     """
@@ -65,7 +65,7 @@ def unpack(image: Kind, *, takes_alpha: bool = False) -> Unpacked[Kind]:
         return cast(Unpacked[Kind], _from_tensor(image, takes_alpha))
     more = ", or a path to upscale_file" if isinstance(image, str | os.PathLike) else ""
     kinds = "a Pillow image, a NumPy array or a torch tensor"
-    raise ImageError(f"a {type(image).__name__} is no picture; give {kinds}{more}")
+    raise ImageError(f"a {type(image).__name__} is no image; give {kinds}{more}")
 
 
 def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
@@ -92,7 +92,7 @@ def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
 
 
 def _has_white_at_0(image: Image.Image) -> bool:
-    """Tell whether 0 is white in a TIFF of 16-bit grey, which Pillow leaves as it is."""
+    """Return whether 0 is white in a TIFF of 16-bit grey, which Pillow leaves as it is."""
     return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG, 1) == 0
 
 
@@ -107,7 +107,7 @@ def _upright(image: Image.Image) -> tuple[Image.Image, Metadata]:
         upright = ImageOps.exif_transpose(image)
     except Exception as error:
         # So does its EXIF parser.
-        warnings.warn(f"EXIF is damaged, so the picture is not turned ({error})", stacklevel=5)
+        warnings.warn(f"EXIF is damaged, so the image is not turned ({error})", stacklevel=5)
         upright = image.copy()
         upright.info.pop("exif", None)
     return upright, read_metadata(upright)
@@ -141,7 +141,7 @@ def _described(image: Image.Image, metadata: Metadata) -> Image.Image:
 
 def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]]:
     if array.ndim not in (2, 3) or array.size == 0:
-        raise ImageError(f"an array of shape {array.shape} is no picture; give (h, w) or (h, w, channels)")
+        raise ImageError(f"an array of shape {array.shape} is no image; give (h, w) or (h, w, channels)")
     if array.dtype.kind == "f":
         top = 1.0
         _check_range(float(array.min()), float(array.max()), 0.0)
@@ -152,7 +152,7 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
     is_grey, kind = array.ndim == 2, array.dtype
     values = torch.from_numpy(np.ascontiguousarray(array[..., None] if is_grey else array, dtype=np.float64))
     values = values.permute(2, 0, 1)[None].contiguous()
-    # Levels by the roundings of a file's, so that an array gives the very picture that the file gives.
+    # Levels by the roundings of a file's, so that an array gives the very image that the file gives.
     pixels = (values * 2 - 1).float() if kind.kind == "f" else values.float().div_(top / 2).sub_(1)
 
     def pack(pixels: Tensor, alpha: Tensor | None, ratio: Ratio) -> NDArray[Any]:
@@ -169,7 +169,7 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
 
 def _from_tensor(tensor: Tensor, takes_alpha: bool) -> Unpacked[Tensor]:
     if tensor.ndim not in (3, 4) or tensor.numel() == 0:
-        raise ImageError(f"a tensor of shape {tuple(tensor.shape)} is no picture; give (c, h, w) or (b, c, h, w)")
+        raise ImageError(f"a tensor of shape {tuple(tensor.shape)} is no image; give (c, h, w) or (b, c, h, w)")
     if not tensor.is_floating_point():
         raise ImageError(f"a tensor of {tensor.dtype} has no known range; give floats from -1 to 1")
     pixels = tensor.detach().cpu().float()
@@ -199,5 +199,5 @@ def _check_range(least: float, greatest: float, bottom: float) -> None:
     if not bottom <= least <= greatest <= 1:  # NaN is in no range
         found = f"{least:.4g} to {greatest:.4g}"
         raise ImageError(
-            f"the picture holds values from {found}, but floats are from {bottom:g} to 1; scale or clamp them"
+            f"the image holds values from {found}, but floats are from {bottom:g} to 1; scale or clamp them"
         )

@@ -13,12 +13,12 @@ __all__ = ["ink_image", "to_light"]
 
 
 def ink_image(picture: Picture) -> Image.Image:
-    """Turn a picture in CMYK into Pillow's image of 8 bits."""
+    """Turn an image in CMYK into Pillow's image of 8 bits."""
     return Image.fromarray(255 - to_levels(picture.pixels, 255).astype(np.uint8), "CMYK")
 
 
 def to_light(picture: Picture) -> Picture:
-    """Convert a picture in CMYK to RGB with 8 bits: to sRGB by its profile, or by plain arithmetic, with a warning."""
+    """Convert an image in CMYK to RGB with 8 bits: to sRGB by its profile, or by plain arithmetic, with a warning."""
     image, profile = ink_image(picture), picture.metadata.icc
     try:
         if profile is None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr3.errors import ImageError
-from sr3.images.kinds import load_library
+from sr3.images.formats import load_library
 from sr3.images.metadata import Metadata, read_metadata, turn_upright
 from sr3.images.picture import Picture, from_numbers
 
@@ -108,7 +108,7 @@ def _skip_extra_fields(bits: _Bits) -> None:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give type and content of each box; nothing for a bare codestream."""
+    """Return type and content of each box; nothing for a bare codestream."""
     place = 0 if data.startswith(_SIGNATURE) else len(data)
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
@@ -137,7 +137,7 @@ def _codestream_start(data: bytes) -> bytes:
 
 
 def read_jxl(data: bytes) -> Picture:
-    """Read the first picture of a JPEG XL file, turned upright once, by its codestream and not by its EXIF.
+    """Read the first image of a JPEG XL file, turned upright once, by its codestream and not by its EXIF.
 
     Raises ImageError, without a name, for floats outside 0 to 1; what the decoder raises where the data are damaged.
     """

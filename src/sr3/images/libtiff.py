@@ -15,9 +15,9 @@ _MOST_LINES = 3
 
 
 def load_pixels(image: Image.Image) -> None:
-    """Decode a picture; what libtiff complains of while it goes on becomes one warning.
+    """Decode an image; what libtiff complains of becomes one warning.
 
-    Of a picture that cannot be decoded the error says it, and the lines are dropped.
+    Of an image that cannot be decoded the error says it, and the lines are dropped.
     """
     if image.format != "TIFF":
         image.load()

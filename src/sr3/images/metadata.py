@@ -1,6 +1,6 @@
 """Metadata that travels with the pixels: colour profile, EXIF, XMP, resolution (DPI).
 
-Knows where each of Pillow's formats keeps them, and mends what Pillow leaves undone about them.
+Knows where each of Pillow's formats keeps them, and fixes what Pillow leaves undone about them.
 Knows nothing of tensors. What cannot be kept is left out with a warning.
 """
 
@@ -49,7 +49,7 @@ class Metadata:
     """What a file says about its pixels; None where it says nothing.
 
     `icc`, `exif` (with its `Exif` mark in front) and `xmp` are the raw blocks; `dpi` is horizontal and
-    vertical dots an inch. `colour_chunks` are those of a PNG that say what its numbers mean (gAMA, cHRM, cICP), `text`
+    vertical dots per inch. `colour_chunks` are those of a PNG that say what its numbers mean (gAMA, cHRM, cICP), `text`
     what else a PNG says of itself, `comment` a JPEG's or a GIF's, `iptc` the record of a JPEG or TIFF, `place` where
     the pixels of a TIFF lie on the ground. `lost` names what was found and cannot be kept.
     """
@@ -66,7 +66,7 @@ class Metadata:
     lost: tuple[str, ...] = ()
 
     def scaled(self, across: float, down: float | None = None) -> "Metadata":
-        """Give the metadata of the picture enlarged: the same size on paper, so more dots an inch, in EXIF as well.
+        """Return the metadata of the image enlarged: the same size on paper, so more dots per inch, in EXIF as well.
 
         across, down: how much wider and higher it is; alike, where only one is given.
         """
@@ -111,9 +111,9 @@ def scale_colour_key(image: Image.Image) -> None:
 
 
 def warn_of_losses(pictures: int) -> None:
-    """Say that of several pictures in a file one is read."""
+    """Say that of several images in a file one is read."""
     if pictures > 1:
-        warnings.warn("holds several pictures, only the first is read", stacklevel=2)
+        warnings.warn("holds several images, only the first is read", stacklevel=2)
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -221,7 +221,7 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
             warnings.warn(f"{name.upper()} is too long for a JPEG and left out", stacklevel=2)
             kept[name] = None
     if kind == "JPEG" and round(max(metadata.dpi or (0,))) > _MAX_DPI:
-        warnings.warn(f"dots an inch above {_MAX_DPI} have no place in a JPEG and are left out", stacklevel=2)
+        warnings.warn(f"dots per inch above {_MAX_DPI} have no place in a JPEG and are left out", stacklevel=2)
         kept["dpi"] = None
     return {name: value for name, value in kept.items() if value}
 

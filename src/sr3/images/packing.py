@@ -27,7 +27,7 @@ _FURTHER = {
 """What imagecodecs unpacks, by its names."""
 
 _DIFFERENCES, _DIFFERENCES_OF_BYTES = 2, 3
-_MOST_IN_A_TILE = 2048**2  # pixels, where the picture has fewer
+_MOST_IN_A_TILE = 2048**2  # pixels, where the image has fewer
 _REMEDY = "save it with whole channels side by side, uncompressed or with deflate"
 
 
@@ -83,7 +83,7 @@ def _unpacked_size(compression: int, data: bytes, most: int) -> int:
 
 
 def _segments(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
-    """Give the bytes that each strip or tile holds at least and at most, in the order of the file."""
+    """Return the bytes that each strip or tile holds at least and at most, in the order of the file."""
     assert page.dtype is not None
     width, height = page.imagewidth, page.imagelength
     in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1

@@ -41,7 +41,7 @@ class Numbers(NamedTuple):
 
     @classmethod
     def of_depth(cls, depth: Depth) -> "Numbers":
-        """Give those of a file: whole ones of 8 or 16 bits, or floats from 0 to 1."""
+        """Return those of a file: whole ones of 8 or 16 bits, or floats from 0 to 1."""
         return cls(0.0, 1.0, False) if depth == 32 else cls(0.0, float(2**depth - 1), True)
 
 
@@ -54,7 +54,7 @@ _OPAQUE = 1 - 0.5 / 65535  # an enlarged 1 is rounded, and is 1 in any file
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One upright picture.
+    """One upright image.
 
     `pixels` is (c, h, w) float32 in [-1, 1], grey (c = 1) or RGB (c = 3), in the colour space that
     `metadata.icc` names; `alpha` is (1, h, w) float32 in [0, 1], or None where the file has none;
@@ -126,7 +126,7 @@ def to_pillow(pixels: Tensor) -> Image.Image:
     Raises ImageError for another number of channels and for values that are not numbers.
     """
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-        raise ImageError(f"pixels of shape {tuple(pixels.shape)} are no picture; give (1, h, w) or (3, h, w)")
+        raise ImageError(f"pixels of shape {tuple(pixels.shape)} are no image; give (1, h, w) or (3, h, w)")
     array = to_levels(pixels, 255)
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 
@@ -134,7 +134,7 @@ def to_pillow(pixels: Tensor) -> Image.Image:
 def to_levels(pixels: Tensor, top: Literal[255, 65535]) -> NDArray[np.unsignedinteger]:
     """Round pixels (c, h, w) of [-1, 1] to the levels 0 to top, (h, w, c); ImageError when they are not numbers."""
     array = np.empty((pixels.shape[1], pixels.shape[2], pixels.shape[0]), _DEPTHS[top])
-    for channel, plane in enumerate(pixels.detach()):  # one by one, so that a large picture needs little more memory
+    for channel, plane in enumerate(pixels.detach()):  # one by one, so that a large image needs little more memory
         levels = plane.cpu().float().add(1).mul_(top / 2).round_().clamp_(0, top)
         if levels.isnan().any():
             raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")

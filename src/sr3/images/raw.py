@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from sr3.images.kinds import load_library
+from sr3.images.formats import load_library
 from sr3.images.metadata import Metadata, read_metadata
 from sr3.images.picture import Picture, from_numbers
 from sr3.images.tiff_tags import descriptive_exif

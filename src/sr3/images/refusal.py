@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from sr3.errors import ImageError
+from sr3.images.recorded_warnings import recorded_warnings
 
 __all__ = ["MAX_INPUT_PIXELS", "check_size", "explaining", "named_warnings", "one_line", "refusal", "refusing"]
 
@@ -22,7 +23,7 @@ def one_line(path: Path, text: object) -> str:
 
 
 def refusal(path: Path, text: str) -> ImageError:
-    """Make the error that says what is wrong with a file."""
+    """Create the error that says what is wrong with a file."""
     return ImageError(one_line(path, text))
 
 
@@ -36,7 +37,7 @@ def refusing(path: Path) -> Generator[None]:
 
 @contextmanager
 def explaining(path: Path) -> Generator[None]:
-    """Turn what goes wrong with a picture of this name into an ImageError."""
+    """Turn what goes wrong with an image of this name into an ImageError."""
     try:
         yield
     except ImageError:
@@ -45,7 +46,7 @@ def explaining(path: Path) -> Generator[None]:
         raise refusal(path, f"holds more than {MAX_INPUT_PIXELS} pixels; crop or shrink it") from error
     except UnidentifiedImageError as error:
         text = (
-            "is not a picture Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL"
+            "is not an image Pillow can read; give an undamaged PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL"
         )
         raise refusal(path, text) from error
     except FileNotFoundError as error:
@@ -62,26 +63,25 @@ def explaining(path: Path) -> Generator[None]:
 @contextmanager
 def named_warnings(path: Path) -> Generator[None]:
     """Put the file's name before each warning; size is not warned of, for `check_size` decides it."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with recorded_warnings() as caught:
         yield
     for warning in caught:
-        if not issubclass(warning.category, Image.DecompressionBombWarning):
-            warnings.warn(one_line(path, warning.message), stacklevel=4)
+        if not isinstance(warning, Image.DecompressionBombWarning):
+            warnings.warn(one_line(path, warning), stacklevel=4)
 
 
 def _check_is_file(path: Path) -> None:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise refusal(path, "is a folder; name a picture in it")
+        raise refusal(path, "is a folder; name an image in it")
     if not stat.S_ISREG(status.st_mode):
-        raise refusal(path, "is a device or a pipe; save the picture to a file first")
+        raise refusal(path, "is a device or a pipe; save the image to a file first")
     if status.st_size == 0:
         raise refusal(path, "is empty; copy or download it again")
 
 
 def check_size(path: Path, size: tuple[int, int]) -> None:
-    """Raise ImageError when a picture of this width and height is too large to be decoded."""
+    """Raise ImageError when an image of this width and height is too large to be decoded."""
     width, height = size
     if width * height > MAX_INPUT_PIXELS:
         limit = f"{MAX_INPUT_PIXELS} is the most that is read"

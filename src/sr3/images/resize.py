@@ -1,7 +1,7 @@
 """Separable resizing with antialiasing, in float, equal to Pillow's filters before its rounding.
 
 Bicubic is Keys' kernel with a = -0.5, widened by the ratio when shrinking; `area` is the mean over each exact
-cell. Works on any leading dimensions. The file knows no picture format and no pixel range.
+cell. Works on any leading dimensions. The file knows no image format and no pixel range.
 """
 
 from functools import lru_cache

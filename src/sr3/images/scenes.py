@@ -130,7 +130,7 @@ def _apart(values: NDArray[np.float64], nodata: float, kind: np.dtype[Any]) -> N
 
 @contextmanager
 def written_scene(path: Path, scene: Scene, scale: int, *, kind: str = "same") -> Generator[SceneWriter]:
-    """Give a writer of the enlargement; on leaving in order overviews are built and the file takes its place.
+    """Return a writer of the enlargement; on leaving in order overviews are built and the file takes its place.
 
     kind: NumPy's name of the type of the numbers; floats take NaN for no data.
     """
@@ -150,19 +150,19 @@ def written_scene(path: Path, scene: Scene, scale: int, *, kind: str = "same") -
 
 def _profile(scene: Scene, scale: int, kind: str) -> dict[str, Any]:
     source = scene.dataset
-    wanted = source.dtypes[0] if kind == "same" else kind
+    dtype = source.dtypes[0] if kind == "same" else kind
     profile = {
         "driver": "GTiff",
         "width": source.width * scale,
         "height": source.height * scale,
         "count": source.count,
-        "dtype": wanted,
+        "dtype": dtype,
         "nodata": source.nodata if kind == "same" else float("nan"),
         "tiled": True,
         "blockxsize": _BLOCK,
         "blockysize": _BLOCK,
         "compress": "deflate",
-        "predictor": 3 if np.dtype(wanted).kind == "f" else 2,
+        "predictor": 3 if np.dtype(dtype).kind == "f" else 2,
         "BIGTIFF": "YES",
     }
     if not source.gcps[0]:

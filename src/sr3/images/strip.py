@@ -19,7 +19,7 @@ _MILLISECONDS, _LAST_MILLISECONDS = 120, 1500
 
 
 class Frame(NamedTuple):
-    """A picture on the way, no longer than SIDE, and what is written below it."""
+    """An image on the way, no longer than SIDE, and what is written below it."""
 
     image: Image.Image
     caption: str

@@ -47,7 +47,7 @@ def tiff_layout(file: BinaryIO) -> tuple[int, int, int] | None:
 
 
 def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, int]:
-    """Read the first picture of a TIFF for which `tiff_size` gives a size, and how many there are.
+    """Read the first image of a TIFF for which `tiff_size` gives a size, and how many there are.
 
     upright: whether to turn it as its tag says.
 
@@ -100,7 +100,7 @@ def _is_read_here(page: tifffile.TiffPage) -> bool:
 
 
 def _is_understood_by_pillow(page: tifffile.TiffPage) -> bool:
-    """Tell whether channels of grey or RGB have a meaning that Pillow knows; others it drops or cannot open.
+    """Return whether channels of grey or RGB have a meaning that Pillow knows; others it drops or cannot open.
 
     Colours multiplied by alpha it divides itself, where they have 8 bits.
     """
@@ -114,7 +114,7 @@ def _is_understood_by_pillow(page: tifffile.TiffPage) -> bool:
 
 
 def holds_bands(data: bytes) -> bool:
-    """Tell whether a TIFF holds bands in the place of colours: beside grey or RGB there are channels, and no alpha."""
+    """Return whether a TIFF holds bands instead of colours: channels besides grey or RGB that are not alpha."""
     with _first_page(io.BytesIO(data), of_any_kind=True) as page:
         if page is None or page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
             return False
@@ -122,7 +122,7 @@ def holds_bands(data: bytes) -> bool:
 
 
 def _layout(page: tifffile.TiffPage) -> Layout:
-    """Say what the channels are; ImageError for what is neither grey nor RGB of numbers that are read."""
+    """Describe what the channels are; ImageError for what is neither grey nor RGB of numbers that are read."""
     if page.dtype is None or page.dtype.newbyteorder("=") not in (np.uint8, np.uint16, "f2", "f4", "f8"):
         kinds: dict[int, str] = {SAMPLEFORMAT.IEEEFP: "floats", SAMPLEFORMAT.INT: "signed whole numbers"}
         kind = kinds.get(page.sampleformat, "whole numbers")
@@ -140,9 +140,9 @@ def _layout(page: tifffile.TiffPage) -> Layout:
     colours = samples - len(extras)
     if page.photometric == PHOTOMETRIC.MINISBLACK and samples == 3 and EXTRASAMPLE.UNASSALPHA not in extras:
         return Layout(3, has_alpha=False, is_inverted=False)  # three bands, as `write_bands` writes them
-    wanted = 3 if page.photometric == PHOTOMETRIC.RGB else 1
-    if colours != wanted or extras not in ((), (EXTRASAMPLE.UNASSALPHA,)):
-        text = f"has {samples} channels, and only the first {wanted} are grey or colour: the others are not alpha"
+    expected = 3 if page.photometric == PHOTOMETRIC.RGB else 1
+    if colours != expected or extras not in ((), (EXTRASAMPLE.UNASSALPHA,)):
+        text = f"has {samples} channels, and only the first {expected} are grey or colour: the others are not alpha"
         raise ImageError(f"{text}; save those alone, or use a model of {samples} channels")
     return Layout(colours, bool(extras), page.photometric == PHOTOMETRIC.MINISWHITE)
 

@@ -22,7 +22,7 @@ _SHAPE, _OF_TIFFFILE = '{"shape": [', (ExifTags.Base.ImageDescription, ExifTags.
 
 
 def tiff_dpi(exif: Image.Exif) -> tuple[float, float] | tuple[()]:
-    """Read horizontal and vertical dots an inch; nothing where there are none."""
+    """Read horizontal and vertical dots per inch; nothing where there are none."""
     unit = exif.get(ExifTags.Base.ResolutionUnit, 2)
     across, down = (exif.get(tag) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
     if across is None or down is None or unit not in (2, _CENTIMETRES):
@@ -32,7 +32,7 @@ def tiff_dpi(exif: Image.Exif) -> tuple[float, float] | tuple[()]:
 
 
 def descriptive_exif(exif: Image.Exif) -> Image.Exif:
-    """Keep what describes the picture."""
+    """Keep what describes the image."""
     kept = Image.Exif()
     by_tifffile = str(exif.get(ExifTags.Base.ImageDescription, "")).startswith(_SHAPE)
     for tag in _DESCRIPTIVE_TAGS:

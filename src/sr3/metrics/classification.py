@@ -6,19 +6,19 @@ __all__ = ["inception_score", "top_hit"]
 
 
 def top_hit(logits: Tensor, label: int, k: int) -> Tensor:
-    """Tell, 1 or 0, whether a class is among the k highest of logits (n, classes): shape (n,), float64.
+    """Return 1 where the class is among the k highest logits (n, classes) and 0 elsewhere: shape (n,), float64.
 
     Classes as high as the label's count against it, so that logits which are all alike are not right. ValueError for a
     label that is no class.
     """
     if not 0 <= label < logits.shape[1]:
         raise ValueError(f"class {label} is none of {logits.shape[1]}")
-    rivals = (logits >= logits[:, label : label + 1]).sum(dim=1) - 1
-    return (rivals < k).double()
+    as_high = (logits >= logits[:, label : label + 1]).sum(dim=1) - 1
+    return (as_high < k).double()
 
 
 def inception_score(logits: Tensor) -> float:
-    """Measure exp E KL(p(class | picture) | p(class)) over logits (n, classes), in one part, from 1 to classes."""
+    """Measure exp E KL(p(class | image) | p(class)) over logits (n, classes), in one part, from 1 to classes."""
     log_odds = logits.double().log_softmax(dim=1)
     marginal = log_odds.exp().mean(dim=0).log()
     divergence = (log_odds.exp() * (log_odds - marginal)).nan_to_num(0.0).sum(dim=1)

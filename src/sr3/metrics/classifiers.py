@@ -1,7 +1,7 @@
 """Classifiers: a TorchScript or ONNX file, a name in torchvision or timm, or EfficientNet-lite0.
 
-A file takes pictures (b, 3, s, s) in the range that is said and returns logits (b, classes). TorchScript runs code, so
-take it only from people you trust. Pictures come to it whole or by their middle, resized by antialiased bicubic.
+A file takes images (b, 3, s, s) in the range that is said and returns logits (b, classes). TorchScript runs code, so
+take it only from people you trust. Images come to it whole or by their middle, resized by antialiased bicubic.
 """
 
 import importlib
@@ -30,14 +30,14 @@ SIDE = 224
 """Side in pixels of what a classifier sees."""
 
 CENTRE = 7 / 8
-"""Share of a picture's sides that is shown to a classifier, as is usual: 224 of 256 pixels."""
+"""Share of an image's sides that is shown to a classifier, as is usual: 224 of 256 pixels."""
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network that names the class of pictures of SIDE pixels in [-1, 1], and what to call it."""
+    """A network that names the class of images of SIDE pixels in [-1, 1], and what to call it."""
 
     name: str
     digest: str
@@ -48,14 +48,14 @@ class Classifier:
 
     @torch.no_grad()
     def __call__(self, image: Image) -> Tensor:
-        """Compute logits (b, classes), float32; CheckpointError when the network cannot take the pictures."""
+        """Compute logits (b, classes), float32; CheckpointError when the network cannot take the images."""
         try:
             logits = self.compute(image.float().clamp(-1, 1)).float().cpu()
         except Exception as error:  # of other people's code
             detail = " ".join(str(error).split())[-160:]
-            raise CheckpointError(f"{self.name}: cannot classify these pictures: {detail}") from error
+            raise CheckpointError(f"{self.name}: cannot classify these images: {detail}") from error
         if logits.ndim != 2 or len(logits) != len(image):
-            raise CheckpointError(f"{self.name}: returns {tuple(logits.shape)} for {len(image)} pictures, no logits")
+            raise CheckpointError(f"{self.name}: returns {tuple(logits.shape)} for {len(image)} images, no logits")
         return logits
 
 
@@ -115,8 +115,8 @@ def _of_library(library: str, name: str) -> Classifier:
             network = package.get_model(name, weights="IMAGENET1K_V1").eval()
         else:
             network = package.create_model(name, pretrained=True).eval()
-            told = network.pretrained_cfg
-            mean, deviation = tuple(told["mean"]), tuple(told["std"])
+            settings = network.pretrained_cfg
+            mean, deviation = tuple(settings["mean"]), tuple(settings["std"])
     except Exception as error:  # unknown names and failed downloads surface as almost anything
         detail = " ".join(str(error).split())[:120]
         raise CheckpointError(f"{library}:{name}: cannot be loaded ({detail}); check name and network") from error
@@ -139,7 +139,7 @@ def _onnx(path: Path) -> Callable[[Image], Tensor]:
     entry = session.get_inputs()[0].name
 
     def compute(image: Image) -> Tensor:
-        # One by one: many files are exported for a single picture.
+        # One by one: many files are exported for a single image.
         return torch.cat([torch.from_numpy(session.run(None, {entry: part.numpy()})[0]) for part in image.split(1)])
 
     return compute

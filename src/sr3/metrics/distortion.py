@@ -50,7 +50,7 @@ def _blurred(planes: Tensor) -> Tensor:
 
 
 def consistency(image: Image, low_res: LowRes) -> Tensor:
-    """Mean squared difference of the downsampled picture and the input, [0, 1] range, shape (b,).
+    """Mean squared difference of the downsampled image and the input, [0, 1] range, shape (b,).
 
     The paper's consistency (section 4.1) without its factor 1e5; downsampling is antialiased bicubic.
     """

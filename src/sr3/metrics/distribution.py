@@ -6,7 +6,7 @@ arXiv:1904.06991, Eq. 1 and 2; the manifold of a set is the union of balls aroun
 k-th nearest other one. All in float64. With the features of another network than Inception the numbers are not FID and
 KID, and are called by that network's name.
 
-For the kernel distance features come in groups, those of one picture, so that pictures can be weighed when they are
+For the kernel distance features come in groups, those of one image, so that images can be weighed when they are
 drawn anew. Pairs are summed in blocks of rows, for all weights at once: no matrix of all pairs is held.
 """
 
@@ -112,7 +112,7 @@ _ROWS_AT_ONCE = 1024
 
 
 def inside_manifold(features: Tensor, manifold: Tensor, *, neighbours: int = NEIGHBOURS) -> Tensor:
-    """Tell which of (n, d) lie in the manifold of (m, d), m above the number of neighbours: bool, shape (n,).
+    """Return which of (n, d) lie in the manifold of (m, d), m above the number of neighbours: bool, shape (n,).
 
     The mean is precision for features of results in the manifold of truths, and recall the other way round.
     """

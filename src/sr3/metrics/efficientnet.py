@@ -26,7 +26,7 @@ LITE: dict[str, Variant] = {"efficientnet-lite1": 1, "efficientnet-lite2": 2}
 
 
 def load_lite_maps(variant: Variant, device: torch.device) -> Callable[[Image], Sequence[Tensor]]:
-    """Load the network: pictures (b, 3, h, w) in [-1, 1] to four maps, at strides of 4, 8, 16 and 32.
+    """Load the network: images (b, 3, h, w) in [-1, 1] to four maps, at strides of 4, 8, 16 and 32.
 
     Raises CheckpointError when it is not installed.
     """

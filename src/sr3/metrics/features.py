@@ -1,7 +1,7 @@
 """Image features by a given network, for distances between distributions.
 
 A network is a TorchScript file, or one of the names below, whose package the user has installed; torch-fidelity fetches
-Inception's weights on its first use, nothing else is downloaded. TorchScript takes pictures (b, 3, h, w) in [0, 1] and
+Inception's weights on its first use, nothing else is downloaded. TorchScript takes images (b, 3, h, w) in [0, 1] and
 returns (b, d) or (b, d, 1, 1); it runs code, so take it only from people you trust.
 """
 
@@ -75,17 +75,17 @@ class FeatureNetwork:
                 parts.append(tuple(view.flatten(1).float().cpu() for view in compute(batch.clamp(-1, 1))))
             except Exception as error:  # of other people's code
                 detail = " ".join(str(error).split())[-160:]
-                raise CheckpointError(f"{self.name}: cannot compute features of these pictures: {detail}") from error
+                raise CheckpointError(f"{self.name}: cannot compute features of these images: {detail}") from error
         check_lengths([part[0] for part in parts])
         return tuple(torch.cat(views) for views in zip(*parts, strict=True))
 
 
 def check_lengths(features: Sequence[Tensor]) -> None:
-    """Raise CheckpointError when features (n, d) of some pictures are longer than those of others."""
+    """Raise CheckpointError when features (n, d) of some images are longer than those of others."""
     if len(lengths := sorted({part.shape[1] for part in features})) > 1:
         raise CheckpointError(
-            f"the feature network gives {lengths[0]} numbers for one picture and {lengths[-1]} for another: give one "
-            "that takes means over the picture, or pictures of one size"
+            f"the feature network gives {lengths[0]} numbers for one image and {lengths[-1]} for another: give one "
+            "that takes means over the image, or images of one size"
         )
 
 
@@ -116,7 +116,7 @@ def load_torchscript(path: Path) -> Callable[..., Tensor]:
 def load_lite0() -> tuple[Any, str]:
     """Load EfficientNet-lite0 and the SHA-256 of its weights; CheckpointError when it is not installed.
 
-    It takes pictures of 224 pixels a side, in a range of its own, which `to_lite0` brings [-1, 1] to.
+    It takes images of 224 pixels per side, in a range of its own, which `to_lite0` brings [-1, 1] to.
     """
     try:
         package = importlib.import_module("efficientnet_lite_pytorch")
@@ -156,7 +156,7 @@ def _efficientnet_lite0() -> FeatureNetwork:
 
 
 def _inception() -> FeatureNetwork:
-    """Load FID's network as torch-fidelity has it, which resizes pictures by itself as the first FID did."""
+    """Load FID's network as torch-fidelity has it, which resizes images by itself as the first FID did."""
     try:
         module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     except ImportError as error:

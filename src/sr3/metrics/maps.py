@@ -24,7 +24,7 @@ _BACKBONES: dict[str, Backbone] = {"st-lpips": "alex", "st-lpips-vgg": "vgg"}
 def load_maps(where: str, device: torch.device) -> Maps:
     """Load `st-lpips`, `st-lpips-vgg` or a TorchScript file, which takes [0, 1]; CheckpointError when there is none.
 
-    The maps raise CheckpointError when the network cannot take the pictures or gives no maps. TorchScript runs code, so
+    The maps raise CheckpointError when the network cannot take the images or gives no maps. TorchScript runs code, so
     take it only from people you trust.
     """
     if where in _BACKBONES:
@@ -41,7 +41,7 @@ def load_maps(where: str, device: torch.device) -> Maps:
             found = network((image + 1) / 2)
         except RuntimeError as error:
             detail = " ".join(str(error).split())[-160:]
-            raise CheckpointError(f"{path}: cannot compute features of these pictures: {detail}") from error
+            raise CheckpointError(f"{path}: cannot compute features of these images: {detail}") from error
         several = [found] if isinstance(found, Tensor) else list(found)
         if not several or any(not isinstance(one, Tensor) or one.ndim != 4 for one in several):
             raise CheckpointError(f"{path}: gives no maps of shape (b, c, h, w); export it without the last layers")

@@ -2,7 +2,7 @@
 
 `lpips-alex` and `lpips-vgg` are LPIPS (arXiv:1801.03924) by torchmetrics, which needs torchvision and fetches its
 backbone; `st-lpips` is ST-LPIPS, whose weights come with a package. A TorchScript file takes two batches (b, 3, h, w)
-in [-1, 1] and returns (b,); it runs code, so take it only from people you trust. Distances are of whole pictures.
+in [-1, 1] and returns (b,); it runs code, so take it only from people you trust. Distances are of whole images.
 """
 
 import importlib
@@ -26,7 +26,7 @@ _LPIPS = {"lpips-alex": "alex", "lpips-vgg": "vgg"}
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """A distance of pictures and what to call it."""
+    """A distance of images and what to call it."""
 
     name: str
     digest: str
@@ -35,16 +35,16 @@ class PerceptualDistance:
 
     @torch.no_grad()
     def __call__(self, image: Image, truth: Image) -> Tensor:
-        """Measure pictures (b, 3, h, w) in [-1, 1], shape (b,); CheckpointError when the network cannot take them."""
+        """Measure images (b, 3, h, w) in [-1, 1], shape (b,); CheckpointError when the network cannot take them."""
         try:
             distance = self.compute(image.float(), truth.float()).double().cpu().flatten()
         except Sr3Error:
             raise
         except Exception as error:  # of other people's code
             detail = " ".join(str(error).split())[-160:]
-            raise CheckpointError(f"{self.name}: cannot compare these pictures: {detail}") from error
+            raise CheckpointError(f"{self.name}: cannot compare these images: {detail}") from error
         if len(distance) != len(image):
-            raise CheckpointError(f"{self.name}: returns {len(distance)} distances for {len(image)} pictures")
+            raise CheckpointError(f"{self.name}: returns {len(distance)} distances for {len(image)} images")
         return distance
 
 

@@ -1,6 +1,6 @@
 """The registry of metrics: unit, direction, protocol and source of each, in display order.
 
-A figure of a picture is averaged over pictures; a figure of a set is one number of all pictures together.
+A figure of an image is averaged over images; a figure of a set is one number of all images together.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Metric:
     of_truth: bool = False
 
 
-_SAMPLES = "of the samples of one picture, mean over pixels"
+_SAMPLES = "of the samples of one image, mean over pixels"
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -41,7 +41,7 @@ METRICS: tuple[Metric, ...] = (
         "PSNR",
         "dB",
         "higher",
-        "all channels, error averaged over the picture, peak 255; mean of the pictures' dB",
+        "all channels, error averaged over the image, peak 255; mean of the images' dB",
         "arXiv:2104.07636, section 4.1",
         digits=2,
         tolerance=0.01,
@@ -102,7 +102,7 @@ METRICS: tuple[Metric, ...] = (
         "of truth",
         "target",
         "energy of structures of 2 to 8 pixels where the truth is flat (deviation below 2/255 in 17x17 pixels), to the "
-        "truth's; mean of the pictures that have 1000 flat pixels",
+        "truth's; mean of the images that have 1000 flat pixels",
         "ours",
         target=1.0,
         digits=2,
@@ -114,19 +114,19 @@ METRICS: tuple[Metric, ...] = (
         "/255",
         "none",
         "deviation of pixel less mean of 3x3 pixels where the truth is flat (deviation below 2/255 in 9x9 pixels); the "
-        "truth's own is right; mean of the pictures that have 1000 flat pixels",
+        "truth's own is right; mean of the images that have 1000 flat pixels",
         "ours",
         digits=2,
         tolerance=0.02,
         of_truth=True,
     ),
-    Metric("perceptual", "{network}", "", "lower", "whole pictures", "of the network", digits=4),
+    Metric("perceptual", "{network}", "", "lower", "whole images", "of the network", digits=4),
     Metric(
         "top1",
         "top-1 ({network})",
         "",
         "higher",
-        "share of pictures whose class is the highest",
+        "share of images whose class is the highest",
         "arXiv:2104.07636, classification of ImageNet",
         of_truth=True,
     ),
@@ -135,7 +135,7 @@ METRICS: tuple[Metric, ...] = (
         "top-5 ({network})",
         "",
         "higher",
-        "share of pictures whose class is among the five highest",
+        "share of images whose class is among the five highest",
         "arXiv:2104.07636, classification of ImageNet",
         of_truth=True,
     ),
@@ -144,7 +144,7 @@ METRICS: tuple[Metric, ...] = (
         "FD ({network})",
         "",
         "lower",
-        "Frechet distance of the features of results and truths, first sample of each picture; too large for fewer "
+        "Frechet distance of the features of results and truths, first sample of each image; too large for fewer "
         "features than dimensions; +- 1.96 bootstrap deviations",
         "arXiv:1706.08500, section 4",
         digits=2,
@@ -167,7 +167,7 @@ METRICS: tuple[Metric, ...] = (
         "IS ({network})",
         "",
         "higher",
-        "inception score in one part, first sample of each picture; +- 1.96 bootstrap deviations",
+        "inception score in one part, first sample of each image; +- 1.96 bootstrap deviations",
         "arXiv:1606.03498, section 4",
         digits=2,
         tolerance=0.1,
@@ -207,7 +207,7 @@ METRICS: tuple[Metric, ...] = (
         "spread ({network})",
         "",
         "none",
-        "mean Euclidean distance of the features of every two samples of one picture",
+        "mean Euclidean distance of the features of every two samples of one image",
         "ours",
     ),
     Metric(

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 SMALLEST_SIDE = 21
-"""Sides of a picture below which the network has too few pixels to reflect at a border."""
+"""Sides of an image below which the network has too few pixels to reflect at a border."""
 
 Backbone = Literal["alex", "vgg"]
 
@@ -45,7 +45,7 @@ Weights = Mapping[str, Tensor]
 
 
 def load_stlpips() -> Callable[[Image, Image], Tensor]:
-    """Load the distance: two batches (b, 3, h, w) in [-1, 1] to (b,), 0 for equal pictures, larger for worse.
+    """Load the distance: two batches (b, 3, h, w) in [-1, 1] to (b,), 0 for equal images, larger for worse.
 
     Raises CheckpointError when the weights are not installed; the distance raises ImageError for other shapes.
     """
@@ -67,7 +67,7 @@ def load_stlpips() -> Callable[[Image, Image], Tensor]:
 
 
 def load_stlpips_maps(backbone: Backbone = "alex") -> Callable[[Image], list[Tensor]]:
-    """Load a network alone, with gradients: pictures (b, 3, h, w) in [-1, 1] to five maps, fine to coarse.
+    """Load a network alone, with gradients: images (b, 3, h, w) in [-1, 1] to five maps, fine to coarse.
 
     backbone: AlexNet, or VGG16, whose shrinking is a blur as well. Raises CheckpointError when the weights are not
     installed.
@@ -90,7 +90,7 @@ def load_stlpips_weights(backbone: Backbone = "alex") -> list[Tensor]:
     return [weights[f"lin{number}.model.1.weight"] for number in range(len(_LAYERS))]
 
 
-def root_distance(found: Sequence[Tensor], wanted: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
+def root_distance(found: Sequence[Tensor], expected: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
     """Sum over maps the mean over places of the root of what ST-LPIPS sums there, shape (b,).
 
     At each place that is the length of a difference of vectors, unlike its square, so that an energy score can be made
@@ -98,7 +98,7 @@ def root_distance(found: Sequence[Tensor], wanted: Sequence[Tensor], heads: Sequ
     """
     layers = [
         (conv2d((_unit(a) - _unit(b)).square(), head).clamp(min=0) + _SMALL).sqrt().mean(dim=(1, 2, 3))
-        for a, b, head in zip(found, wanted, heads, strict=True)
+        for a, b, head in zip(found, expected, heads, strict=True)
     ]
     return torch.stack(layers).sum(dim=0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sr3.lazy import loading
 
 if TYPE_CHECKING:
-    from sr3.networks.critic import Critic
+    from sr3.networks.discriminator import DiscriminatorNet
     from sr3.networks.drcn import DRCN
     from sr3.networks.enet import ENet
     from sr3.networks.fsrcnn import FSRCNN
@@ -26,11 +26,11 @@ __all__ = [
     "FSRCNN",
     "RCAN",
     "SPAN",
-    "Critic",
+    "DiscriminatorNet",
     "ENet",
     "OneCallNetwork",
     "UNet",
 ]
 
-_PARTS = ("critic", "drcn", "enet", "fsrcnn", "one_call", "rcan", "span", "unet")
+_PARTS = ("discriminator", "drcn", "enet", "fsrcnn", "one_call", "rcan", "span", "unet")
 __getattr__, __dir__ = loading(__name__, __all__, _PARTS)

@@ -10,7 +10,7 @@ from sr3.types import Gamma
 __all__ = ["LEVEL_FACTOR", "ClassEmbedding", "NoiseLevelEmbedding", "sinusoids"]
 
 LEVEL_FACTOR = 5000.0
-"""WaveGrad's factor on the level; without it levels near 1 cannot be told apart."""
+"""WaveGrad's factor on the level; without it levels near 1 are indistinguishable."""
 
 
 def sinusoids(gamma: Gamma, width: int, *, factor: float = LEVEL_FACTOR) -> Tensor:

@@ -1,7 +1,7 @@
 """FSRCNN: a narrow chain of convolutions at low resolution, with a deconvolution as the last layer.
 
 Source: arXiv:1608.00367, section 3.2. Beyond the paper, which takes luminance: any channels.
-It knows no condition but the low-resolution picture, and no noise.
+It knows no condition but the low-resolution image, and no noise.
 """
 
 from torch import nn

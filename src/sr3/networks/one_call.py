@@ -11,7 +11,7 @@ __all__ = ["OneCallNetwork", "conv", "he_conv", "prime_factors"]
 class OneCallNetwork(nn.Module):
     """What networks that answer in one call tell of themselves.
 
-    image_channels: channels of the picture, any number. scale: magnification.
+    image_channels: channels of the image, any number. scale: magnification.
     size_multiple: what sides of the output are multiples of: a whole number of input pixels.
     features_per_pixel: about how many features per pixel of the output are alive at once.
     """
@@ -25,12 +25,12 @@ class OneCallNetwork(nn.Module):
 
 
 def conv(width_in: int, width_out: int, side: int = 3) -> nn.Conv2d:
-    """Make a convolution that keeps the sides of a picture."""
+    """Create a convolution that keeps the sides of an image."""
     return nn.Conv2d(width_in, width_out, side, padding=side // 2)
 
 
 def he_conv(width_in: int, width_out: int, side: int = 3, *, slope: float = 0.0) -> nn.Conv2d:
-    """Make one that starts in He's way (arXiv:1502.01852) for a rectifier of a slope, without offsets."""
+    """Create one that starts in He's way (arXiv:1502.01852) for a rectifier of a slope, without offsets."""
     layer = conv(width_in, width_out, side)
     nn.init.kaiming_normal_(layer.weight, a=slope)
     if layer.bias is not None:

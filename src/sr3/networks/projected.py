@@ -1,7 +1,7 @@
 """The discriminator of Projected GAN (arXiv:2111.01007): small heads on the features of frozen networks.
 
 Each map is normalised to unit length at every place and mixed across its channels by a fixed random projection (section
-3.1), then judged place by place by convolutions with spectral normalisation (arXiv:1802.05957). It knows no picture.
+3.1), then judged place by place by convolutions with spectral normalisation (arXiv:1802.05957). It knows no image.
 """
 
 from collections.abc import Sequence

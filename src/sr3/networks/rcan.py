@@ -1,7 +1,7 @@
 """RCAN: residual groups with channel attention at low resolution.
 
 Source: arXiv:1807.02758, section 3: residual in residual, channel attention, enlargement by sub-pixel convolution
-(arXiv:1609.05158). The mean is over the picture, so windows must share it.
+(arXiv:1609.05158). The mean is over the image, so windows must share it.
 """
 
 from torch import Tensor, nn

@@ -1,8 +1,8 @@
 """SPAN: a fast network at low resolution with parameter-free attention (arXiv:2311.12770).
 
 Its inference form: the branches of each layer that the paper trains are merged into one 3x3 convolution. Beside its
-picture it gives the features from which the picture is made, for a network that refines it.
-It knows no condition but the low-resolution picture, and no noise.
+image it gives the features from which the image is made, for a network that refines it.
+It knows no condition but the low-resolution image, and no noise.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ _PIXEL_RANGE = 255.0
 
 
 class Mean(NamedTuple):
-    """A picture (b, c, s h, s w), held in [-1, 1], and the features it is made of, (b, width, h, w)."""
+    """An image (b, c, s h, s w), held in [-1, 1], and the features it is made of, (b, width, h, w)."""
 
     picture: Image
     features: Tensor
@@ -74,7 +74,7 @@ class SPAN(OneCallNetwork):
         return Mean(self._picture(features).clamp(-1, 1), features)
 
     def features(self, low_res: LowRes) -> Tensor:
-        """Compute the features that are shuffled into the picture, (b, width, h, w)."""
+        """Compute the features that are shuffled into the image, (b, width, h, w)."""
         unit = (low_res + 1) / 2
         start = hidden = self.head((unit - _pixel_mean(unit)) * _PIXEL_RANGE)
         after_first = first_layer = start

@@ -2,7 +2,7 @@
 
 Source: SR3, arXiv:2104.07636, section 2.4 and appendix A: the U-Net of DDPM with BigGAN residual blocks, sums
 scaled by 1/sqrt(2), x concatenated with y_t. Beyond the paper: a patch stem (space to depth) for small machines, and
-DDPM's own blocks, so that weights of the best-known unofficial implementation can be used.
+DDPM's own blocks, so that weights of Janspiry's implementation can be used.
 It does not know what its output means, nor where gamma comes from.
 """
 
@@ -47,7 +47,7 @@ class Stage(nn.Module):
 class UNet(nn.Module):
     """f(x, y_t, gamma) of SR3, section 2.4.
 
-    image_channels: channels of the picture, any number. size_multiple: what sides are padded to a multiple of.
+    image_channels: channels of the image, any number. size_multiple: what sides are padded to a multiple of.
     features_per_pixel: about how many features per pixel are alive at once. guide_level: level at which features enter.
     """
 
@@ -134,7 +134,7 @@ class UNet(nn.Module):
         levels: Tensor = NONE,
         features: Tensor = NONE,
     ) -> Tensor:
-        """Estimate from y_t at level gamma and the condition x; all pictures (b, c, h, w), any h and w.
+        """Estimate from y_t at level gamma and the condition x; all images (b, c, h, w), any h and w.
 
         x: of 0 channels for a generator. labels: classes (b,) int64; empty, or the number of classes, for no class.
         levels: the level to which the condition was noised, (b,) float64; empty for a clean one.

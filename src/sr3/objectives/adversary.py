@@ -20,7 +20,7 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import flatness
 from sr3.metrics.maps import Maps
 from sr3.metrics.stlpips import root_distance
-from sr3.networks.critic import Critic
+from sr3.networks.discriminator import DiscriminatorNet
 from sr3.objectives.grain import grain_loss
 from sr3.objectives.protocol import Discriminator
 from sr3.types import Condition, Image
@@ -42,12 +42,12 @@ _TINY = 1e-6
 class EnhanceNetDiscriminator:
     """A `Discriminator` that classifies photographs and generated images.
 
-    most_right: accuracy above which a part of the batch does not train the network.
+    max_accuracy: accuracy above which a part of the batch does not train the network.
     """
 
-    network: Critic
+    network: DiscriminatorNet
     optimizer: torch.optim.Optimizer
-    most_right: float
+    max_accuracy: float
 
     def generator_loss(self, answer: Image) -> Tensor:
         """Compute the generator loss -log D of each result (section 4.2.4), shape (b,)."""
@@ -59,7 +59,7 @@ class EnhanceNetDiscriminator:
         self.network.requires_grad_(True)
         real, fake = self.network(truth), self.network(answer.detach())
         right = torch.minimum((real > 0).double().mean(), (fake < 0).double().mean())
-        if float(right) <= self.most_right:
+        if float(right) <= self.max_accuracy:
             (discriminator_loss(real, fake).mean() / parts).backward()
 
     def step(self, rate: float, *, clip: float) -> None:
@@ -106,7 +106,7 @@ class Adversary:
         total = answers.new_zeros(len(truth))
         if config.truth:
             absolute = partial(_absolute, weight=1 + config.flat * flatness(truth)) if config.flat else _absolute
-            total = total + config.truth * energy_loss(absolute, answers.split(len(truth)), truth, config.apart)
+            total = total + config.truth * energy_loss(absolute, answers.split(len(truth)), truth, config.diversity)
         if config.grain:
             parts = [grain_loss(answer, truth) for answer in answers.split(len(truth))]
             total = total + config.grain * torch.stack(parts).mean(dim=0)
@@ -116,7 +116,7 @@ class Adversary:
             both = self.maps(answers)
             predicted = [[one.split(len(truth))[k] for one in both] for k in range(count)]
             total = total + self._feature_losses(predicted, target, patch_share=config.patch / truth.shape[-1])
-        if self.discriminator is not None and step >= config.begins:
+        if self.discriminator is not None and step >= config.start_step:
             total = total + config.adversarial * self.discriminator.generator_loss(answers).reshape(count, -1).mean(
                 dim=0
             )
@@ -129,7 +129,7 @@ class Adversary:
         config, total = self.config, target[0].new_zeros(len(target[0]))
         if config.learned:
             distance = partial(root_distance, heads=[head.to(target[0]) for head in self.heads])
-            total = total + config.learned * energy_loss(distance, predicted, target, config.apart)
+            total = total + config.learned * energy_loss(distance, predicted, target, config.diversity)
         for maps in predicted:
             if config.perceptual:
                 total = total + config.perceptual / len(predicted) * perceptual_loss(maps, target)
@@ -141,13 +141,14 @@ class Adversary:
 T = TypeVar("T")
 
 
-def energy_loss(distance: Callable[[T, T], Tensor], answers: Sequence[T], truth: T, apart: float) -> Tensor:
-    """Average the distance of predictions to the truth, minus apart / 2 times the distance of two predictions, (b,).
+def energy_loss(distance: Callable[[T, T], Tensor], answers: Sequence[T], truth: T, diversity: float) -> Tensor:
+    """Average the distance of predictions to the truth, less diversity / 2 times the distance of two of them, (b,).
 
-    With apart 1 and a vector norm it is an unbiased estimate of the energy score (Gneiting and Raftery 2007, Eq. 21).
+    With diversity 1 and a vector norm it is an unbiased estimate of the energy score (Gneiting and Raftery 2007,
+    Eq. 21).
     """
     near = torch.stack([distance(answer, truth) for answer in answers]).mean(dim=0)
-    return near - apart / 2 * distance(answers[0], answers[1]) if apart else near
+    return near - diversity / 2 * distance(answers[0], answers[1]) if diversity else near
 
 
 def _absolute(one: Image, other: Image, *, weight: Tensor | float = 1.0) -> Tensor:

@@ -25,7 +25,9 @@ class Denoising:
     def losses(self, denoiser: Denoiser[Any], example: Example, draw: Draw, *, step: int) -> tuple[Tensor, Gamma]:
         """Compute the loss per image, shape (b,), and its level."""
         del step
-        y0, x, given, _ = example
+        y0, x, conditioning, _ = example
         eps = draw.eps.to(y0.device)
-        losses = denoising_loss(denoiser, y0, x, eps=eps, gamma=draw.gamma, kind=self.config.loss, given=given)
+        losses = denoising_loss(
+            denoiser, y0, x, eps=eps, gamma=draw.gamma, kind=self.config.loss, conditioning=conditioning
+        )
         return losses, draw.gamma

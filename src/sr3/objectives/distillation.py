@@ -45,7 +45,7 @@ class Distillation:
     @property
     def num_answers(self) -> int:
         """The number that the adversary settings ask for."""
-        return self.config.adversary.answers
+        return self.config.adversary.samples
 
     @property
     def discriminator(self) -> Discriminator | None:
@@ -67,7 +67,7 @@ class Distillation:
         y_t = torch.cat([diffuse(clean, eps.to(y0.device), levels[0]) for eps in noises])
         count = len(noises)
         x_all, gamma = torch.cat([x] * count), torch.cat([levels[0]] * count)
-        output = denoiser(y_t, x_all, gamma, _repeated(example.given, count)).float()
+        output = denoiser(y_t, x_all, gamma, _repeated(example.conditioning, count)).float()
         losses = y0.new_zeros(len(y0))
         if self.adversary is None or self.config.adversary.pixel:
             losses = losses + self._teacher_loss(denoiser, output, y_t, example, levels)
@@ -85,8 +85,8 @@ class Distillation:
     ) -> Tensor:
         """Average the weighted losses to the teacher's steps, (b,). output, y_t: of all predictions."""
         size, count = len(example.y0), len(y_t) // len(example.y0)
-        given = example.given if self.teacher.is_conditioned else ()
-        teacher = self.teacher.denoiser.bind(example.x, clip=self.teacher.clip, given=given)
+        conditioning = example.conditioning if self.teacher.is_conditioned else ()
+        teacher = self.teacher.denoiser.bind(example.x, clip=self.teacher.clip, conditioning=conditioning)
         losses = example.y0.new_zeros(size)
         for one, state in zip(output.split(size), y_t.split(size), strict=True):
             target = jump_target(teacher, state, levels)
@@ -95,8 +95,8 @@ class Distillation:
         return losses
 
 
-def _repeated(given: Conditioning, count: int) -> Conditioning:
+def _repeated(conditioning: Conditioning, count: int) -> Conditioning:
     """Repeat the conditioning for every prediction of an image."""
-    return (
-        given._replace(**{name: torch.cat([part] * count) for name, part in given._asdict().items()}) if given else ()
-    )
+    if not conditioning:
+        return ()
+    return conditioning._replace(**{name: torch.cat([part] * count) for name, part in conditioning._asdict().items()})

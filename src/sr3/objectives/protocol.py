@@ -24,7 +24,7 @@ class Example(NamedTuple):
 
     y0: Image
     x: Condition
-    given: Conditioning = ()
+    conditioning: Conditioning = ()
     mean: Image | None = None
 
 

@@ -43,12 +43,12 @@ class Regression:
         return self._losses(denoiser, example, step), draw.gamma
 
     def _losses(self, denoiser: Denoiser[Any], example: Example, step: int) -> Tensor:
-        y0, x, given, _ = example
+        y0, x, conditioning, _ = example
         kind = self.config.loss
         if self.adversary is not None:
-            state = one_answer(denoiser, y0, x, given=given)
+            state = one_answer(denoiser, y0, x, conditioning=conditioning)
             pixels = self.config.adversary.pixel * answer_loss(denoiser, state, y0, x, kind=kind)
             return pixels + self.adversary.losses_of_state(denoiser, state, y0, x, step=step)
         if share := self.config.supervision * max(0.0, 1 - step / self.steps):
-            return supervised_loss(denoiser, y0, x, kind=kind, share=share, given=given)
-        return regression_loss(denoiser, y0, x, kind=kind, given=given)
+            return supervised_loss(denoiser, y0, x, kind=kind, share=share, conditioning=conditioning)
+        return regression_loss(denoiser, y0, x, kind=kind, conditioning=conditioning)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from sr3.config import Config, OptimizerConfig, RegressionConfig, SamplingConfig
 from sr3.errors import ConfigError
-from sr3.presets import paper, rivals, small
+from sr3.presets import baselines, paper, small
 
 __all__ = ["PRESETS", "REGRESSION", "is_preset", "preset", "regression_of"]
 
@@ -29,18 +29,18 @@ PRESETS: dict[str, Preset] = {
     "faces-64-small": small.faces_64_small,
     "imagenet-64-small": small.imagenet_64_small,
     "tiny-x4": small.tiny_x4,
-    "fsrcnn-x4": rivals.fsrcnn_x4,
-    "drcn-x4": rivals.drcn_x4,
-    "rcan-x4": rivals.rcan_x4,
-    "enet-x4": rivals.enet_x4,
-    "enet-pat-x4": rivals.enet_pat_x4,
-    "span-x4": rivals.span_x4,
-    "fsrcnn-x4-small": rivals.fsrcnn_x4_small,
-    "drcn-x4-small": rivals.drcn_x4_small,
-    "rcan-x4-small": rivals.rcan_x4_small,
-    "enet-x4-small": rivals.enet_x4_small,
-    "enet-pat-x4-small": rivals.enet_pat_x4_small,
-    "span-x4-small": rivals.span_x4_small,
+    "fsrcnn-x4": baselines.fsrcnn_x4,
+    "drcn-x4": baselines.drcn_x4,
+    "rcan-x4": baselines.rcan_x4,
+    "enet-x4": baselines.enet_x4,
+    "enet-pat-x4": baselines.enet_pat_x4,
+    "span-x4": baselines.span_x4,
+    "fsrcnn-x4-small": baselines.fsrcnn_x4_small,
+    "drcn-x4-small": baselines.drcn_x4_small,
+    "rcan-x4-small": baselines.rcan_x4_small,
+    "enet-x4-small": baselines.enet_x4_small,
+    "enet-pat-x4-small": baselines.enet_pat_x4_small,
+    "span-x4-small": baselines.span_x4_small,
 }
 
 REGRESSION = "-regression"
@@ -48,7 +48,7 @@ REGRESSION = "-regression"
 
 
 def is_preset(name: str) -> bool:
-    """Tell whether a name is that of a preset."""
+    """Return whether a name is that of a preset."""
     return name.removesuffix(REGRESSION) in PRESETS
 
 
@@ -71,7 +71,7 @@ def preset(name: str) -> Config:
 
 
 def regression_of(config: Config) -> Config:
-    """Give the paper's baseline of a model (section 3): the same network, one call, MSE, the peak in PSNR kept.
+    """Return the paper's baseline of a model (section 3): the same network, one call, MSE, the peak in PSNR kept.
 
     Its rate is the paper's 1e-5 where that of the model is the paper's 1e-4, else that of the model.
     """

@@ -14,7 +14,7 @@ _ALGORITHM_2 = SamplingConfig(clip=False, correct=False)
 
 
 def faces_16_128() -> Config:
-    """Give the paper's faces 16 -> 128: Table A.1 (550M parameters, dropout 0.2), 1M steps of batch 256, Adam 1e-4.
+    """Return the paper's faces 16 -> 128: Table A.1 (550M parameters, dropout 0.2), 1M steps of batch 256, Adam 1e-4.
 
     Open in the paper and chosen here, for this and the three presets below: attention at the level of side 16, which
     brings the parameters near the table's (here 553M); an embedding of the noise level as wide as the network, so that
@@ -31,7 +31,7 @@ def faces_16_128() -> Config:
 
 
 def faces_64_512() -> Config:
-    """Give the paper's faces 64 -> 512: Table A.1 (625M parameters, no dropout; here 606M), else as faces 16 -> 128.
+    """Return the paper's faces 64 -> 512: Table A.1 (625M parameters, no dropout; here 606M), else as faces 16 -> 128.
 
     What is open is chosen as there: attention at side 16, embedding as wide as the network (64), betas and EMA.
     """
@@ -43,7 +43,7 @@ def faces_64_512() -> Config:
 
 
 def imagenet_64_256() -> Config:
-    """Give the paper's ImageNet 64 -> 256: Table A.1 (625M parameters, no dropout; here 609M).
+    """Return the paper's ImageNet 64 -> 256: Table A.1 (625M parameters, no dropout; here 609M).
 
     What is open is chosen as for faces 16 -> 128: attention at side 16, embedding as wide as the network (128), betas
     and EMA.
@@ -56,7 +56,7 @@ def imagenet_64_256() -> Config:
 
 
 def faces_256_1024() -> Config:
-    """Give the paper's faces 256 -> 1024, last stage of its cascade: Table A.1 (150M parameters; here 148M).
+    """Return the paper's faces 256 -> 1024, last stage of its cascade: Table A.1 (150M parameters; here 148M).
 
     Its input is blurred in training (section 4.4); how much is open, and here up to 2 pixels of the input. What else is
     open is chosen as for faces 16 -> 128: attention at side 16, embedding as wide as the network (16), betas and EMA.
@@ -69,12 +69,12 @@ def faces_256_1024() -> Config:
 
 
 def faces_64() -> Config:
-    """Give a generator of 64x64 faces, first stage of the paper's cascade to 1024.
+    """Return a generator of 64x64 faces, first stage of the paper's cascade to 1024.
 
     The paper gives neither its network nor its training: the network here is as wide and deep as the paper's others,
     with attention at sides 16 and 8 and an embedding four times as wide, as is usual where the noise level is all that
-    the network is told; rate, warm-up, batch, length, betas and EMA are those of its upscalers. Sampling is clipped to
-    the range of pictures, for nothing else holds it there.
+    the network receives; rate, warm-up, batch, length, betas and EMA are those of its upscalers. Sampling is clipped to
+    the range of images, for nothing else holds it there.
     """
     return Config(
         network=BigGANConfig(
@@ -86,7 +86,7 @@ def faces_64() -> Config:
 
 
 def imagenet_64() -> Config:
-    """Give a class-conditional generator of 64x64 ImageNet, first stage of the paper's cascade to 256.
+    """Return a class-conditional generator of 64x64 ImageNet, first stage of the paper's cascade to 256.
 
     Open in the paper, and chosen as for `faces_64`, betas, EMA and clipping too; wider, as in CDM (arXiv:2106.15282),
     the embedding with it. A tenth of the classes is hidden, for guidance, which the paper does not have and which is
@@ -103,6 +103,6 @@ def imagenet_64() -> Config:
             features=768,
             dropout=0.1,
         ),
-        data=DataConfig(scale=1, crop=64, augment="flip", hide_class=0.1),
+        data=DataConfig(scale=1, crop=64, augment="flip", class_dropout=0.1),
         sampling=SamplingConfig(sampler="ancestral", steps=250, correct=False),
     )

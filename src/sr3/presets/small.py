@@ -25,7 +25,7 @@ __all__ = [
 
 
 def photos_x4() -> Config:
-    """Give the packaged model for natural photographs, fourfold, sized for two processor cores.
+    """Return the packaged model for natural photographs, fourfold, sized for two processor cores.
 
     Beside the paper: a patch stem of 2, v-prediction of the residual times 4, cosine levels, 8.5M parameters.
     What it reaches is measured in its model card, `src/sr3/weights/photos-x4.md`.
@@ -50,7 +50,7 @@ def photos_x4() -> Config:
 
 
 def tiny_x4() -> Config:
-    """Give a network of 0.18M parameters that trains in a minute: for trying the commands out, not for pictures."""
+    """Return a network of 0.18M parameters that trains in a minute: for trying the commands out, not for images."""
     return Config(
         network=BigGANConfig(width=16, multipliers=(1, 2), blocks=1, features=32, stem=2),
         schedule=ScheduleConfig(kind="cosine"),
@@ -80,9 +80,9 @@ def _small_training(steps: int) -> TrainingConfig:
 
 
 def faces_16_128_small() -> Config:
-    """Give faces 16 -> 128 for two processor cores: 7.1M parameters, a second a step, what `photos_x4` found to pay.
+    """Return faces 16 -> 128 for two processor cores: 7.1M parameters, a second a step, what `photos_x4` found to pay.
 
-    Whole pictures; the residual to the enlarged input has a deviation of 0.15, hence its factor.
+    Whole images; the residual to the enlarged input has a deviation of 0.15, hence its factor.
     """
     return Config(
         network=BigGANConfig(
@@ -98,7 +98,7 @@ def faces_16_128_small() -> Config:
 
 
 def _small_crops(base: Config, scale: int) -> Config:
-    """Take the network of photos-x4 on crops of 64 pixels: any size of picture at the same cost a step."""
+    """Take the network of photos-x4 on crops of 64 pixels: any size of image at the same cost a step."""
     photos = photos_x4()
     data = DataConfig(scale=scale, crop=64, augment="flip", blur=base.data.blur)
     training = _small_training(6_600)
@@ -106,22 +106,22 @@ def _small_crops(base: Config, scale: int) -> Config:
 
 
 def faces_64_512_small() -> Config:
-    """Give faces 64 -> 512 for two processor cores: the network of `photos_x4`, on crops."""
+    """Return faces 64 -> 512 for two processor cores: the network of `photos_x4`, on crops."""
     return _small_crops(faces_64_512(), 8)
 
 
 def imagenet_64_256_small() -> Config:
-    """Give natural images 64 -> 256 for two processor cores: the network of `photos_x4`, on crops."""
+    """Return natural images 64 -> 256 for two processor cores: the network of `photos_x4`, on crops."""
     return _small_crops(imagenet_64_256(), 4)
 
 
 def faces_256_1024_small() -> Config:
-    """Give faces 256 -> 1024 for two processor cores: the network of `photos_x4`, on crops, the input blurred."""
+    """Return faces 256 -> 1024 for two processor cores: the network of `photos_x4`, on crops, the input blurred."""
     return _small_crops(faces_256_1024(), 4)
 
 
 def faces_64_small() -> Config:
-    """Give a generator of 64x64 faces for two processor cores: 10M parameters, v-prediction, a patch stem of 2."""
+    """Return a generator of 64x64 faces for two processor cores: 10M parameters, v-prediction, a patch stem of 2."""
     return Config(
         network=BigGANConfig(
             condition="none",
@@ -143,8 +143,8 @@ def faces_64_small() -> Config:
 
 
 def imagenet_64_small() -> Config:
-    """Give a class-conditional generator of 64x64 pictures for two processor cores, else as `faces_64_small`."""
+    """Return a class-conditional generator of 64x64 images for two processor cores, else as `faces_64_small`."""
     base = faces_64_small()
     network = base.network.model_copy(update={"classes": 1000})
-    data = base.data.model_copy(update={"hide_class": 0.1})
+    data = base.data.model_copy(update={"class_dropout": 0.1})
     return base.model_copy(update={"network": network, "data": data})

@@ -87,7 +87,7 @@ def each_alone(denoisers: Sequence[Denoise]) -> Denoise:
 
 
 def training_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Give the type of a `training.precision` on a device; ConfigError for float16 elsewhere than on cuda."""
+    """Return the type of a `training.precision` on a device; ConfigError for float16 elsewhere than on cuda."""
     if precision == "auto":
         return torch.bfloat16 if computes_bfloat16(device) else torch.float32
     if precision == "float16" and device.type != "cuda":

@@ -1,6 +1,6 @@
 """Cascades: a small generated image, enlarged stage by stage (SR3, arXiv:2104.07636, section 4.4).
 
-Every stage has its own sampling, with more steps where pictures are small, as in the paper.
+Every stage has its own sampling, with more steps where images are small, as in the paper.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ __all__ = ["Cascade", "Drawn", "open_cascade"]
 
 
 class Drawn(NamedTuple):
-    """A step of a stage has been taken: which of all, how many there are, the pictures so far."""
+    """A step of a stage has been taken: which of all, how many there are, the images so far."""
 
     done: int
     total: int
@@ -47,7 +47,7 @@ class Cascade:
         return tuple(sides)
 
     def samples(self, labels: Sequence[int], *, seeds: Sequence[int]) -> Iterator[Drawn]:
-        """Draw pictures through all stages; the last image of each stage is its sample.
+        """Draw images through all stages; the last image of each stage is its sample.
 
         labels and seeds: as for `PictureGenerator.samples`; the noise of every stage follows from the seeds.
         """
@@ -86,7 +86,7 @@ def open_cascade(
     for upscaler in upscalers:
         if upscaler.info.image_channels != generator.info.image_channels:
             raise ConfigError(
-                f"{upscaler.info.name}: takes pictures of {upscaler.info.image_channels} channels, but "
+                f"{upscaler.info.name}: takes images of {upscaler.info.image_channels} channels, but "
                 f"{generator.info.name} makes {generator.info.image_channels}; choose models of one kind"
             )
     each = steps or [None] * len(models)

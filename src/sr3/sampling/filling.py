@@ -23,16 +23,16 @@ def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
 
 
 def _check_shapes(model: ModelFile) -> None:
-    """Compare the tensors in a file with the network of its settings, before memory is taken for it."""
+    """Compare the shapes in a file with those of the network, before memory is allocated."""
     with torch.device("meta"):
         denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
-    wanted = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
     if denoiser.mean is not None:
-        wanted |= {f"{MEAN_PREFIX}{name}": tensor.shape for name, tensor in denoiser.mean.state_dict().items()}
+        expected |= {f"{MEAN_PREFIX}{name}": tensor.shape for name, tensor in denoiser.mean.state_dict().items()}
     found = {name: tensor.shape for name, tensor in model.weights.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            shapes = [str(tuple(of[name])) if name in of else "none" for of in (wanted, found)]
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            shapes = [str(tuple(of[name])) if name in of else "none" for of in (expected, found)]
             raise CheckpointError(
                 f"{model.info.name}: weights do not fit the settings in the file: {name} should be {shapes[0]} and is "
                 f"{shapes[1]}; fetch or copy it again"
@@ -40,12 +40,12 @@ def _check_shapes(model: ModelFile) -> None:
 
 
 def fill(network: nn.Module, model: ModelFile) -> None:
-    """Give a network the weights of a model file; CheckpointError when they do not fit."""
+    """Load the weights of a model file into its network; CheckpointError when they do not fit."""
     _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(MEAN_PREFIX)}, model)
 
 
 def _fill_mean(network: nn.Module, model: ModelFile) -> None:
-    """Give the network of a mean its weights in a model file; CheckpointError when they do not fit."""
+    """Load the weights of the mean predictor from a model file; CheckpointError when they do not fit."""
     own = {name: weight for name, weight in model.weights.items() if name.startswith(MEAN_PREFIX)}
     _load(network, {name.removeprefix(MEAN_PREFIX): weight for name, weight in own.items()}, model)
 

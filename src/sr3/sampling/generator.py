@@ -1,6 +1,6 @@
 """Unconditional diffusion models: the first stage of the paper's cascades.
 
-Pictures are tensors in [-1, 1]; files are not known here.
+Images are tensors in [-1, 1]; files are not known here.
 """
 
 from collections import deque
@@ -46,13 +46,13 @@ class PictureGenerator:
         return self.info.config.network.classes
 
     def samples(self, labels: Sequence[int], *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Image]:
-        """Refine step by step; yields the current guess of the pictures, the last one is the sample.
+        """Refine step by step; yields the current guess of the images, the last one is the sample.
 
         labels: one class per image, `classes` for none; sampling: settings, or a plan (`sr3.sampling.plan`); seeds:
         one per image. Yields (b, c, s, s) in [-1, 1], float32.
         Raises ConfigError for a class there is not.
         """
-        most = self.classes - (1 if self.classes and not self.info.config.data.hide_class else 0)
+        most = self.classes - (1 if self.classes and not self.info.config.data.class_dropout else 0)
         unknown = [label for label in labels if not 0 <= label <= most]
         if unknown:
             raise ConfigError(f"class {unknown[0]}: {self.info.name} has {self._range()}")
@@ -61,8 +61,8 @@ class PictureGenerator:
         shape = (self.info.image_channels, self.side, self.side)
         y = noise.draw(shape).to(self.device)
         x = y[:, :0]
-        told, untold = torch.tensor(labels), torch.full((len(labels),), self.classes)
-        with_class, without = (self._denoise(x, label) for label in (told, untold))
+        class_labels, no_class = torch.tensor(labels), torch.full((len(labels),), self.classes)
+        with_class, without = (self._denoise(x, label) for label in (class_labels, no_class))
         plan = as_plan(sampling)
         denoise = guided(with_class, without, plan.settings.guidance)
         denoise = self.denoiser.clipped(denoise, x) if plan.settings.clip else denoise
@@ -71,14 +71,14 @@ class PictureGenerator:
             yield self.denoiser.decode(step.y if final else step.y0, x).clamp(-1, 1)
 
     def generate(self, labels: Sequence[int], *, sampling: Sampling, seeds: Sequence[int]) -> Image:
-        """Draw one sample a label; arguments as for `samples`."""
+        """Draw one sample per label; arguments as for `samples`."""
         return deque(self.samples(labels, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
     def _denoise(self, x: Condition, labels: Tensor) -> Denoise:
-        bound = self.denoiser.bind(x, clip=False, given=self._given(labels))
+        bound = self.denoiser.bind(x, clip=False, conditioning=self._conditioning(labels))
         return in_type(bound, device=self.device, dtype=self.dtype)
 
-    def _given(self, labels: Tensor) -> ClassAndLevel | tuple[()]:
+    def _conditioning(self, labels: Tensor) -> ClassAndLevel | tuple[()]:
         clean: Gamma = torch.ones(len(labels), dtype=torch.float64)
         return ClassAndLevel(labels, clean) if self.classes else ()
 
@@ -89,5 +89,5 @@ class PictureGenerator:
 def load_generator(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> PictureGenerator:
     """Build the network of a model file and fill it; CheckpointError when it is not a generator's."""
     if model.info.config.network.condition != "none":
-        raise CheckpointError(f"{model.info.name}: enlarges pictures; the first model of `sr3 generate` is a generator")
+        raise CheckpointError(f"{model.info.name}: enlarges images; the first model of `sr3 generate` is a generator")
     return PictureGenerator(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

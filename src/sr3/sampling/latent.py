@@ -4,7 +4,7 @@ PULSE searches the latents of a generator on the sphere where such latents lie; 
 DDIM with eta 0 walks in few steps, a map without chance, so that gradients go through it. Not from PULSE: a diffusion
 model in place of a StyleGAN, the noise in place of its style vectors, the cosine levels, the best of several starts.
 Its program has a geodesic term and a schedule of the rate besides, which noise that is one vector has no use for.
-Pictures are tensors.
+Images are tensors.
 """
 
 import math
@@ -31,7 +31,7 @@ __all__ = ["Found", "Search", "search", "walk"]
 
 @dataclass(frozen=True)
 class Search:
-    """How to search: gradient steps by Adam at a rate, and network calls of a picture."""
+    """How to search: gradient steps by Adam at a rate, and network calls of an image."""
 
     steps: int = 100
     rate: float = 0.1
@@ -39,7 +39,7 @@ class Search:
 
 
 class Found(NamedTuple):
-    """The best pictures so far (b, c, s, s), after which step, and the losses (b,) of those that this step tried."""
+    """The best images so far (b, c, s, s), after which step, and the losses (b,) of those that this step tried."""
 
     step: int
     image: Image
@@ -47,9 +47,9 @@ class Found(NamedTuple):
 
 
 def search(generator: PictureGenerator, low_res: LowRes, plan: Search, *, seed: int) -> Iterator[Found]:
-    """Search for pictures that, made small by antialiased bicubic, are low_res (b, c, h, h) in [-1, 1].
+    """Search for images that, made small by antialiased bicubic, are low_res (b, c, h, h) in [-1, 1].
 
-    Every picture has the noise of the seed first, whatever it is searched with. Raises ImageError when low_res is no
+    Every image has the noise of the seed first, whatever it is searched with. Raises ImageError when low_res is no
     whole fraction of what the generator makes.
     """
     _check(generator, low_res)
@@ -77,12 +77,12 @@ def search(generator: PictureGenerator, low_res: LowRes, plan: Search, *, seed: 
 
 
 def walk(generator: PictureGenerator, noise: Image, grid: Grid) -> Image:
-    """Walk from noise to pictures by DDIM with eta 0 (arXiv:2010.02502, Eq. 12), keeping gradients."""
+    """Walk from noise to images by DDIM with eta 0 (arXiv:2010.02502, Eq. 12), keeping gradients."""
     denoiser, nothing = generator.denoiser, noise[:, :0]
     no_class = torch.full((len(noise),), generator.classes)
     clean = torch.ones(len(noise), dtype=torch.float64)
-    given = ClassAndLevel(no_class, clean) if generator.classes else ()
-    denoise = denoiser.bind(nothing, clip=False, given=given)
+    conditioning = ClassAndLevel(no_class, clean) if generator.classes else ()
+    denoise = denoiser.bind(nothing, clip=False, conditioning=conditioning)
 
     def step(y: Image, gamma: Gamma, gamma_next: Gamma) -> Image:
         y0, eps = denoise(y, gamma)

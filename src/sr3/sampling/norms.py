@@ -1,7 +1,7 @@
 """Normalisation statistics of a whole image that the network sees in windows.
 
 Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
-its picture, and a tiled result differs from an untiled one; so it is with means of whole pictures (RCAN's attention).
+its image, and a tiled result differs from an untiled one; so it is with means of whole images (RCAN's attention).
 Here the statistics are first learned from some windows, a quarter of them and at least nine, and pooled; then every
 window is normalised by them.
 
@@ -43,7 +43,7 @@ def teachers(cover: Sequence[Window]) -> list[Window]:
 
 
 class SharedNorms:
-    """Statistics of one picture: of every normalisation the sums over windows of the means and of the mean squares.
+    """Statistics of one image: of every normalisation the sums over windows of the means and of the mean squares.
 
     The sums are added to in place: small tensors that stayed behind each window would keep the memory between them from
     being used again.
@@ -55,7 +55,7 @@ class SharedNorms:
         self._pixels = 0
 
     def joined(self, of_window: Callable[[Window], Denoise], cover: list[Window], *, overlap: int) -> Denoise:
-        """Join the denoisers of windows as `tiled` does, each normalising as the whole picture would."""
+        """Join the denoisers of windows as `tiled` does, each normalising as the whole image would."""
 
         def pooled(window: Window) -> Denoise:
             return self._watched(of_window(window), self._pooled)
@@ -80,7 +80,7 @@ class SharedNorms:
         return watched
 
     def _learn(self, pixels: int, number: int, own: _Moments) -> _Moments:
-        """Add a window's statistics of a normalisation to the picture's, and leave them as they are."""
+        """Add a window's statistics of a normalisation to the image's, and leave them as they are."""
         if number == len(self._sums):
             self._sums.append(_Moments(torch.zeros_like(own.mean), torch.zeros_like(own.variance)))
         self._sums[number].mean.add_(own.mean, alpha=pixels)
@@ -115,21 +115,21 @@ class _Watch(TorchFunctionMode):
 
     def _mean(self, image: Tensor, output_size: object) -> Tensor:
         if output_size not in (1, (1, 1)):
-            raise ValueError(f"only means of whole pictures can be shared by windows, not {output_size}")
+            raise ValueError(f"only means of whole images can be shared by windows, not {output_size}")
         mean = image.mean(dim=(2, 3))
-        wanted = self._replace(self._number, _Moments(mean.float(), torch.zeros_like(mean).float()))
+        reference = self._replace(self._number, _Moments(mean.float(), torch.zeros_like(mean).float()))
         self._number += 1
-        return wanted.mean.to(image.dtype)[..., None, None]
+        return reference.mean.to(image.dtype)[..., None, None]
 
     def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
         b, c, h, w = image.shape
         out, mean, rsigma = torch.native_group_norm(image, weight, bias, b, c, h * w, groups, eps)
         own = _Moments(mean.float(), (rsigma**-2 - eps).float())
-        wanted, self._number = self._replace(self._number, own), self._number + 1
-        if wanted is own:
+        reference, self._number = self._replace(self._number, own), self._number + 1
+        if reference is own:
             return out
-        inverse = (wanted.variance + eps).rsqrt()
-        moved = (own.mean - wanted.mean) * inverse
+        inverse = (reference.variance + eps).rsqrt()
+        moved = (own.mean - reference.mean) * inverse
         ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (inverse / rsigma, moved))
         offset = bias * (1 - ratio) + shift * weight
         return torch.addcmul(offset[..., None, None].float(), out.float(), ratio[..., None, None].float()).to(out.dtype)

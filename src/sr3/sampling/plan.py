@@ -100,7 +100,7 @@ Sampling: TypeAlias = SamplingConfig | SamplingPlan
 
 
 def as_plan(sampling: Sampling) -> SamplingPlan:
-    """Make a plan of settings; a plan is returned as it is."""
+    """Create a plan of settings; a plan is returned as it is."""
     if isinstance(sampling, SamplingPlan):
         return sampling
     return SamplingPlan(sampling, build_sampler(sampling), build_grid(sampling))

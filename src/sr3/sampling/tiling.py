@@ -1,6 +1,6 @@
 """Tiled denoising: overlapping windows are fused at every step.
 
-There is one noise field for the whole picture, and the state is always whole, so tiles cannot drift apart
+There is one noise field for the whole image, and the state is always whole, so tiles cannot drift apart
 (as in MultiDiffusion, arXiv:2302.08113, with weights that fall off towards the border of a window).
 The file knows no network and no condition: it is given a function of the window.
 """
@@ -33,7 +33,7 @@ class Window(NamedTuple):
 
 
 def windows(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> list[Window]:
-    """Cover a picture with as few windows of at most tile pixels a side as overlap by at least overlap, all alike.
+    """Cover an image with as few windows of at most tile pixels per side as overlap by at least overlap, all alike.
 
     Starts are multiples of `multiple`, so that the network's grid lies the same way in all windows; for that tile is
     rounded down and overlap up. Raises ValueError when tile is then not larger than overlap.
@@ -58,7 +58,7 @@ def _spans(side: int, *, tile: int, overlap: int, multiple: int) -> list[tuple[i
 
 
 def window_weight(window: Window, height: int, width: int, *, overlap: int) -> Tensor:
-    """Weight of a window's pixels, shape (h, w): rising over the overlap except at the picture's own border."""
+    """Weight of a window's pixels, shape (h, w): rising over the overlap except at the image's own border."""
     down = _ramp(window.top, window.height, height, overlap)
     across = _ramp(window.left, window.width, width, overlap)
     return down[:, None] * across
@@ -75,7 +75,7 @@ def _ramp(start: int, length: int, side: int, overlap: int) -> Tensor:
 
 
 def tiled(denoise_window: Callable[[Window], Denoise], cover: Sequence[Window], *, overlap: int) -> Denoise:
-    """Join denoisers of windows into one of the whole picture, by a weighted mean of their predicted clean states.
+    """Join denoisers of windows into one of the whole image, by a weighted mean of their predicted clean states.
 
     The noise follows from the mean, for both readings of a prediction are linear in each other. Windows are taken from
     the top left on, whatever the order they are given in, so that the sums are always rounded alike.

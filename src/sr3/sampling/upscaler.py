@@ -1,6 +1,6 @@
-"""From a picture to samples of p(y | x): resize x, tile, bind x, sample, correct low frequencies.
+"""From an image to samples of p(y | x): resize x, tile, bind x, sample, correct low frequencies.
 
-Pictures are tensors in [-1, 1]; files are not known here.
+Images are tensors in [-1, 1]; files are not known here.
 """
 
 from collections import deque
@@ -29,10 +29,11 @@ from sr3.runtime.threads import check_not_forked
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
 from sr3.sampling.mean_tiles import calm_flat_places, mean_in, picture_of
-from sr3.sampling.norms import SharedNorms
+from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
-from sr3.types import Condition, Grid, Image, LowRes
+from sr3.sampling.window_report import OnWindow, ignore_window, reported
+from sr3.types import Condition, Grid, Image, LowRes, State
 from sr3.zoo import find_model
 
 __all__ = ["Preview", "Upscaler", "load_upscaler", "open_upscaler"]
@@ -45,7 +46,7 @@ _LEAST_DETAIL = 0.125
 
 
 class Preview(NamedTuple):
-    """What is seen after a step: the guess of the picture, and on demand the noisy state as a picture."""
+    """State after a step: the predicted image, and on demand the noisy state as an image."""
 
     guess: Image
     state: Callable[[], Image]
@@ -55,7 +56,8 @@ class Preview(NamedTuple):
 class Upscaler:
     """A trained model, ready to sample.
 
-    tile: largest side of a window in pixels of the output; larger pictures are cut into overlapping windows.
+    tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
+    on_window: called after each of them; what it raises ends the work.
     """
 
     info: ModelInfo
@@ -63,6 +65,7 @@ class Upscaler:
     device: torch.device
     dtype: torch.dtype
     tile: int = 1024
+    on_window: OnWindow = ignore_window
 
     @property
     def scale(self) -> int:
@@ -70,7 +73,7 @@ class Upscaler:
         return self.info.config.data.scale
 
     def samples(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Image]:
-        """Refine step by step; yields the current guess of the picture, the last one is the sample.
+        """Refine step by step; yields the current guess of the image, the last one is the sample.
 
         low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.sampling.plan`); seeds: one per image,
         or the noise itself. Yields (b, c, s h, s w) in [-1, 1], float32.
@@ -87,8 +90,8 @@ class Upscaler:
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
-        x, given, clean = self._condition(low_res, settings, noise)
-        denoise, start = self._denoise(x, settings, given), noise.like(self._result_like(x))
+        x, conditioning, clean = self._condition(low_res, settings, noise)
+        denoise, start = self._denoise(x, settings, conditioning), noise.like(self._result_like(x))
         other = None
         if settings.detail < 1:
             other = self._predict_first(denoise, _started(clean, -start, grid), grid)
@@ -114,7 +117,7 @@ class Upscaler:
             del image, state, step
 
     def _result_like(self, x: Condition) -> Image:
-        """Give something of the shape of the result to a condition, which may have other channels."""
+        """Return a tensor of the shape of the result for a condition, which may have other channels."""
         channels = self.info.image_channels
         return x if x.shape[1] == channels else x[:, :1].expand(-1, channels, -1, -1)
 
@@ -127,12 +130,12 @@ class Upscaler:
         return self.denoiser.decode(y, x).clamp(-1, 1)
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
-        """Match the low frequencies of a picture to the input."""
+        """Match the low frequencies of an image to the input."""
         return match_low_frequencies(image, low_res.to(image), cell=self.info.config.sampling.correct_cell)
 
     @property
     def shares_statistics(self) -> bool:
-        """Whether the network sees all of a picture at once, so that windows must share what they see."""
+        """Whether the network sees all of an image at once, so that windows must share what they see."""
         return any(isinstance(part, nn.GroupNorm | nn.AdaptiveAvgPool2d) for part in self.denoiser.network.modules())
 
     @property
@@ -142,20 +145,24 @@ class Upscaler:
         return (-(-OVERLAP // multiple) + 1) * multiple
 
     def upscale(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Image:
-        """Draw one sample an image; arguments as for `samples`."""
+        """Draw one sample per image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
     def _condition(
         self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
     ) -> tuple[Condition, Callable[[Window], Conditioning], Image | None]:
-        """Make the picture x, what else the network is told in a window, and the clean state that sampling starts at.
+        """Compute the image x, the other conditional inputs by window, and the clean state at which sampling starts.
 
         The last is that of the mean, where the settings start with it.
         """
         config = self.info.config
         if config.mean is None:
-            seen, given = self._noised(low_res, sampling, noise)
-            return enlarge(seen, self.scale, config.data.enlarged), partial(_inside, given, scale=self.scale), None
+            seen, conditioning = self._noised(low_res, sampling, noise)
+            return (
+                enlarge(seen, self.scale, config.data.enlarged),
+                partial(_inside, conditioning, scale=self.scale),
+                None,
+            )
         network = cast(SPAN, self.denoiser.mean)
         shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
         height, width = low_res.shape[-2:]
@@ -174,7 +181,7 @@ class Upscaler:
         return x, features, clean
 
     def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Conditioning]:
-        """Noise the input as the settings say, and tell the network so if it can be told."""
+        """Add noise to the input as the settings say, and condition the network on its level if it takes one."""
         if self.info.config.network.sees_low_res:
             return low_res, LowResInput(low_res)
         if not self.info.config.network.condition_level:
@@ -184,38 +191,44 @@ class Upscaler:
             low_res = diffuse(low_res, noise.like(low_res), levels)
         return low_res, ClassAndLevel(NONE, levels)
 
-    def _denoise(self, x: Condition, sampling: SamplingConfig, given: Callable[[Window], Conditioning]) -> Denoise:
+    def _denoise(
+        self, x: Condition, sampling: SamplingConfig, conditioning: Callable[[Window], Conditioning]
+    ) -> Denoise:
         height, width = x.shape[-2:]
         multiple = self.denoiser.network.size_multiple
         if max(height, width) <= self.tile:
-            return self._window_denoise(x, sampling, given(Window(0, 0, height, width)))
+            return self._window_denoise(x, sampling, conditioning(Window(0, 0, height, width)))
         cover = windows(height, width, tile=self.tile, overlap=OVERLAP, multiple=multiple)
 
         def alone(window: Window) -> Denoise:
-            return self._window_denoise(window.of(x), sampling, given(window))
+            return self._window_denoise(window.of(x), sampling, conditioning(window))
 
+        def decode(y0: State, window: Window) -> Image:
+            return self.denoiser.decode(y0, window.of(x)).clamp_(-1, 1)
+
+        total = len(cover) + (len(teachers(cover)) if self.shares_statistics else 0)
+        of_window = reported(alone, decode, self.on_window, size=(height, width), total=total)
         if not self.shares_statistics:
-            return tiled(alone, cover, overlap=OVERLAP)
+            return tiled(of_window, cover, overlap=OVERLAP)
+        return SharedNorms().joined(of_window, cover, overlap=OVERLAP)
 
-        return SharedNorms().joined(alone, cover, overlap=OVERLAP)
-
-    def _window_denoise(self, x: Condition, sampling: SamplingConfig, given: Conditioning) -> Denoise:
+    def _window_denoise(self, x: Condition, sampling: SamplingConfig, conditioning: Conditioning) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)
         if self.device.type != "cpu" or len(x) == 1:
-            return in_type(bind(x, given=given), device=self.device, dtype=self.dtype)
+            return in_type(bind(x, conditioning=conditioning), device=self.device, dtype=self.dtype)
         # A processor gains little by batches, and alone an image has the same bits whatever else is drawn.
-        pairs = [(x[k : k + 1], _only(given, k)) for k in range(len(x))]
-        return each_alone([in_type(bind(a, given=b), device=self.device, dtype=self.dtype) for a, b in pairs])
+        pairs = [(x[k : k + 1], _only(conditioning, k)) for k in range(len(x))]
+        return each_alone([in_type(bind(a, conditioning=b), device=self.device, dtype=self.dtype) for a, b in pairs])
 
 
 def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
-    """Make the state that sampling starts with: the noise itself, or a clean state noised by it to the first level."""
+    """Return the initial state of sampling: the noise, or a clean state diffused with it to the first level."""
     return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)))
 
 
-def _only(given: Conditioning, k: int) -> Conditioning:
-    """Keep what one image of a batch is told."""
-    match given:
+def _only(conditioning: Conditioning, k: int) -> Conditioning:
+    """Select the conditional inputs of one image of a batch."""
+    match conditioning:
         case ClassAndLevel(labels, levels):
             return ClassAndLevel(labels[k : k + 1], levels[k : k + 1])
         case MeanFeatures(features):
@@ -223,17 +236,17 @@ def _only(given: Conditioning, k: int) -> Conditioning:
         case LowResInput(low_res):
             return LowResInput(low_res[k : k + 1])
         case _:
-            return given
+            return conditioning
 
 
-def _inside(given: Conditioning, window: Window, *, scale: int) -> Conditioning:
-    """Keep what is told of a window, whose places and sides are whole pixels of the small picture."""
+def _inside(conditioning: Conditioning, window: Window, *, scale: int) -> Conditioning:
+    """Crop the conditional inputs to a window that is aligned to pixels of the low-resolution image."""
     small = Window(*(place // scale for place in window))
-    match given:
+    match conditioning:
         case LowResInput(low_res):
             return LowResInput(small.of(low_res))
         case _:
-            return given
+            return conditioning
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
@@ -246,7 +259,7 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
 
 
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
-    """Make a model file ready to upscale; CheckpointError when it is damaged or generates from nothing."""
+    """Load a model file for upscaling; CheckpointError when it is damaged or an unconditional generator."""
     if model.info.config.network.condition == "none":
-        raise CheckpointError(f"{model.info.name}: generates pictures from nothing; use it with sr3 generate")
+        raise CheckpointError(f"{model.info.name}: generates images from nothing; use it with sr3 generate")
     return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

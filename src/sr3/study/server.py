@@ -3,9 +3,8 @@
 The page receives only the fields of `State`. Every request may be repeated and then gets the same response.
 """
 
-import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated
 
@@ -13,25 +12,23 @@ from pydantic import Field
 
 from sr3.config.strict import Settings
 from sr3.errors import ConfigError, StudyError
-from sr3.study.request_limits import RequestLimits
+from sr3.serving.request_limits import RequestLimits
 from sr3.study.settings import StudyConfig
 from sr3.study.store import Answer, Choice, Layout
 from sr3.study.subject_session import Slot, Study, open_study
 
 try:
-    import uvicorn
     from fastapi import Cookie, FastAPI, HTTPException, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
 
-    from sr3.study.header_timeout import HeaderTimeout
+    from sr3.serving.server import Server, open_listener
 except ImportError as error:
     raise ConfigError("a study needs fastapi and uvicorn: pip install 'sr3[web]'") from error
 
 __all__ = ["Server", "build_app", "open_server"]
 
 _COOKIE = "sr3_study"
-_MOST_CONNECTIONS = 512
 _COOKIE_AGE = 30 * 24 * 3600  # seconds
 _KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _HEADERS = {
@@ -68,46 +65,14 @@ class Sent(Settings):
     nonce: Annotated[str, Field(min_length=16, max_length=64)]
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server that is bound to its address and starts with `run`."""
-
-    app: FastAPI
-    listener: socket.socket
-
-    @property
-    def url(self) -> str:
-        """Address of the page."""
-        host, port = self.listener.getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-
-    def run(self) -> None:
-        """Serve until SIGINT or SIGTERM."""
-        config = uvicorn.Config(
-            self.app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            http=HeaderTimeout,  # based on h11, which limits the size of headers
-            h11_max_incomplete_event_size=16 * 1024,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_keep_alive=15,
-        )
-        uvicorn.Server(config).run(sockets=[self.listener])
-
-
 def open_server(config: StudyConfig, *, host: str, port: int) -> Server:
     """Check a study and bind to an address; port 0 is any free port. Raises StudyError when the address is in use."""
     study = open_study(config)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
+        listener = open_listener(host, port)
+    except ConfigError as error:
         study.store.close()
-        raise StudyError(
-            f"{host}:{port}: cannot bind to this address ({error.strerror}); give another --port"
-        ) from error
+        raise StudyError(str(error)) from error
     return Server(build_app(study), listener)
 
 

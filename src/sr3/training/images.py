@@ -16,7 +16,7 @@ from sr3.data.sources import Source, SubsetSource, fingerprint
 from sr3.data.stream_pairs import PairStream, hold_out
 from sr3.data.streams import Stream
 from sr3.data.supply import Pairs
-from sr3.data.tally import Tally
+from sr3.data.unusable import UnusableImages
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
 from sr3.ranks import read_ranks
@@ -37,7 +37,7 @@ class Images:
     config: Config
     held_out: PairDataset
     learning: PairDataset | Stream
-    tally: Tally
+    unusable: UnusableImages
     fingerprint: str
     held: Sequence[int] = ()
 
@@ -64,7 +64,7 @@ class Images:
         return PairStream(
             self.learning,
             PairMaker(build_recipe(self.config), self.held_out.image_channels),
-            self.tally,
+            self.unusable,
             batch=self.config.training.batch,
             places=places,
             seed=self.seed,
@@ -80,8 +80,8 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
     Raises DataError when there are too few images, or when too many of them cannot be used.
     """
     count, recipe = config.training.validation_images, build_recipe(config)
-    tally, unkept = (
-        Tally(config.data.max_unusable),
+    unusable, unkept = (
+        UnusableImages(config.data.max_unusable),
         recipe._replace(data=config.data.model_copy(update={"cache_gib": 0.0})),
     )
     if config.data.feed == "device":
@@ -91,10 +91,10 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
             raise ConfigError(
                 "data.feed device loads all images into memory, but a stream has no end; set it to threads"
             )
-        held_out, held = hold_out(supply, count, tally)
+        held_out, held = hold_out(supply, count, unusable)
         names = hashlib.sha256("\n".join(supply.shards).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        return Images(config, PairDataset(held_out, unkept, tally), supply, tally, names, held)
-    source = leave_out(supply, recipe, tally)
+        return Images(config, PairDataset(held_out, unkept, unusable), supply, unusable, names, held)
+    source = leave_out(supply, recipe, unusable)
     if len(source) < 2 * count:
         raise DataError(
             f"{len(source)} images are too few to hold out {count} for validation; "
@@ -102,9 +102,9 @@ def find_images(supply: Source | Stream, config: Config) -> Images:
         )
     taken = [round((k + 0.5) * len(source) / count) for k in range(count)]
     kept = sorted(set(range(len(source))).difference(taken))
-    held_out = PairDataset(SubsetSource(source, taken), unkept, tally)
-    learning = PairDataset(SubsetSource(source, kept), unkept if config.data.feed == "device" else recipe, tally)
-    return Images(config, held_out, learning, tally, fingerprint(supply))
+    held_out = PairDataset(SubsetSource(source, taken), unkept, unusable)
+    learning = PairDataset(SubsetSource(source, kept), unkept if config.data.feed == "device" else recipe, unusable)
+    return Images(config, held_out, learning, unusable, fingerprint(supply))
 
 
 def count_workers(config: Config, device: torch.device) -> int:

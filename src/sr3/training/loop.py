@@ -91,7 +91,7 @@ def train(
         if session.saved < session.state.step:
             session.save()
             yield Saved(session.state.step)
-        if count := len(session.images.tally):
+        if count := len(session.images.unusable):
             yield Noted(session.state.step, f"{count} images were skipped; they are listed above")
     except (GeneratorExit, DataError):  # the state is consistent; after other exceptions it may not be
         if processes.count == 1:
@@ -107,7 +107,7 @@ def train(
 
 
 def _skipped_images(session: Session) -> Iterator[Event]:
-    yield from (Noted(session.state.step, f"skipped: {text}") for text in session.images.tally.untold())
+    yield from (Noted(session.state.step, f"skipped: {text}") for text in session.images.unusable.unreported())
 
 
 def _validated(session: Session, limits: Limits) -> Iterator[Event]:

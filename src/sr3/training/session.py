@@ -115,7 +115,7 @@ class Session:
         speed = count / sum(1 / s.images_per_second for s in self.recent)
         metrics = {"step": last.step, "loss": loss, "learning_rate": last.learning_rate, "images_per_second": speed}
         bands = {f"loss_band_{band}": value for band, value in enumerate(last.smooth[1:]) if not math.isnan(value)}
-        left_out = self.processes.total(torch.tensor(float(len(self.images.tally))))
+        left_out = self.processes.total(torch.tensor(float(len(self.images.unusable))))
         more = {"share_of_peak": self.speed.share(speed), "memory": last.memory, "left_out": int(left_out)}
         self._write_log({**metrics, **bands, **more})
         self.recent.clear()

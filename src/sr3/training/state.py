@@ -199,7 +199,7 @@ def read_state(path: Path, state: TrainState) -> None:
 def _migrated(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any]
 ) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-    """Give a checkpoint of version 1 the names of version 2."""
+    """Return a checkpoint of version 1 the names of version 2."""
     if int(description.get("format", 1)) > 1:
         return tensors, description
     renamed = {_VERSION_1.sub(r"\1discriminator.", name): tensors[name] for name in tensors}

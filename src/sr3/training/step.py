@@ -117,12 +117,12 @@ def _draw_on(config: Config, gammas: Tensor, step: int, part: slice, like: Image
 
 
 def build_conditioning(config: Config, batch: Batch, chance: Tensor) -> Conditioning:
-    """Build the conditioning besides x; classes are dropped where chance, (b,) in [0, 1), is below hide_class."""
+    """Build the conditioning besides x; classes are dropped where chance, (b,) in [0, 1), is below class_dropout."""
     if config.network.sees_low_res:
         return LowResInput(batch.low_res)
     if not (config.network.classes or config.network.condition_level):
         return ()
-    hidden = chance < config.data.hide_class
+    hidden = chance < config.data.class_dropout
     return ClassAndLevel(batch.labels.masked_fill(hidden, config.network.classes), batch.levels)
 
 
@@ -181,12 +181,12 @@ def _losses(learner: Learner, batch: Batch, places: range, step: int, part: int)
     batch, mean = with_mean(learner.denoiser, config, batch)
     y0, x = (image.contiguous(memory_format=torch.channels_last) for image in (batch.y0, batch.x))
     draw = draw_for(config, learner.gammas, step, places, y0, num_answers=learner.objective.num_answers)
-    given = build_conditioning(config, batch, draw.chance)
+    conditioning = build_conditioning(config, batch, draw.chance)
     if mean is not None and config.network.guide:
-        given = MeanFeatures(mean.features)
+        conditioning = MeanFeatures(mean.features)
     dtype = training_dtype(training.precision, device)
     autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), autocast:
         torch.manual_seed(mix_seed(training.seed, _DROPOUT_STREAM, step, learner.processes.rank, part))
-        example = Example(y0, x, given, mean.picture if mean is not None else None)
+        example = Example(y0, x, conditioning, mean.picture if mean is not None else None)
         return learner.objective.losses(learner.denoiser, example, draw, step=step)

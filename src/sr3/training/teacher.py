@@ -98,15 +98,15 @@ def student_config(
         config = config.model_copy(update={"mean": config.mean.model_copy(update={"condition": "enlarged"})})
         defaults = ("objective.start=mean", "objective.gamma_first=0.5")
         changes = (*defaults, *changes)
-    given = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
-    followed = [f"sampling.{name}={given[key]}" for name in SHARED if (key := f"objective.{name}") in given]
+    values = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
+    followed = [f"sampling.{name}={values[key]}" for name in SHARED if (key := f"objective.{name}") in values]
     changed = apply_settings(config, [*changes, *followed])
     assert changed.distillation is not None
     defaulted = {
         "optimizer.cooldown": changed.training.steps // 2,
         "objective.teacher_steps": max(4, ceil(_LEAST_CALLS / changed.distillation.steps)),
     }
-    return apply_settings(changed, [f"{key}={value}" for key, value in defaulted.items() if key not in given])
+    return apply_settings(changed, [f"{key}={value}" for key, value in defaulted.items() if key not in values])
 
 
 def _sampling(base: SamplingConfig, objective: DistillationConfig) -> SamplingConfig:

@@ -143,10 +143,10 @@ def validate_generator(
         y0 = pair.y0.expand(_LOSS_DRAWS, -1, -1, -1).to(device)
         eps = draw_noise(y0.shape, draws).to(device)
         labels = torch.full((_LOSS_DRAWS,), pair.label)
-        given = ClassAndLevel(labels, torch.ones_like(gamma)) if generator.classes else ()
+        conditioning = ClassAndLevel(labels, torch.ones_like(gamma)) if generator.classes else ()
         with torch.no_grad():
             loss = denoising_loss(
-                denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.objective.loss, given=given
+                denoiser, y0, y0[:, :0], eps=eps, gamma=gamma, kind=config.objective.loss, conditioning=conditioning
             )
         losses.append(float(loss.mean()))
     labels = [seed % generator.classes if generator.classes else 0 for seed in range(_SHEET_SAMPLES)]

@@ -1,7 +1,7 @@
 """The speed of a model on this machine, beside a common way to run diffusion networks.
 
-The first way of a section is the yardstick: the same network and weights, eager, float32, channels first, one picture a
-call, 2000 calls a picture. The ways of a section are timed in turns, so that a machine that is slower for a while is so
+The first way of a section is the yardstick: the same network and weights, eager, float32, channels first, one image a
+call, 2000 calls per image. The ways of a section are timed in turns, so that a machine that is slower for a while is so
 for all of them, after a first turn that does not count.
 """
 
@@ -31,7 +31,7 @@ from sr3.zoo import find_model
 __all__ = ["USUAL_CALLS", "Plan", "Row", "Section", "Way", "bench", "describe_machine", "time_in_turns"]
 
 USUAL_CALLS = 2000
-"""Calls a picture of the best-known unofficial implementation, as many as it trained levels."""
+"""Network calls per image of Janspiry's implementation, as many as its training levels."""
 
 Section = Literal["call", "picture", "start"]
 _LEVEL = 0.5
@@ -42,8 +42,8 @@ _MOST_STARTS = 3
 class Plan:
     """What is measured.
 
-    side: pixels a side of the result. batch: pictures in the row of several a call. turns: times that each way is run.
-    steps: refinement steps of a picture, None for the model's. compiles: also torch.compile, which takes minutes.
+    side: pixels a side of the result. batch: images in the row of several a call. turns: times that each way is run.
+    steps: refinement steps of an image, None for the model's. compiles: also torch.compile, which takes minutes.
     """
 
     model: str
@@ -118,7 +118,7 @@ def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) 
     ]
     how = "float32" if ours.dtype == torch.float32 else "channels last, bfloat16"
     ways.append(Way(f"sr3 upscale: {how}", _caller(ours, plan.side, 1)))
-    ways.append(Way(f"the same, {plan.batch} pictures a call", _caller(ours, plan.side, plan.batch), plan.batch))
+    ways.append(Way(f"the same, {plan.batch} images per call", _caller(ours, plan.side, plan.batch), plan.batch))
     if plan.compiles:
         compiled = replace(ours, denoiser=laid_out(build_filled(file, ours.device), ours.dtype))
         compiled.denoiser.network = torch.compile(compiled.denoiser.network)  # pyright: ignore[reportAttributeAccessIssue]
@@ -143,10 +143,12 @@ def _caller(upscaler: Upscaler, side: int, batch: int) -> Callable[[], object]:
     x, y, gamma = _inputs(upscaler, side, batch)
     low_res = torch.zeros_like(x[..., :: upscaler.scale, :: upscaler.scale])
     network = upscaler.info.config.network
-    given: Conditioning = LowResInput(low_res) if network.sees_low_res else ()
+    conditioning: Conditioning = LowResInput(low_res) if network.sees_low_res else ()
     if network.guide:
-        given = MeanFeatures(low_res[:, :1].expand(-1, network.guide, -1, -1))
-    denoise = in_type(upscaler.denoiser.bind(x, clip=False, given=given), device=upscaler.device, dtype=upscaler.dtype)
+        conditioning = MeanFeatures(low_res[:, :1].expand(-1, network.guide, -1, -1))
+    denoise = in_type(
+        upscaler.denoiser.bind(x, clip=False, conditioning=conditioning), device=upscaler.device, dtype=upscaler.dtype
+    )
 
     @torch.no_grad()
     def call() -> object:
@@ -168,16 +170,16 @@ def _onnx_caller(file: ModelFile, side: int) -> Callable[[], object]:
         torch.randn((1, channels, side, side), generator=generator).numpy()
         for channels in (file.info.condition_channels, file.info.image_channels)
     )
-    given = {"x": x, "y_t": y, "gamma": torch.full((1,), _LEVEL, dtype=torch.float64).numpy()}
+    values = {"x": x, "y_t": y, "gamma": torch.full((1,), _LEVEL, dtype=torch.float64).numpy()}
     network = file.info.config.network
     if network.guide:
         small = side // file.info.config.data.scale
-        given["features"] = torch.zeros(1, network.guide, small, small).numpy()
-    return lambda: session.run(None, given)
+        values["features"] = torch.zeros(1, network.guide, small, small).numpy()
+    return lambda: session.run(None, values)
 
 
 def _pictures(ours: Upscaler, usual: Upscaler, sampling: SamplingPlan, plan: Plan, call: Row) -> Iterator[Row]:
-    """Time whole pictures; that of 2000 calls is reckoned from one call, and says so."""
+    """Time whole images; that of 2000 calls is estimated from one call, and says so."""
     low_side = max(1, plan.side // ours.scale)
     generator = torch.Generator().manual_seed(0)
     low_res = torch.rand((1, ours.info.condition_channels, low_side, low_side), generator=generator) * 2 - 1
@@ -191,7 +193,7 @@ def _pictures(ours: Upscaler, usual: Upscaler, sampling: SamplingPlan, plan: Pla
 
     few = f"{sampling.calls} call{'s' if sampling.calls > 1 else ''}"
     median, least, most = (USUAL_CALLS * seconds for seconds in (call.seconds, call.least, call.most))
-    note = f"reckoned: {USUAL_CALLS} times one call"
+    note = f"estimated: {USUAL_CALLS} times one call"
     yield Row("picture", f"{call.name}, {USUAL_CALLS} calls", median, least, most, 1.0, note)
     ways = [Way(f"{call.name}, {few}", draw("usual", usual)), Way(f"sr3 upscale, {few}", draw("ours", ours))]
     for row in _timed("picture", ways, plan.turns):

@@ -34,11 +34,11 @@ MAX_STEPS = 100
 
 @dataclass(frozen=True)
 class GridScorer:
-    """Score grids on pictures whose truth is known, with the same noise for every grid.
+    """Score grids on images whose truth is known, with the same noise for every grid.
 
-    features: a network, for the Frechet distance between one sample of every picture and the truths; none, for the
+    features: a network, for the Frechet distance between one sample of every image and the truths; none, for the
     energy score x1000 of the gradients of two samples. draw: which noise; another number gives another. together: how
-    many pictures of one size are sampled at once, which pays on a GPU.
+    many images of one size are sampled at once, which pays on a GPU.
     """
 
     upscaler: Upscaler
@@ -58,7 +58,7 @@ class GridScorer:
         return self.features[0](_in_colour(truth) for _, truth in self.pairs)
 
     def __call__(self, grid: Grid) -> float:
-        """Sample every picture along a grid and score the samples; lower is better."""
+        """Sample every image along a grid and score the samples; lower is better."""
         sampling = SamplingPlan(self.sampling, build_sampler(self.sampling), grid)
         count = 1 if self.features else 2
         drawn = list(self._drawn(sampling, count))
@@ -68,7 +68,7 @@ class GridScorer:
         return 1000 * float(torch.cat(scores).mean())
 
     def _drawn(self, sampling: SamplingPlan, count: int) -> Iterator[Tensor]:
-        """Draw so many samples of each picture, (count, 1, c, h, w); neighbours of one size together."""
+        """Draw so many samples of each image, (count, 1, c, h, w); neighbours of one size together."""
         numbered = [(number, low_res) for number, (low_res, _) in enumerate(self.pairs)]
         for _, alike in groupby(numbered, key=lambda pair: pair[1].shape):
             same = list(alike)
@@ -84,7 +84,7 @@ def _in_colour(image: Image) -> Image:
 
 
 def start_of(sampling: SamplingConfig) -> Grid:
-    """Make the grid a search begins with; ConfigError where there is nothing to search."""
+    """Create the grid a search begins with; ConfigError where there is nothing to search."""
     if sampling.sampler == "regression":
         raise ConfigError("a regression model answers in one call: it has no levels to search")
     if sampling.sampler == "distilled":
@@ -102,22 +102,22 @@ def check_pairs(info: ModelInfo, low_res: Path | None) -> None:
 
 
 def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int) -> list[tuple[LowRes, Image]]:
-    """Take the middles of pictures spread evenly over a source, with their low-resolution versions.
+    """Take the middles of images spread evenly over a source, with their low-resolution versions.
 
-    Raises DataError for pictures of other channels than the model's, or fewer than two.
+    Raises DataError for images of other channels than the model's, or fewer than two.
     """
     info = upscaler.info
     dataset = PairDataset(source, PairRecipe(info.config.data.model_copy(update={"crop": 0, "cache_gib": 0.0})))
     if dataset.image_channels != info.image_channels:
         raise DataError(
             f"{source.name(0)}: has {dataset.image_channels} channels, but {info.name} {info.image_channels}; "
-            "give pictures of the model's kind"
+            "give images of the model's kind"
         )
     if side < info.config.data.scale:
         raise ConfigError(f"--side {side}: is less than one pixel of the input; give a multiple of the scale")
     count = min(images, len(source))
     if count < 2:
-        raise DataError("a search needs at least 2 pictures; give more")
+        raise DataError("a search needs at least 2 images; give more")
     pairs = [dataset.centre(round((k + 0.5) * len(source) / count - 0.5), side) for k in range(count)]
     return [(pair.low_res[None], pair.y0[None]) for pair in pairs]
 

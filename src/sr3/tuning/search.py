@@ -1,7 +1,7 @@
 """The search for a sampling grid after training (SR3, arXiv:2104.07636, section 2.4).
 
 First families of two parameters, then the levels one by one. Only a score to make small is known here: what is scored,
-and on which pictures, is the business of `scoring.py`.
+and on which images, is the business of `scoring.py`.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from sr3.types import Grid
 __all__ = ["FAMILIES", "Trial", "best_of", "search_grid"]
 
 Family = Callable[[int, float, float], Grid]
-"""Make a grid of a number of steps from two numbers in [0, 1]."""
+"""Create a grid of a number of steps from two numbers in [0, 1]."""
 
 _PLACES = ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
 """Where each family is looked at first."""
@@ -134,7 +134,7 @@ def _same_grid(some: Grid | None, other: Grid) -> bool:
 
 
 def _possible(make: Callable[[], Grid]) -> Grid | None:
-    """Make a grid where the family has one of so many steps."""
+    """Create a grid where the family has one of so many steps."""
     try:
         return make()
     except GridError:

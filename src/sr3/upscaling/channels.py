@@ -25,24 +25,24 @@ def check_channels(info: ModelInfo) -> None:
 
 
 def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
-    """Lay a picture out in the model's channels, shape (b, c, h, w).
+    """Lay an image out in the model's channels, shape (b, c, h, w).
 
-    Grey pictures are repeated for a colour model; the colours of a colour picture are a batch for a grey model.
-    Of CMYK a colour model gets cyan, magenta and yellow as one picture and black as another, both as light.
+    Grey images are repeated for a colour model; the colours of a colour image are a batch for a grey model.
+    Of CMYK a colour model gets cyan, magenta and yellow as one image and black as another, both as light.
     Colours under full transparency are filled from their neighbours first.
     """
     pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
-    wanted, found = upscaler.info.image_channels, len(pixels)
+    expected, found = upscaler.info.image_channels, len(pixels)
     check_channels(upscaler.info)
-    if picture.space == "cmyk" and wanted == 3:
+    if picture.space == "cmyk" and expected == 3:
         return torch.stack([pixels[:3], pixels[3:].expand(3, -1, -1)])
-    if found == wanted and picture.space != "cmyk":
+    if found == expected and picture.space != "cmyk":
         return pixels[None]
     if found == 1:
-        return pixels.expand(wanted, -1, -1)[None]
-    if wanted == 1:
+        return pixels.expand(expected, -1, -1)[None]
+    if expected == 1:
         return pixels[:, None]
-    raise ImageError(f"the model {upscaler.info.name} has {wanted} channels, the picture {found}; use another model")
+    raise ImageError(f"the model {upscaler.info.name} has {expected} channels, the image {found}; use another model")
 
 
 def to_picture(image: Tensor, picture: Picture, ratio: tuple[float, float]) -> Picture:
@@ -62,7 +62,7 @@ def to_picture(image: Tensor, picture: Picture, ratio: tuple[float, float]) -> P
 
 
 def blank_result(picture: Picture, width: int, height: int) -> Picture:
-    """Give the result's channels and transparency without its pixels."""
+    """Return the result's channels and transparency without its pixels."""
     size = (len(picture.pixels), height, width)
     blank = torch.zeros(1, 1, 1).expand(*size)
     alpha = None if picture.alpha is None else picture.alpha.amin().expand(1, *size[1:])

@@ -19,6 +19,7 @@ from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.ensemble import Ensemble
 from sr3.upscaling.memory import samples_at_once
 from sr3.upscaling.naming import ONE_SAMPLE, Job, Outputs
+from sr3.upscaling.result_preview import ResultPreview
 from sr3.upscaling.results import copy_result, write_bytes, write_drawing, write_result
 from sr3.upscaling.sizing import OWN_SIZE, Enlargement, Sizing, steps_of
 from sr3.upscaling.value_range import ValueRange, stretched
@@ -28,11 +29,11 @@ __all__ = ["Request", "Taken", "Written", "draw"]
 
 @dataclass(frozen=True)
 class Request:
-    """How to sample every picture, and what to write.
+    """How to sample every image, and what to write.
 
     tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
-    auto for as many as its memory holds. quality: 1 to 100, of lossy formats. max_seconds: the longest that a picture
-    may be expected to take. values: the range of numbers that a picture uses, see `value_range`; None for all there
+    auto for as many as its memory holds. quality: 1 to 100, of lossy formats. max_seconds: the longest that an image
+    may be expected to take. values: the range of numbers that an image uses, see `value_range`; None for all there
     are. sizing: how large results are to be.
     """
 
@@ -48,7 +49,7 @@ class Request:
     sizing: Sizing = OWN_SIZE
 
     def described(self) -> dict[str, Any]:
-        """Give what decides the results, beside model, seed and input, in the types of JSON."""
+        """Return what decides the results, beside model, seed and input, in the types of JSON."""
         plan = self.sampling
         sampling = plan.settings.model_dump(mode="json", exclude={"searched"})
         sampling |= {"sampler": plan.sampler.name, "steps": plan.steps, "levels": plan.grid.tolist()}
@@ -61,23 +62,32 @@ class Request:
         }
 
     def wants(self, path: Path) -> bool:
-        """Tell whether a file is to be written."""
+        """Return whether a file is to be written."""
         return self.overwrite or not path.exists()
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Steps taken of all that a picture needs."""
+    """Steps taken of all that an image needs.
+
+    sample: which of the samples this step was of, from 0. preview: the estimate after it; none of a scene.
+    """
 
     done: int
     total: int
+    sample: int = 0
+    preview: ResultPreview | None = None
 
 
 @dataclass(frozen=True)
 class Written:
-    """All of a picture is drawn, and these files were written."""
+    """All of an image is drawn, and these files were written.
+
+    apart: the numbers, from 0, of the two samples that differ most, where that was asked for.
+    """
 
     paths: tuple[Path, ...]
+    apart: tuple[int, int] | None = None
 
 
 def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> Iterator[Taken | Written]:
@@ -101,12 +111,14 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
             if chosen[0] == 0:
                 writer.watch(preview, step, len(low_res))
             guess = preview.guess if step == steps else None
+            seen = ResultPreview(preview.guess[: len(low_res)], picture, plan.ratio, used)
             del preview  # it holds a whole state, and the next step needs the memory
-            yield Taken(first * steps + step * len(chosen), len(numbers) * steps)
+            yield Taken(first * steps + step * len(chosen), len(numbers) * steps, chosen[0], seen)
+            seen.forget()
         assert guess is not None
         for k, image in zip(chosen, guess.split(len(low_res)), strict=True):
             writer.take(k, image)
-    yield Written(tuple(writer.finish()))
+    yield Written(tuple(writer.finish()), writer.apart)
 
 
 class _Writer:
@@ -121,6 +133,7 @@ class _Writer:
         self._wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
         self._levels = request.sampling.grid.tolist()
         self._result, self._ensemble = picture, Ensemble()
+        self.apart: tuple[int, int] | None = None
         self._shown = set(spread(request.sampling.steps + 1, MOST_FRAMES)) if request.outputs.process else set[int]()
         self._frames: list[Frame] = []
 
@@ -179,6 +192,7 @@ class _Writer:
             title = f"Standard deviation of {len(self._ensemble)} samples"
             unit = "levels of 255; what all samples share may be wrong too"
             write_drawing(deviation, map_picture(self._ensemble.deviation(), title=title, unit=unit))
-        for path, k in zip(apart, self._ensemble.most_different(), strict=True):
+        self.apart = self._ensemble.most_different()
+        for path, k in zip(apart, self.apart, strict=True):
             if path in self._wanted:
                 copy_result(self._paths[k], path)

@@ -36,7 +36,7 @@ def previews_of(
 
 
 def _fitted(image: Image, low_res: LowRes, plan: Enlargement, sampling: SamplingConfig) -> Image:
-    """Reduce a picture to the size of the plan, and let it give the input again when it is shrunk."""
+    """Reduce an image to the size of the plan, and let it give the input again when it is shrunk."""
     if plan.target != plan.largest:
         image = resize(image, plan.target_height, plan.target_width).clamp_(-1, 1)
     if not sampling.correct:

@@ -1,6 +1,6 @@
 """Statistics of several samples of one input: mean, deviation, and the two most different.
 
-Samples are pictures in [-1, 1]. The file knows no model and no file.
+Samples are images in [-1, 1]. The file knows no model and no file.
 """
 
 from itertools import combinations
@@ -37,7 +37,7 @@ class Ensemble:
         return self._mean
 
     def deviation(self) -> Tensor:
-        """Give the standard deviation at each pixel, shape (h, w), in levels of 255; 0 for one sample.
+        """Return the standard deviation at each pixel, shape (h, w), in levels of 255; 0 for one sample.
 
         Over K samples with K - 1 in the denominator; the root of the mean of the channels' variances.
         """

@@ -16,7 +16,7 @@ __all__ = ["Made", "Order", "Refining", "Skipped", "generate_files"]
 
 @dataclass(frozen=True)
 class Order:
-    """How many pictures, of what, and where to; label None takes the classes in turn."""
+    """How many images, of what, and where to; label None takes the classes in turn."""
 
     folder: Path
     count: int
@@ -26,13 +26,13 @@ class Order:
     overwrite: bool = False
 
     def path(self, number: int) -> Path:
-        """Name a picture by its number."""
+        """Name an image by its number."""
         return self.folder / f"{number:05d}.png"
 
 
 @dataclass(frozen=True)
 class Refining:
-    """A step of a batch has been taken; done is in pictures."""
+    """A step of a batch has been taken; done is in images."""
 
     text: str
     done: float
@@ -40,7 +40,7 @@ class Refining:
 
 @dataclass(frozen=True)
 class Made:
-    """A picture has been written."""
+    """An image has been written."""
 
     path: Path
     side: int
@@ -48,25 +48,25 @@ class Made:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A picture of this name was there and is kept."""
+    """An image of this name was there and is kept."""
 
     path: Path
 
 
 def generate_files(cascade: Cascade, order: Order) -> Iterator[Refining | Made | Skipped]:
-    """Make the pictures that are not there yet; ImageError when the folder cannot be written."""
+    """Create the images that are not there yet; ImageError when the folder cannot be written."""
     try:
         order.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImageError(f"{order.folder}: cannot be a folder ({error.strerror}); choose another") from error
     if not order.overwrite:
         yield from (Skipped(path) for number in range(order.count) if (path := order.path(number)).exists())
-    wanted = [number for number in range(order.count) if order.overwrite or not order.path(number).exists()]
-    for start in range(0, len(wanted), order.batch):
-        numbers = wanted[start : start + order.batch]
+    pending = [number for number in range(order.count) if order.overwrite or not order.path(number).exists()]
+    for start in range(0, len(pending), order.batch):
+        numbers = pending[start : start + order.batch]
         seeds = [mix_seed(order.seed, number) for number in numbers]
         image: Image | None = None
-        done = order.count - len(wanted) + start
+        done = order.count - len(pending) + start
         for drawn in cascade.samples([_label(cascade, order, number) for number in numbers], seeds=seeds):
             image = drawn.image
             side = cascade.sides[drawn.stage]

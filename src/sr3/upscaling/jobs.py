@@ -1,7 +1,7 @@
 """Upscaling of files: one image after the other, with all requested outputs of each.
 
 `upscale_files` is a generator of what happens, so that progress is shown, and work stopped, by whoever reads it.
-A picture that cannot be done is reported and the others go on.
+An image that cannot be done is reported and the others go on.
 """
 
 import errno
@@ -31,6 +31,7 @@ from sr3.upscaling.memory import (
     smaller_tile,
 )
 from sr3.upscaling.naming import Job
+from sr3.upscaling.result_preview import ResultPreview
 from sr3.upscaling.results import holds_bands, make_folder
 from sr3.upscaling.scene import draw_scene
 from sr3.upscaling.sizing import Enlargement, Sizing
@@ -40,16 +41,21 @@ __all__ = ["Done", "Failed", "FileEvent", "Refined", "Retried", "Skipped", "upsc
 
 @dataclass(frozen=True)
 class Refined:
-    """A step of a sample has been taken."""
+    """A step of a sample has been taken: so many of those of all samples.
+
+    sample: which of them, from 0. preview: the estimate after the step, to be read before the next; none of a scene.
+    """
 
     job: Job
     step: int
     steps: int
+    sample: int = 0
+    preview: ResultPreview | None = None
 
 
 @dataclass(frozen=True)
 class Retried:
-    """The memory ran out; the picture is begun again in smaller windows."""
+    """The memory ran out; the image is begun again in smaller windows."""
 
     job: Job
     tile: int
@@ -57,25 +63,29 @@ class Retried:
 
 @dataclass(frozen=True)
 class Done:
-    """A picture's results are written. Sizes are (width, height) in pixels."""
+    """An image's results are written. Sizes are (width, height) in pixels.
+
+    apart: the numbers, from 0, of the two samples that differ most, where that was asked for.
+    """
 
     job: Job
     written: tuple[Path, ...]
     size_in: tuple[int, int]
     size_out: tuple[int, int]
     seconds: float
+    apart: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """All results of a picture exist already."""
+    """All results of an image exist already."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A picture could not be done; the reason is one line."""
+    """An image could not be done; the reason is one line."""
 
     job: Job
     reason: str
@@ -129,7 +139,7 @@ def _reported(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEv
 
 def _note(manifest: Manifest, event: FileEvent) -> None:
     match event:
-        case Done(job, written, size_in, size_out, seconds):
+        case Done(job, written, size_in, size_out, seconds, _):
             manifest.note_done(job, written, sizes=(size_in, size_out), seconds=seconds)
         case Failed(job, reason):
             manifest.note_failed(job, reason)
@@ -138,7 +148,7 @@ def _note(manifest: Manifest, event: FileEvent) -> None:
 
 
 def _remedy(error: OSError) -> str:
-    """Say what to do about a refusal of the system."""
+    """Describe what to do about a refusal of the system."""
     if error.errno == errno.ENAMETOOLONG:
         return "give a shorter name, with -o FILE or --name"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -161,9 +171,9 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
                 check_time(job.source, each * request.outputs.samples, request.max_seconds)
             for state in draw(replace(upscaler, tile=tile), job, request, picture):
                 if isinstance(state, Written):
-                    yield Done(job, state.paths, size_in, plan.target, time.monotonic() - began)
+                    yield Done(job, state.paths, size_in, plan.target, time.monotonic() - began, state.apart)
                 else:
-                    yield Refined(job, state.done, state.total)
+                    yield Refined(job, state.done, state.total, state.sample, state.preview)
             return
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "alloc" not in str(error):  # torch's own kind of MemoryError
@@ -200,7 +210,7 @@ def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargemen
     outputs, scale = request.outputs, plan.own**plan.passes
     kept = len(picture.pixels) * (outputs.samples + 8) if outputs.uncertainty else 0  # bytes of samples, and two sums
     kept += bytes_of(request.sampling.sampler.traits) - BYTES_PER_PIXEL
-    bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two pictures
+    bands = 6 if picture.space == "cmyk" else len(picture.pixels)  # the inks are two images
     check_fits(job.source, picture.width, picture.height, scale, extra=kept + bytes_of_other_bands(bands))
     blank = blank_result(picture, *plan.target)
     if not holds_bands(job.target, blank):
@@ -213,7 +223,7 @@ def _check_before(job: Job, request: Request, picture: Picture, plan: Enlargemen
 
 
 def _read(path: Path, upscaler: Upscaler, sizing: Sizing) -> Picture:
-    """Read an array, or for a model of other than 1 or 3 bands any file of bands; else a picture."""
+    """Read an array, or for a model of other than 1 or 3 bands any file of bands; else an image."""
 
     def check(width: int, height: int, channels: int) -> None:
         plan = sizing.plan(width, height, upscaler.scale, path)

@@ -51,7 +51,7 @@ class Manifest:
             ) from error
 
     def is_outdated(self, job: Job) -> bool:
-        """Tell whether the results of a job were written by an earlier run from another input or other settings."""
+        """Return whether the results of a job were written by an earlier run from another input or other settings."""
         line = self._lines.get(_key(job))
         if line is None or line["error"] is not None:
             return False

@@ -42,7 +42,7 @@ MAX_SIDE = 32_768
 """Longest side of a result in pixels."""
 
 BYTES_PER_PIXEL = 108
-"""Memory per pixel of the result: seven float32 pictures of three channels at once, and what the allocator keeps."""
+"""Memory per pixel of the result: seven float32 images of three channels at once, and what the allocator keeps."""
 
 _BYTES_PER_STATE = 12
 """Memory per pixel of one more state, of three float32 channels, that a sampler holds while it asks the network."""
@@ -51,22 +51,22 @@ TILES = (1024, 768, 512, 384, 256, 192, 128)
 """Sides of windows that are tried, largest first, when none is asked for."""
 
 _SMALL_RESULT = 2048**2
-"""Pixels of a result above which windows are at most 512 pixels a side, for its canvas already fills the memory."""
+"""Pixels of a result above which windows are at most 512 pixels per side, for its canvas already fills the memory."""
 
 _RESERVE = 1.5
 _TRIAL_SIDE = 128
 
 
 def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 0) -> None:
-    """Raise ImageError when the result of a picture of width x height would be too long, or too big for the memory.
+    """Raise ImageError when the result of an image of width x height would be too long, or too big for the memory.
 
     extra: bytes a pixel of the result beyond `BYTES_PER_PIXEL`.
     """
     wide, high = width * scale, height * scale
     if max(wide, high) > MAX_SIDE:
         raise ImageError(
-            f"{path}: {width}x{height} would become {wide}x{high}, but results have at most {MAX_SIDE} pixels a side; "
-            "crop it or shrink it first"
+            f"{path}: {width}x{height} would become {wide}x{high}, but results have at most {MAX_SIDE} pixels "
+            "per side; crop it or shrink it first"
         )
     needed, free = wide * high * (BYTES_PER_PIXEL + extra), free_memory()
     if needed > free:
@@ -82,12 +82,12 @@ def bytes_of(sampler: Traits) -> int:
 
 
 def bytes_of_other_bands(channels: int) -> int:
-    """Say how many bytes a pixel of the result the bands beyond three are reckoned with."""
+    """Estimate the bytes per pixel of the result that bands beyond three need."""
     return max(channels - 3, 0) * BYTES_PER_PIXEL // 3
 
 
 def check_disk(path: Path, folder: Path, needed: float) -> None:
-    """Raise ImageError when the files of a picture, at their largest, would not fit where they go."""
+    """Raise ImageError when the files of an image, at their largest, would not fit where they go."""
     place = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), Path())
     try:
         free = shutil.disk_usage(place).free
@@ -121,7 +121,7 @@ def smaller_tile(upscaler: Upscaler, width: int, height: int) -> int:
 
 
 def samples_at_once(upscaler: Upscaler, width: int, height: int, samples: int) -> int:
-    """Say how many samples of a result fit on the device together; 1 on a processor, where a batch gains nothing."""
+    """Return how many samples of a result fit on the device together; 1 on a processor, where a batch gains nothing."""
     if upscaler.device.type == "cpu":
         return 1
     window = min(upscaler.tile, width) * min(upscaler.tile, height) * window_bytes(upscaler)
@@ -129,7 +129,7 @@ def samples_at_once(upscaler: Upscaler, width: int, height: int, samples: int) -
 
 
 def check_time(path: Path, seconds: float, most: float) -> None:
-    """Raise ImageError when a picture is expected to take longer than most seconds."""
+    """Raise ImageError when an image is expected to take longer than most seconds."""
     if seconds > most:
         raise ImageError(
             f"{path}: would take about {format_duration(seconds)} here, more than the --max-time of "

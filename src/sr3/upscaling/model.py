@@ -1,7 +1,7 @@
 """The library interface: a model that takes and returns Pillow images, arrays and tensors.
 
     model = sr3.load("photos-x4")
-    large = model.upscale(picture)
+    large = model.upscale(image)
 
 A model may be used by several threads at once: a call shares nothing with another but the weights, which do not change.
 """
@@ -40,7 +40,7 @@ class Model:
 
     What goes in comes out: the same kind, type, range and layout (see `sr3.images.in_memory`), `scale` times as high
     and wide. Colour under full transparency is filled first, and transparency is enlarged without the network.
-    Pictures are upright afterwards, as their EXIF says. tile: largest side of a window in pixels of the result.
+    Images are upright afterwards, as their EXIF says. tile: largest side of a window in pixels of the result.
     """
 
     upscaler: Upscaler
@@ -66,7 +66,7 @@ class Model:
 
     @property
     def channels(self) -> int:
-        """Channels of the pictures it was trained on; a model of 1 or 3 also takes pictures of 3 or 1.
+        """Channels of the images it was trained on; a model of 1 or 3 also takes images of 3 or 1.
 
         A model of 3 also takes either with alpha. To any other, what an array or tensor has are bands.
         """
@@ -124,18 +124,18 @@ class Model:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> Kind | list[Kind]:
-        """Draw a large picture; with `samples` a list of that many different ones.
+        """Draw a large image; with `samples` a list of that many different ones.
 
         scale: times as wide and high, None for the model's own; less is reduced from its result, more takes several
         passes. steps, sampler, grid, eta, detail: None for the model's own. sampler: a name, or a function of the form
         that `sr3.diffusion.samplers` describes; memory for a plain function is that of the costliest sampler. grid: a
         family's name, or gammas that rise to 1, which fix the steps. eta: noise of ddim and dpmpp-2m, from 0 to 1.
-        detail: from 0, near the mean of all pictures that fit, to 1, a sample. seed: the same gives the same, and what
-        `sr3 upscale --seed` gives. values: the numbers that the picture uses, (low, high) in its own, or "auto", as
+        detail: from 0, near the mean of all images that fit, to 1, a sample. seed: the same gives the same, and what
+        `sr3 upscale --seed` gives. values: the numbers that the image uses, (low, high) in its own, or "auto", as
         `sr3 upscale --range`.
         progress: called after each step with the steps taken and all there are.
         stop: once set, by any thread, the call ends with Cancelled after the step under way.
-        Raises ImageError for a picture that cannot be taken, ConfigError for settings that do not fit, GridError for
+        Raises ImageError for an image that cannot be taken, ConfigError for settings that do not fit, GridError for
         gammas from which no sample can come.
         """
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
@@ -144,8 +144,8 @@ class Model:
         work, count = Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale), samples or 1
         drawn, each = list[Kind](), work.steps
         for number in range(count):
-            told = None if progress is None else partial(_add, progress, number * each, count * each)
-            drawn.append(work.last(mix_seed(seed, number), stop, told))
+            report = None if progress is None else partial(_add, progress, number * each, count * each)
+            drawn.append(work.last(mix_seed(seed, number), stop, report))
         return drawn[0] if samples is None else drawn
 
     def upscale_file(
@@ -165,7 +165,7 @@ class Model:
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Path:
-        """Draw a large picture of a file into a file, as `sr3 upscale` does: bits, metadata and formats are kept.
+        """Draw a large image of a file into a file, as `sr3 upscale` does: bits, metadata and formats are kept.
 
         target: None for NAME-x4 beside the source. quality: 1 to 100, of lossy formats. overwrite: whether a
         target that is there is replaced. Others as for `upscale`. Returns where the result is.
@@ -205,7 +205,7 @@ class Model:
         values: Values = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Refinement[Kind]]:
-        """Draw one sample step by step; the last picture is what `upscale` gives for the same arguments.
+        """Draw one sample step by step; the last image is what `upscale` gives for the same arguments.
 
         Leaving the loop, or closing the iterator, ends the work. Arguments and errors as for `upscale`; what is wrong
         with them is raised at once, not at the first step.
@@ -216,7 +216,7 @@ class Model:
         )
 
     def _unpack(self, image: Kind) -> Unpacked[Kind]:
-        """Lay a picture out; a model of colour takes alpha where others have bands."""
+        """Lay an image out; a model of colour takes alpha where others have bands."""
         return unpack(image, takes_alpha=self.channels == _COLOURS)
 
 
@@ -226,7 +226,7 @@ def load(
     """Find a model by name, path or run folder and make it ready.
 
     device: auto, cpu, cuda or mps. dtype: auto, float32 or bfloat16. tile: largest window in pixels of the result, auto
-    by the memory that is free when a picture comes, as `sr3 upscale` does.
+    by the memory that is free when an image comes, as `sr3 upscale` does.
     Raises CheckpointError when there is no such model, ConfigError for a device or type that is not there.
     """
     return Model(open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile), tile)

@@ -21,7 +21,7 @@ _FIELDS = ("stem", "suffix", "scale", "model")
 
 @dataclass(frozen=True)
 class Job:
-    """A picture file and the file its result goes to."""
+    """An image file and the file its result goes to."""
 
     source: Path
     target: Path
@@ -29,7 +29,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written for each picture: its samples, what they say together, and the way from noise to the first.
+    """What is written for each image: its samples, what they say together, and the way from noise to the first.
 
     scene: of georeferenced rasters, whose mean and deviation are rasters too.
     """
@@ -64,7 +64,7 @@ class Outputs:
 
 
 ONE_SAMPLE = Outputs()
-"""One sample of each picture, and nothing beside it."""
+"""One sample of each image, and nothing beside it."""
 
 
 def _beside(target: Path, word: str, suffix: str = "same") -> Path:
@@ -109,7 +109,7 @@ class Naming:
             )
 
     def name(self, source: Path) -> str:
-        """Call the result of a picture."""
+        """Call the result of an image."""
         keeps = source.suffix.lower() in _SUFFIXES
         suffix = f".{self.format.lower()}" if self.format != "same" else source.suffix if keeps else ".png"
         stem = source.stem if keeps or self.format != "same" else source.name
@@ -117,7 +117,7 @@ class Naming:
         return name if "{suffix}" in self.pattern else name + suffix
 
     def _scale_of(self, source: Path) -> str:
-        """Say how many times as wide and high the result of a picture is."""
+        """Return how many times as wide and high the result of an image is."""
         if "{scale}" not in self.pattern or self.sizing.is_own:
             return str(self.scale)
         if self.sizing.scale is not None:
@@ -126,19 +126,19 @@ class Naming:
             is_array = source.suffix.lower() == ARRAY_SUFFIX
             width, height = band_size(source)[:2] if is_array else picture_size(source)
             return f"{max(self.sizing.plan(width, height, self.scale, source).ratio):.3g}"
-        except (ImageError, OSError):  # which is said when the picture is read
+        except (ImageError, OSError):  # which is said when the image is read
             return str(self.scale)
 
 
 def plan_jobs(
     inputs: Sequence[Path], output: Path | None, *, outputs: Outputs, naming: Naming, recursive: bool = False
 ) -> list[Job]:
-    """Pair every input file, and every picture in input folders, with its output file.
+    """Pair every input file, and every image in input folders, with its output file.
 
     recursive: also those in folders below, linked folders too, into folders of the same names below the output; the
     output itself is left out where it lies there.
 
-    output is a folder, or a picture's path when there is one input file; without one each result goes beside its input
+    output is a folder, or an image's path when there is one input file; without one each result goes beside its input
     file, as NAME-x4. Raises ImageError when two results would have
     one name, or one would replace an input; ConfigError as `Naming.check` does, and for names where output is a file.
     """
@@ -165,7 +165,7 @@ def plan_jobs(
 
 
 def _sources(path: Path, output: Path, *, recursive: bool) -> Iterator[tuple[Path, Path]]:
-    """Give the pictures of an input, each with the folder of its result below the output."""
+    """Return the images of an input, each with the folder of its result below the output."""
     if not path.is_dir():
         yield path, Path()
     elif not recursive:
@@ -176,13 +176,13 @@ def _sources(path: Path, output: Path, *, recursive: bool) -> Iterator[tuple[Pat
             source for source in files_below(path, PICTURE_SUFFIXES) if results not in _real_parents(source.parent)
         ]
         if not found:
-            raise ImageError(f"{path}: neither it nor a folder below holds a picture; check the path")
+            raise ImageError(f"{path}: neither it nor a folder below holds an image; check the path")
         yield from ((source, source.parent.relative_to(path)) for source in found)
 
 
 @cache
 def _real_parents(folder: Path) -> frozenset[Path]:
-    """Give a folder and all that it lies in, links resolved."""
+    """Return a folder and all that it lies in, links resolved."""
     real = Path(os.path.realpath(folder))
     return frozenset((real, *real.parents))
 

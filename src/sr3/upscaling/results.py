@@ -15,7 +15,7 @@ __all__ = ["copy_result", "holds_bands", "make_folder", "write_bytes", "write_dr
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a result; ImageError when it cannot be, or may not be written to."""
+    """Create the folder of a result; ImageError when it cannot be, or may not be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -25,7 +25,7 @@ def make_folder(folder: Path) -> None:
 
 
 def holds_bands(path: Path, picture: Picture) -> bool:
-    """Tell whether a result goes to a file of bands; ImageError where the file cannot hold the picture."""
+    """Return whether a result goes to a file of bands; ImageError where the file cannot hold the image."""
     suffix, count = path.suffix.lower(), len(picture.pixels)
     is_plain = count in (1, 3) or picture.space == "cmyk"
     if not is_plain and suffix not in BAND_SUFFIXES:

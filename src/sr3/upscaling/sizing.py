@@ -78,7 +78,7 @@ class Sizing:
         return self == Sizing()
 
     def plan(self, width: int, height: int, own: int, name: object) -> Enlargement:
-        """Say how a picture of a size gets there; ImageError, with the name, where it would not become larger."""
+        """Say how an image of a size gets there; ImageError, with the name, where it would not become larger."""
         wide, high = self._target(width, height, own)
         ratio = max(wide / width, high / height)
         if not self.is_own and own > 1 and (wide < width or high < height or (wide, high) == (width, height)):
@@ -87,7 +87,7 @@ class Sizing:
                 "leave it as it is"
             )
         if own == 1 and (wide, high) != (width, height):
-            raise ImageError(f"{name}: {wide}x{high} is asked for, but the model restores a picture in its own size")
+            raise ImageError(f"{name}: {wide}x{high} is asked for, but the model restores an image in its own size")
         passes = 1
         while own > 1 and own**passes < ratio * (1 - _TOLERANCE):
             passes += 1

@@ -1,6 +1,6 @@
 """Normalisation of an image's value range before upscaling, undone afterwards.
 
-Cameras of 12 bits, radiology and reflectance keep their numbers in 16 bits and use the lower ones. Models know pictures
+Cameras of 12 bits, radiology and reflectance keep their numbers in 16 bits and use the lower ones. Models know images
 that use all: what is darker than a sixteenth of the range comes out grainy, and may leave the range that was used.
 """
 
@@ -19,10 +19,10 @@ __all__ = ["AUTO", "NARROW", "TYPE", "ValueRange", "Values", "find_range", "pars
 
 AUTO, TYPE = "auto", "type"
 Values = tuple[float, float] | Literal["auto", "type"] | None
-"""The numbers that a picture uses: (low, high), found by themselves, or all there are; None warns of few."""
+"""The numbers that an image uses: (low, high), found by themselves, or all there are; None warns of few."""
 
 NARROW = 1 / 8
-"""Share of 16 bits below which a picture that uses no more is warned of."""
+"""Share of 16 bits below which an image that uses no more is warned of."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def find_range(asked: str | tuple[float, float], pixels: Tensor, numbers: Number
 def stretched(
     picture: Picture, asked: str | tuple[float, float] | None, path: Path
 ) -> tuple[Picture, ValueRange | None]:
-    """Stretch a picture as asked; without being asked leave it, and warn where it uses little of 16 bits."""
+    """Stretch an image as asked; without being asked leave it, and warn where it uses little of 16 bits."""
     numbers = Numbers.of_depth(picture.depth)
     if asked is None:
         warn_of_narrow(picture.pixels, numbers, str(path), "--range auto")

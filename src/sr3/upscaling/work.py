@@ -27,7 +27,7 @@ __all__ = ["Refinement", "Work"]
 
 @dataclass(frozen=True)
 class Refinement(Generic[Kind]):
-    """A step of a sample has been taken: which, of how many, and the picture as it is guessed after it."""
+    """A step of a sample has been taken: which, of how many, and the image as it is guessed after it."""
 
     step: int
     steps: int
@@ -35,12 +35,12 @@ class Refinement(Generic[Kind]):
 
     @property
     def is_last(self) -> bool:
-        """Whether the picture is the sample."""
+        """Whether the image is the sample."""
         return self.step == self.steps
 
 
 class Work(Generic[Kind]):
-    """One picture at one model."""
+    """One image at one model."""
 
     def __init__(
         self,
@@ -51,18 +51,18 @@ class Work(Generic[Kind]):
         values: Values,
         scale: float | None,
     ) -> None:
-        """Prepare a picture; ImageError when its result would not fit in memory."""
+        """Prepare an image; ImageError when its result would not fit in memory."""
         pixels, self._alpha = unpacked.pixels, unpacked.alpha
-        self._used = None if values is None else find_range(values, pixels, unpacked.numbers, "the picture")
+        self._used = None if values is None else find_range(values, pixels, unpacked.numbers, "the image")
         if self._used is not None:
             pixels = self._used.stretch(pixels)
         else:
-            warn_of_narrow(pixels, unpacked.numbers, "the picture", 'values="auto"')
+            warn_of_narrow(pixels, unpacked.numbers, "the image", 'values="auto"')
         count, channels, height, width = pixels.shape
         needed = count * (bytes_of(sampling.sampler.traits) + bytes_of_other_bands(channels))
-        self._plan = plan = Sizing(scale=scale).plan(width, height, upscaler.scale, "the picture")
+        self._plan = plan = Sizing(scale=scale).plan(width, height, upscaler.scale, "the image")
         extra = needed - BYTES_PER_PIXEL
-        check_fits(Path("the picture"), width, height, plan.own**plan.passes, extra=extra)
+        check_fits(Path("the image"), width, height, plan.own**plan.passes, extra=extra)
         if tile == "auto":
             upscaler = replace(upscaler, tile=choose_tile(upscaler, *plan.largest))
         if self._alpha is not None:
@@ -79,7 +79,7 @@ class Work(Generic[Kind]):
         return self._total
 
     def refinements(self, seed: int, stop: threading.Event | None) -> Iterator[Refinement[Kind]]:
-        """Draw a sample, and give the picture after each step."""
+        """Draw a sample, and give the image after each step."""
         for step, image in numbered(self._steps(seed, stop), start=1):
             yield Refinement(step, self._total, self._packed(image))
             del image
@@ -116,17 +116,17 @@ class Work(Generic[Kind]):
         return self._pack(pixels if self._used is None else self._used.put_back(pixels), alpha, self._plan.ratio)
 
 
-def _in_channels(pixels: Tensor, wanted: int, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def _in_channels(pixels: Tensor, expected: int, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Lay (b, c, h, w) out in the model's channels, and say how to lay its answer back.
 
-    Grey is repeated for a colour model and the mean of the answers is taken; the channels of a picture are a batch for
+    Grey is repeated for a colour model and the mean of the answers is taken; the channels of an image are a batch for
     a grey model.
     """
     found = pixels.shape[1]
-    if found == wanted:
+    if found == expected:
         return pixels, lambda image: image
     if found == 1:
-        return pixels.expand(-1, wanted, -1, -1), lambda image: image.mean(1, keepdim=True)
-    if wanted == 1:
+        return pixels.expand(-1, expected, -1, -1), lambda image: image.mean(1, keepdim=True)
+    if expected == 1:
         return pixels.flatten(0, 1)[:, None], lambda image: image[:, 0].unflatten(0, (-1, found))
-    raise ImageError(f"the picture has {found} channels, but {name} takes {wanted}; use another model")
+    raise ImageError(f"the image has {found} channels, but {name} takes {expected}; use another model")

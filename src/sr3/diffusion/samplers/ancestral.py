@@ -19,7 +19,7 @@ Variance = Literal["forward", "posterior"]
 def ancestral(
     denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, variance: Variance = "forward"
 ) -> Iterator[Step]:
-    """Walk y along the grid by draws from p(y_s | y_t, x), one network call a step (Algorithm 2).
+    """Walk y along the grid by draws from p(y_s | y_t, x), one network call per step (Algorithm 2).
 
     variance: `forward` is 1 - alpha, the paper's; `posterior` is that of q(y_s | y0, y_t) (Eq. 4).
     The mean is that of Eq. 4 at the predicted y0, equal to Algorithm 2's. The last step adds no noise.
@@ -36,5 +36,5 @@ def ancestral(
 
 @described("ancestral-posterior", Traits(calls_per_step=1, extra_states=0, noise="always"))
 def ancestral_posterior(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource) -> Iterator[Step]:
-    """Walk as `ancestral` does, with the variance of the posterior (Eq. 4)."""
+    """Sample as `ancestral` does, with the variance of the posterior (Eq. 4)."""
     return ancestral.walk(denoise, y, grid, noise, variance="posterior")

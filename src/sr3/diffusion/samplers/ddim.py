@@ -15,7 +15,7 @@ __all__ = ["ddim", "distilled"]
 
 @described("ddim", Traits(calls_per_step=1, extra_states=0, noise="eta"))
 def ddim(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
-    """Walk y along the grid, one network call a step.
+    """Walk y along the grid, one network call per step.
 
     eta: from 0 (no noise after the start) to 1; the added variance is eta^2 times the posterior's.
     """
@@ -23,7 +23,7 @@ def ddim(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta: flo
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
             y = y0
-            del eps, y0  # eps, whose share is 0, and the noisy state: a large picture needs the memory
+            del eps, y0  # eps, whose share is 0, and the noisy state: a large image needs the memory
             yield Step(y, y)
             return
         added = eta**2 * posterior_variance(gamma, gamma_next)

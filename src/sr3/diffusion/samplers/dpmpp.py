@@ -1,6 +1,6 @@
 """DPM-Solver++(2M) (arXiv:2211.01095, Algorithm 2 and section 5), deterministic or with the noise of an SDE.
 
-Second order at one network call a step: the clean state is extrapolated from the last two predictions, in the
+Second order at one network call per step: the clean state is extrapolated from the last two predictions, in the
 half log-SNR of the paper, and takes the place of the prediction in a step of DDIM.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["dpmpp_2m"]
 
 @described("dpmpp-2m", Traits(calls_per_step=1, extra_states=0, noise="eta"))
 def dpmpp_2m(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta: float = 0.0) -> Iterator[Step]:
-    """Walk y along the grid, one network call a step.
+    """Walk y along the grid, one network call per step.
 
     eta: from 0 (the ODE, no noise after the start) to 1 (the SDE variant); the added variance is eta^2 times the
     posterior's. The first step and the last are of first order, as there is no earlier level or no finite log-SNR.
@@ -30,7 +30,7 @@ def dpmpp_2m(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta:
         width = float(log_snr(gamma_next[:1]) - log_snr(gamma[:1]))
         if float(gamma_next[0]) == 1:
             y = y0
-            del before, y0  # and the noisy state: a large picture needs the memory
+            del before, y0  # and the noisy state: a large image needs the memory
             yield Step(y, y)
             return
         ahead = y0 if before is None else (y0 - before).mul_(width / (2 * width_before)).add_(y0)

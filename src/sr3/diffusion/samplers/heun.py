@@ -21,7 +21,7 @@ __all__ = ["heun"]
     Traits(calls_per_step=2, extra_states=3, noise="never", noisy_below=32, noisy_below_on={"karras": 8}),
 )
 def heun(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
-    """Walk y along the grid without noise, two network calls a step: a step of Euler, and its correction."""
+    """Walk y along the grid without noise, two network calls per step: an Euler step and its correction."""
     for gamma, gamma_next in level_pairs(grid, y):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
@@ -30,7 +30,7 @@ def heun(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterato
             yield Step(y, y)
             return
         half, shrink = per_image(sigma(gamma_next) - sigma(gamma), y) / 2, per_image(gamma_next.sqrt(), y)
-        # Of the state and its noise only the way to the middle is kept, for the second call needs the memory.
+        # Only the midpoint of the state is kept, to leave memory for the second call.
         u = per_image(gamma.rsqrt(), y) * y + half * eps
         y = shrink * (u + half * eps)
         del eps

@@ -21,7 +21,7 @@ __all__ = ["probability_flow"]
 
 @described("probability-flow", Traits(calls_per_step=4, extra_states=5, noise="never"))
 def probability_flow(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
-    """Walk y along the grid without noise, four network calls a step and one for the last, where v is not defined."""
+    """Walk y along the grid without noise, four network calls per step and one for the last, where v is not defined."""
     for gamma, gamma_next in level_pairs(grid, y):
         y0, eps = denoise(y, gamma)
         if float(gamma_next[0]) == 1:

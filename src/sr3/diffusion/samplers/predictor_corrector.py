@@ -22,9 +22,9 @@ __all__ = ["predictor_corrector"]
 def predictor_corrector(
     denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, snr: float = 0.16, corrections: int = 1
 ) -> Iterator[Step]:
-    """Walk y along the grid; 1 + corrections network calls a step, one for the last, which adds no noise.
+    """Walk y along the grid; 1 + corrections network calls per step, one for the last, which adds no noise.
 
-    snr: ratio r of the corrector; 0.16 is score-SDE's for CIFAR-10. corrections: Langevin steps a level.
+    snr: ratio r of the corrector; 0.16 is score-SDE's for CIFAR-10. corrections: Langevin steps per level.
     """
     levels = [*grid[:, None].expand(-1, len(y)), torch.ones(len(y), dtype=torch.float64)]
     for gamma, gamma_next, gamma_after in zip(levels, levels[1:], levels[2:], strict=False):

@@ -1,14 +1,14 @@
-"""`Sampler`: a function of one form, with what is known of it (`Traits`).
+"""`Sampler`: a sampling function and what is known about it (`Traits`).
 
 A sampler takes `(denoise, y, grid, noise)` and yields a `Step` for each pair of neighbouring levels:
 
-- `denoise(y, gamma)` asks the network, with its condition inside, and gives `Prediction(y0, eps)`;
+- `denoise(y, gamma)` calls the network, whose conditional inputs are bound, and returns `Prediction(y0, eps)`;
 - `y`, shape (b, ...), is the state to start from, at the level `grid[0]`;
 - `grid`, shape (steps + 1,), are the levels, float64 on the CPU, rising to 1;
 - `noise.like(y)` draws fresh noise.
 
-The last `Step` is at level 1: its `y` is the sample. A function of this form is all that sampling needs. `described`
-adds what memory, time and advice must know of it; without that they take `UNKNOWN`.
+The last `Step` is at level 1: its `y` is the sample. Sampling needs no more than such a function. `described` adds
+the traits that estimates of memory and time use; without them, `UNKNOWN` is assumed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,12 +27,12 @@ __all__ = ["UNKNOWN", "Sampler", "SamplerFunction", "Traits", "as_sampler", "des
 P = ParamSpec("P")
 
 SamplerFunction: TypeAlias = Callable[[Denoise, State, Grid, NoiseSource], Iterator[Step]]
-"""A sampler's form: (denoise, y, grid, noise) to one `Step` for each pair of neighbouring levels."""
+"""Signature of a sampler: (denoise, y, grid, noise) to one `Step` per pair of neighbouring levels."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a sampler besides what it yields.
+    """Properties of a sampler that its signature does not show.
 
     calls_per_step: network calls of each step but the last. calls_in_last: of the last, which reaches level 1.
     extra_states: states that it holds at its peak beyond those of `ancestral`; each is as large as the result.
@@ -60,19 +60,19 @@ class Traits:
 
 
 UNKNOWN = Traits(calls_per_step=4, calls_in_last=4, extra_states=7, noise="always")
-"""What is assumed of a function that says nothing: as many calls and states as the costliest sampler here."""
+"""Assumed for a function without traits: the calls and states of the most expensive sampler here."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sampler(Generic[P]):
-    """A function of the form of a sampler, with its name and traits; it is called as the function is."""
+    """A sampling function with its name and traits; called like the function."""
 
     name: str
     walk: Callable[P, Iterator[Step]]
     traits: Traits
 
     def __post_init__(self) -> None:
-        """Show the function's own description and parameters to `help` and to editors."""
+        """Expose the docstring and parameters of the function to `help` and editors."""
         object.__setattr__(self, "__doc__", self.walk.__doc__)
         object.__setattr__(self, "__wrapped__", self.walk)
 
@@ -91,7 +91,7 @@ class Sampler(Generic[P]):
 
 
 def described(name: str, traits: Traits) -> Callable[[Callable[P, Iterator[Step]]], Sampler[P]]:
-    """Make a sampler of a function, which then runs without gradients.
+    """Decorate a function as a sampler, which runs without gradients.
 
         @described("mine", Traits(calls_per_step=1, extra_states=0, noise="never"))
         def mine(denoise, y, grid, noise): ...
@@ -106,7 +106,7 @@ def described(name: str, traits: Traits) -> Callable[[Callable[P, Iterator[Step]
 
 
 def as_sampler(function: SamplerFunction) -> Sampler[[Denoise, State, Grid, NoiseSource]]:
-    """Take a sampler as it is, and give a plain function `UNKNOWN` traits.
+    """Return a sampler unchanged; a plain function gets the traits `UNKNOWN`.
 
     A `functools.partial` of a sampler keeps that sampler's traits. ConfigError for what cannot be called.
     """

@@ -34,7 +34,7 @@ def last(steps: Iterator[Step]) -> State:
 
 
 def numbered(items: Iterator[T], *, start: int) -> Iterator[tuple[int, T]]:
-    """Count as `enumerate` does, but hold no item while the next is made: pictures may fill the memory."""
+    """Count as `enumerate` does, but hold no item while the next is made: images may fill the memory."""
     number = start - 1
     for item in items:
         number += 1

@@ -4,12 +4,12 @@ from threading import Lock
 
 from sr3.errors import DataError, UnusableError
 
-__all__ = ["Tally"]
+__all__ = ["UnusableImages"]
 
 _SHOWN = 5
 
 
-class Tally:
+class UnusableImages:
     """Counts images that were left out, each once.
 
     limit: so many are allowed.
@@ -19,7 +19,7 @@ class Tally:
         """Begin at none."""
         self.limit = limit
         self._complaints: dict[str, str] = {}
-        self._told = 0
+        self._reported = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -39,9 +39,9 @@ class Tally:
                 f"{'; …' if count > _SHOWN else ''}"
             )
 
-    def untold(self) -> list[str]:
-        """Give the complaints since the last call."""
+    def unreported(self) -> list[str]:
+        """Return the complaints since the last call."""
         with self._lock:
-            fresh = list(self._complaints.values())[self._told :]
-            self._told = len(self._complaints)
+            fresh = list(self._complaints.values())[self._reported :]
+            self._reported = len(self._complaints)
         return fresh

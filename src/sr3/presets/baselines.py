@@ -1,7 +1,7 @@
 """Networks that the paper compares with, and SPAN: x4, each at its published size and for two CPU cores.
 
 Each answers in one call and is trained by the same loop as everything else, so that all are compared on the same
-pictures. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
+images. From its paper are network and loss (but for DRCN's weight decay), and batch, patch and rate where the
 docstring says so; the length is ours, and what docs/explanation/results.md lists. `data.scale` sets another scale.
 """
 
@@ -43,7 +43,7 @@ _ONE_CALL = SamplingConfig(sampler="regression", steps=1, grid="cosine", correct
 """One call, and no correction of low frequencies, which none of the papers has."""
 
 
-def _rival(
+def _baseline(
     network: NetworkConfig,
     *,
     crop: int,
@@ -87,59 +87,59 @@ def _for_two_cores(config: Config, network: NetworkConfig, *, crop: int = 64, ra
 
 
 def fsrcnn_x4() -> Config:
-    """Give FSRCNN(56, 12, 4) (arXiv:1608.00367): 12,464 weights on luminance, as there; 24,683 parameters on colour."""
-    return _rival(FSRCNNConfig(width=56, inner=12, layers=4), crop=64, batch=32, rate=1e-3)
+    """Return FSRCNN(56, 12, 4) (arXiv:1608.00367): 12,464 weights on luminance as in the paper; 24,683 on colour."""
+    return _baseline(FSRCNNConfig(width=56, inner=12, layers=4), crop=64, batch=32, rate=1e-3)
 
 
 def fsrcnn_x4_small() -> Config:
-    """Give FSRCNN-s(32, 5, 1), its paper's own small one."""
+    """Return FSRCNN-s(32, 5, 1), its paper's own small one."""
     return _for_two_cores(fsrcnn_x4(), FSRCNNConfig(width=32, inner=5, layers=1))
 
 
 def drcn_x4() -> Config:
-    """Give DRCN (arXiv:1511.04491): 256 channels, 16 recursions, 1.8M parameters; patches of 40 (there 41), batch 64.
+    """Return DRCN (arXiv:1511.04491): 256 channels, 16 recursions, 1.8M parameters; patches of 40 (there 41), batch 64.
 
     The share of recursive supervision starts high and falls, its paper says; here from 0.5.
     """
     network = DRCNConfig(width=256, recursions=16)
-    return _rival(network, crop=40, batch=64, rate=1e-4, supervision=0.5)
+    return _baseline(network, crop=40, batch=64, rate=1e-4, supervision=0.5)
 
 
 def drcn_x4_small() -> Config:
-    """Give DRCN for two processor cores: 32 channels, 8 recursions."""
+    """Return DRCN for two processor cores: 32 channels, 8 recursions."""
     return _for_two_cores(drcn_x4(), DRCNConfig(width=32, recursions=8), crop=40, rate=3e-4)
 
 
 def rcan_x4() -> Config:
-    """Give RCAN (arXiv:1807.02758): 10 groups of 20 blocks, 64 channels, 4 inside the attention, 15.6M parameters.
+    """Return RCAN (arXiv:1807.02758): 10 groups of 20 blocks, 64 channels, 4 inside the attention, 15.6M parameters.
 
     L1, batch 16, inputs of 48 pixels, Adam 1e-4, all turns and mirrors, as there.
     """
     network = RCANConfig(width=64, blocks=20, groups=10, attention_width=4)
-    return _rival(network, crop=192, batch=16, rate=1e-4, loss="l1")
+    return _baseline(network, crop=192, batch=16, rate=1e-4, loss="l1")
 
 
 def rcan_x4_small() -> Config:
-    """Give RCAN for two processor cores: 3 groups of 4 blocks, 32 channels."""
+    """Return RCAN for two processor cores: 3 groups of 4 blocks, 32 channels."""
     network = RCANConfig(width=32, blocks=4, groups=3, attention_width=4)
     return _for_two_cores(rcan_x4(), network, rate=3e-4)
 
 
 def enet_x4() -> Config:
-    """Give ENet-E (EnhanceNet, arXiv:1612.07919): 10 blocks, 64 channels, 0.85M parameters, the squared error alone.
+    """Return ENet-E (EnhanceNet, arXiv:1612.07919): 10 blocks, 64 channels, 0.85M parameters, the squared error alone.
 
     Truths of 128 pixels and Adam 1e-4, as there. The paper's tables of classification have this variant.
     """
-    return _rival(ENetConfig(width=64, blocks=10), crop=128, batch=64, rate=1e-4, residual=True)
+    return _baseline(ENetConfig(width=64, blocks=10), crop=128, batch=64, rate=1e-4, residual=True)
 
 
 def enet_x4_small() -> Config:
-    """Give ENet-E for two processor cores: 5 blocks, 32 channels."""
+    """Return ENet-E for two processor cores: 5 blocks, 32 channels."""
     return _for_two_cores(enet_x4(), ENetConfig(width=32, blocks=5), rate=3e-4)
 
 
 def enet_pat_x4() -> Config:
-    """Give ENet-PAT (EnhanceNet, arXiv:1612.07919): the network of ENet-E with its three other losses.
+    """Return ENet-PAT (EnhanceNet, arXiv:1612.07919): the network of ENet-E with its three other losses.
 
     Its features are VGG's; here ST-LPIPS's AlexNet, which comes in a package, or the file that is named in
     `objective.adversary.features`. The weights are ours: for bicubic enlargements of photographs they bring features,
@@ -150,20 +150,20 @@ def enet_pat_x4() -> Config:
 
 
 def enet_pat_x4_small() -> Config:
-    """Give ENet-PAT for two processor cores: 5 blocks, 32 channels, a discriminator of half the width."""
+    """Return ENet-PAT for two processor cores: 5 blocks, 32 channels, a discriminator of half the width."""
     return _with_discriminator(enet_x4_small(), width=16)
 
 
 def span_x4() -> Config:
-    """Give SPAN (arXiv:2311.12770): 48 channels, 6 blocks, 0.43M parameters in its inference form.
+    """Return SPAN (arXiv:2311.12770): 48 channels, 6 blocks, 0.43M parameters in its inference form.
 
     L1, batch 64, inputs of 64 pixels and Adam 5e-4, as there. `weights/span-x4.safetensors` has the published weights.
     """
-    return _rival(SPANConfig(width=48, blocks=6), crop=256, batch=64, rate=5e-4, loss="l1")
+    return _baseline(SPANConfig(width=48, blocks=6), crop=256, batch=64, rate=5e-4, loss="l1")
 
 
 def span_x4_small() -> Config:
-    """Give SPAN for two processor cores: 32 channels, 4 blocks."""
+    """Return SPAN for two processor cores: 32 channels, 4 blocks."""
     return _for_two_cores(span_x4(), SPANConfig(width=32, blocks=4), crop=96)
 
 

@@ -25,7 +25,7 @@ from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
 from sr3.tuning.bench import Plan, bench
 
-RIVALS = ["fsrcnn-x4-small", "drcn-x4-small", "rcan-x4-small", "enet-x4-small", "span-x4-small"]
+BASELINES = ["fsrcnn-x4-small", "drcn-x4-small", "rcan-x4-small", "enet-x4-small", "span-x4-small"]
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
 CPU = torch.device("cpu")
 
@@ -46,7 +46,7 @@ def weights_of(path):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_rival_learns_and_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, name):
     config = tiny(name)
     losses = [event.loss for event in run_to_end(tmp_path / "whole", config) if isinstance(event, Stepped)]
@@ -61,7 +61,7 @@ def test_a_rival_learns_and_a_resumed_run_ends_where_an_uninterrupted_one_does(t
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_training_brings_a_rival_nearer_to_the_truth(tmp_path, name):
     config = tiny(name, "training.steps=60", "optimizer.learning_rate=3e-3", "training.validate_every=1000")
     losses = [event.loss for event in run_to_end(tmp_path / "run", config) if isinstance(event, Stepped)]
@@ -81,7 +81,7 @@ def trained(tmp_path):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("name", [name for name in RIVALS if name != "span-x4-small"])
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "span-x4-small"])
 def test_windows_of_a_rival_give_nearly_what_the_whole_picture_gives(trained, name):
     upscaler = trained(name)
     low_res = torch.rand(2, 3, 40, 52, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -108,7 +108,7 @@ def test_windows_of_span_give_nearly_what_the_whole_picture_gives():
 
 @pytest.mark.training
 def test_only_rcan_needs_windows_to_share_what_they_see(trained):
-    assert [trained(name).shares_statistics for name in RIVALS] == [False, False, True, False, False]
+    assert [trained(name).shares_statistics for name in BASELINES] == [False, False, True, False, False]
 
 
 def test_the_loss_of_drcn_counts_every_recursion_by_its_share():

@@ -32,7 +32,7 @@ _EXTRA = {
 
 
 def kind_of(file: BinaryIO, suffix: str) -> Kind | None:
-    """Tell which of these formats a file has; None for any other. Leaves the file at its start."""
+    """Return which of these formats a file has; None for any other. Leaves the file at its start."""
     head = file.read(_LONGEST_FTYP)
     file.seek(0)
     if head.startswith(_JXL):
