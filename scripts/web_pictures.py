@@ -67,7 +67,7 @@ def save(browser: webdriver.Chrome, name: str) -> None:
 
 def main() -> None:
     """Take all pictures."""
-    command = [sys.executable, "-m", "sr3", "web", "--port", "0"]
+    command = [sys.executable, "-m", "sr3", "web", "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

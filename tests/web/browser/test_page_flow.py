@@ -269,9 +269,7 @@ def test_many_pictures_are_drawn_one_after_the_other_and_each_can_be_looked_at(b
     choose(browser, *many)
     by_id(browser, "enlarge-all").click()
     wait(browser, "document.getElementById('tray').innerText.includes('Waiting for the picture before it')")
-    wait(
-        browser, f"[...document.querySelectorAll('#tray small')].every((e) => e.textContent === '240 {TIMES} 160')"
-    )
+    wait(browser, f"[...document.querySelectorAll('#tray small')].every((e) => e.textContent === '240 {TIMES} 160')")
     assert [job.name for job in fake.jobs.values()] == ["one.png", "two.png", "three.png"]
     browser.execute_script("document.querySelectorAll('#tray .item')[2].click()")
     wait(browser, "document.getElementById('saved-name').textContent.startsWith('three-')")
