@@ -1,6 +1,6 @@
 """Peak memory and time of a scene in windows: a synthetic GeoTIFF of a given size, and a tiny model of random weights.
 
-python benchmarks/scene.py --side 2000
+python benchmarks/scene.py --width 20000 --height 512
 """
 
 import argparse
@@ -28,17 +28,17 @@ from sr3.upscaling.naming import Job, Outputs
 ROWS = 256
 
 
-def write_scene(path: Path, side: int) -> None:
+def write_scene(path: Path, width: int, height: int) -> None:
     """Write waves with noise, 16 bits, in strips."""
     generator = np.random.default_rng(0)
     place = rasterio.Affine(10, 0, 300_000, 0, -10, 5_000_000)
-    profile = {"driver": "GTiff", "count": 1, "dtype": "uint16", "height": side, "width": side, "tiled": True}
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint16", "height": height, "width": width, "tiled": True}
     with rasterio.open(path, "w", crs="EPSG:32632", transform=place, compress="deflate", **profile) as file:
-        for top in range(0, side, ROWS):
-            rows = np.arange(top, min(top + ROWS, side))[:, None]
-            waves = 5000 + 3000 * np.sin(rows / 9) * np.sin(np.arange(side) / 13)
+        for top in range(0, height, ROWS):
+            rows = np.arange(top, min(top + ROWS, height))[:, None]
+            waves = 5000 + 3000 * np.sin(rows / 9) * np.sin(np.arange(width) / 13)
             strip = (waves + generator.normal(0, 100, waves.shape)).astype(np.uint16)
-            file.write(strip, 1, window=Window(0, top, side, len(rows)))
+            file.write(strip, 1, window=Window(0, top, width, len(rows)))
 
 
 def write_tiny_model(path: Path) -> None:
@@ -58,12 +58,13 @@ def peak() -> float:
 def main() -> None:
     """Measure one size; each size needs a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=2000, help="pixels of the input a side")
+    parser.add_argument("--width", type=int, default=2000, help="of the input, in pixels")
+    parser.add_argument("--height", type=int, default=2000, help="of the input, in pixels")
     parser.add_argument("--tile", type=int, default=1024, help="largest window in pixels of the result")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_scene(folder / "in.tif", options.side)
+        write_scene(folder / "in.tif", options.width, options.height)
         write_tiny_model(folder / "tiny.safetensors")
         upscaler = open_upscaler(str(folder / "tiny.safetensors"), device="cpu", dtype="float32")
         plan = as_plan(sampling_for(upscaler.info, steps=1))
@@ -73,7 +74,7 @@ def main() -> None:
             if isinstance(event, Failed):
                 sys.exit(event.reason)
         seconds = time.monotonic() - began
-        print(f"{options.side} x {options.side}: {peak():.0f} MiB at most, {before:.0f} before; {seconds:.0f} s")
+        print(f"{options.width} x {options.height}: {peak():.0f} MiB at most, {before:.0f} before; {seconds:.0f} s")
 
 
 if __name__ == "__main__":

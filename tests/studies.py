@@ -39,7 +39,7 @@ def write_study(folder: Path, *, settings: str = "", attention: str = "checks = 
         f"""
 images_per_subject = {pairs}
 {settings}
-[images]
+[pictures]
 truth = "truth"
 inputs = "inputs"
 [methods]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "batch_ray.py"
+DASK = ROOT / "examples" / "batch_dask.py"
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +171,29 @@ def test_the_example_of_ray_survives_a_killed_worker_and_resumes(model, tmp_path
     out, _ = again.communicate(timeout=400)
     assert again.returncode == 0
     assert [line for line in out.splitlines() if line.endswith(": done")] == [f"{source / '3.png'}: done"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs dask[distributed]")
+def test_the_example_of_dask_writes_what_is_missing(model, tmp_path):
+    source, target = write_pictures(tmp_path / "in", 5), tmp_path / "out"
+    (source / "bad.png").write_bytes(b"no image")
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    words = [sys.executable, str(DASK), f"file://{source}", f"file://{target}", "--model", model]
+    job = partial(
+        subprocess.run,
+        [*words, "--images-per-task", "2"],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    first = job()
+    assert first.returncode == 1
+    assert sorted(one.name for one in target.iterdir()) == sorted(f"{k}.png.png" for k in range(5))
+    assert [line.count("bad.png") for line in first.stdout.splitlines() if not line.endswith(": done")] == [1]
+    alone = Upscale(model)({"bytes": [(source / "3.png").read_bytes()]})["bytes"][0]
+    assert (target / "3.png.png").read_bytes() == alone
+    (target / "2.png.png").unlink()
+    again = job()
+    assert [line for line in again.stdout.splitlines() if line.endswith(": done")] == [f"{source / '2.png'}: done"]

@@ -244,6 +244,40 @@ def test_every_command_in_a_page_parses_and_its_settings_exist(page):
             apply_settings(preset(options["settings"]), [*mean, *without_mean(options["change"] or [])])
 
 
+SPLITS = {"ffhq": {"train"}, "celeba-hq": {"eval"}, "imagenet": {"train", "val"}}
+"""Folders that `sr3 prepare` writes by recipe; `tests/data/test_recipes.py` tests the same."""
+
+
+def prepared() -> dict[str, set[str]]:
+    """The folders that the commands of all pages prepare, with what lies in each."""
+    found: dict[str, set[str]] = {}
+    for page in NAMED:
+        for words in command_lines(page):
+            if words[0] == "prepare":
+                given = parse(words)
+                held = {"train", "eval"} if given["hold_out"] else {"train"}
+                found.setdefault(Path(given["out"]).name, set()).update(SPLITS.get(given["recipe"], held))
+    return found
+
+
+OWN_SHARDS = ("shards", "faces", "photos")
+"""Folders that pages use for shards of the reader."""
+
+
+def test_shards_that_a_page_names_are_those_that_a_page_prepares():
+    folders, seen = prepared(), 0
+    for page in NAMED:
+        text = re.sub(r"```text.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+        for pattern in re.findall(r'"([\w./-]+/\*\.tar)"', text):
+            path = Path(pattern)
+            if len(path.parts) == 2 and path.parts[0] in OWN_SHARDS:
+                continue  # one's own
+            folder, split = path.parts[-3:-1] if len(path.parts) > 2 else (path.parts[0], "")
+            assert split in folders[folder], f"{page}: {pattern}"
+            seen += 1
+    assert seen > 10
+
+
 def without_mean(changes: list[str]) -> list[str]:
     """Settings that need no section which only --mean makes."""
     return [

@@ -39,7 +39,7 @@ DIFFUSION = {
 """Public names of `sr3.diffusion` by the module that holds each."""
 
 NETWORKS = {
-    "critic": ["DiscriminatorNet"],
+    "discriminator": ["DiscriminatorNet"],
     "drcn": ["DRCN"],
     "enet": ["ENet"],
     "fsrcnn": ["FSRCNN"],
@@ -57,6 +57,7 @@ METRICS = {
     "energy": ["crps", "energy_score", "gradient_energy_score"],
     "features": ["FeatureNetwork", "load_features"],
     "flat_areas": ["grain", "ripples"],
+    "opensr": ["OpenSRTest", "load_opensr"],
     "perceptual": ["PerceptualDistance", "load_perceptual"],
     "registry": ["METRICS", "Metric", "find_metric"],
     "spread": ["deviation", "feature_spread", "rank_coverage", "rank_histogram", "spread_to_error"],

@@ -43,7 +43,9 @@ def test_help_shows_every_option_once_and_every_group(verb, capsys):
     text = shown(verb, capsys).partition("\nExamples:\n")[0]
     names = [name for line in re.findall(r"^  (-.*)", text, re.MULTILINE) for name in option_names(line)]
     options = [one for one in VERBS[verb].params if one.param_type_name == "option"]
-    assert sorted(names) == sorted({"-h", "--help"} | {name for one in options for name in one.opts})
+    assert sorted(names) == sorted(
+        {"-h", "--help"} | {name for one in options for name in (*one.opts, *one.secondary_opts)}
+    )
     for option in VERBS[verb].params:
         panel = getattr(option, "rich_help_panel", None) or UNTITLED
         assert f"\n{panel}:\n" in text

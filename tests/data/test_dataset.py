@@ -167,7 +167,7 @@ def test_hidden_colours_are_not_learnt():
 
 def test_images_of_different_sizes_in_one_batch_are_named():
     dataset = PairDataset(Pictures(smooth(32, 32), smooth(32, 48)), recipe())
-    with pytest.raises(DataError, match=r"picture . \(\d+x32\), image . \(\d+x32\); set data\.crop"):
+    with pytest.raises(DataError, match=r"picture . \(\d+x32\), picture . \(\d+x32\); set data\.crop"):
         make_batch(dataset, batch=2, seed=0, step=0, places=range(2), pool=POOL)
 
 
@@ -210,10 +210,10 @@ def test_a_few_unusable_images_are_left_out_by_name():
     kept = leave_out(source, recipe(crop=32), unusable)
     assert [kept.name(k) for k in range(len(kept))] == [f"picture {k}" for k in (0, 1, 2, 5)]
     assert len(unusable) == 2
-    first, second = unusable.untold()
+    first, second = unusable.unreported()
     assert "picture 3 cannot be read" in first
     assert "picture 4 is 16x16" in second
-    assert unusable.untold() == []
+    assert unusable.unreported() == []
     with pytest.raises(DataError, match="2 of 6 images cannot be used"):
         leave_out(source, recipe(crop=32), UnusableImages(1))
 
@@ -279,7 +279,7 @@ def test_a_generator_is_not_given_crops_of_larger_pictures():
     how = PairRecipe(DataConfig(scale=1, crop=32, augment="none", cache_gib=1.0), conditional=False)
     with pytest.raises(DataError, match=r"is 40x32, but a generator of side 32.*--size 32 --scale 1"):
         PairDataset(Pictures(smooth(32, 40)), how).pair(0, torch.Generator())
-    with pytest.raises(DataError, match="1 of 2 images cannot be used: image 1 is 64x64, but a generator"):
+    with pytest.raises(DataError, match="1 of 2 images cannot be used: picture 1 is 64x64, but a generator"):
         leave_out(Pictures(smooth(32, 32), smooth(64, 64)), how, UnusableImages())
 
 

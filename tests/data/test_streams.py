@@ -294,7 +294,7 @@ def test_damaged_images_of_a_stream_are_named_and_replaced_up_to_the_limit(tmp_p
     stream = shards(tmp_path, [4, 4], damaged=("0-1", "1-3"))
     unusable = UnusableImages(2)
     feed(pairs(stream, places=range(4), unusable=unusable), [range(4)], 0, 8)
-    assert sorted(complaint.partition(" ")[0][-8:] for complaint in unusable.untold()) == ["0-1.png:", "1-3.png:"]
+    assert sorted(complaint.partition(" ")[0][-8:] for complaint in unusable.unreported()) == ["0-1.png:", "1-3.png:"]
     with pytest.raises(DataError, match=r"2 images cannot be used, more than data\.max_unusable \(1\)"):
         feed(pairs(stream, places=range(4), unusable=UnusableImages(1)), [range(4)], 0, 8)
 
@@ -308,4 +308,4 @@ def test_smaller_than_wanted_images_count_as_unusable(tmp_path):
     (tmp_path / "s.tar").write_bytes(tar({"0.png": png(0, side=8), "1.png": png(1), "2.png": png(2)}))
     unusable = UnusableImages(1)
     feed(pairs(TarStream([str(tmp_path / "s.tar")]), places=range(4), unusable=unusable), [range(4)], 0, 2)
-    assert "is 8x8, but a side needs 16" in unusable.untold()[0]
+    assert "is 8x8, but a side needs 16" in unusable.unreported()[0]

@@ -39,7 +39,7 @@ def test_a_wholly_opaque_alpha_is_no_obstacle_to_jpeg(tmp_path):
 
 @pytest.mark.parametrize(("suffix", "side"), [(".jpg", 65501), (".webp", 16384)])
 def test_a_side_too_long_for_the_format_is_refused(tmp_path, suffix, side):
-    assert "a side" in write_refusal(tmp_path / f"a{suffix}", grey(1, side))
+    assert "per side" in write_refusal(tmp_path / f"a{suffix}", grey(1, side))
     write_picture(tmp_path / f"b{suffix}", grey(1, side - 1))
 
 

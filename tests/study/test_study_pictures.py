@@ -150,7 +150,7 @@ def damage_bytes(folder):
         (damage_input, "inputs.img2.png: is not smaller than .*truth.img2.png"),
         (damage_alpha, "img2.png: is partly transparent"),
         (damage_inks, "img2.jpg: is CMYK without a colour profile, so its colours are undefined; convert it to sRGB"),
-        (damage_bytes, "img2.png: is not a picture"),
+        (damage_bytes, "img2.png: is not an image"),
     ],
 )
 def test_pictures_that_do_not_fit_are_refused_before_the_first_subject(damage, message, tmp_path):

@@ -122,6 +122,10 @@ def evaluate(
             rich_help_panel=NETWORKS,
         ),
     ] = None,
+    opensr: Annotated[
+        bool,
+        typer.Option("--opensr", help="Metrics of opensr-test, for satellite images.", rich_help_panel=NETWORKS),
+    ] = False,
     features: Annotated[
         str | None,
         typer.Option(
@@ -169,7 +173,7 @@ def evaluate(
         seed=seed,
         resamples=resamples,
     )
-    networks = inputs.NetworkNames(features, classifier, classifier_range, perceptual)
+    networks = inputs.NetworkNames(features, classifier, classifier_range, perceptual, opensr)
     announce_code({"--features": features, "--perceptual": perceptual, "--classifier": classifier})
     request = inputs.Request(
         truth, input_, pred or [], model or [], filters or [], steps, sampler, first, images, device, dtype

@@ -1,6 +1,6 @@
 """Settings as users write them: a TOML file, and `a.b=value` on the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from sr3.config.error_message import renamed
@@ -37,11 +37,18 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
 
 
-def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--set") -> Config:
+def apply_settings(
+    config: Config,
+    settings: Sequence[str],
+    *,
+    where: str = "--set",
+    complete: Callable[[dict[str, Any]], None] | None = None,
+) -> Config:
     """Override settings with `a.b=value`; a value is TOML or a bare word. where: prefix of error messages.
 
     network.family and objective.kind are applied first, in any order: settings that the new variant also has are kept,
-    its other settings get their defaults.
+    its other settings get their defaults. complete: changes the tree of all settings before it is checked, for settings
+    that follow from others.
     """
     tree = config.model_dump(mode="json", exclude_none=True)
     if "correct" not in config.sampling.model_fields_set:
@@ -52,6 +59,8 @@ def apply_settings(config: Config, settings: Sequence[str], *, where: str = "--s
             tree[path[0]] = of_kind(path[0], value, tree[path[0]])
     for path, value in split:
         _put(tree, path, value)
+    if complete is not None:
+        complete(tree)
     return Config.parse(tree, where=where)
 
 

@@ -9,6 +9,7 @@ import torch
 from sr3.evaluation.cases import CLASSIFICATION_SCALE
 from sr3.evaluation.settings import Networks, Settings
 from sr3.metrics.features import INCEPTION
+from sr3.metrics.opensr import OPENSR_KEYS
 from sr3.metrics.registry import Metric
 from sr3.metrics.spread import nominal_coverage
 
@@ -16,7 +17,7 @@ __all__ = ["described", "environment", "protocol_of"]
 
 _RESIZER = "antialiased bicubic, Keys' kernel with a = -0.5, as Pillow's, in float"
 _PACKAGES = ("sr3", "torch", "numpy", "pillow")
-_OPTIONAL = ("torchvision", "torchmetrics", "torch-fidelity", "onnxruntime", "spandrel", "timm")
+_OPTIONAL = ("torchvision", "torchmetrics", "torch-fidelity", "onnxruntime", "spandrel", "timm", "opensr-test")
 """Packages that provide networks, listed if they are installed."""
 
 
@@ -41,6 +42,7 @@ def _title(metric: Metric, networks: Networks, settings: Settings) -> str:
         return metric.title
     owners = {"perceptual": networks.perceptual, "inception": networks.scorer}
     owners |= dict.fromkeys(("top1", "top5"), networks.classifier)
+    owners |= dict.fromkeys(OPENSR_KEYS.values(), networks.opensr)
     owner = owners.get(metric.key, networks.features)
     name = "" if owner is None else owner.name
     short = {"distance": "FID", "kernel": "KID", "inception": "IS"}
@@ -65,6 +67,7 @@ def protocol_of(settings: Settings, networks: Networks) -> dict[str, Any]:
         "classifier": _network(networks.classifier),
         "classifier range": None if networks.classifier is None else networks.classifier.expects,
         "perceptual network": _network(networks.perceptual),
+        "opensr-test": None if networks.opensr is None else networks.opensr.name,
     }
 
 

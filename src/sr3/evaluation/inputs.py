@@ -20,6 +20,7 @@ from sr3.images.resize import Filter
 from sr3.metrics.classifiers import RANGES, Range, load_classifier
 from sr3.metrics.distribution import NEIGHBOURS
 from sr3.metrics.features import load_features
+from sr3.metrics.opensr import load_opensr
 from sr3.metrics.perceptual import load_perceptual
 from sr3.metrics.registry import METRICS
 from sr3.runtime.device import choose_device, choose_dtype
@@ -51,6 +52,7 @@ class NetworkNames:
     classifier: str | None = None
     classifier_range: str = "imagenet"
     perceptual: str | None = None
+    opensr: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ def load_networks(request: NetworkNames) -> Networks:
         load_features(request.features) if request.features else None,
         load_classifier(request.classifier, expects) if request.classifier else None,
         load_perceptual(request.perceptual) if request.perceptual else None,
+        load_opensr() if request.opensr else None,
     )
 
 

@@ -16,6 +16,7 @@ from sr3.metrics.colour import colour_shift, luminance, without_border
 from sr3.metrics.distortion import consistency, psnr, sharpness, ssim
 from sr3.metrics.energy import crps, energy_score
 from sr3.metrics.flat_areas import grain, ripples
+from sr3.metrics.opensr import OpenSRTest
 from sr3.metrics.spread import deviation, feature_spread, rank_coverage, rank_histogram, spread_to_error
 from sr3.types import Image, LowRes
 
@@ -57,6 +58,8 @@ def measure(samples: Image, case: Case, settings: Settings, networks: Networks) 
     if networks.perceptual is not None and samples.shape[1] in (1, 3):
         one_by_one = [networks.perceptual(_coloured(sample), _coloured(truth)) for sample in samples.split(1)]
         figures["perceptual"] = _mean(torch.cat(one_by_one))
+    if networks.opensr is not None:
+        figures |= _opensr(networks.opensr, samples, case)
     answers = _answers(samples, settings, networks)
     figures.update(_right(answers, case))
     features, logits = network_views(samples[:1], answers, settings, networks)
@@ -117,6 +120,16 @@ def _distortion(samples: Image, truth: Image) -> dict[str, float]:
     figures["ripples"] = _mean(ripples(samples, truths))
     figures["grain"] = _mean(grain(samples, truths))
     return figures
+
+
+def _opensr(metrics: OpenSRTest, samples: Image, case: Case) -> dict[str, float]:
+    """Compute the metrics of opensr-test, mean over samples."""
+    if case.low_res is None:
+        raise DataError(f"{case.name}: opensr-test compares results with their inputs; give --input or --scale")
+    shown, low_res = _in_channels(samples, case.low_res, case.name)
+    truth = case.truth.expand(-1, shown.shape[1], -1, -1)
+    found = [metrics(sample, truth, low_res[:1]) for sample in shown.split(1)]
+    return {key: sum(one[key] for one in found) / len(found) for key in found[0]}
 
 
 def _in_channels(samples: Image, low_res: LowRes, name: str) -> tuple[Image, LowRes]:

@@ -6,6 +6,7 @@ from typing import Literal
 from sr3.images.degrade import Degradation
 from sr3.metrics.classifiers import Classifier
 from sr3.metrics.features import FeatureNetwork
+from sr3.metrics.opensr import OpenSRTest
 from sr3.metrics.perceptual import PerceptualDistance
 
 __all__ = ["Networks", "Settings", "Task"]
@@ -35,11 +36,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks of metrics; metrics whose network is None are omitted."""
+    """Networks and packages of metrics; metrics whose network or package is None are omitted."""
 
     features: FeatureNetwork | None = None
     classifier: Classifier | None = None
     perceptual: PerceptualDistance | None = None
+    opensr: OpenSRTest | None = None
 
     @property
     def scorer(self) -> FeatureNetwork | Classifier | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sr3.metrics.energy import crps, energy_score, gradient_energy_score
     from sr3.metrics.features import FeatureNetwork, load_features
     from sr3.metrics.flat_areas import grain, ripples
+    from sr3.metrics.opensr import OpenSRTest, load_opensr
     from sr3.metrics.perceptual import PerceptualDistance, load_perceptual
     from sr3.metrics.registry import METRICS, Metric, find_metric
     from sr3.metrics.spread import deviation, feature_spread, rank_coverage, rank_histogram, spread_to_error
@@ -27,6 +28,7 @@ __all__ = [
     "METRICS",
     "FeatureNetwork",
     "Metric",
+    "OpenSRTest",
     "PerceptualDistance",
     "colour_shift",
     "consistency",
@@ -42,6 +44,7 @@ __all__ = [
     "inside_manifold",
     "kernel_distance",
     "load_features",
+    "load_opensr",
     "load_perceptual",
     "luminance",
     "mean_squared_error",
@@ -58,6 +61,6 @@ __all__ = [
 
 _PARTS = (
     *("registry", "distortion", "colour", "spread", "energy", "flat_areas", "distribution", "classification"),
-    *("features", "perceptual"),
+    *("features", "opensr", "perceptual"),
 )
 __getattr__, __dir__ = loading(__name__, __all__, _PARTS)

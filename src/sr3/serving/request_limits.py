@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 __all__ = ["MOST_A_MINUTE", "MOST_BYTES", "MOST_NEW_A_MINUTE", "RequestLimits"]
@@ -32,17 +33,14 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class _Refused(Exception):
-    """A request was refused with a status before its body was read completely."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    """A request was refused before its body was read completely."""
 
 
 class _Counts:
     """Requests per address in the current minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_new: int) -> None:
+        self._most_new = most_new
         self._minute, self._seen = 0, Counter[tuple[str, bool]]()
 
     def is_too_many(self, scope: Message) -> bool:
@@ -56,14 +54,15 @@ class _Counts:
         is_new = not any(name == b"cookie" for name, _ in scope["headers"])
         self._seen[address, False] += 1
         self._seen[address, True] += is_new
-        return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > MOST_NEW_A_MINUTE)
+        return self._seen[address, False] > MOST_A_MINUTE or (is_new and self._seen[address, True] > self._most_new)
 
 
 class RequestLimits:
     """Middleware: responds 413 to a large body, 408 to a slow one, and 429 to too many requests.
 
-    most_bytes: maximum size of a body by method and path. reasons: by status what a JSON response says as its
-    `detail`; a response without a reason has no body.
+    most_bytes: maximum size of a body by method and path. most_new: maximum number per minute of state-changing
+    requests without a cookie. reasons: by status what a JSON response says as its `detail`; a response without a reason
+    has no body.
     """
 
     def __init__(
@@ -71,11 +70,12 @@ class RequestLimits:
         app: App,
         *,
         most_bytes: Callable[[str, str], int] = lambda _method, _path: MOST_BYTES,
+        most_new: int = MOST_NEW_A_MINUTE,
         reasons: Mapping[int, str] | None = None,
     ) -> None:
         """Wrap an application."""
         self._app, self._most_bytes, self._reasons = app, most_bytes, reasons or {}
-        self._counts = _Counts()
+        self._counts = _Counts(most_new)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -89,19 +89,18 @@ class RequestLimits:
         if self._counts.is_too_many(scope):
             await self._refuse(send, 429)
             return
-        answered = False
+        body, answered = _Body(receive, most, SECONDS + _claimed(scope) / SLOWEST), False
 
         async def noted(message: Message) -> None:
             nonlocal answered
-            answered = True
-            await send(message)
+            if answered or body.refused is None:  # else the application answers what it could not read
+                answered = True
+                await send(message)
 
-        try:
-            seconds = SECONDS + _claimed(scope) / SLOWEST
-            await self._app(scope, _counted(receive, most, seconds), noted)
-        except _Refused as refused:
-            if not answered:
-                await self._refuse(send, refused.status)
+        with suppress(_Refused):
+            await self._app(scope, body, noted)
+        if body.refused is not None and not answered:
+            await self._refuse(send, body.refused)
 
     async def _refuse(self, send: Send, status: int) -> None:
         reason = self._reasons.get(status)
@@ -113,25 +112,31 @@ class RequestLimits:
         await send({"type": "http.response.body", "body": body})
 
 
-def _counted(receive: Receive, most: int, seconds: float) -> Receive:
-    """Pass on a body until it exceeds the limit of size or time."""
-    seen, is_whole, until = 0, False, time.monotonic() + seconds
+class _Body:
+    """Passes on a body until it exceeds the limit of size or time; refused is then the status of the response."""
 
-    async def counted() -> Message:
-        nonlocal seen, is_whole
-        if is_whole:
-            return await receive()  # only the disconnect event is left
+    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
+        self.refused: int | None = None
+        self._receive, self._most, self._until = receive, most, time.monotonic() + seconds
+        self._seen, self._is_whole = 0, False
+
+    async def __call__(self) -> Message:
+        """Receive the next part."""
+        if self._is_whole:
+            return await self._receive()  # only the disconnect event is left
         try:
-            message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
         except TimeoutError:
-            raise _Refused(408) from None
-        seen += len(message.get("body", b""))
-        is_whole = not message.get("more_body", False)
-        if seen > most:
-            raise _Refused(413)
+            raise self._refusal(408) from None
+        self._seen += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._seen > self._most:
+            raise self._refusal(413)
         return message
 
-    return counted
+    def _refusal(self, status: int) -> _Refused:
+        self.refused = status
+        return _Refused()
 
 
 def _claimed(scope: Message) -> int:

@@ -1,7 +1,9 @@
 """The teacher of a distillation: valid teachers, the settings of a student, and checks that the two match."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from math import ceil
+from typing import Any
 
 import torch
 
@@ -95,18 +97,28 @@ def student_config(
     if mean is not None:
         config = refine_mean(config, mean)
         assert config.mean is not None
-        config = config.model_copy(update={"mean": config.mean.model_copy(update={"condition": "enlarged"})})
-        defaults = ("objective.start=mean", "objective.gamma_first=0.5")
-        changes = (*defaults, *changes)
-    values = {change.partition("=")[0].strip(): change.partition("=")[2].strip() for change in changes}
-    followed = [f"sampling.{name}={values[key]}" for name in SHARED if (key := f"objective.{name}") in values]
-    changed = apply_settings(config, [*changes, *followed])
-    assert changed.distillation is not None
-    defaulted = {
-        "optimizer.cooldown": changed.training.steps // 2,
-        "objective.teacher_steps": max(4, ceil(_LEAST_CALLS / changed.distillation.steps)),
-    }
-    return apply_settings(changed, [f"{key}={value}" for key, value in defaulted.items() if key not in values])
+        start = {"start": "mean", "gamma_first": 0.5}
+        config = config.model_copy(
+            update={
+                "mean": config.mean.model_copy(update={"condition": "enlarged"}),
+                "objective": objective.model_copy(update=start),
+            }
+        )
+    named = {change.partition("=")[0].strip() for change in changes}
+    return apply_settings(config, changes, complete=partial(_follow, named=named))
+
+
+def _follow(tree: dict[str, Any], *, named: Collection[str]) -> None:
+    """Derive the settings of a student that follow from others, where they are not named themselves."""
+    objective, sampling, optimizer = tree["objective"], tree["sampling"], tree["optimizer"]
+    if objective["kind"] != "distillation":
+        return
+    sampling |= {name: objective[name] for name in SHARED if f"sampling.{name}" not in named}
+    steps, length = objective["steps"], tree["training"]["steps"]
+    if "optimizer.cooldown" not in named and isinstance(length, int):
+        optimizer["cooldown"] = length // 2
+    if "objective.teacher_steps" not in named and isinstance(steps, int) and steps > 0:
+        objective["teacher_steps"] = max(4, ceil(_LEAST_CALLS / steps))
 
 
 def _sampling(base: SamplingConfig, objective: DistillationConfig) -> SamplingConfig:

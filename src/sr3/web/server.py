@@ -9,12 +9,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from sr3.errors import ConfigError
-from sr3.serving.request_limits import MOST_BYTES, RequestLimits
+from sr3.serving.request_limits import MOST_A_MINUTE, MOST_BYTES, RequestLimits
 from sr3.web.guard import Access, Guard, is_local
 from sr3.web.limits import Limits
 from sr3.web.openapi_page import STYLE, openapi_page
@@ -23,7 +24,6 @@ from sr3.web.temporary_folder import temporary_folder
 from sr3.zoo import DEFAULT_MODEL, packaged_models
 
 try:
-    import python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport] (fastapi reads uploads by it)
     from fastapi import FastAPI, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import HTMLResponse, JSONResponse
@@ -31,6 +31,9 @@ try:
 
     from sr3.serving.server import Server, open_listener
     from sr3.web.api import UPLOADS, build_router
+
+    if find_spec("python_multipart") is None:  # by which fastapi reads uploads
+        raise ImportError("python_multipart")
 except ImportError as error:
     raise ConfigError("sr3 web needs fastapi, uvicorn and python-multipart: pip install 'sr3[web]'") from error
 
@@ -151,6 +154,7 @@ def build_app(service: Service, access: Access, *, page: Path | None = None) -> 
     app.add_middleware(
         RequestLimits,
         most_bytes=lambda method, path: most + _FORM if (method, path) == ("POST", UPLOADS) else MOST_BYTES,
+        most_new=MOST_A_MINUTE,  # pages of this server have no cookie where no token is asked for
         reasons={
             408: "the upload is too slow; use a faster connection, or a smaller file",
             413: f"the file is too large: at most {most / 2**20:g} MiB here; crop it, or use the command line",

@@ -74,6 +74,6 @@ class Sessions:
             closed = {name for name in gone if self._sessions[name].has_presence}
             for name in closed:
                 del self._sessions[name]
-            for name in [n for n in gone - closed if now - self._sessions[n].seen > 24 * 3600]:
+            for name in [n for n in gone - closed if now - self._sessions[n].seen > self._absence + 60]:
                 del self._sessions[name]
         return gone, closed

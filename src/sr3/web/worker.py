@@ -1,6 +1,7 @@
 """The run of one job, by the code that `sr3 upscale` runs, with previews, the time left and a stop."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -13,11 +14,12 @@ from sr3.images.recorded_warnings import recorded_warnings
 from sr3.sampling.plan import as_plan
 from sr3.sampling.window_report import WindowDone
 from sr3.upscaling.drawing import Request
-from sr3.upscaling.jobs import Done, Failed, Refined, upscale_files
+from sr3.upscaling.jobs import Done, Failed, FileEvent, Refined, upscale_files
 from sr3.upscaling.naming import Job as FileJob
 from sr3.upscaling.result_preview import ResultPreview
 from sr3.web.browser_view import shown_image
 from sr3.web.job import Job
+from sr3.web.layer_calls import called_before_layers
 from sr3.web.model_list import Loaded
 from sr3.web.schema import ResultKind, ResultView, State
 from sr3.web.upload import without_folder
@@ -28,6 +30,8 @@ LONGEST_PREVIEW = 1536
 """Longest side of a preview in pixels."""
 
 _SECONDS = 0.15  # between previews
+_SECONDS_OF_A_STEP = 0.5  # between reports of progress inside a step
+_MOST_OF_A_STEP = 0.95  # that such a report claims
 
 
 def run_job(job: Job, loaded: Loaded) -> None:
@@ -56,8 +60,8 @@ class _Run:
 
     def __init__(self, job: Job, loaded: Loaded) -> None:
         self._job, self._loaded = job, loaded
-        self._began = time.monotonic()
-        self._shown = 0.0
+        self._began = self._step_began = time.monotonic()
+        self._shown = self._told = 0.0
         self._refined = Refined(FileJob(job.source, job.target), 0, 1)
         self._each = 1
 
@@ -74,8 +78,16 @@ class _Run:
         )
         if job.stop.is_set():
             raise Cancelled("the job was stopped")
-        self._began = time.monotonic()
-        events = upscale_files(upscaler, [FileJob(job.source, job.target)], request)
+        self._began = self._step_began = time.monotonic()
+        try:
+            with called_before_layers(upscaler.denoiser, self._before_layer):
+                return self._follow(upscale_files(upscaler, [FileJob(job.source, job.target)], request))
+        finally:
+            self._announce_samples()
+
+    def _follow(self, events: Iterator[FileEvent]) -> tuple[State, str | None]:
+        """Say what happens until the last event."""
+        job = self._job
         for event in events:
             self._announce_samples()
             match event:
@@ -89,12 +101,12 @@ class _Run:
                 case _:
                     pass
             if job.stop.is_set() and not self._is_at_end_of_sample():
-                events.close()  # pyright: ignore[reportAttributeAccessIssue] (a generator)
                 raise Cancelled("the job was stopped")
         return "failed", "the work ended without a result; try again, or report it"
 
     def _take(self, event: Refined) -> None:
         """Note a step."""
+        self._step_began = time.monotonic()
         self._refined, self._each = event, event.steps // self._job.asked.outputs.samples
         if event.preview is not None:
             self._show(event.preview)
@@ -142,16 +154,29 @@ class _Run:
         self._put(_pasted(job.preview.image, done, self._refined.preview))
         self._progress(self._refined.step + done.number / done.total)
 
+    def _before_layer(self) -> None:
+        """End the work when it is to stop; twice a second say how far a step is, by the time that earlier ones took."""
+        job, now = self._job, time.monotonic()
+        if job.stop.is_set():
+            raise Cancelled("the job was stopped")
+        if now - self._told > _SECONDS_OF_A_STEP:
+            share = (now - self._step_began) * self._each / max(1e-9, self._predicted())
+            self._progress(self._refined.step + min(_MOST_OF_A_STEP, share))
+
+    def _predicted(self) -> float:
+        """Estimate the seconds of a sample."""
+        asked = self._job.asked
+        return self._loaded.predict(asked.offered, asked.output.width * asked.output.height, asked.sampling)
+
     def _progress(self, steps: float) -> None:
         """Say how far the job is, and estimate the time left."""
         job, elapsed = self._job, time.monotonic() - self._began
         job.done = max(job.done, min(1.0, steps / max(1, self._refined.steps)))
-        output = job.asked.output
         if job.done > 0.05:
             left = elapsed / job.done * (1 - job.done)
         else:
-            each = self._loaded.predict(job.asked.offered, output.width * output.height, job.asked.sampling)
-            left = max(0.0, each * job.asked.outputs.samples - elapsed)
+            left = max(0.0, self._predicted() * job.asked.outputs.samples - elapsed)
+        self._told = time.monotonic()
         job.seconds_left = round(left, 2)
         job.events.add(
             "progress",
