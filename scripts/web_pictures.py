@@ -5,6 +5,7 @@ default model, and writes docs/images/web-*.jpg.
 """
 
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -32,18 +33,22 @@ def wait(browser: webdriver.Chrome, condition: str) -> None:
         time.sleep(0.1)
 
 
-def start_browser(size: str, scheme: str) -> webdriver.Chrome:
-    """Start a browser of a size, which prefers a colour scheme."""
+def start_browser() -> webdriver.Chrome:
+    """Start a browser without a window."""
     options = webdriver.ChromeOptions()
     for option in ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"):
         options.add_argument(option)
-    browser = webdriver.Chrome(options=options)
+    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+
+
+def look(browser: webdriver.Chrome, size: str, scheme: str) -> None:
+    """Give the window a size, and the system a colour scheme."""
     width, height = SIZES[size]
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1 if size == "wide" else 2, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    return browser
 
 
 def draw_samples(browser: webdriver.Chrome, url: str) -> None:
@@ -65,27 +70,33 @@ def save(browser: webdriver.Chrome, name: str) -> None:
     picture.save(OUT / f"web-{name}.jpg", quality=88, optimize=True)
 
 
+def take_all(browser: webdriver.Chrome, url: str) -> None:
+    """Draw samples once, and take every picture of them."""
+    look(browser, "wide", "light")
+    draw_samples(browser, url)
+    for size in SIZES:
+        for scheme in SCHEMES:
+            look(browser, size, scheme)
+            save(browser, f"{size}-{scheme}")
+    look(browser, "wide", "light")
+    browser.find_element(By.ID, "overlay").click()
+    wait(browser, COVERED)
+    save(browser, "deviation")
+    browser.find_element(By.CSS_SELECTOR, "[name=view][value=beside]").click()
+    wait(browser, "document.querySelectorAll('.pane .picture').length === 6")
+    save(browser, "samples")
+
+
 def main() -> None:
-    """Take all pictures."""
+    """Start the server and a browser, and end them."""
     command = [sys.executable, "-m", "sr3", "web", "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        browser = start_browser()
         try:
             assert server.stdout is not None
-            url = server.stdout.readline().split()[0]
-            for size in SIZES:
-                for scheme in SCHEMES:
-                    browser = start_browser(size, scheme)
-                    draw_samples(browser, url)
-                    save(browser, f"{size}-{scheme}")
-                    if (size, scheme) == ("wide", "light"):
-                        browser.find_element(By.ID, "overlay").click()
-                        wait(browser, COVERED)
-                        save(browser, "deviation")
-                        browser.find_element(By.CSS_SELECTOR, "[name=view][value=beside]").click()
-                        wait(browser, "document.querySelectorAll('.pane .picture').length === 6")
-                        save(browser, "samples")
-                    browser.quit()
+            take_all(browser, server.stdout.readline().split()[0])
         finally:
+            browser.quit()
             server.terminate()
 
 
