@@ -16,6 +16,7 @@ from PIL import Image
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
+from sr3.runtime import free_memory
 from sr3.sampling.plan import plan_for
 from sr3.sampling.upscaler import Upscaler, open_upscaler
 from sr3.upscaling import memory
@@ -327,7 +328,7 @@ def test_an_array_whose_result_would_not_fit_is_refused_by_its_header(model, tmp
     np.save(tmp_path / "a.npy", np.zeros((20, 24, 6), np.uint8))
     needed = 80 * 96 * 2 * memory.BYTES_PER_PIXEL  # six bands are twice three
     monkeypatch.setattr("sr3.upscaling.jobs.read_bands", lambda _: pytest.fail("the pixels were read"))
-    monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: needed - 1)
     assert upscale(model, tmp_path / "a.npy", "-o", tmp_path / "out") == 2
     assert "a.npy: a result of 96x80 needs about" in capsys.readouterr().err
 

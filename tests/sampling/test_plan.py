@@ -14,6 +14,7 @@ from sr3.config import SamplingConfig
 from sr3.diffusion import NoiseSource, Step, Traits, cosine_grid, described, karras_grid, level_pairs, samplers
 from sr3.errors import ConfigError, GridError, ImageError
 from sr3.images.enlarge import enlarge
+from sr3.runtime import free_memory
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.plan import SamplingPlan, as_plan, plan_for, sampling_for
 from sr3.upscaling import memory
@@ -130,7 +131,7 @@ def test_given_levels_are_walked_in_every_pass(model, info):
 
 def test_memory_is_that_of_the_costliest_sampler_unless_the_function_says_more(model, monkeypatch):
     pixels = 24 * 40
-    monkeypatch.setattr(memory, "free_memory", lambda: pixels * memory.BYTES_PER_PIXEL)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: pixels * memory.BYTES_PER_PIXEL)
     with pytest.raises(ImageError, match="a result of 40x24 needs about"):
         model.upscale(photo(), sampler=jump, grid=[0.001, 1])
     light = described("jump", Traits(calls_per_step=1, extra_states=0, noise="never"))(jump)

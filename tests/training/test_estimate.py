@@ -9,7 +9,7 @@ from sr3.build import build_network
 from sr3.cli.app import run
 from sr3.config import apply_settings
 from sr3.presets import preset
-from sr3.training.estimate import estimate, forward_flops, peak_rate
+from sr3.training.estimate import advise_memory, estimate, forward_flops, peak_rate
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,24 @@ def test_activations_are_those_torch_keeps():
     assert counted == pytest.approx(real, rel=0.15)
 
 
+def test_what_does_not_fit_is_told_with_what_would():
+    config = apply_settings(preset("photos-x4"), ["training.batch=12"])
+    whole = estimate(config, image_channels=3, side=64, device=CPU)
+    state, image = whole.state_bytes, whole.activation_bytes // 12
+    assert advise_memory(whole, config, free=state + 12 * image + 12).endswith("GiB free, enough")
+    tight = advise_memory(whole, config, free=state + 5 * image)  # 12 images in parts of 4
+    assert "too little: set training.accumulate=3, which needs" in tight
+    again = apply_settings(config, ["training.accumulate=3"])
+    parts = estimate(again, image_channels=3, side=64, device=CPU)
+    assert advise_memory(parts, again, free=state + 5 * image).endswith("enough")
+    assert f"{(parts.state_bytes + parts.activation_bytes) / 2**30:.1f} GiB" in tight
+    least = advise_memory(whole, config, free=state)
+    assert "one image at a time needs" in least
+    assert "network.checkpointing=true" in least
+    two = estimate(config, image_channels=3, side=64, device=CPU, processes=2)
+    assert "training.accumulate=2," in advise_memory(two, config, free=state + 5 * image)
+
+
 def test_the_peak_is_a_rate_that_a_machine_can_have():
     assert 1e8 < peak_rate(CPU, torch.float32, seconds=0.05) < 1e14
 
@@ -87,6 +105,7 @@ def test_a_dry_run_prints_costs_and_writes_nothing(tmp_path, capsys):
     for part in (
         "4 images for training, 2 held out; 32 pixels per side",
         "parameters: 176,",
+        "GiB free, enough",
         "FLOP/s",
         "for 200 steps",
     ):

@@ -9,6 +9,7 @@ import torch
 
 from pictures import write_random_model
 from sr3.errors import ImageError
+from sr3.runtime import free_memory
 from sr3.sampling.plan import plan_for
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling import memory
@@ -23,34 +24,34 @@ def test_a_side_that_is_too_long_is_refused():
 
 
 def test_a_result_larger_than_the_free_memory_is_refused_with_both_numbers(monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda: 2.0**30)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 2.0**30)
     memory.check_fits(Path("a.png"), 600, 600, 4)
     with pytest.raises(ImageError, match=r"a\.png: a result of 4000x4000 needs about 1\.6 GiB .* 1\.0 GiB is free"):
         memory.check_fits(Path("a.png"), 1000, 1000, 4)
 
 
 def test_a_container_limits_the_memory(tmp_path, monkeypatch):
-    assert memory._container_free(tmp_path) == math.inf
+    assert free_memory._container_free(tmp_path) == math.inf
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._container_free(tmp_path) == math.inf
+    assert free_memory._container_free(tmp_path) == math.inf
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 600\nactive_file 100\n")
-    assert memory._container_free(tmp_path) == 4600
-    monkeypatch.setattr(memory, "_container_free", lambda: 7.0)
-    assert memory.free_memory() == 7.0
+    assert free_memory._container_free(tmp_path) == 4600
+    monkeypatch.setattr(free_memory, "_container_free", lambda: 7.0)
+    assert free_memory.free_memory() == 7.0
 
 
 def test_memory_that_torch_keeps_of_a_gpu_is_free(monkeypatch):
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1000, 9000))
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda _: 5000)
     monkeypatch.setattr("torch.cuda.memory_allocated", lambda _: 3000)
-    assert memory._device_free(torch.device("cuda")) == 3000
+    assert free_memory.device_free(torch.device("cuda")) == 3000
 
 
 def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "_system_free", lambda: math.inf)
-    monkeypatch.setattr(memory, "_container_free", lambda: math.inf)
+    monkeypatch.setattr(free_memory, "_system_free", lambda: math.inf)
+    monkeypatch.setattr(free_memory, "_container_free", lambda: math.inf)
     memory.check_fits(Path("a.png"), 8000, 8000, 4)
 
 
@@ -63,16 +64,16 @@ def test_windows_are_as_large_as_the_memory_that_is_left_allows(upscaler, monkey
     canvas, window = 1000 * 1000 * memory.BYTES_PER_PIXEL, memory.window_bytes(upscaler)
     for tile, less in zip(memory.TILES, memory.TILES[1:], strict=False):
         needed = canvas + 2 * window * tile**2
-        monkeypatch.setattr(memory, "free_memory", lambda needed=needed: needed)
+        monkeypatch.setattr(free_memory, "free_memory", lambda needed=needed: needed)
         assert memory.choose_tile(upscaler, 1000, 1000) == tile
-        monkeypatch.setattr(memory, "free_memory", lambda needed=needed: needed - 1)
+        monkeypatch.setattr(free_memory, "free_memory", lambda needed=needed: needed - 1)
         assert memory.choose_tile(upscaler, 1000, 1000) == less
-    monkeypatch.setattr(memory, "free_memory", lambda: 0.0)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 0.0)
     assert memory.choose_tile(upscaler, 1000, 1000) == memory.TILES[-1]
 
 
 def test_windows_of_large_results_are_smaller(upscaler, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda: math.inf)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: math.inf)
     assert memory.choose_tile(upscaler, 2048, 2048) == 1024
     assert memory.choose_tile(upscaler, 2048, 2049) == 512
 

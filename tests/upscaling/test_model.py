@@ -12,6 +12,7 @@ import sr3
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
 from sr3.errors import Cancelled, ConfigError, ImageError
+from sr3.runtime import free_memory
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling import memory
 
@@ -142,7 +143,7 @@ def test_windows_are_those_of_the_command(path, monkeypatch, tmp_path):
 
 def test_a_batch_that_the_memory_does_not_hold_is_refused(model, monkeypatch):
     batch = torch.zeros(2, 3, 6, 10)
-    monkeypatch.setattr(memory, "free_memory", lambda: 2 * 24 * 40 * memory.BYTES_PER_PIXEL - 1)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 2 * 24 * 40 * memory.BYTES_PER_PIXEL - 1)
     model.upscale(batch[:1], steps=1)
     with pytest.raises(ImageError, match="a result of 40x24 needs about"):
         model.upscale(batch, steps=1)

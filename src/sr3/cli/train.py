@@ -124,8 +124,9 @@ def run_session(plan: "Plan", *, device: "torch.device", max_seconds: float) -> 
 def _estimate(config: "Config", source: "Source | Stream", device: "torch.device") -> int:
     """Print the estimated cost of the training on this machine."""
     from sr3.duration import format_duration
+    from sr3.runtime.free_memory import device_free
     from sr3.training.advice import before_training, emulated_dtype
-    from sr3.training.estimate import estimate
+    from sr3.training.estimate import advise_memory, estimate
     from sr3.training.images import find_images
     from sr3.training.speed import side_of
 
@@ -141,6 +142,7 @@ def _estimate(config: "Config", source: "Source | Stream", device: "torch.device
         f"parameters: {costs.parameters:,}",
         f"FLOPs per image and step: {costs.flops_per_image:.3g}",
         f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, moments and averages",
+        advise_memory(costs, config, free=int(min(device_free(device), 2**60))),
         f"peak of this machine ({device.type}): {costs.peak:.3g} FLOP/s in a large matrix product",
         f"time: about {seconds:.2g} s per step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
     )

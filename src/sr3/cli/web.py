@@ -60,7 +60,7 @@ def web(
         int, typer.Option(min=1, help="Most waiting images per browser tab.", rich_help_panel=LIMITS)
     ] = 16,
 ) -> None:
-    """Upscale images on a page in the browser. It also serves an HTTP API. Uploads and results are removed at the end."""
+    """Upscale images on a page in the browser. It also serves an HTTP API. Files are removed at the end."""
     from sr3.web.limits import Limits
     from sr3.web.server import Options, serve
 

@@ -191,7 +191,7 @@ def _check_options(request: Request, networks: NetworkNames, settings: Settings)
         "--border": settings.border != 0,
         "--task": settings.task != "plain",
         "--perceptual": networks.perceptual is not None,
-        "--opensr": networks.opensr is not None,
+        "--opensr": networks.opensr,
     }
     for option, is_given in paired.items():
         if is_given:

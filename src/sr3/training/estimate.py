@@ -16,7 +16,7 @@ from sr3.config import Config
 from sr3.diffusion.denoiser import Conditioning, Denoiser, LowResInput, MeanFeatures
 from sr3.runtime.device import training_dtype
 
-__all__ = ["BACKWARD", "Estimate", "estimate", "forward_flops", "peak_rate"]
+__all__ = ["BACKWARD", "Estimate", "advise_memory", "estimate", "forward_flops", "peak_rate"]
 
 BACKWARD = 3
 """Cost of a training step in forward passes: one forward pass, and twice as much for the backward pass."""
@@ -35,6 +35,8 @@ class Estimate:
     """Weights, gradients, optimiser moments and moving averages, float32."""
     activation_bytes: int
     """Activations that a part of the batch keeps for the backward pass."""
+    images_at_once: int
+    """Images in such a part."""
     peak: float
     """FLOP/s of a large matrix product on this machine."""
     seconds_per_step: float
@@ -58,10 +60,29 @@ def estimate(config: Config, *, image_channels: int, side: int, device: torch.de
         flops_per_image=flops,
         state_bytes=4 * parameters * (4 + averages),
         activation_bytes=int(kept),
+        images_at_once=part,
         peak=peak,
         seconds_per_step=flops * training.batch / processes / (peak * _USUAL_SHARE),
         steps=training.steps,
     )
+
+
+def advise_memory(found: Estimate, config: Config, *, free: int) -> str:
+    """Describe in one line whether training fits into so many free bytes, and what to set if it does not."""
+    have, training = f"memory of this machine: {free / 2**30:.1f} GiB free", config.training
+    if found.state_bytes + found.activation_bytes <= free:
+        return f"{have}, enough"
+    per_image = found.activation_bytes / found.images_at_once
+    processes = training.batch // (found.images_at_once * training.accumulate)
+    if found.state_bytes + per_image > free:
+        need = (found.state_bytes + per_image) / 2**30
+        less = "" if config.network.checkpointing else ", or less with network.checkpointing=true"
+        return f"{have}, too little: one image at a time needs {need:.1f} GiB{less}"
+    at_once = int((free - found.state_bytes) / per_image)
+    share = training.batch // processes
+    accumulate = next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= at_once)
+    need = (found.state_bytes + per_image * share / accumulate) / 2**30
+    return f"{have}, too little: set training.accumulate={accumulate}, which needs {need:.1f} GiB"
 
 
 def forward_flops(config: Config, *, image_channels: int, side: int) -> float:

@@ -3,8 +3,6 @@
 All is asked before any work starts.
 """
 
-import math
-import os
 import shutil
 import time
 from itertools import pairwise
@@ -16,6 +14,7 @@ from sr3.diffusion.samplers import Traits, as_sampler, ddim, one_call
 from sr3.diffusion.schedule import cosine_grid
 from sr3.duration import format_duration
 from sr3.errors import ImageError
+from sr3.runtime import free_memory
 from sr3.sampling.norms import teachers
 from sr3.sampling.plan import SamplingPlan
 from sr3.sampling.tiling import windows
@@ -31,7 +30,6 @@ __all__ = [
     "check_fits",
     "check_time",
     "choose_tile",
-    "free_memory",
     "predict_seconds",
     "samples_at_once",
     "smaller_tile",
@@ -68,7 +66,7 @@ def check_fits(path: Path, width: int, height: int, scale: int, *, extra: int = 
             f"{path}: {width}x{height} would become {wide}x{high}, but results have at most {MAX_SIDE} pixels "
             "per side; crop it or shrink it first"
         )
-    needed, free = wide * high * (BYTES_PER_PIXEL + extra), free_memory()
+    needed, free = wide * high * (BYTES_PER_PIXEL + extra), free_memory.free_memory()
     if needed > free:
         raise ImageError(
             f"{path}: a result of {wide}x{high} needs about {needed / 2**30:.1f} GiB of memory, but "
@@ -107,7 +105,7 @@ def window_bytes(upscaler: Upscaler) -> float:
 
 def choose_tile(upscaler: Upscaler, width: int, height: int) -> int:
     """Take the largest of `TILES` whose window fits half the memory that a result of width x height leaves."""
-    left = (_device_free(upscaler.device) - width * height * BYTES_PER_PIXEL) / 2
+    left = (free_memory.device_free(upscaler.device) - width * height * BYTES_PER_PIXEL) / 2
     most = TILES[0] if width * height <= _SMALL_RESULT else 512
     usable = [tile for tile in TILES if upscaler.least_tile <= tile <= most] or [upscaler.least_tile]
     fitting = [tile for tile in usable if tile**2 * window_bytes(upscaler) <= left]
@@ -125,7 +123,9 @@ def samples_at_once(upscaler: Upscaler, width: int, height: int, samples: int) -
     if upscaler.device.type == "cpu":
         return 1
     window = min(upscaler.tile, width) * min(upscaler.tile, height) * window_bytes(upscaler)
-    return max(1, min(samples, int(_device_free(upscaler.device) / 2 / (width * height * BYTES_PER_PIXEL + window))))
+    return max(
+        1, min(samples, int(free_memory.device_free(upscaler.device) / 2 / (width * height * BYTES_PER_PIXEL + window)))
+    )
 
 
 def check_time(path: Path, seconds: float, most: float) -> None:
@@ -158,37 +158,3 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
     learned = teachers(cover) if upscaler.shares_statistics else []
     return sum(window.height * window.width for window in (*cover, *learned))
-
-
-def _device_free(device: torch.device) -> float:
-    if device.type != "cuda":
-        return free_memory()
-    given_again = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return float(torch.cuda.mem_get_info(device)[0] + given_again)
-
-
-def free_memory() -> float:
-    """Bytes the system can give, within the limit of a container; infinite where the system does not say."""
-    return min(_system_free(), _container_free())
-
-
-def _system_free() -> float:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        pass
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
-
-
-def _container_free(folder: Path = Path("/sys/fs/cgroup")) -> float:
-    try:
-        left = float((folder / "memory.max").read_text()) - float((folder / "memory.current").read_text())
-        lines = (folder / "memory.stat").read_text().splitlines()
-        # Files that were read and are not in use count as used, but give way.
-        return left + sum(float(line.split()[1]) for line in lines if line.startswith("inactive_file "))
-    except (OSError, ValueError):
-        return math.inf
