@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 from fake_server import Fake
+from PIL import Image
+
+from pictures import smooth
 
 REQUIRED = os.environ.get("SR3_TEST_BROWSER") == "required"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -28,6 +31,13 @@ def fake():
     server = Fake()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(smooth(90, 120)).save(path)
+    return path
 
 
 @pytest.fixture

@@ -80,6 +80,16 @@ def until_done(browser, seconds=60):
     wait(browser, DONE, seconds)
 
 
+def draw(browser, fake, photo, **settings):
+    """Take a picture through the page with some settings, to its end."""
+    visit(browser, fake.url)
+    drop(browser, photo)
+    for name, value in settings.items():
+        select(browser, name, value)
+    enlarge(browser)
+    until_done(browser)
+
+
 def split(browser):
     return int(by_id(browser, "divider").get_attribute("aria-valuenow"))
 

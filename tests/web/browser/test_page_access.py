@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 from driving import by_id, complaints, drop, enlarge, select, split, transforms, until_done, visit, wait, zoom
-from PIL import Image
-
-from pictures import smooth
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver import ActionChains
@@ -18,13 +15,6 @@ pytestmark = pytest.mark.browser
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDTHS = [360, 800, 1280]
-
-
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(smooth(90, 120)).save(path)
-    return path
 
 
 def axe():

@@ -14,13 +14,6 @@ FAILED = "!document.getElementById('trouble').hidden"
 GONE = "No connection to the server. The page goes on by itself when it is back."
 
 
-@pytest.fixture
-def photo(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(smooth(90, 120)).save(path)
-    return path
-
-
 def refused(browser, status):
     """The console notes every refused request; it must note nothing else."""
     return [entry for entry in complaints(browser) if f"status of {status}" not in entry["message"]]
