@@ -171,6 +171,46 @@ def test_a_stop_keeps_the_samples_that_are_complete(web, monkeypatch):
     assert client.get(ended["results"][0]["url"]).status_code == 200
 
 
+def test_a_stop_takes_effect_inside_a_call_of_the_network(web, monkeypatch):
+    service, client, _ = web
+    before, calls, networks = worker._Run._before_layer, [], []
+    layers = worker.called_before_layers
+
+    def stopping(self):
+        calls.append(self._refined.step)
+        if len(calls) == 5:
+            self._job.stop.set()
+        before(self)
+
+    monkeypatch.setattr(worker._Run, "_before_layer", stopping)
+    monkeypatch.setattr(worker, "called_before_layers", lambda *args: (networks.append(args[0]), layers(*args))[1])
+    ended = finished(client, post(client).json()["id"])
+    assert (ended["state"], calls) == ("stopped", [0] * 5)
+    assert ended["done"] < 1 / STEPS
+    [network] = networks
+    assert not any(layer._forward_pre_hooks for layer in network.modules())
+    monkeypatch.setattr(worker._Run, "_before_layer", before)
+    assert finished(client, post(client).json()["id"])["state"] == "done"
+    assert service.find(ended["id"]).results == []
+
+
+def test_progress_inside_a_step_rises_and_stays_below_its_end(web, monkeypatch):
+    _, client, _ = web
+    monkeypatch.setattr(worker, "_SECONDS_OF_A_STEP", 0.0)
+    shares = []
+    progress = worker._Run._progress
+
+    def noted(self, steps):
+        shares.append((self._refined.step, steps))
+        progress(self, steps)
+
+    monkeypatch.setattr(worker._Run, "_progress", noted)
+    assert finished(client, post(client).json()["id"])["done"] == 1
+    assert len(shares) > 3 * STEPS
+    assert all(step <= steps < step + 1 for step, steps in shares)
+    assert [steps for _, steps in shares] == sorted(steps for _, steps in shares)
+
+
 def test_large_images_show_each_window_and_stop_between_two(web, monkeypatch):
     service, client, _ = web
     monkeypatch.setattr("sr3.upscaling.jobs.choose_tile", lambda *_: 128)
