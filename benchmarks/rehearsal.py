@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr3.images.files import list_pictures, read_picture
+from sr3.images.files import list_pictures
 from sr3.metrics.features import FeatureNetwork, load_features
 from sr3.study.report import report_study, write_report
 from sr3.study.settings import StudyConfig, read_study
@@ -52,32 +52,32 @@ class Viewer:
 
     def score(self, png: bytes) -> float:
         """Measure how unlike photographs an image is, in standard deviations over the images of the study."""
-        shown = Image.open(io.BytesIO(png)).convert("RGB")
-        key = hashlib.sha256(shown.tobytes()).hexdigest()
+        return self.distance(Image.open(io.BytesIO(png)).convert("RGB")) / self.unit
+
+    def distance(self, image: Image.Image) -> float:
+        """Average over patches of the distance to the nearest patches of photographs; the same image is seen once."""
+        key = hashlib.sha256(image.tobytes()).hexdigest()
         if key not in self.scores:
-            self.scores[key] = self.distance(torch.from_numpy(np.array(shown)).permute(2, 0, 1) / 127.5 - 1)
-        return self.scores[key] / self.unit
-
-    def distance(self, image: Tensor) -> float:
-        """Average over patches of the distance to the nearest patches of photographs; image (3, h, w) in [-1, 1]."""
-        apart = torch.cdist(features_of(self.network, image), self.photographs)
-        return float(apart.topk(NEIGHBOURS, largest=False).values.mean())
+            apart = torch.cdist(features_of(self.network, image), self.photographs)
+            self.scores[key] = float(apart.topk(NEIGHBOURS, largest=False).values.mean())
+        return self.scores[key]
 
 
-def features_of(network: FeatureNetwork, image: Tensor) -> Tensor:
-    """Compute features of patches that overlap by half, (p, d)."""
-    side = min(PATCH, *image.shape[-2:])
-    patches = image.unfold(1, side, max(1, side // 2)).unfold(2, side, max(1, side // 2))
+def features_of(network: FeatureNetwork, image: Image.Image) -> Tensor:
+    """Compute features of patches side by side, (p, d)."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 127.5 - 1
+    side = min(PATCH, *pixels.shape[-2:])
+    patches = pixels.unfold(1, side, side).unfold(2, side, side)
     return network([patches.permute(1, 2, 0, 3, 4).flatten(0, 1)])
 
 
 def open_viewer(config: StudyConfig, photographs: Path) -> Viewer:
     """Look at photographs outside the study; the unit is the deviation of scores over all images of the study."""
     network = load_features("efficientnet-lite0")
-    known = [read_picture(path).pixels.expand(3, -1, -1) for path in list_pictures(photographs)]
+    known = [Image.open(path).convert("RGB") for path in list_pictures(photographs)]
     viewer = Viewer(network, torch.cat([features_of(network, image) for image in known]))
     folders = (config.pictures.truth, *config.methods.values())
-    values = [viewer.distance(read_picture(path).pixels) for folder in folders for path in list_pictures(folder)]
+    values = [viewer.distance(Image.open(path).convert("RGB")) for folder in folders for path in list_pictures(folder)]
     viewer.unit = float(np.std(values))
     return viewer
 

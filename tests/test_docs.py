@@ -201,6 +201,14 @@ def test_the_example_of_a_sampler_of_ones_own_runs():
     assert names["renoise"].traits.calls(5) == 5
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_the_example_of_levels_of_diffusers_runs():
+    names = run("docs/how-to/from-diffusers.md", 1)
+    assert names["large"].size == (48, 32)
+    assert len(names["gammas"]) == 21
+
+
 def test_the_page_of_samplers_says_what_is_known_of_each():
     """Its table has the network calls of every sampler, and whether noise is drawn after the start."""
     page = (DOCS / "explanation" / "samplers.md").read_text(encoding="utf-8")
@@ -217,7 +225,9 @@ def test_the_page_of_samplers_says_what_is_known_of_each():
 
 def test_every_page_with_an_example_is_run():
     pages = {page for page in NAMED if page.startswith("docs/") and blocks(page)}
-    how_to = {f"docs/how-to/{name}.md" for name in ("export-onnx", "generate", "library", "write-a-sampler")}
+    how_to = {
+        f"docs/how-to/{name}.md" for name in ("export-onnx", "from-diffusers", "generate", "library", "write-a-sampler")
+    }
     tutorials = {page for page in NAMED if page.startswith("docs/tutorials/")}
     elsewhere = {"docs/extending.md", "docs/how-to/web.md"}  # by test_extending.py and web/test_web_process.py
     assert pages - elsewhere == how_to | tutorials

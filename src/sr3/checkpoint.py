@@ -24,9 +24,12 @@ from sr3.parsing import parse_json
 __all__ = [
     "FORMAT",
     "MEAN_PREFIX",
+    "SETTINGS_TENSOR",
     "ModelFile",
     "ModelInfo",
+    "describe",
     "describe_anew",
+    "model_of",
     "read_model",
     "read_tensors",
     "write_model",
@@ -35,6 +38,8 @@ __all__ = [
 
 MEAN_PREFIX = "mean."
 """What the names of the weights of a mean begin with, beside those of the network."""
+SETTINGS_TENSOR = "sr3_settings"
+"""Name of the tensor that has the settings in files for programs that pass on tensors only."""
 _KEY = "sr3"
 _LONGEST_NAME = 128
 _TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -78,39 +83,61 @@ def write_model(path: Path, info: ModelInfo, weights: Mapping[str, Tensor], *, d
     plain = "".join(letter if letter.isprintable() and letter not in "/\\" else "-" for letter in info.name)
     name = plain[:_LONGEST_NAME] if plain.strip(".") else "model"
     info = info.model_copy(update={"name": name, "data": printable(info.data)})
-    description = {"format": FORMAT, **info.model_dump(mode="json", exclude_none=True)}
+    description = describe(info)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
     write_tensors(path, tensors, description)
 
 
 def read_model(path: Path) -> ModelFile:
-    """Read a model file; CheckpointError when it is missing, damaged, foreign or too new."""
+    """Read a model file; CheckpointError when it is missing, damaged, foreign or too new.
+
+    A file made for spandrel (`sr3.spandrel`) is one, too.
+    """
     tensors, description = read_tensors(path)
-    found = description.pop("format")
+    tensors.pop(SETTINGS_TENSOR, None)
+    return model_of(tensors, description, where=str(path))
+
+
+def model_of(tensors: Mapping[str, Tensor], description: dict[str, Any], *, where: str) -> ModelFile:
+    """Check tensors and the description that came with them; CheckpointError as for `read_model`, which names where."""
+    found = _format_of(description, where)
     try:
-        settings = upgrade(description["config"], found=found, where=str(path))
-        info = ModelInfo.model_validate_json(json.dumps({**description, "config": settings}))
+        settings = upgrade(description["config"], found=found, where=where)
+        content = {name: value for name, value in description.items() if name != "format"}
+        info = ModelInfo.model_validate_json(json.dumps({**content, "config": settings}))
     except (ValueError, KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: its settings cannot be read by this version of sr3; upgrade sr3") from error
-    _check_plain(path, info.name, description)
+        raise CheckpointError(f"{where}: its settings cannot be read by this version of sr3; upgrade sr3") from error
+    _check_plain(where, info.name, description)
     for name, tensor in tensors.items():
         if tensor.dtype not in _TYPES:
-            kinds = ", ".join(str(kind).removeprefix("torch.") for kind in _TYPES)
-            found = str(tensor.dtype).removeprefix("torch.")
-            raise CheckpointError(f"{path}: {name} is of type {found}; save the weights as one of {kinds}")
+            kinds = ", ".join(str(one).removeprefix("torch.") for one in _TYPES)
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{where}: {name} is of type {kind}; save the weights as one of {kinds}")
         if not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint of the run")
+            raise CheckpointError(f"{where}: {name} holds NaN or infinity; use an earlier checkpoint of the run")
     return ModelFile(info, {name: tensor.float() for name, tensor in tensors.items()})
 
 
-def _check_plain(path: Path, name: str, description: object) -> None:
+def describe(info: ModelInfo) -> dict[str, Any]:
+    """Describe a model as JSON values, as it stands in the metadata of its file."""
+    return {"format": FORMAT, **info.model_dump(mode="json", exclude_none=True)}
+
+
+def _format_of(description: Mapping[str, Any], where: str) -> int:
+    found = description.get("format")
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        raise CheckpointError(f"{where}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")
+    return found
+
+
+def _check_plain(where: str, name: str, description: object) -> None:
     """Refuse texts that a terminal would obey, and a name that would lead a file elsewhere."""
     source = "take it from its source"
     for text in _texts(description):
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            raise CheckpointError(f"{path}: its settings hold control characters ({text[:60]!r}); {source}")
+            raise CheckpointError(f"{where}: its settings hold control characters ({text[:60]!r}); {source}")
     if not name or len(name) > _LONGEST_NAME or set(name) & set("/\\\n\t") or name in (".", ".."):
-        raise CheckpointError(f"{path}: calls itself {name[:60]!r}, which is no name of a file; {source}")
+        raise CheckpointError(f"{where}: calls itself {name[:60]!r}, which is no name of a file; {source}")
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -128,7 +155,7 @@ def _texts(value: object) -> Iterator[str]:
 def describe_anew(path: Path, target: Path, info: ModelInfo) -> None:
     """Write the weights of a model file, as they are, with another description; target may be the same file."""
     tensors, _ = read_tensors(path)
-    write_tensors(target, tensors, {"format": FORMAT, **info.model_dump(mode="json", exclude_none=True)})
+    write_tensors(target, tensors, describe(info))
 
 
 def write_tensors(
@@ -166,7 +193,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         description = dict(parse_json(metadata[_KEY]))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its settings are damaged ({error}); fetch or copy it again") from error
-    found = description.get("format")
-    if not isinstance(found, int) or not 1 <= found <= FORMAT:
-        raise CheckpointError(f"{path}: has format {found}, this version reads 1 to {FORMAT}; upgrade sr3")
+    _format_of(description, str(path))
     return tensors, description

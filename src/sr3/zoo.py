@@ -4,6 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from sr3.errors import CheckpointError
+from sr3.hub import fetch_model, is_address
 
 __all__ = ["DEFAULT_MODEL", "REFINING_MODEL", "find_model", "packaged_models"]
 
@@ -20,7 +21,12 @@ def packaged_models() -> dict[str, Path]:
 
 
 def find_model(name: str) -> Path:
-    """Find a model by the name of a packaged one, a .safetensors path, or the folder of a training run."""
+    """Find a model: the name of a packaged one, a .safetensors path, the folder of a run, or hf:owner/name[@revision].
+
+    Raises CheckpointError when there is none; for a model of the Hub as `sr3.hub.fetch_model`.
+    """
+    if is_address(name):
+        return fetch_model(name)
     packaged = packaged_models()
     if name in packaged:
         return packaged[name]

@@ -18,6 +18,7 @@ from sr3.cli import (
     inspect,
     models,
     prepare,
+    push,
     search_schedule,
     train,
     upscale,
@@ -72,6 +73,7 @@ _VERBS = (
     (inspect.inspect, inspect.EXAMPLES),
     (convert.convert, convert.EXAMPLES),
     (export.export, export.EXAMPLES),
+    (push.push, push.EXAMPLES),
     (bench.bench, bench.EXAMPLES),
     (web.web, web.EXAMPLES),
 )

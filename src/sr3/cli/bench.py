@@ -24,7 +24,7 @@ _TITLES = {"call": "one network call", "picture": "one image", "start": "until t
 
 def bench(
     model: Annotated[
-        str, typer.Option(help="A model's name, its file, or a run's folder.", rich_help_panel=MACHINE)
+        str, typer.Option(help="A model's name, its file, a run's folder, or hf:OWNER/NAME.", rich_help_panel=MACHINE)
     ] = REFINING_MODEL,
     device: Device = "auto",
     dtype: DType = "auto",

@@ -18,7 +18,9 @@ def distill(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="The teacher: a model's name, its file, a run's folder.", rich_help_panel=IN_OUT
+            metavar="MODEL",
+            help="The teacher: a model's name, its file, a run's folder, or hf:OWNER/NAME.",
+            rich_help_panel=IN_OUT,
         ),
     ],
     data: TrainingData,

@@ -49,7 +49,9 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME=]MODEL", help="A model to sample, or spandrel:FILE; may be repeated.", rich_help_panel=IN_OUT
+            metavar="[NAME=]MODEL",
+            help="A model to sample: name, file, run, hf:OWNER/NAME or spandrel:FILE. May be repeated.",
+            rich_help_panel=IN_OUT,
         ),
     ] = None,
     filters: Annotated[

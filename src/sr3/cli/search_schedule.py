@@ -19,7 +19,9 @@ sr3 search-schedule photos-x4 --data held-out/ --steps 4 --budget 40 -o mine.saf
 def search_schedule(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A model's name, its file, or a run's folder.", rich_help_panel=IN_OUT),
+        typer.Argument(
+            metavar="MODEL", help="A model's name, its file, a run's folder, or hf:OWNER/NAME.", rich_help_panel=IN_OUT
+        ),
     ],
     data: Annotated[
         str,
@@ -83,7 +85,7 @@ def search_schedule(
     choose_threads(threads)
     announce_code({"--features": features})
     path = find_model(model)
-    target = output or path
+    target = scoring.target_of(model, path, output)
     scoring.check_target(path, target, overwrite=overwrite)
     upscaler = open_upscaler(model, device=device)
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler)

@@ -47,7 +47,7 @@ def train(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Start from the weights of this model: a name, a file, a run.",
+            help="Start from the weights of this model: a name, a file, a run, or hf:OWNER/NAME.",
             rich_help_panel=SETTINGS,
         ),
     ] = None,

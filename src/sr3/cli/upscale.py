@@ -166,7 +166,7 @@ def upscale(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Name of a packaged model, a .safetensors file, or the folder of a run.  "
+            help="Name of a packaged model, a .safetensors file, the folder of a run, or hf:OWNER/NAME[@REVISION].  "
             f"[default: {DEFAULT_MODEL}; {REFINING_MODEL} with --steps, --sampler, --grid, --detail, --save-process]",
             rich_help_panel=MACHINE,
         ),

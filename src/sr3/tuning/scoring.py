@@ -17,6 +17,7 @@ from sr3.data.pairs import PairRecipe
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, DataError
+from sr3.hub import is_address
 from sr3.metrics.distribution import frechet_distance
 from sr3.metrics.energy import gradient_energy_score
 from sr3.metrics.features import FeatureNetwork
@@ -139,6 +140,15 @@ def choose(scorer: GridScorer, trials: Sequence[Trial]) -> SearchedGrid:
         score=score,
         before=before,
     )
+
+
+def target_of(model: str, path: Path, output: Path | None) -> Path:
+    """Choose the file of the searched model: the one asked for, or the model's own; ConfigError for one of the Hub."""
+    if output is None and is_address(model):
+        raise ConfigError(
+            f"{model}: its file belongs to the cache of the Hub; name a file for the searched model by -o"
+        )
+    return output or path
 
 
 def check_target(path: Path, target: Path, *, overwrite: bool = False) -> None:

@@ -223,11 +223,14 @@ class Model:
 def load(
     model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", tile: int | Literal["auto"] = "auto"
 ) -> Model:
-    """Find a model by name, path or run folder and make it ready.
+    """Find a model by name, path, run folder or address on the Hugging Face Hub and make it ready.
 
-    device: auto, cpu, cuda or mps. dtype: auto, float32 or bfloat16. tile: largest window in pixels of the result, auto
-    by the memory that is free when an image comes, as `sr3 upscale` does.
-    Raises CheckpointError when there is no such model, ConfigError for a device or type that is not there.
+    model: such as "photos-x4", "mine.safetensors", "runs/mine", "hf:owner/name" or "hf:owner/name@revision"; the last
+    two are downloaded into the Hub's cache, once (extra `hub`). device: auto, cpu, cuda or mps. dtype: auto, float32 or
+    bfloat16. tile: largest window in pixels of the result, auto by the memory that is free when an image comes, as
+    `sr3 upscale` does.
+    Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or type that
+    is not there.
     """
     return Model(open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile), tile)
 

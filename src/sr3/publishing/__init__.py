@@ -1,0 +1,1 @@
+"""Sharing models: their cards, and uploads to the Hugging Face Hub."""
