@@ -335,3 +335,34 @@ def test_the_models_are_read_from_their_files(tmp_path):
     assert second["name"] == "mean"
     assert STEPS in first["steps_choices"]
     assert first["stochastic"]
+
+
+def test_a_defect_ends_one_job_by_one_line_and_the_next_one_runs(web, monkeypatch, caplog):
+    _, client, folder = web
+    whole = worker.upscale_files
+
+    def broken(*_):
+        raise RuntimeError(f"somewhere in {folder}")
+        yield
+
+    monkeypatch.setattr(worker, "upscale_files", broken)
+    failed = finished(client, post(client).json()["id"])
+    assert (failed["state"], failed["results"]) == ("failed", [])
+    assert failed["error"] == "the server failed with RuntimeError; try again, or report it"
+    assert "somewhere" in caplog.text
+    monkeypatch.setattr(worker, "upscale_files", whole)
+    assert finished(client, post(client).json()["id"])["state"] == "done"
+
+
+def test_a_file_that_only_its_pixels_show_to_be_broken_fails_by_one_line(web, monkeypatch):
+    service, client, folder = web
+    began, may_go = held(monkeypatch)
+    post(client)
+    assert began.wait(30)
+    job = post(client).json()["id"]
+    service.find(job).source.write_bytes(png()[:100])  # after it was checked
+    may_go.set()
+    failed = finished(client, job)
+    assert failed["state"] == "failed"
+    assert failed["error"].startswith("photo.png: is damaged or cut short")
+    assert str(folder) not in json.dumps(failed)
