@@ -1,11 +1,10 @@
 """A rehearsal of a human study: simulated subjects take it over HTTP, and the report is that of `sr3 study report`.
 
-    python benchmarks/rehearsal.py study.toml --photographs other-photographs/ --out rehearsal/
+    python benchmarks/rehearsal.py study.toml --out rehearsal/
 
-These are no people. A subject judges what the page would show: each of the two images, as it arrives, gets a score, the
-mean distance of its patches to their nearest neighbours among patches of photographs that are not in the study, in the
-features of EfficientNet-lite0. The image with the lower score is taken for the photograph, with a probability that is
-logistic in the difference; how sharply differs by subject. What is rehearsed is the study: assignment, pairs, answers,
+These are no people. A subject receives what the page would show, and notices a difference of the two images with a
+probability that grows with the distance of their features in EfficientNet-lite0; who notices takes the photograph, who
+does not guesses. How much is noticed differs by subject. What is rehearsed is the study: assignment, pairs, answers,
 exclusions, intervals and plots. Fool rates are those of this simulation and say nothing of people.
 """
 
@@ -13,6 +12,7 @@ import argparse
 import asyncio
 import hashlib
 import io
+import math
 import random
 import secrets
 import subprocess
@@ -28,72 +28,81 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr3.images.files import list_pictures, read_picture
+from sr3.images.files import list_pictures
 from sr3.metrics.features import FeatureNetwork, load_features
 from sr3.study.report import report_study, write_report
 from sr3.study.settings import StudyConfig, read_study
 
+BICUBIC = Image.Resampling.BICUBIC
 PATCH = 128
-NEIGHBOURS = 3
-SHARPNESS = 6.0
-"""Median over subjects of the slope of the choice, per standard deviation of scores over the images of the study."""
+NOTICED = 2.0
+"""Median over subjects of how often a difference as large as that of photographs and enlarged inputs is noticed: with
+probability 1 - exp(-2)."""
 SPREAD = 0.5
-"""Standard deviation over subjects of the logarithm of that slope."""
+"""Standard deviation over subjects of the logarithm of that number."""
 
 
 @dataclass
 class Viewer:
-    """What all subjects see with: a feature network, and patches of photographs."""
+    """What all subjects see with. photographs: digests of the pixels of the photographs; unit: a distance."""
 
     network: FeatureNetwork
-    photographs: Tensor
+    photographs: set[str]
     unit: float = 1.0
-    scores: dict[str, float] = field(default_factory=dict[str, float])
+    seen: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
-    def score(self, png: bytes) -> float:
-        """Measure how unlike photographs an image is, in standard deviations over the images of the study."""
-        shown = Image.open(io.BytesIO(png)).convert("RGB")
-        key = hashlib.sha256(shown.tobytes()).hexdigest()
-        if key not in self.scores:
-            self.scores[key] = self.distance(torch.from_numpy(np.array(shown)).permute(2, 0, 1) / 127.5 - 1)
-        return self.scores[key] / self.unit
+    def features(self, image: Image.Image) -> Tensor:
+        """Compute features of patches side by side, (p, d); of the same image once."""
+        key = digest(image)
+        if key not in self.seen:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 127.5 - 1
+            side = min(PATCH, *pixels.shape[-2:])
+            patches = pixels.unfold(1, side, side).unfold(2, side, side)
+            self.seen[key] = self.network([patches.permute(1, 2, 0, 3, 4).flatten(0, 1)])
+        return self.seen[key]
 
-    def distance(self, image: Tensor) -> float:
-        """Average over patches of the distance to the nearest patches of photographs; image (3, h, w) in [-1, 1]."""
-        apart = torch.cdist(features_of(self.network, image), self.photographs)
-        return float(apart.topk(NEIGHBOURS, largest=False).values.mean())
-
-
-def features_of(network: FeatureNetwork, image: Tensor) -> Tensor:
-    """Compute features of patches that overlap by half, (p, d)."""
-    side = min(PATCH, *image.shape[-2:])
-    patches = image.unfold(1, side, max(1, side // 2)).unfold(2, side, max(1, side // 2))
-    return network([patches.permute(1, 2, 0, 3, 4).flatten(0, 1)])
+    def distance(self, one: Image.Image, other: Image.Image) -> float:
+        """Average the distance of patches at the same place, in units."""
+        return float((self.features(one) - self.features(other)).norm(dim=1).mean()) / self.unit
 
 
-def open_viewer(config: StudyConfig, photographs: Path) -> Viewer:
-    """Look at photographs outside the study; the unit is the deviation of scores over all images of the study."""
-    network = load_features("efficientnet-lite0")
-    known = [read_picture(path).pixels.expand(3, -1, -1) for path in list_pictures(photographs)]
-    viewer = Viewer(network, torch.cat([features_of(network, image) for image in known]))
-    folders = (config.pictures.truth, *config.methods.values())
-    values = [viewer.distance(read_picture(path).pixels) for folder in folders for path in list_pictures(folder)]
-    viewer.unit = float(np.std(values))
+def digest(image: Image.Image) -> str:
+    """Identify an image by its pixels."""
+    return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+def opened(data: bytes | Path) -> Image.Image:
+    """Open an image in RGB."""
+    return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data).convert("RGB")
+
+
+def open_viewer(config: StudyConfig) -> Viewer:
+    """Look at the photographs; the unit is their mean distance to enlarged inputs."""
+    assert config.pictures.inputs is not None, "give the inputs in study.toml"
+    inputs = {path.stem: opened(path) for path in list_pictures(config.pictures.inputs)}
+    truths = {path.stem: opened(path) for path in list_pictures(config.pictures.truth)}
+    viewer = Viewer(load_features("efficientnet-lite0"), {digest(image) for image in truths.values()})
+    viewer.unit = float(
+        np.mean([viewer.distance(truth, inputs[name].resize(truth.size, BICUBIC)) for name, truth in truths.items()])
+    )
     return viewer
 
 
 async def take_part(url: str, viewer: Viewer, number: int) -> None:
     """Take the study as the page does."""
     chance = random.Random(number)
-    slope = SHARPNESS * chance.lognormvariate(0, SPREAD)
+    noticed = NOTICED * chance.lognormvariate(0, SPREAD)
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         state = (await client.post("api/consent", json={"nonce": secrets.token_urlsafe(16)})).json()
         while state["stage"] == "trial":
             pair = f"api/pairs/{state['pair']['id']}"
             shown = [(await client.get(f"{pair}/{slot}")).raise_for_status().content for slot in ("first", "second")]
             (await client.post(f"{pair}/view", json={"nonce": secrets.token_urlsafe(16)})).raise_for_status()
-            first, second = (viewer.score(png) for png in shown)
-            is_first = chance.random() < 1 / (1 + np.exp(slope * (first - second)))
+            first, second = map(opened, shown)
+            if chance.random() < 1 - math.exp(-noticed * viewer.distance(first, second)):
+                is_first = digest(first) in viewer.photographs
+            else:
+                is_first = chance.random() < 0.5
             body = {"choice": "first" if is_first else "second", **_seen(state, chance)}
             state = (await client.post(f"{pair}/answer", json=body)).raise_for_status().json()
 
@@ -141,14 +150,11 @@ def main() -> None:
     """Serve the study, let all subjects take part, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
-    parser.add_argument(
-        "--photographs", type=Path, required=True, help="folder of photographs that are not in the study"
-    )
     parser.add_argument("--subjects", type=int, default=50)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     config = read_study(options.study)
-    viewer = open_viewer(config, options.photographs)
+    viewer = open_viewer(config)
     with served(options.study) as url:
         asyncio.run(everybody(url, viewer, options.subjects))
     found = report_study(config)

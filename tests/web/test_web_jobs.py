@@ -171,6 +171,46 @@ def test_a_stop_keeps_the_samples_that_are_complete(web, monkeypatch):
     assert client.get(ended["results"][0]["url"]).status_code == 200
 
 
+def test_a_stop_takes_effect_inside_a_call_of_the_network(web, monkeypatch):
+    service, client, _ = web
+    before, calls, networks = worker._Run._before_layer, [], []
+    layers = worker.called_before_layers
+
+    def stopping(self):
+        calls.append(self._refined.step)
+        if len(calls) == 5:
+            self._job.stop.set()
+        before(self)
+
+    monkeypatch.setattr(worker._Run, "_before_layer", stopping)
+    monkeypatch.setattr(worker, "called_before_layers", lambda *args: (networks.append(args[0]), layers(*args))[1])
+    ended = finished(client, post(client).json()["id"])
+    assert (ended["state"], calls) == ("stopped", [0] * 5)
+    assert ended["done"] < 1 / STEPS
+    [network] = networks
+    assert not any(layer._forward_pre_hooks for layer in network.modules())
+    monkeypatch.setattr(worker._Run, "_before_layer", before)
+    assert finished(client, post(client).json()["id"])["state"] == "done"
+    assert service.find(ended["id"]).results == []
+
+
+def test_progress_inside_a_step_rises_and_stays_below_its_end(web, monkeypatch):
+    _, client, _ = web
+    monkeypatch.setattr(worker, "_SECONDS_OF_A_STEP", 0.0)
+    shares = []
+    progress = worker._Run._progress
+
+    def noted(self, steps):
+        shares.append((self._refined.step, steps))
+        progress(self, steps)
+
+    monkeypatch.setattr(worker._Run, "_progress", noted)
+    assert finished(client, post(client).json()["id"])["done"] == 1
+    assert len(shares) > 3 * STEPS
+    assert all(step <= steps < step + 1 for step, steps in shares)
+    assert [steps for _, steps in shares] == sorted(steps for _, steps in shares)
+
+
 def test_large_images_show_each_window_and_stop_between_two(web, monkeypatch):
     service, client, _ = web
     monkeypatch.setattr("sr3.upscaling.jobs.choose_tile", lambda *_: 128)
@@ -295,3 +335,34 @@ def test_the_models_are_read_from_their_files(tmp_path):
     assert second["name"] == "mean"
     assert STEPS in first["steps_choices"]
     assert first["stochastic"]
+
+
+def test_a_defect_ends_one_job_by_one_line_and_the_next_one_runs(web, monkeypatch, caplog):
+    _, client, folder = web
+    whole = worker.upscale_files
+
+    def broken(*_):
+        raise RuntimeError(f"somewhere in {folder}")
+        yield
+
+    monkeypatch.setattr(worker, "upscale_files", broken)
+    failed = finished(client, post(client).json()["id"])
+    assert (failed["state"], failed["results"]) == ("failed", [])
+    assert failed["error"] == "the server failed with RuntimeError; try again, or report it"
+    assert "somewhere" in caplog.text
+    monkeypatch.setattr(worker, "upscale_files", whole)
+    assert finished(client, post(client).json()["id"])["state"] == "done"
+
+
+def test_a_file_that_only_its_pixels_show_to_be_broken_fails_by_one_line(web, monkeypatch):
+    service, client, folder = web
+    began, may_go = held(monkeypatch)
+    post(client)
+    assert began.wait(30)
+    job = post(client).json()["id"]
+    service.find(job).source.write_bytes(png()[:100])  # after it was checked
+    may_go.set()
+    failed = finished(client, job)
+    assert failed["state"] == "failed"
+    assert failed["error"].startswith("photo.png: is damaged or cut short")
+    assert str(folder) not in json.dumps(failed)

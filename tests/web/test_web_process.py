@@ -27,8 +27,8 @@ def models(tmp_path):
     return [word for path in write_models(tmp_path) for word in ("--model", path)]
 
 
-def upload(url: str, data: bytes, **options) -> httpx.Response:
-    return httpx.post(f"{url}api/jobs", files={"file": ("photo.png", data)}, timeout=60, **options)
+def upload(url: str, content: bytes, **options) -> httpx.Response:
+    return httpx.post(f"{url}api/jobs", files={"file": ("photo.png", content)}, timeout=60, **options)
 
 
 def ended(url: str, job: str) -> dict:
@@ -110,13 +110,18 @@ def test_another_address_demands_the_token_that_is_printed(tmp_path, models):
         assert upload(url, png(), headers=bearer).status_code == 201
 
 
-def test_a_client_that_leaves_in_the_middle_of_the_events_is_forgotten(tmp_path, models):
+def test_the_work_of_a_client_that_leaves_in_the_middle_of_the_events_ends(tmp_path, models):
     with WebProcess(*models, folder=tmp_path) as web:
-        named = {"X-SR3-Session": "tab"}
-        job = upload(web.url, png(64, 64), headers=named).json()["id"]
-        with httpx.stream("GET", f"{web.url}api/jobs/{job}/events") as response:
-            next(response.iter_lines())
-        assert httpx.get(f"{web.url}api/limits").status_code == 200
+        named, long = {"X-SR3-Session": "tab"}, {"settings": json.dumps({"steps": 4000})}
+        job = upload(web.url, png(96, 96), headers=named, data=long).json()["id"]
+        with httpx.stream("GET", f"{web.url}api/jobs/{job}/events", timeout=60) as response:
+            for line in response.iter_lines():
+                if line == "event: preview":
+                    break
+        time.sleep(12)  # the limit is ten seconds, and a question in between would count as presence
+        found = httpx.get(f"{web.url}api/jobs/{job}").json()
+        assert found["state"] == "stopped"
+        assert found["done"] < 1
 
 
 def test_a_port_in_use_is_one_line(models):

@@ -44,6 +44,7 @@ def header_only(width: int, height: int) -> bytes:
         (png()[:200], "cut.png", 422, "cut.png: is damaged or cut short"),
         (png(200, 200), "large.png", 413, "large.png: would become 800x800"),
         (header_only(60_000, 60_000), "bomb.png", 422, "bomb.png: holds"),
+        (header_only(7746, 7746), "60-megapixels.png", 413, "60-megapixels.png: would become 30984x30984"),
         (b"\x93NUMPY", "array.npy", 415, "array.npy: arrays are for the command line"),
         (b"x" * (2**20 + 1), "big.png", 413, "at most 1 MiB"),
         (b"x" * (2**21), "huge.png", 413, "at most 1 MiB"),

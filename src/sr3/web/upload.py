@@ -106,7 +106,7 @@ def _ask(source: Path, settings: JobSettings, offered: Offered, limits: Limits, 
         _check_pixels(source, sizing.plan(*size, scale, source).largest, limits)
         picture = read_picture(source)
     plan = sizing.plan(picture.width, picture.height, scale, source)
-    check_fits(source, picture.width, picture.height, plan.own**plan.passes)
+    _check_memory(source, picture, plan.own**plan.passes)
     width, height = plan.target
     return Asked(
         settings,
@@ -134,6 +134,13 @@ def _check_pixels(source: Path, size: tuple[int, int], limits: Limits) -> None:
             f"{source.name}: would become {width}x{height}, {width * height / 1e6:.0f} megapixels, and results have at "
             f"most {limits.pixels / 1e6:.0f} here; crop it or shrink it first",
         )
+
+
+def _check_memory(source: Path, picture: Picture, scale: int) -> None:
+    try:
+        check_fits(source, picture.width, picture.height, scale)
+    except ImageError as error:
+        raise Refused(413, without_folder(str(error), source.parent)) from error
 
 
 def _input_view(name: str, picture: Picture) -> InputView:

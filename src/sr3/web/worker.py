@@ -45,7 +45,7 @@ def run_job(job: Job, loaded: Loaded) -> None:
         except Exception as raised:
             state, error = "failed", f"the server failed with {type(raised).__name__}; try again, or report it"
             defect = raised
-    job.warnings += [_one_line(job, str(warning)) for warning in caught]
+    job.warnings += [_one_line(job, str(warning)) for warning in caught if isinstance(warning, UserWarning)]
     job.end(state, error)
     if defect is not None:
         raise defect

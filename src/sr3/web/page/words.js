@@ -1,0 +1,61 @@
+// Numbers and states as words.
+
+export const size = (width, height) => `${width} × ${height}`;
+
+export const megapixels = (pixels) => plural(pixels < 1e7 ? Math.round(pixels / 1e5) / 10 : Math.round(pixels / 1e6), "megapixel");
+
+export function bytes(count) {
+  const units = ["bytes", "kB", "MB", "GB"];
+  let power = 0;
+  for (; count >= 1000 && power < units.length - 1; power++) count /= 1000;
+  return `${power > 0 && count < 10 ? count.toFixed(1) : Math.round(count)} ${units[power]}`;
+}
+
+export function duration(seconds) {
+  const whole = Math.max(1, Math.ceil(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return whole < 600 && whole % 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.round(whole / 60)} min`;
+  return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+}
+
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+function waiting(picture) {
+  const before = picture.job?.position;
+  if (picture.busy) return picture.busy;
+  if (!picture.job) return "Waiting for the picture before it";
+  return before > 0 ? `Waiting: ${plural(before, "job")} before this one` : "Waiting: next in line";
+}
+
+function working({ progress, stopping, deadline }) {
+  if (stopping) return "Stopping …";
+  if (!progress) return "Starting …";
+  const parts = [];
+  if (progress.samples > 1) parts.push(`sample ${progress.sample + 1} of ${progress.samples}`);
+  if (progress.steps > 1) parts.push(`step ${progress.step} of ${progress.steps}`);
+  const left = deadline ? `about ${duration((deadline - Date.now()) / 1000)} left` : "";
+  const text = [parts.join(", "), left].filter(Boolean).join(" · ") || "Working …";
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+// What happens to a picture, in one line.
+export function stateText(picture) {
+  if (picture.state === "uploading") return picture.busy || "Sending the picture …";
+  if (picture.state === "waiting") return waiting(picture);
+  if (picture.state === "running") return working(picture);
+  if (picture.state === "failed") return picture.error;
+  if (picture.state === "stopped") return "Stopped";
+  if (picture.state === "done") return picture.output ? size(picture.output.width, picture.output.height) : "Done";
+  return bytes(picture.file.size);
+}
+
+// What is seen on the stage, beside the general text on what is invented.
+export function invented(picture, samples, hasMap, stochastic) {
+  if (!picture || picture.state === "ready") return "";
+  if (picture.state === "running" && samples === 0) return "This is the model's guess so far. Each step makes it sharper, and decides more.";
+  if (samples === 0) return "";
+  if (!stochastic) return "This model has one answer only, so it does not show where it guesses.";
+  if (samples === 1) return "This is one answer of many. “Another answer” draws the next, to see which details change.";
+  const map = hasMap ? " The deviation shows by how much they differ: dark blue where they agree, yellow where the model guesses." : "";
+  return `These are ${samples} answers of many. What differs between them was not in the input.${map}`;
+}
