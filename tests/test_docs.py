@@ -275,6 +275,7 @@ OWN_SHARDS = ("shards", "faces", "photos")
 """Folders that pages use for shards of the reader."""
 
 
+@pytest.mark.slow
 def test_shards_that_a_page_names_are_those_that_a_page_prepares():
     folders, seen = prepared(), 0
     for page in NAMED:

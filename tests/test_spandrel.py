@@ -64,12 +64,14 @@ def test_a_file_for_spandrel_has_the_weights_the_settings_and_nothing_else(model
         assert torch.equal(weight.float(), expected.weights[name])
 
 
+@pytest.mark.slow
 def test_sr3_reads_a_file_for_spandrel_as_a_model(exported, model):
     picture = smooth(8, 12)
     there, here = sr3.load(str(exported)), sr3.load(str(model))
     np.testing.assert_array_equal(there.upscale(picture), here.upscale(picture, steps=3))
 
 
+@pytest.mark.slow
 def test_the_module_gives_the_first_sample_every_time_even_in_inference_mode(exported):
     module, picture = FixedNoiseUpscaler(read_model(exported)).eval(), smooth(9, 14)
     with torch.inference_mode():
@@ -79,6 +81,7 @@ def test_the_module_gives_the_first_sample_every_time_even_in_inference_mode(exp
     np.testing.assert_array_equal((large[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy(), expected)
 
 
+@pytest.mark.slow
 def test_every_image_of_a_batch_is_what_it_is_alone(exported):
     module = FixedNoiseUpscaler(read_model(exported)).eval()
     pictures = [tensor(smooth(8, 12, seed=seed)) for seed in (0, 1)]
@@ -102,6 +105,7 @@ def test_what_spandrels_programs_could_not_use_is_refused(tmp_path, steps, setti
     assert not (tmp_path / "out.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_command_writes_either_kind_of_file_and_says_what_does_not_fit(model, tmp_path, capsys):
     out = tmp_path / "out.safetensors"
     assert run(["export", "--spandrel", str(model), str(out), "--steps", "1"]) == 0

@@ -247,7 +247,7 @@ def damaged(kind, path):
         ("optimiser", "epoch is of type int, not a tensor"),
         ("one tensor", "one Tensor, not named tensors"),
         ("no network", r"holds no denoise_fn"),
-        ("ddpm", "kind ddpm"),
+        ("ddpm", "type ddpm"),
         ("NaN", r"downs\.0\.bias holds NaN"),
         ("sparse", r"downs\.0\.bias is no plain tensor"),
         ("a number", "is not a network of that implementation"),

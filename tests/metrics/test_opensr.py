@@ -82,6 +82,7 @@ def test_what_it_cannot_measure_is_one_line(library, monkeypatch):
         metrics(*(torch.zeros(1, 3, 64, 64) for _ in range(2)), torch.zeros(1, 3, 16, 16))
 
 
+@pytest.mark.slow
 def test_the_command_has_a_column_for_each_and_leaves_out_what_failed(tmp_path, library, capsys):
     (tmp_path / "truth").mkdir()
     for k in range(2):

@@ -157,6 +157,7 @@ def told(one, truth, answer):
     return float(discriminator_loss(one.network(truth), one.network(answer)).mean())
 
 
+@pytest.mark.slow
 def test_gradients_of_parts_make_that_of_the_whole():
     truth, answer = draw(4, 3, 16, 16), draw(4, 3, 16, 16, seed=1)
     whole, parts = discriminator(), discriminator()

@@ -126,6 +126,7 @@ def discriminator():
     )
 
 
+@pytest.mark.slow
 def test_losses_of_heads_are_the_hinge_and_its_opposite():
     one, answer, truth = discriminator(), draw(2, 3, 8, 8), draw(2, 3, 8, 8, seed=1)
     one.network.eval()  # spectral norms as they are

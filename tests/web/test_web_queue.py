@@ -26,6 +26,7 @@ def test_sessions_are_served_in_turn():
     assert [queue.take() for _ in range(7)] == ["a1", "b1", "c1", "a2", "b2", "a3", None]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30))
 def test_the_announced_order_is_the_order_of_taking(actions):
     queue = FairQueue[int]()
@@ -94,6 +95,7 @@ def test_a_name_is_made_a_plain_file_name(given_name, expected):
     assert clean_name(given_name) == expected
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 def test_no_name_leaves_the_folder(tmp_path_factory, text):
     name = clean_name(text)
@@ -104,6 +106,7 @@ def test_no_name_leaves_the_folder(tmp_path_factory, text):
     assert (folder / name).parent == folder
 
 
+@pytest.mark.slow
 def test_a_session_goes_after_its_absence_but_not_while_a_stream_is_open():
     sessions = Sessions(absence=0.05)
     session = Sessions.named("tab-1", "")
