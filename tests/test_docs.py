@@ -341,6 +341,7 @@ def test_pages_use_the_standard_terms(page):
     assert not re.findall(rf"\b(?:{PRIVATE})\b", prose)
 
 
+@pytest.mark.slow
 def test_comments_docstrings_and_messages_use_the_standard_terms():
     found = [
         (path.name, token.start[0], word)

@@ -49,6 +49,7 @@ def tensor(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 
 
+@pytest.mark.slow
 def test_a_file_for_spandrel_has_the_weights_the_settings_and_nothing_else(model, exported):
     found, expected = load_file(exported), read_model(model)
     assert is_model(found)
@@ -90,6 +91,7 @@ def test_every_image_of_a_batch_is_what_it_is_alone(exported):
         assert torch.equal(together[k : k + 1], module(picture))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "settings", "said"),
     [

@@ -67,6 +67,7 @@ def test_a_crop_is_cut_from_both_pictures_at_the_same_place():
     assert len(places) > 10
 
 
+@pytest.mark.slow
 def test_turning_a_pair_is_making_the_pair_of_the_turned_picture():
     array = smooth(64, 64)
     pair = PairDataset(Pictures(array), recipe()).centre(0, 1000)
@@ -201,6 +202,7 @@ def test_all_unusable_images_are_named_before_the_run():
     assert leave_out(both, recipe(crop=32), UnusableImages(0)) is both
 
 
+@pytest.mark.slow
 def test_a_few_unusable_images_are_left_out_by_name():
     class Damaged(Pictures):
         def read(self, index):
@@ -218,6 +220,7 @@ def test_a_few_unusable_images_are_left_out_by_name():
         leave_out(source, recipe(crop=32), UnusableImages(1))
 
 
+@pytest.mark.slow
 def test_an_image_found_damaged_later_is_replaced_by_the_next_and_counted_once():
     class Damaged(Pictures):
         def read(self, index):

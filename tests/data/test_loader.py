@@ -33,6 +33,7 @@ def test_batches_are_a_function_of_seed_and_step():
     assert not torch.equal(torch.stack(whole[:2]), torch.stack(take(0, 2, seed=2)))
 
 
+@pytest.mark.slow
 def test_parts_make_up_the_batch():
     dataset = PairDataset(
         Pictures(*(smooth(32, 48) // (k + 1) for k in range(5))), PairRecipe(DataConfig(crop=16, augment="dihedral"))

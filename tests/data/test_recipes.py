@@ -154,6 +154,7 @@ def test_celeba_hq_is_kept_for_evaluation_in_its_own_order(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_imagenet_keeps_splits_and_classes_and_drops_what_is_too_small(imagenet, tmp_path):
     with pytest.warns(UserWarning, match="2 classes, not 1000"):
         layout = read_layout("imagenet", str(imagenet))
@@ -173,6 +174,7 @@ def test_imagenet_keeps_splits_and_classes_and_drops_what_is_too_small(imagenet,
         open_source(str(tmp_path / "out"))  # splits are not mixed
 
 
+@pytest.mark.slow
 def test_grey_images_of_imagenet_become_colour(imagenet, tmp_path):
     with pytest.warns(UserWarning, match="2 classes"):
         layout = read_layout("imagenet", str(imagenet))
@@ -288,6 +290,7 @@ def test_ones_own_folder_is_turned_upright_and_split_by_name(tmp_path):
     assert np.array_equal(pixels(everything["a b__é.png"]), turned[10:50])
 
 
+@pytest.mark.slow
 def test_shards_can_be_prepared_again_at_another_size(ffhq, tmp_path):
     list(prepare(read_layout("ffhq", str(ffhq)), tmp_path / "big", Preparation("ffhq", 32, 8)))
     layout = read_layout("folder", str(tmp_path / "big" / "train"))
@@ -399,6 +402,7 @@ def test_training_shards_are_a_fair_sample_of_all(tmp_path):
     assert 5 < sum(first) / 15 < 24
 
 
+@pytest.mark.slow
 def test_a_shard_with_failures_is_made_again_though_its_files_are_the_same(ffhq, tmp_path, monkeypatch):
     how, layout = Preparation("ffhq", 32, 8), read_layout("ffhq", str(ffhq))
     with monkeypatch.context() as patch:

@@ -146,6 +146,7 @@ def test_a_stalled_pipe_is_ended_by_closing():
             reading.result(timeout=10)
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_all_held_out_does_not_end_the_run(tmp_path):
     stream = shards(tmp_path, [2, 3])
     seen = [name for number in range(2) for name in taken(lane(stream, number, 2, held=[2, 0]), 60)]
@@ -304,6 +305,7 @@ def test_processes_that_cannot_share_the_lanes_are_told_why(tmp_path):
         pairs(shards(tmp_path, [4]), places=range(2))
 
 
+@pytest.mark.slow
 def test_smaller_than_wanted_images_count_as_unusable(tmp_path):
     (tmp_path / "s.tar").write_bytes(tar({"0.png": png(0, side=8), "1.png": png(1), "2.png": png(2)}))
     unusable = UnusableImages(1)

@@ -89,6 +89,7 @@ def test_sets_of_different_counts_are_compared_without_pairs():
     assert found.of_pictures == {}
 
 
+@pytest.mark.slow
 def test_without_pairs_results_and_truths_are_drawn_apart():
     # Of the same images, paired draws leave the difference of the sets at nothing; sets drawn apart do not.
     same = features(40, 1, 3)

@@ -96,6 +96,7 @@ def test_the_packaged_default_is_one_graph_with_its_rules_in_the_file(tmp_path, 
     assert session.run(None, {"low_res": smallest})[0].shape == (1, 3, 12, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

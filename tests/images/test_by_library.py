@@ -122,6 +122,7 @@ def test_a_jpeg_xl_is_turned_by_its_codestream_and_not_again_by_its_exif(tmp_pat
     assert picture.metadata.xmp == XMP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "bits"), [(".avif", 10), (".avif", 12), (".jxl", 10), (".jxl", 12), (".jxl", 16), (".heic", 10)]
 )

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from sr3.metrics.classification import inception_score, top_hit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 5])
 def test_the_share_of_hits_is_torchmetrics_accuracy(k):
+    from torchmetrics.functional.classification import multiclass_accuracy  # slow to import
+
     generator = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(40, 12, generator=generator), torch.randint(0, 12, (40,), generator=generator)
     ours = torch.cat([top_hit(row[None], int(label), k) for row, label in zip(logits, labels, strict=True)])

@@ -5,7 +5,6 @@ import pytest
 import torch
 from PIL import Image
 from skimage import metrics
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from sr3.metrics.distortion import consistency, mean_squared_error, psnr, sharpness, ssim
 
@@ -117,7 +116,13 @@ def test_ssim_of_pictures_smaller_than_its_window_is_refused():
         ssim(torch.zeros(1, 3, 10, 40), torch.zeros(1, 3, 10, 40))
 
 
+@pytest.mark.slow
 def test_psnr_and_ssim_equal_torchmetrics_within_the_edges_it_reflects():
+    from torchmetrics.functional.image import (  # slow to import
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
     image, noise = pictures(2, 3, 3, 24, 31)
     truth = (image + 0.2 * noise).clamp(-1, 1)
     for k in range(3):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torchmetrics.image.kid import poly_mmd
 
 from sr3.metrics import distribution as module
 from sr3.metrics.distribution import kernel_distance, kernel_distances
@@ -12,7 +11,10 @@ def features(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_the_distance_is_that_of_torchmetrics():
+    from torchmetrics.image.kid import poly_mmd  # slow to import
+
     some, other = features(20, 7), features(20, 7, seed=1) + 0.3
     assert kernel_distance(some, other) == pytest.approx(float(poly_mmd(some, other)), rel=1e-9)
 
@@ -70,6 +72,7 @@ def test_all_weights_and_any_blocks_give_what_each_gives_alone(monkeypatch):
         torch.testing.assert_close(kernel_distances(some, other, weights, other_weights), torch.cat(alone))
 
 
+@pytest.mark.slow
 def test_the_kernel_of_all_pairs_is_never_held(monkeypatch):
     largest = []
 

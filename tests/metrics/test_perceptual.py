@@ -23,6 +23,7 @@ class Apart(nn.Module):
         return (image - truth).abs().mean(dim=(1, 2, 3), keepdim=True)
 
 
+@pytest.mark.slow
 def test_a_file_compares_pictures_from_minus_1_to_1(tmp_path):
     path = tmp_path / "apart.pt"
     with pytest.warns(DeprecationWarning, match="torch.jit"):

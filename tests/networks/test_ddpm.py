@@ -41,6 +41,7 @@ def test_a_new_network_gives_zero():
     assert float(network(*inputs()).abs().max()) == 0
 
 
+@pytest.mark.slow
 def test_sides_need_not_be_multiples_and_an_image_alone_is_the_same_as_in_a_batch():
     network = build()
     x, y_t, gamma = inputs(height=7, width=9)

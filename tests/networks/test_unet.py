@@ -88,6 +88,7 @@ def test_sides_are_padded_only_up_to_the_multiple(size, inside):
     assert seen == [(1, 2 * 3 * 4, inside[0] // 2, inside[1] // 2)]
 
 
+@pytest.mark.slow
 def test_padding_repeats_the_border_and_is_cropped():
     network = build()
     x, y_t = pictures(1, 3, 7, 9)
@@ -107,12 +108,14 @@ def test_the_condition_stands_before_the_state(stem):
     assert distance(network(x, 0 * y_t, levels(0.5)), result) > 0.01
 
 
+@pytest.mark.slow
 def test_the_condition_and_the_state_are_told_apart():
     network = build()
     x, y_t = pictures()
     assert distance(network(x, y_t, levels(0.5)), network(y_t, x, levels(0.5))) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [0.1, 0.99])
 def test_the_noise_level_changes_the_output(gamma):
     network = build()
@@ -131,6 +134,7 @@ def test_an_image_alone_is_refined_as_it_is_in_a_batch():
         torch.testing.assert_close(alone, together[k : k + 1], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_skips_are_taken_last_in_first_out():
     network = build(multipliers=(1, 1))
     x, y_t = pictures()
@@ -152,6 +156,7 @@ def test_skips_are_taken_last_in_first_out():
     torch.testing.assert_close(network(x, y_t, gamma), network.tail(functional.silu(network.norm(h))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attention", "count"), [((), 0), ((0,), 6), ((1, 2), 11)])
 def test_attention_stands_in_the_blocks_of_its_levels_and_at_the_bottom(attention, count):
     network = build(multipliers=(1, 1, 1), blocks=2, attention=attention)
@@ -179,6 +184,7 @@ def test_dropout_reaches_the_blocks_in_training_only():
     assert not torch.equal(network(x, y_t, levels(0.5)), network(x, y_t, levels(0.5)))
 
 
+@pytest.mark.slow
 def test_the_stem_folds_blocks_of_pixels_into_channels():
     network, seen = build(stem=2), []
     network.head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
@@ -225,6 +231,7 @@ def test_checkpointing_gives_the_same_gradients():
         torch.testing.assert_close(plain, recomputed)
 
 
+@pytest.mark.slow
 def test_every_parameter_is_trained():
     network = build().requires_grad_()
     network(*pictures(), levels(0.5)).square().sum().backward()
@@ -250,6 +257,7 @@ def test_classes_change_the_answer_and_no_class_is_one_more():
     assert torch.equal(network(x, y_t, levels(0.5)), answers[4])
 
 
+@pytest.mark.slow
 def test_the_level_of_the_condition_is_told_and_clean_unless_given():
     network = build(condition_level=True)
     x, y_t = pictures()
@@ -258,6 +266,7 @@ def test_the_level_of_the_condition_is_told_and_clean_unless_given():
     assert distance(network(x, y_t, levels(0.5), levels(), levels(0.8)), clean) > 1e-4
 
 
+@pytest.mark.slow
 def test_a_network_without_classes_and_levels_has_nothing_for_them():
     plain, told = build(), build(classes=3, condition_level=True)
     more = set(dict(told.named_parameters())) - set(dict(plain.named_parameters()))
@@ -295,6 +304,7 @@ def test_a_feature_is_felt_around_its_place(stem):
     assert max(abs(row - 3), abs(column - 8)) <= 2
 
 
+@pytest.mark.slow
 def test_sides_that_do_not_fit_the_network_repeat_the_border_of_a_guide_too():
     network = build(multipliers=(1, 2, 2), attention=(), stem=2, guide=5, scale=4)
     x, y = pictures(height=12, width=20)

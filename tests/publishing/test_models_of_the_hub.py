@@ -61,6 +61,7 @@ def failure(capsys) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_the_file_that_lies_there(hub, model):
     hub.add("owner/mine", {"model.safetensors": model.read_bytes()})
     assert find_model("hf:owner/mine").read_bytes() == model.read_bytes()
@@ -69,6 +70,7 @@ def test_a_model_of_the_hub_is_the_file_that_lies_there(hub, model):
     np.testing.assert_array_equal(there.upscale(picture, steps=2), here.upscale(picture, steps=2))
 
 
+@pytest.mark.slow
 def test_a_revision_is_a_branch_or_a_commit(hub, model, tmp_path):
     other = write_random_model(tmp_path / "other.safetensors", seed=1)
     first = hub.add("owner/mine", {"model.safetensors": model.read_bytes()})
@@ -78,6 +80,7 @@ def test_a_revision_is_a_branch_or_a_commit(hub, model, tmp_path):
         assert find_model(f"hf:owner/mine{name}").read_bytes() == expected.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_cache_is_used_without_a_network_and_when_offline(hub, model, monkeypatch):
     hub.add("owner/mine", {"model.safetensors": model.read_bytes()})
     path = find_model("hf:owner/mine")
@@ -90,6 +93,7 @@ def test_the_cache_is_used_without_a_network_and_when_offline(hub, model, monkey
     assert find_model("hf:owner/mine") == path
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_the_hubs_is_refused(hub, model):
     hub.add("owner/mine", {"model.safetensors": model.read_bytes()})
     stored = find_model("hf:owner/mine").resolve()
@@ -100,6 +104,7 @@ def test_a_file_that_is_not_the_hubs_is_refused(hub, model):
         find_model("hf:owner/mine")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -123,6 +128,7 @@ def test_what_cannot_be_had_is_one_line_that_says_what_to_do(hub, model, capsys,
     assert said in line
 
 
+@pytest.mark.slow
 def test_no_network_and_offline_mode_are_one_line_each(hub, model, capsys, monkeypatch):
     hub.add("owner/mine", {"model.safetensors": model.read_bytes()})
     hub.stop()
@@ -135,12 +141,14 @@ def test_no_network_and_offline_mode_are_one_line_each(hub, model, capsys, monke
     assert "HF_HUB_OFFLINE is set; unset it once to download" in failure(capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("owner")
 def test_a_private_model_is_read_with_a_token(hub, model):
     hub.add("owner/secret", {"model.safetensors": model.read_bytes()}, private=True)
     assert find_model("hf:owner/secret").read_bytes() == model.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("owner")
 @pytest.mark.parametrize("mode", ["lfs", "regular"])
 def test_a_pushed_model_comes_back_byte_for_byte_with_a_card(hub, model, capsys, mode):
@@ -165,6 +173,7 @@ def test_a_pushed_model_comes_back_byte_for_byte_with_a_card(hub, model, capsys,
     assert len(hub.repositories["owner/mine"].messages) == 2, "model and card are one commit"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("owner")
 def test_a_branch_is_made_and_leaves_main_alone(hub, model):
     assert run(["push", str(model), "owner/mine", "--revision", "step-1"]) == 0
@@ -172,6 +181,7 @@ def test_a_branch_is_made_and_leaves_main_alone(hub, model):
     assert find_model("hf:owner/mine@step-1").read_bytes() == model.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("owner")
 def test_a_card_that_is_there_is_kept_unless_it_may_be_replaced(hub, model, tmp_path, capsys):
     hub.add("owner/mine", {"README.md": b"by hand"})
@@ -184,6 +194,7 @@ def test_a_card_that_is_there_is_kept_unless_it_may_be_replaced(hub, model, tmp_
     assert "the card names no licence" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("owner")
 def test_private_is_a_promise(hub, model, capsys):
     assert run(["push", str(model), "owner/new", "--private"]) == 0
@@ -195,6 +206,7 @@ def test_private_is_a_promise(hub, model, capsys):
     assert "model.safetensors" not in hub.files("owner/open")
 
 
+@pytest.mark.slow
 def test_an_upload_without_a_token_or_right_or_network_is_one_line(hub, model, capsys, monkeypatch):
     assert run(["push", str(model), "owner/mine"]) == 2
     assert "an upload needs a token; log in with hf auth login, or set HF_TOKEN" in failure(capsys)
@@ -229,6 +241,7 @@ def test_the_card_has_the_figures_of_a_report_of_the_same_weights(hub, model, tm
     assert "owner/other" not in hub.repositories
 
 
+@pytest.mark.slow
 def test_a_search_never_writes_into_the_cache(hub, model, tmp_path, capsys):
     hub.add("owner/mine", {"model.safetensors": model.read_bytes()})
     assert run(["search-schedule", "hf:owner/mine", "--steps", "2", "--data", str(tmp_path)]) == 2

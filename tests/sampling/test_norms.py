@@ -89,6 +89,7 @@ def test_outside_the_windows_a_network_is_what_it_was(network):
     assert torch.equal(network(z), before)
 
 
+@pytest.mark.slow
 def test_windows_share_means_of_the_whole_picture():
     class Attending(nn.Module):  # as RCAN's blocks
         def __init__(self):

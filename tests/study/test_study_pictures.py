@@ -141,6 +141,7 @@ def damage_bytes(folder):
     (folder / "noisy" / "img2.png").write_bytes(b"no picture")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -141,6 +141,7 @@ def test_losses_of_heads_are_the_hinge_and_its_opposite():
     assert expected > 0
 
 
+@pytest.mark.slow
 def test_the_model_is_blamed_without_moving_the_heads_and_they_learn_without_moving_the_model():
     one, answer = discriminator(), draw(2, 3, 8, 8).requires_grad_(True)
     one.generator_loss(answer).sum().backward()
@@ -180,6 +181,7 @@ def test_a_larger_view_enlarges_and_keeps_the_finest_maps():
 # Refining a mean
 
 
+@pytest.mark.slow
 def test_a_batch_with_a_mean_is_cut_to_what_lies_inside_the_margin(mean_file):
     config = refine_mean(preset("tiny-x4"), read_mean(str(mean_file)))
     assert config.data.crop == 32 + 64
@@ -285,6 +287,7 @@ def test_a_run_of_a_mean_asks_for_it_by_its_digest(tmp_path, teacher_file, mean_
         losses_of(tmp_path / "b", config, teacher, replace(mean, digest="1" * 64))
 
 
+@pytest.mark.slow
 def test_only_span_is_a_mean(teacher_file):
     with pytest.raises(CheckpointError, match="a mean has family span"):
         read_mean(str(teacher_file))

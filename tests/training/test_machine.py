@@ -42,6 +42,7 @@ def test_no_preset_asks_for_what_a_processor_may_imitate():
     assert preset("faces-16-128").training.precision == "float32"
 
 
+@pytest.mark.slow
 def test_a_student_inherits_nothing_of_the_machine_its_teacher_learnt_on(tmp_path):
     machine = (
         "training.batch=64",

@@ -34,6 +34,7 @@ def test_the_average_forgets_the_start():
     assert ema_decay_at(10**6, 0.9999) == 0.9999
 
 
+@pytest.mark.slow
 def test_adam_takes_its_moments_from_the_settings():
     optimizer = build_optimizer([torch.zeros(2, requires_grad=True)], OptimizerConfig(beta1=0.5, beta2=0.7))
     assert optimizer.param_groups[0]["betas"] == (0.5, 0.7)

@@ -142,6 +142,7 @@ def test_a_run_does_not_go_on_with_a_teacher_that_has_changed(model, tmp_path):
         distilled(tmp_path / "other", other, student(teacher))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [

@@ -144,6 +144,7 @@ def test_an_image_alone_is_corrected_as_in_a_batch(first, second):
     assert torch.equal(sample([second])[0], together[1])
 
 
+@pytest.mark.slow
 def test_the_corrector_takes_the_ratio_of_the_sources_unless_told():
     def sample(**options):
         noise = NoiseSource([3])
