@@ -167,7 +167,7 @@ def export_onnx(model: str, target: Path) -> list[Exported]:
     if file.info.config.mean is not None:
         calls[mean_path(target)] = _MeanCall(cast(SPAN, build_filled(file, torch.device("cpu")).mean)).eval()
     graphs = {path: with_metadata(traced(call), {METADATA: describe(file.info)}) for path, call in calls.items()}
-    done = [checked(path, call, graphs[path], file) for path, call in calls.items()]
+    done = [checked(path, call, graphs[path], file, tolerance=TOLERANCE) for path, call in calls.items()]
     for path, graph in graphs.items():
         write(path, graph)
     return done
@@ -195,7 +195,7 @@ def mean_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}-mean{target.suffix}")
 
 
-def checked(path: Path, call: Call, graph: bytes, file: ModelFile, *, tolerance: float = TOLERANCE) -> Exported:
+def checked(path: Path, call: Call, graph: bytes, file: ModelFile, *, tolerance: float) -> Exported:
     """Compare ONNX Runtime with torch on sizes that were not traced; CheckpointError when they differ."""
     differences = {size: _difference(call, graph, size) for size in _TRIED}
     if (worst := max(differences.values())) > tolerance:
