@@ -5,9 +5,7 @@ integration: then they fail.
 """
 
 import asyncio
-import os
 import random
-import shutil
 import sqlite3
 import ssl
 import threading
@@ -20,42 +18,22 @@ import httpx
 import pytest
 import uvicorn
 
+import chromium
 from serving import Serving
 from sr3.study.figures import figures
 from sr3.study.server import open_server
 from sr3.study.store import read_records
 from studies import make_study, nonce
 
-REQUIRED = os.environ.get("SR3_TEST_BROWSER") == "required"
-if not REQUIRED:
-    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+chromium.need("selenium.webdriver")
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        (BROWSER is None or DRIVER is None) and not REQUIRED, reason="there is no chromium with chromedriver here"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 EXPOSURE, FRAME = 0.4, 1 / 60
 SETTINGS = f"exposure = {EXPOSURE}\nexposure_tolerance = 0.1"
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1200,900",
-)
 
 # Notes, frame by frame and without the page's own clock, when pictures can be seen.
 WATCH = """
@@ -99,16 +77,14 @@ def served(tmp_path):
 
 @pytest.fixture
 def browser(tmp_path, request):
-    if BROWSER is None or DRIVER is None:
-        pytest.fail("SR3_TEST_BROWSER is required, but there is no chromium with chromedriver; install both")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path / 'browser'}"):
+    chromium.need_browser()
+    options = chromium.options(tmp_path / "browser")
+    for option in ("--hide-scrollbars", "--window-size=1200,900"):
         options.add_argument(option)
     if getattr(request, "param", "") == "phone":
         metrics = {"width": 360, "height": 740, "pixelRatio": 2.0, "touch": True}
         options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromium.DRIVER))
     driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
     yield driver
     driver.quit()

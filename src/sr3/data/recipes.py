@@ -154,7 +154,7 @@ def _removed_if_empty(out: Path) -> bool:
 def _write_manifest(
     out: Path, preparation: Preparation, layout: Layout, reports: Iterable[Report], shards: Iterable[Shard]
 ) -> None:
-    """Describe what is in the folder: settings, a count and hash a shard, and what is missing and why."""
+    """Describe what is in the folder: settings, a count and hash per shard, and what is missing and why."""
     rows = list(zip(reports, shards, strict=True))
     manifest = {
         "format": 1,

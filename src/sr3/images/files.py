@@ -40,12 +40,7 @@ from sr3.images.metadata import (
 )
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
 from sr3.images.recorded_warnings import recorded_warnings
-from sr3.images.refusal import (
-    MAX_INPUT_PIXELS,
-    named_warnings,
-    one_line,
-    refusal,
-)
+from sr3.images.refusal import MAX_INPUT_PIXELS, named_warnings, one_line, refusal
 
 __all__ = [
     "LOSSY_SUFFIXES",

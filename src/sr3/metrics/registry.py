@@ -3,39 +3,12 @@
 A figure of an image is averaged over images; a figure of a set is one number of all images together.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from sr3.metrics.metric import Better, Metric
+from sr3.metrics.opensr_metrics import OPENSR_METRICS
 
 __all__ = ["METRICS", "Better", "Metric", "find_metric"]
 
-Better = Literal["higher", "lower", "target", "none"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure.
-
-    title: `{network}` stands for the network it is taken with. target: what is right, where neither more nor less is.
-    digits: after the point, in tables. tolerance: how far the figure may move before a check fails.
-    of_truth: the truth has it too, as a reference.
-    """
-
-    key: str
-    title: str
-    unit: str
-    better: Better
-    protocol: str
-    source: str
-    digits: int = 3
-    tolerance: float = 0.001
-    target: float | None = None
-    of_set: bool = False
-    of_truth: bool = False
-
-
 _SAMPLES = "of the samples of one image, mean over pixels"
-
-_OPENSR = "Aybar et al. 2024, doi 10.1109/LGRS.2024.3401394"
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -123,69 +96,7 @@ METRICS: tuple[Metric, ...] = (
         of_truth=True,
     ),
     Metric("perceptual", "{network}", "", "lower", "whole images", "of the network", digits=4),
-    Metric(
-        "opensr_reflectance",
-        "reflectance ({network})",
-        "",
-        "lower",
-        "mean absolute difference, in [0, 1], of the input and the result, reduced; 16 pixels at each edge "
-        "left out, as in all its figures",
-        _OPENSR,
-        digits=4,
-    ),
-    Metric(
-        "opensr_spectral",
-        "spectral ({network})",
-        "deg",
-        "lower",
-        "mean angle between the bands of the input and of the reduced result",
-        _OPENSR,
-        tolerance=0.01,
-    ),
-    Metric(
-        "opensr_spatial",
-        "spatial ({network})",
-        "px",
-        "lower",
-        "shift between the input and the reduced result, by phase correlation; images whose alignment fails left out",
-        _OPENSR,
-        digits=2,
-        tolerance=0.02,
-    ),
-    Metric(
-        "opensr_synthesis",
-        "synthesis ({network})",
-        "",
-        "higher",
-        "mean absolute difference of the result, matched to the truth in colours and place, and the enlarged input: "
-        "detail that was added, right or wrong",
-        _OPENSR,
-        digits=4,
-    ),
-    Metric(
-        "opensr_improvement",
-        "improvement ({network})",
-        "",
-        "higher",
-        "nearness to the truth, as a share of improvement, omission and hallucination, mean over pixels",
-        _OPENSR,
-    ),
-    Metric(
-        "opensr_omission",
-        "omission ({network})",
-        "",
-        "lower",
-        "nearness to the enlarged input, as a share of the three",
-        _OPENSR,
-    ),
-    Metric(
-        "opensr_hallucination",
-        "hallucination ({network})",
-        "",
-        "lower",
-        "distance from both the truth and the enlarged input, as a share of the three",
-        _OPENSR,
-    ),
+    *OPENSR_METRICS,
     Metric(
         "top1",
         "top-1 ({network})",

@@ -80,7 +80,7 @@ def _small_training(steps: int) -> TrainingConfig:
 
 
 def faces_16_128_small() -> Config:
-    """Return faces 16 -> 128 for two processor cores: 7.1M parameters, a second a step, what `photos_x4` found to pay.
+    """Return faces 16 -> 128 for two processor cores: 7.1M parameters, a second per step, what `photos_x4` found out.
 
     Whole images; the residual to the enlarged input has a deviation of 0.15, hence its factor.
     """

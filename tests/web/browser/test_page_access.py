@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from driving import by_id, complaints, drop, enlarge, select, split, transforms, until_done, visit, wait, zoom
 
-pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver import ActionChains
-from selenium.webdriver.common.keys import Keys
+import chromium
+
+chromium.need("selenium.webdriver")
+from selenium.webdriver import ActionChains  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
@@ -18,10 +20,8 @@ WIDTHS = [360, 800, 1280]
 
 
 def axe():
-    found = find_spec("axe_core_python")
-    if found is None:
-        pytest.skip("axe-core-python is not installed")
-    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+    chromium.need("axe_core_python")
+    return (Path(find_spec("axe_core_python").origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 def violations(browser, source):

@@ -25,12 +25,13 @@ from driving import (
 )
 from PIL import Image
 
+import chromium
 from pictures import smooth
 from sr3.cli.app import run as sr3
 
-pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-pytest.importorskip("python_multipart", reason="sr3[web] is not installed")
-from web_servers import STEPS, WebProcess, write_models
+chromium.need("selenium.webdriver")
+chromium.need("python_multipart")
+from web_servers import STEPS, WebProcess, write_models  # noqa: E402
 
 pytestmark = pytest.mark.browser
 

@@ -14,9 +14,11 @@ from driving import (
     zoom,
 )
 
-pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver import ActionChains
-from selenium.webdriver.common.keys import Keys
+import chromium
+
+chromium.need("selenium.webdriver")
+from selenium.webdriver import ActionChains  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 pytestmark = pytest.mark.browser
 

@@ -22,9 +22,10 @@ from driving import (
 )
 from PIL import Image
 
+import chromium
 from pictures import smooth
 
-pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+chromium.need("selenium.webdriver")
 
 pytestmark = pytest.mark.browser
 

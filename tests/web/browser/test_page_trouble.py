@@ -4,9 +4,10 @@ import pytest
 from driving import TIMES, by_id, choose, complaints, drop, enlarge, select, text, until_done, visit, wait
 from PIL import Image
 
+import chromium
 from pictures import smooth
 
-pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+chromium.need("selenium.webdriver")
 
 pytestmark = pytest.mark.browser
 
