@@ -201,18 +201,22 @@ class Model:
         grid: GridChoice | None = None,
         eta: float | None = None,
         detail: float | None = None,
+        sample: int = 0,
         seed: int = 0,
         values: Values = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Refinement[Kind]]:
         """Draw one sample step by step; the last image is what `upscale` gives for the same arguments.
 
-        Leaving the loop, or closing the iterator, ends the work. Arguments and errors as for `upscale`; what is wrong
-        with them is raised at once, not at the first step.
+        sample: which of the samples of `upscale(samples=...)` it is, from 0. Leaving the loop, or closing the iterator,
+        ends the work. Other arguments and errors as for `upscale`; what is wrong with them is raised at once, not at
+        the first step.
         """
+        if sample < 0:
+            raise ConfigError(f"sample = {sample}: samples are numbered from 0")
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         return Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale).refinements(
-            mix_seed(seed, 0), stop
+            mix_seed(seed, sample), stop
         )
 
     def _unpack(self, image: Kind) -> Unpacked[Kind]:

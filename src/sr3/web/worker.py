@@ -11,6 +11,7 @@ from PIL import Image
 from sr3.errors import Cancelled
 from sr3.images.files import picture_size
 from sr3.images.recorded_warnings import recorded_warnings
+from sr3.runtime.layer_calls import called_before_layers
 from sr3.sampling.plan import as_plan
 from sr3.sampling.window_report import WindowDone
 from sr3.upscaling.drawing import Request
@@ -19,7 +20,6 @@ from sr3.upscaling.naming import Job as FileJob
 from sr3.upscaling.result_preview import ResultPreview
 from sr3.web.browser_view import shown_image
 from sr3.web.job import Job
-from sr3.web.layer_calls import called_before_layers
 from sr3.web.model_list import Loaded
 from sr3.web.schema import ResultKind, ResultView, State
 from sr3.web.upload import without_folder
