@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_one_line(nodes, model):
 
 
 def test_the_workflow_uses_the_nodes_as_they_are(nodes):
-    flow = json.loads((NODES / "example_workflows" / "upscale_api.json").read_text())
+    flow = json.loads((NODES / "workflow_api.json").read_text())
     for node in flow.values():
         for name in {"SR3LoadModel", "SR3Upscale"} & {node["class_type"]}:
             assert set(node["inputs"]) == {one.id for one in nodes[name].GET_SCHEMA().inputs}

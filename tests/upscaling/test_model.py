@@ -263,3 +263,10 @@ def test_what_is_wrong_is_said_at_once(model):
         model.refine(photo(), steps=0)
     with pytest.raises(ConfigError, match="samples = 0"):
         model.upscale(photo(), samples=0)
+    with pytest.raises(ConfigError, match="sample = -1"):
+        model.refine(photo(), sample=-1)
+
+
+def test_a_later_sample_can_be_refined_by_itself(model):
+    *_, last = model.refine(photo(), steps=2, seed=4, sample=2)
+    assert np.array_equal(last.image, model.upscale(photo(), steps=2, seed=4, samples=3)[2])

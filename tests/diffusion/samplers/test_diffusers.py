@@ -1,10 +1,8 @@
-"""Our samplers beside the schedulers of diffusers, at equal levels, on data whose denoiser is known in closed form.
-
-diffusers is not needed otherwise, so these tests run where it is installed: pip install diffusers.
-"""
+"""Our samplers beside the schedulers of diffusers, at equal levels, on data whose denoiser is known in closed form."""
 
 import math
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ import torch
 from oracles import Scripted, exact_flow, oracle
 from sr3.diffusion.samplers import ddim, dpmpp_2m, heun, last
 
-diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its arrays of tensors
 
 SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
