@@ -1,8 +1,8 @@
 """The pipeline for diffusers of contrib/diffusers, by diffusers itself."""
 
+import importlib
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -16,6 +16,11 @@ from sr3.errors import ConfigError
 PIPELINE = Path(__file__).parents[1] / "contrib" / "diffusers" / "pipeline.py"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
 LEVEL = 1 / 255
+
+
+def of_diffusers(name: str):
+    """A class of diffusers, which takes seconds to import."""
+    return getattr(importlib.import_module("diffusers"), name)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def load(file, tmp_path, monkeypatch):
     )
 
     def loaded(folder=tmp_path, **settings):
-        return diffusers.DiffusionPipeline.from_pretrained(
+        return of_diffusers("DiffusionPipeline").from_pretrained(
             folder, custom_pipeline=str(PIPELINE), trust_remote_code=True, **settings
         )
 
@@ -73,7 +78,7 @@ def test_arrays_and_tensors_in_and_out(load, own):
 
 
 def test_ddim_of_diffusers_is_ours_at_its_levels(load, own):
-    scheduler = diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing", beta_end=0.03)
+    scheduler = of_diffusers("DDIMScheduler")(clip_sample=False, timestep_spacing="trailing", beta_end=0.03)
     pipe = load(scheduler=scheduler)
     large = pipe(photo(), num_inference_steps=10, generator=seeded(3)).images[0]
     scheduler.set_timesteps(10)
@@ -85,7 +90,7 @@ def test_ddim_of_diffusers_is_ours_at_its_levels(load, own):
 @pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "DDPMScheduler"])
 def test_other_schedulers_walk_and_give_the_same_for_the_same_seed(load, name):
     pipe = load()
-    pipe.scheduler = getattr(diffusers, name)(beta_end=0.03)
+    pipe.scheduler = of_diffusers(name)(beta_end=0.03)
     first, second, other = (
         np.asarray(pipe(photo(), num_inference_steps=5, generator=seeded(seed)).images[0]) for seed in (1, 1, 2)
     )
@@ -94,10 +99,10 @@ def test_other_schedulers_walk_and_give_the_same_for_the_same_seed(load, name):
 
 
 def test_what_is_saved_can_be_loaded(load, tmp_path):
-    pipe = load(scheduler=diffusers.DDIMScheduler(clip_sample=False, beta_end=0.03))
+    pipe = load(scheduler=of_diffusers("DDIMScheduler")(clip_sample=False, beta_end=0.03))
     pipe.save_pretrained(tmp_path / "saved")
     again = load(tmp_path / "saved")
-    assert isinstance(again.scheduler, diffusers.DDIMScheduler)
+    assert isinstance(again.scheduler, of_diffusers("DDIMScheduler"))
     first, second = (np.asarray(one(photo(), num_inference_steps=4).images[0]) for one in (pipe, again))
     assert np.array_equal(first, second)
 
@@ -115,9 +120,9 @@ def test_what_does_not_fit_is_one_line(load):
     pipe = load()
     with pytest.raises(ConfigError, match="output_type = 'jpeg': pil, np or pt"):
         pipe(photo(), output_type="jpeg")
-    pipe.scheduler = diffusers.EulerDiscreteScheduler()
+    pipe.scheduler = of_diffusers("EulerDiscreteScheduler")()
     with pytest.raises(ConfigError, match="EulerDiscreteScheduler: its states are not"):
         pipe(photo())
-    pipe.scheduler = diffusers.DDIMScheduler()
+    pipe.scheduler = of_diffusers("DDIMScheduler")()
     with pytest.raises(ConfigError, match="eta: leave it out"):
         pipe(photo(), eta=0.5)

@@ -1,8 +1,8 @@
 """Our samplers beside the schedulers of diffusers, at equal levels, on data whose denoiser is known in closed form."""
 
+import importlib
 import math
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -10,12 +10,17 @@ import torch
 from oracles import Scripted, exact_flow, oracle
 from sr3.diffusion.samplers import ddim, dpmpp_2m, heun, last
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its arrays of tensors
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # its arrays of tensors
 
 SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 START = torch.linspace(-3, 3, 31, dtype=torch.float64).reshape(1, 1, 1, -1)
 ROUNDING = 1e-5
 """Schedulers have their levels in float32, and ours in float64."""
+
+
+def of_diffusers(name: str):
+    """A class of diffusers, which takes seconds to import."""
+    return getattr(importlib.import_module("diffusers"), name)
 
 
 def level(gamma: float) -> torch.Tensor:
@@ -31,7 +36,7 @@ def answer(y, gamma: float, kind: str):
 
 def by_ddim(steps: int, *, eta: float = 0.0, noise=(), kind: str = "epsilon", spacing: str = "leading", clip=False):
     """Sample by DDIMScheduler; returns the result and the levels at which it calls the network, with 1 at the end."""
-    scheduler = diffusers.DDIMScheduler(
+    scheduler = of_diffusers("DDIMScheduler")(
         **SCHEDULE, clip_sample=clip, timestep_spacing=spacing, prediction_type=kind, set_alpha_to_one=True
     )
     scheduler.set_timesteps(steps)
@@ -57,7 +62,7 @@ def by_multistep(kind, steps: int, **settings):
 
 def by_heun(steps: int, **settings):
     """Sample by HeunDiscreteScheduler, whose states are ours divided by sqrt(gamma); also returns the network calls."""
-    scheduler = diffusers.HeunDiscreteScheduler(**SCHEDULE, **settings)
+    scheduler = of_diffusers("HeunDiscreteScheduler")(**SCHEDULE, **settings)
     scheduler.set_timesteps(steps)
     sigmas = torch.cat([scheduler.sigmas[:1], scheduler.sigmas[1:-1:2], scheduler.sigmas[-1:]]).double()
     gammas = 1 / (1 + sigmas**2)
@@ -104,7 +109,7 @@ def test_clipping_is_that_of_use_clipped_model_output():
 @pytest.mark.parametrize("settings", [{"timestep_spacing": "trailing"}, {"use_karras_sigmas": True}])
 @pytest.mark.parametrize("steps", [5, 10, 20])
 def test_dpmpp_2m_is_that_of_diffusers(steps, settings):
-    theirs, grid = by_multistep(diffusers.DPMSolverMultistepScheduler, steps, **settings)
+    theirs, grid = by_multistep(of_diffusers("DPMSolverMultistepScheduler"), steps, **settings)
     assert difference(theirs, last(dpmpp_2m(oracle, START, grid, Scripted()))) < ROUNDING
 
 
@@ -119,7 +124,7 @@ def test_heun_is_that_of_diffusers_and_takes_as_many_calls(steps, settings):
 @pytest.mark.parametrize(("steps", "bound"), [(5, 0.02), (10, 0.06), (20, 0.02), (40, 0.015)])
 def test_unipc_differs_from_dpmpp_2m_by_a_part_of_the_error_of_both(steps, bound):
     settings = {"use_karras_sigmas": True}
-    theirs, grid = by_multistep(diffusers.UniPCMultistepScheduler, steps, **settings)
+    theirs, grid = by_multistep(of_diffusers("UniPCMultistepScheduler"), steps, **settings)
     ours, truth = last(dpmpp_2m(oracle, START, grid, Scripted())), exact_flow(START, float(grid[0]))
     between = difference(theirs, ours)
     assert ROUNDING < between < bound
