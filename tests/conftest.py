@@ -26,6 +26,7 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, databas
 settings.register_profile("fast", settings.get_profile("repeatable"), max_examples=10)  # of scripts/check --fast
 settings.load_profile("repeatable")
 
+FLOPS: dict[tuple[object, ...], float] = {}
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -46,6 +47,21 @@ def no_network():
         patch.setattr(socket.socket, "connect", guarded(connect))
         patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
         yield
+
+
+@pytest.fixture(autouse=True)
+def counted_once(request, monkeypatch):
+    """Count the FLOPs of a network once for all tests that train it; test_estimate.py counts them anew."""
+    if request.node.get_closest_marker("training"):
+        from sr3.training import estimate, speed
+
+        def counted(config, *, image_channels, side):
+            key = (config.network.model_dump_json(), config.data.scale, image_channels, side)
+            if key not in FLOPS:
+                FLOPS[key] = estimate.forward_flops(config, image_channels=image_channels, side=side)
+            return FLOPS[key]
+
+        monkeypatch.setattr(speed, "forward_flops", counted)
 
 
 @pytest.fixture(autouse=True)

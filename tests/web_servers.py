@@ -4,8 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from sr3.web.limits import Limits
 from sr3.web.model_list import ModelList
 from sr3.web.server import build_app
 from sr3.web.service import Machine, Service
+from started import start
 
 HOST = "http://127.0.0.1:8333"
 STEPS = 4
@@ -89,11 +88,8 @@ class WebProcess:
     """`sr3 web` as a process; leaving kills it."""
 
     def __init__(self, *options: str, folder: Path):
-        command = [sys.executable, "-m", "sr3", "web", "--no-open", "--port", "0", *options]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        self.process = start("web", "--no-open", "--port", "0", *options, environment=environment)
         self.line = self.process.stdout.readline()
         self.url = self.line.split()[0] if self.line else ""
 
@@ -109,3 +105,4 @@ class WebProcess:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.end(signal.SIGKILL)
+        self.process.close()

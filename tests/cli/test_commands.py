@@ -16,6 +16,7 @@ import unofficial
 from pictures import GENERATOR, smooth, write_pictures, write_random_model
 from sr3.cli.app import run
 from sr3.images.resize import downsample
+from started import start
 
 pytestmark = pytest.mark.slow
 
@@ -167,16 +168,8 @@ def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, ca
 @pytest.mark.training
 def test_ctrl_c_saves_a_training_run(tmp_path):
     folder = write_pictures(tmp_path / "learn")
-    command = [sys.executable, "-m", "sr3", "train", "tiny-x4", "--data", str(folder), "--out", str(tmp_path / "run")]
     settings = ["--set", "training.steps=1000000", "--set", "training.validate_every=1000000"]
-    process = subprocess.Popen(
-        [*command, *settings],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
+    process = start("train", "tiny-x4", "--data", folder, "--out", tmp_path / "run", *settings)
     while "step 100" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

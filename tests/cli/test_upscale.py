@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from sr3.upscaling import memory
 from sr3.upscaling.drawing import Request
 from sr3.upscaling.jobs import Done, upscale_files
 from sr3.upscaling.naming import Job, Outputs
+from started import start
 
 pytestmark = pytest.mark.slow
 
@@ -169,7 +171,7 @@ def test_when_the_memory_runs_out_the_windows_are_halved(model, photo, tmp_path,
 
     monkeypatch.setattr(Upscaler, "previews", starved)
     Image.fromarray(smooth(48, 48)).save(photo)
-    assert upscale(model, photo, "-o", tmp_path / "out", "--tile", 160) == 0
+    assert upscale(model, photo, "-o", tmp_path / "out", "--tile", 160, "--steps", 1) == 0
     assert tried == [160, 80]
     assert "the memory ran out; trying windows of 80 pixels" in capsys.readouterr().err
 
@@ -198,6 +200,16 @@ def launch(said, *arguments):
     with said.open("ab") as log:
         command = [sys.executable, *launcher, "upscale", *map(str, arguments), *options]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def start_two(said, *arguments):
+    """Begin two processes that know of each other as under the launcher."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    known = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    options = ("--steps", "8", "--device", "cpu", "--dtype", "float32")
+    ranks = [{"RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
+    return [start("upscale", *arguments, *options, files=[said, said], environment=known | rank) for rank in ranks]
 
 
 def wait_for(found, launcher, said):
@@ -245,8 +257,8 @@ def test_two_processes_of_which_one_is_killed_make_in_two_runs_what_one_process_
     assert {"1.png"} <= {path.name for path in done} < expected.keys() - {"9.png"}
     assert all(path.read_bytes() == expected[path.name] for path in done)
 
-    second = launch(said, folder, "-o", out, "--model", model)
-    assert second.wait(timeout=120) == 0, said.read_text()
+    second = start_two(said, folder, "-o", out, "--model", model)
+    assert [process.wait(timeout=120) for process in second] == [0, 0], said.read_text()
     assert {path.name: path.read_bytes() for path in out.iterdir()} == expected
     assert {path: path.stat().st_mtime_ns for path in done} == done
     made = [line for line in said.read_text().splitlines() if " -> " in line]

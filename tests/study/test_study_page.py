@@ -141,6 +141,7 @@ def sit(browser, pairs=5):
     return seen, choices
 
 
+@pytest.mark.timed
 def test_pictures_are_seen_for_the_time_set_and_then_never_again(served, browser):
     begin(browser, served.url)
     seen, choices = sit(browser)
@@ -187,6 +188,7 @@ class Crowd:
         return choices
 
 
+@pytest.mark.timed
 def test_among_fifty_subjects_at_once_the_page_shows_pictures_as_long_and_no_answer_is_lost(tmp_path, browser):
     config = make_study(tmp_path, settings=SETTINGS, attention="checks = 1", pairs=4)
     with Serving(tmp_path / "study.toml") as server:

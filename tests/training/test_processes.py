@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,12 +16,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import started
 from pictures import smooth
 from shard_files import shards
 from sr3.cli.app import run
 from sr3.training.state import checkpoints, last_whole
+from started import run_script
 
 TESTS = Path(__file__).parents[1]
+DRIVE = TESTS / "training" / "drive.py"
 SETTINGS = [
     "training.batch=4",
     "optimizer.learning_rate=5e-4",
@@ -36,18 +40,27 @@ def environment() -> dict[str, str]:
 
 
 def drive(out: Path, *settings: str, processes: int = 1, data: str = "pictures") -> list[float]:
+    """Train in one process, or in several that are told of each other as a launcher does; returns the losses."""
     out.mkdir()
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [
-        sys.executable,
-        *(launcher if processes > 1 else []),
-        str(TESTS / "training" / "drive.py"),
-        str(out),
-        data,
-    ]
-    done = subprocess.run(
-        [*command, *SETTINGS, *settings], env=environment(), capture_output=True, text=True, timeout=300
-    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    begun = []
+    for rank in range(processes):
+        ranks = {"RANK": rank, "WORLD_SIZE": processes, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": processes}
+        own = {name: str(value) for name, value in ranks.items()} | meeting if processes > 1 else {}
+        begun.append(run_script(DRIVE, out, data, *SETTINGS, *settings, environment={**environment(), **own}))
+    for process in begun:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-3000:]
+    return json.loads((out / "losses.json").read_text())
+
+
+def drive_by_launcher(out: Path, *settings: str) -> list[float]:
+    """Train in two processes under torch's launcher."""
+    out.mkdir()
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launcher, str(DRIVE), str(out), "pictures", *SETTINGS, *settings]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((out / "losses.json").read_text())
 
@@ -61,10 +74,10 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
-    alone = drive(tmp_path / "alone", "training.steps=24")
-    together = drive(tmp_path / "together", "training.steps=24", processes=2)
-    in_parts = drive(tmp_path / "parts", "training.steps=24", "training.accumulate=2", processes=2)
-    assert len(alone) == 24
+    alone = drive(tmp_path / "alone", "training.steps=12")
+    together = drive_by_launcher(tmp_path / "together", "training.steps=12")
+    in_parts = drive(tmp_path / "parts", "training.steps=12", "training.accumulate=2", processes=2)
+    assert len(alone) == 12
     np.testing.assert_allclose(together, alone, rtol=1e-4)
     np.testing.assert_allclose(in_parts, alone, rtol=1e-4)
     assert not np.allclose(alone[0], alone[1:], rtol=1e-3)  # the comparison could fail
@@ -104,11 +117,9 @@ def command_of(data: Path, out: Path, *settings: str) -> list[str]:
     return ["train", "tiny-x4", "--data", str(data), "--out", str(out), *options, "--device", "cpu"]
 
 
-def start(data: Path, out: Path, *settings: str) -> subprocess.Popen[bytes]:
+def start(data: Path, out: Path, *settings: str) -> started.Started:
     """Begin or resume a run in another process; what it says is added to OUT.log."""
-    command = [sys.executable, "-m", "sr3", *command_of(data, out, *settings)]
-    with said(out).open("ab") as log:
-        return subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
+    return started.start(*command_of(data, out, *settings), environment=environment(), files=[said(out)] * 2)
 
 
 def said(out: Path) -> Path:
@@ -118,7 +129,7 @@ def said(out: Path) -> Path:
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_bit_for_bit_as_one_that_was_not(tmp_path):
     data = photos(tmp_path / "photos")
-    settings = ("training.steps=60", "training.save_every=5", "network.dropout=0.1", "training.ema_others=[0.9]")
+    settings = ("training.steps=40", "training.save_every=4", "network.dropout=0.1", "training.ema_others=[0.9]")
     assert start(data, tmp_path / "whole", *settings).wait(timeout=300) == 0
     chance, killed = random.Random(time.time_ns()), 0
     while killed < 5:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -18,7 +19,7 @@ __all__ = ["Speed", "memory_held", "open_speed", "side_of"]
 class Speed:
     """FLOPs per image and step, and the peak: FLOP/s of a large matrix product on all processes together.
 
-    The peak is measured for less than a second, so a faster training step raises it later.
+    The peak is measured once in a process, for less than a second, so a faster training step raises it later.
     """
 
     flops_per_image: float
@@ -38,8 +39,13 @@ def open_speed(config: Config, processes: Processes, images: PairDataset) -> Spe
         config, image_channels=images.image_channels, side=side_of(config, images)
     )
     half = training_dtype(config.training.precision, processes.device) != torch.float32
-    peak = peak_rate(processes.device, torch.bfloat16 if half else torch.float32, seconds=0.4) * processes.count
+    peak = _peak_rate(processes.device, torch.bfloat16 if half else torch.float32) * processes.count
     return Speed(flops, peak)
+
+
+@cache
+def _peak_rate(device: torch.device, dtype: torch.dtype) -> float:
+    return peak_rate(device, dtype, seconds=0.4)
 
 
 def side_of(config: Config, images: PairDataset) -> int:
