@@ -31,8 +31,9 @@ _LOADED = (
     "sr3.study.server",
     "sr3.web.server",
 )
-_forked = multiprocessing.get_context("forkserver")
-_forked.set_forkserver_preload(list(_LOADED))
+FORKED = multiprocessing.get_context("forkserver")
+"""Forks processes from one that has loaded the package."""
+FORKED.set_forkserver_preload(list(_LOADED))
 
 
 class Started:
@@ -42,9 +43,9 @@ class Started:
     """
 
     def __init__(self, function: Callable[..., None], *arguments: object, files: Sequence[Path] = (), **place) -> None:
-        pipes = [] if files else [_forked.Pipe(duplex=False) for _ in range(2)]
+        pipes = [] if files else [FORKED.Pipe(duplex=False) for _ in range(2)]
         ours, theirs = [end for end, _ in pipes], [end for _, end in pipes]
-        self._process = _forked.Process(target=_enter, args=(theirs, files, place, function, arguments))
+        self._process = FORKED.Process(target=_enter, args=(theirs, files, place, function, arguments))
         with _one_thread():
             self._process.start()
         for end in theirs:

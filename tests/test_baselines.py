@@ -23,6 +23,7 @@ from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run
 from sr3.training.state import last_whole
+from sr3.tuning import bench as bench_module
 from sr3.tuning.bench import Plan, bench
 
 BASELINES = ["fsrcnn-x4-small", "drcn-x4-small", "rcan-x4-small", "enet-x4-small", "span-x4-small"]
@@ -157,7 +158,9 @@ def test_a_new_enet_gives_the_bicubic_enlargement(tmp_path):
 
 
 @pytest.mark.training
-def test_a_rival_is_timed_and_not_exported(tmp_path, trained):
+def test_a_rival_is_timed_and_not_exported(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr(bench_module.subprocess, "run", lambda command, **_: command)  # as test_bench.py, for its time
+    monkeypatch.setattr(bench_module.importlib.util, "find_spec", lambda _: None)
     trained("fsrcnn-x4-small")
     run = str(tmp_path / "fsrcnn-x4-small")
     with pytest.warns(UserWarning, match="--side 34: is no multiple of the scale 4, 32 is measured"):

@@ -22,6 +22,7 @@ from sr3.data.recipes import prepare
 from sr3.data.shards import Preparation, prepare_image
 from sr3.data.sources import FolderSource
 from sr3.errors import DataError
+from started import FORKED
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,8 @@ def test_a_damaged_shard_and_a_changed_image_are_made_again(ffhq, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_make_the_same_bytes_as_one(ffhq, tmp_path):
+def test_processes_make_the_same_bytes_as_one(ffhq, tmp_path, monkeypatch):
+    monkeypatch.setattr("sr3.data.recipes.get_context", lambda _: FORKED)
     how = Preparation("ffhq", 32, 8, per_shard=2)
     for name, workers in (("one", 1), ("two", 2)):
         list(prepare(read_layout("ffhq", str(ffhq)), tmp_path / name, how, workers=workers))

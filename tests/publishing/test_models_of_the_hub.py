@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from sr3.evaluation.report import read_report
 from sr3.publishing.card import CardRequest
 from sr3.publishing.push import push_model
 from sr3.zoo import find_model
+from started import start
 
 hub_server = pytest.importorskip("hub_server", exc_type=ImportError)
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -257,17 +256,17 @@ def test_the_environment_of_the_hub_is_obeyed_by_the_command(hub, model, tmp_pat
     }  # fmt: skip
     Image.fromarray(smooth(8, 12)).save(tmp_path / "photo.png")
 
-    def sr3_command(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sr3", *arguments]
-        return subprocess.run(command, env={**environment, **more}, cwd=tmp_path, capture_output=True, text=True)
+    def sr3_command(*arguments: str, **more: str) -> str:
+        process = start(*arguments, environment=environment | more, cwd=tmp_path)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        return errors
 
-    pushed = sr3_command("push", str(model), "owner/mine")
-    assert pushed.returncode == 0, pushed.stderr
+    sr3_command("push", str(model), "owner/mine")
     upscale = ("upscale", "photo.png", "-o", "large.png", "--model", "hf:owner/mine", "--steps", "2", "--overwrite")
-    done = sr3_command(*upscale)
-    assert done.returncode == 0, done.stderr
+    sr3_command(*upscale)
     first = (tmp_path / "large.png").read_bytes()
     hub.stop()
-    assert sr3_command(*upscale, HF_HUB_OFFLINE="1").returncode == 0
+    sr3_command(*upscale, HF_HUB_OFFLINE="1")
     assert (tmp_path / "large.png").read_bytes() == first
     assert Path(tmp_path / "home" / "hub" / "models--owner--mine").is_dir()
