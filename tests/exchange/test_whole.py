@@ -97,6 +97,24 @@ def test_the_packaged_default_is_one_graph_with_its_rules_in_the_file(tmp_path, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("side", [13, 16])
+def test_a_graph_of_a_fixed_size_has_what_deepness_reads_and_gives_what_the_free_one_gives(tmp_path, side):
+    """Deepness, a plugin of QGIS, wants one square image and its keys as JSON."""
+    model = write_random_model(tmp_path / "mine.safetensors", settings=ONE_STEP)
+    done = export_whole(str(model), tmp_path / "mine.onnx", side=side)
+    assert list(done.differences) == [(1, side, side)]
+    found, session = by_runtime(done.path, image(side, side))
+    torch.testing.assert_close(found, by_upscaler(read_model(model), image(side, side)), atol=1e-3, rtol=0)
+    assert session.get_inputs()[0].shape == [1, 3, side, side]
+    assert session.get_outputs()[0].shape == [1, 3, 4 * side, 4 * side]
+    metadata = session.get_modelmeta().custom_metadata_map
+    read = {name: json.loads(metadata[name]) for name in ("model_type", "tile_size", "tiles_overlap")}
+    assert read == {"model_type": "Superresolution", "tile_size": side, "tiles_overlap": 50}
+    with pytest.raises(ConfigError, match="--side 2: must be 3 or more"):
+        export_whole(str(model), tmp_path / "small.onnx", side=2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -114,4 +132,6 @@ def test_what_is_not_one_call_of_a_clean_input_is_refused(tmp_path, settings, sa
 
 def test_one_graph_and_a_file_for_spandrel_exclude_each_other(tmp_path, capsys):
     assert run(["export", "--whole", "--spandrel", "photos-x4-fast", str(tmp_path / "fast.onnx")]) == 2
-    assert "leave one of them out" in capsys.readouterr().err
+    assert "leave all but one out" in capsys.readouterr().err
+    assert run(["export", "--side", "64", "photos-x4-fast", str(tmp_path / "fast.onnx")]) == 2
+    assert "only a whole way has a fixed size" in capsys.readouterr().err

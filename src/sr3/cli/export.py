@@ -1,17 +1,24 @@
-"""`sr3 export`: export a model to ONNX, or to a file for spandrel."""
+"""`sr3 export`: export a model to ONNX, for ncnn, or to a file for spandrel."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, SAMPLING
+from sr3.cli.options import IN_OUT, SAMPLING, SIZE
+
+if TYPE_CHECKING:
+    from sr3.exchange.export import Exported
 
 __all__ = ["EXAMPLES", "export"]
+
+_NCNN_SIDE = 128
 
 EXAMPLES = """
 sr3 export photos-x4 photos-x4.onnx
 sr3 export --whole photos-x4-fast fast.onnx                      # image in, image out
+sr3 export --whole photos-x4-fast fast.onnx --side 128           # of a fixed size, as QGIS Deepness needs it
+sr3 export --ncnn photos-x4-fast fast.param --side 128           # for ncnn, the weights beside it
 sr3 export --spandrel photos-x4-fast fast-spandrel.safetensors   # for ComfyUI and chaiNNer
 """
 
@@ -43,36 +50,84 @@ def export(
             rich_help_panel=IN_OUT,
         ),
     ] = False,
+    for_ncnn: Annotated[
+        bool,
+        typer.Option(
+            "--ncnn",
+            help="Write the whole way for ncnn, for models of one call: a .param file, and .bin beside it.",
+            rich_help_panel=IN_OUT,
+        ),
+    ] = False,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            help="Height and width of the input, with --whole or --ncnn.  [default: any with --whole, 128 with --ncnn]",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Sampling steps, with --spandrel.  [default: the model's]", rich_help_panel=SAMPLING),
     ] = None,
 ) -> None:
-    """Write a network as ONNX, or a model for spandrel.
+    """Write a network as ONNX, or a model for ncnn or spandrel.
 
-    An ONNX file takes images of any size and is checked under ONNX Runtime.
+    An ONNX file takes images of any size and is checked under ONNX Runtime, files for ncnn under ncnn.
     """
-    from sr3.errors import CheckpointError, ConfigError
-    from sr3.exchange.export import export_onnx, mean_path
-    from sr3.exchange.whole import export_whole
+    from sr3.errors import ConfigError
+
+    if whole + for_spandrel + for_ncnn > 1:
+        raise ConfigError("--whole, --ncnn, --spandrel: write files of different kinds; leave all but one out")
+    if side is not None and not (whole or for_ncnn):
+        raise ConfigError("--side: only a whole way has a fixed size; leave it out, or add --whole or --ncnn")
+    if steps is not None and not for_spandrel:
+        raise ConfigError("--steps: what is exported is one network call; leave it out, or add --spandrel")
+    if for_spandrel:
+        _to_spandrel(model, target, overwrite, steps)
+    elif for_ncnn:
+        _to_ncnn(model, target, overwrite, side or _NCNN_SIDE)
+    else:
+        _to_onnx(model, target, overwrite, whole, side)
+
+
+def _to_spandrel(model: str, target: Path, overwrite: bool, steps: int | None) -> None:
     from sr3.spandrel import export_spandrel
 
-    if whole and for_spandrel:
-        raise ConfigError("--whole: is for ONNX, which --spandrel does not write; leave one of them out")
+    _check(target, ".safetensors", "a file for spandrel", overwrite)
+    calls = export_spandrel(model, target, steps=steps)
+    typer.echo(f"{target}: {calls} network call{'s' if calls > 1 else ''} per image, always with the same noise")
 
-    suffix, kind = (".safetensors", "a file for spandrel") if for_spandrel else (".onnx", "an ONNX file")
+
+def _to_ncnn(model: str, target: Path, overwrite: bool, side: int) -> None:
+    from sr3.exchange.ncnn import export_ncnn, weights_path
+
+    weights = weights_path(target)
+    _check(target, ".param", "a graph for ncnn", overwrite, weights)
+    _report(export_ncnn(model, target, side=side), f"the weights in {weights}")
+
+
+def _to_onnx(model: str, target: Path, overwrite: bool, whole: bool, side: int | None) -> None:
+    from sr3.exchange.export import export_onnx, mean_path
+    from sr3.exchange.whole import export_whole
+
+    _check(target, ".onnx", "an ONNX file", overwrite, *([] if whole else [mean_path(target)]))
+    for done in [export_whole(model, target, side=side)] if whole else export_onnx(model, target):
+        _report(done, "settings in its metadata")
+
+
+def _check(target: Path, suffix: str, kind: str, overwrite: bool, *beside: Path) -> None:
+    from sr3.errors import CheckpointError
+
     if target.suffix != suffix:
         raise CheckpointError(f"{target}: {kind} needs the suffix {suffix}; rename it")
-    if steps is not None and not for_spandrel:
-        raise ConfigError("--steps: an ONNX file is one network call; leave it out, or add --spandrel")
-    for path in (target, *([] if for_spandrel or whole else [mean_path(target)])):
+    for path in (target, *beside):
         if path.exists() and not overwrite:
             raise CheckpointError(f"{path}: exists; replace it with --overwrite or give another name")
-    if for_spandrel:
-        calls = export_spandrel(model, target, steps=steps)
-        typer.echo(f"{target}: {calls} network call{'s' if calls > 1 else ''} per image, always with the same noise")
-        return
-    for done in [export_whole(model, target)] if whole else export_onnx(model, target):
-        for (batch, height, width), difference in done.differences.items():
-            typer.echo(f"{done.path}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
-        typer.echo(f"{done.path}: inputs {', '.join(done.inputs)}; settings in its metadata")
+
+
+def _report(done: "Exported", about: str) -> None:
+    for (batch, height, width), difference in done.differences.items():
+        typer.echo(f"{done.path}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
+    typer.echo(f"{done.path}: inputs {', '.join(done.inputs)}; {about}")

@@ -9,7 +9,7 @@ Needs the extra `export`.
 import importlib.util
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -195,9 +195,17 @@ def mean_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}-mean{target.suffix}")
 
 
-def checked(path: Path, call: Call, graph: bytes, file: ModelFile, *, tolerance: float) -> Exported:
-    """Compare ONNX Runtime with torch on sizes that were not traced; CheckpointError when they differ."""
-    differences = {size: _difference(call, graph, size) for size in _TRIED}
+def checked(
+    path: Path,
+    call: Call,
+    graph: bytes,
+    file: ModelFile,
+    *,
+    tolerance: float,
+    sizes: Sequence[tuple[int, int, int]] | None = None,
+) -> Exported:
+    """Compare ONNX Runtime with torch; CheckpointError when they differ. sizes: None for some that were not traced."""
+    differences = {size: _difference(call, graph, size) for size in sizes or _TRIED}
     if (worst := max(differences.values())) > tolerance:
         raise CheckpointError(f"{file.info.name}: ONNX Runtime differs from torch by {worst:.2g}; upgrade onnxruntime")
     return Exported(path, call.names, differences)
@@ -227,8 +235,8 @@ def input_names(file: ModelFile) -> tuple[str, ...]:
     return (*names, *(["features"] if network.guide else []))
 
 
-def traced(call: Call) -> bytes:
-    """Trace a call into a graph whose batch, height and width are free."""
+def traced(call: Call, size: tuple[int, int, int] | None = None) -> bytes:
+    """Trace a call into a graph whose batch, height and width are those given, or free."""
     numbers, pictures = {0: "batch"}, {0: "batch", 2: "height", 3: "width"}
     smaller = {0: "batch", 2: "small_height", 3: "small_width"}
     axes = {name: numbers for name in ("gamma", "labels", "levels")} | {"features": smaller, "low_res": smaller}
@@ -240,13 +248,13 @@ def traced(call: Call) -> bytes:
         )  # of tracing, and that it is the older way: it is correct, and twenty times faster
         torch.onnx.export(
             cast(nn.Module, call),
-            call.drawn(_TRACED),
+            call.drawn(size or _TRACED),
             buffer,  # pyright: ignore[reportArgumentType] (the older way takes files)
             dynamo=False,
             opset_version=_OPSET,
             input_names=list(call.names),
             output_names=list(call.outputs),
-            dynamic_axes={name: axes.get(name, pictures) for name in names},
+            dynamic_axes=None if size else {name: axes.get(name, pictures) for name in names},
         )
     return buffer.getvalue()
 
@@ -262,7 +270,7 @@ def with_metadata(graph: bytes, metadata: Mapping[str, Any]) -> bytes:
 
 
 def _difference(call: Call, graph: bytes, size: tuple[int, int, int]) -> float:
-    """Compare ONNX Runtime with torch on a size that was not traced."""
+    """Compare ONNX Runtime with torch."""
     import onnxruntime
 
     session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

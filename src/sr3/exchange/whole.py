@@ -1,18 +1,18 @@
-"""ONNX export of a whole way from the input to the result, for models of one network call: one graph, one picture in.
+"""Export of a whole way from the input to the result, for models of one network call: one graph, one picture in.
 
 Programs that run a network as a graph, by ONNX Runtime in any language, need no code of sr3: the mean, the noise, the
 network, `flat_detail` and the correction of low frequencies are in the graph. The noise is a fixed field of 512x512
-pixels that is repeated, so the same input gives the same result. Needs the extra `export`.
+pixels that is repeated, so the same input gives the same result. Needs the extra `export`; `exchange.ncnn` makes of the
+same way what ncnn runs.
 """
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, pad
+from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle
 
 from sr3.build import Network
 from sr3.checkpoint import ModelFile, describe, read_model
@@ -21,6 +21,7 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import ConfigError
 from sr3.exchange.export import (
+    METADATA,
     Exported,
     NetworkCall,
     check_packages,
@@ -32,14 +33,14 @@ from sr3.exchange.export import (
 )
 from sr3.images.flatness import flatness
 from sr3.networks.span import SPAN
-from sr3.networks.unet import UNet
+from sr3.networks.unet import NONE, UNet
 from sr3.sampling.filling import build_filled
 from sr3.sampling.mean_tiles import FLAT_DEVIATION
 from sr3.sampling.plan import as_plan
 from sr3.types import Image, LowRes
 from sr3.zoo import find_model
 
-__all__ = ["NOISE_SIDE", "ROUNDS", "TOLERANCE", "WholeWay", "export_whole"]
+__all__ = ["LEAST_SIDE", "NOISE_SIDE", "ROUNDS", "TOLERANCE", "WholeWay", "export_whole"]
 
 NOISE_SIDE = 512
 """Side in pixels of the field of noise, which is repeated."""
@@ -47,35 +48,50 @@ ROUNDS = 8
 """Rounds of the correction, as in `sr3.sampling.consistency`."""
 TOLERANCE = 0.5 / 255
 """Largest difference of a result in [0, 1] to torch's that is accepted."""
-_LEAST = 3
+LEAST_SIDE = 3
 """Smallest side of an input: flatness reflects the image at its borders by 8 pixels of the result."""
+_OVERLAP = 16  # pixels of the input to each side of a tile that its inner part depends on
 
 
 class WholeWay(nn.Module):
-    """From low_res (b, c, h, w) in [0, 1] to a picture (b, c, s h, s w) in [0, 1], any h and w from 3 on."""
+    """From low_res (b, c, h, w) in [0, 1] to a picture (b, c, s h, s w) in [0, 1].
+
+    h and w are any from 3 on, or always `side`, where that is set.
+    """
 
     names, outputs = ("low_res",), ("picture",)
 
-    def __init__(self, file: ModelFile) -> None:
+    def __init__(self, file: ModelFile, side: int | None = None) -> None:
         """Build the networks of a model file; ConfigError for one that does not answer in one call of a U-Net."""
         super().__init__()
         _check(file)
-        config = file.info.config
-        self.denoiser: Denoiser[Network] = build_filled(file, torch.device("cpu"))
-        network = cast(UNet, self.denoiser.network.to(memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue] (missing in torch's types)
-        self.call = NetworkCall(network, input_names(file))
+        if side is not None and side < LEAST_SIDE:
+            raise ConfigError(f"--side {side}: must be {LEAST_SIDE} or more")
+        config, self.side = file.info.config, side
+        denoiser = build_filled(file, torch.device("cpu"))
+        network = cast(UNet, denoiser.network.to(memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue] (missing in torch's types)
+        self.call, self.mean = NetworkCall(network, input_names(file)), cast(SPAN | None, denoiser.mean)
+        self._denoiser = (denoiser,)  # not a module of this one, since converters take no module under two names
         self.sampling, self.channels, self.scale = config.sampling, file.info.image_channels, config.data.scale
         self.shows_mean = config.mean is not None and config.mean.condition == "mean"
         self.gamma = 0.0 if self.sampling.sampler == "regression" else float(as_plan(self.sampling).grid[0])
         noise = NoiseSource([0]).draw((self.channels, NOISE_SIDE, NOISE_SIDE))
-        self.register_buffer("noise", noise.half())
+        if side is not None:
+            places = torch.arange(side * self.scale) % NOISE_SIDE
+            noise = noise[..., places, :][..., places]
+        self.register_buffer("noise", noise.half().reshape(self.channels, *noise.shape[-2:]))
+
+    @property
+    def denoiser(self) -> Denoiser[Network]:
+        """The process around the network."""
+        return self._denoiser[0]
 
     def forward(self, low_res: Tensor) -> Tensor:
         """Enlarge."""
         small = low_res * 2 - 1
         mean = features = None
-        if self.denoiser.mean is not None:
-            mean, features = cast(SPAN, self.denoiser.mean).mean(small)
+        if self.mean is not None:
+            mean, features = self.mean.mean(small)
         x = mean if mean is not None and self.shows_mean else enlarge(small, self.scale)
         image = self.denoiser.decode(self._clean(x, mean, features), x).clamp(-1, 1)
         if mean is not None and self.sampling.flat_detail < 1:
@@ -94,7 +110,10 @@ class WholeWay(nn.Module):
             y = signal * self.denoiser.encode(mean, x) + noise * y
         given = {"x": x, "y_t": y, "gamma": torch.full((x.shape[0],), self.gamma, dtype=torch.float64)}
         given |= {} if features is None else {"features": features}
-        output = self.call(*(given[name] for name in self.call.names))
+        if self.side is None:
+            output = self.call(*(given[name] for name in self.call.names))
+        else:  # of a fixed size the network pads by itself
+            output = self.call.network(x, y, given["gamma"], features=NONE if features is None else features)
         match self.denoiser.prediction:
             case "eps":
                 return (y - noise * output) / signal
@@ -104,6 +123,8 @@ class WholeWay(nn.Module):
                 return output
 
     def _noise_like(self, x: Image) -> Image:
+        if self.side is not None:
+            return x * 0 + cast(Tensor, self.noise).float()  # so that converters see a batch
         rows, columns = (torch.arange(side) % NOISE_SIDE for side in x.shape[-2:])
         field = cast(Tensor, self.noise).float().index_select(-2, rows).index_select(-1, columns)
         return field.expand_as(x)
@@ -121,12 +142,13 @@ def enlarge(image: LowRes, scale: int) -> Image:
         return image
     offsets = torch.arange(-2, 3) + 0.5
     taps = torch.stack([_cubic(offsets - (phase + 0.5) / scale) for phase in range(scale)])
+    kernels = torch.einsum("pi,qj->pqij", taps, taps).reshape(-1, 1, 5, 5)
 
-    def along(plane: Tensor) -> Tensor:
-        mixed = conv2d(pad(plane, (0, 0, 2, 2)), taps[:, None, :, None])
-        return mixed.transpose(1, 2).reshape(plane.shape[0], 1, -1, plane.shape[3])
+    def spread(planes: Tensor) -> Tensor:
+        channels = planes.shape[1]
+        return pixel_shuffle(conv2d(planes, kernels.repeat(channels, 1, 1, 1), padding=2, groups=channels), scale)
 
-    return _both_ways(image, along)
+    return spread(image) / spread(torch.ones(1, 1, *image.shape[-2:]))
 
 
 def reduce(image: Image, scale: int) -> LowRes:
@@ -134,22 +156,15 @@ def reduce(image: Image, scale: int) -> LowRes:
     if scale == 1:
         return image
     first, beyond = (math.floor(scale / 2 + side * scale + 0.5) for side in (-2, 2))
-    taps = _cubic((torch.arange(first, beyond) + 0.5 - scale / 2) / scale)[None, None, :, None]
+    taps = _cubic((torch.arange(first, beyond) + 0.5 - scale / 2) / scale)
+    kernel = torch.outer(taps, taps)[None, None]
 
-    def along(plane: Tensor) -> Tensor:
-        return conv2d(pad(plane, (0, 0, -first, beyond - scale)), taps, stride=(scale, 1))
+    def gathered(planes: Tensor) -> Tensor:
+        channels = planes.shape[1]
+        padded = pad(planes, (-first, beyond - scale) * 2)
+        return conv2d(padded, kernel.repeat(channels, 1, 1, 1), stride=scale, groups=channels)
 
-    return _both_ways(image, along)
-
-
-def _both_ways(image: Tensor, along: Callable[[Tensor], Tensor]) -> Tensor:
-    """Resize by rows and by columns; at borders the weights that are left are made to sum to 1."""
-    for _ in range(2):
-        high = image.shape[2]
-        weights = along(torch.ones(1, 1, high, 1))
-        planes = along(image.reshape(-1, 1, high, image.shape[3])) / weights
-        image = planes.reshape(image.shape[0], image.shape[1], -1, image.shape[3]).transpose(2, 3)
-    return image
+    return gathered(image) / gathered(torch.ones(1, 1, *image.shape[-2:]))
 
 
 def _cubic(distance: Tensor) -> Tensor:
@@ -177,20 +192,26 @@ def _check_sampling(sampling: SamplingConfig, name: str) -> None:
         raise ConfigError(f"{name}: sampling.correct_cell is not in the graph; set it to 1, or correct to false")
 
 
-def export_whole(model: str, target: Path) -> Exported:
+def export_whole(model: str, target: Path, *, side: int | None = None) -> Exported:
     """Write a model of one call as one graph, found as for `export_onnx`; errors are the same.
 
-    Its metadata has the settings under `sr3`, and under `sr3_picture` what a program needs: scale, channels, range,
-    layout, least side, and the overlap of tiles in pixels of the input.
+    side: height and width of the input in a graph of fixed size, for one image at a time. Its metadata has the settings
+    under `sr3`, and under `sr3_picture` what a program needs: scale, channels, range, layout, least side, and the
+    overlap of tiles in pixels of the input; with a fixed size also what QGIS Deepness reads.
     """
     check_packages()
     file = read_model(find_model(model))
-    call = WholeWay(file).eval()
+    call = WholeWay(file, side).eval()
     rules = {
-        "scale": call.scale, "channels": call.channels, "range": [0, 1], "layout": "NCHW", "least_side": _LEAST,
-        "tile_overlap": 16, "best_untiled": True,
+        "scale": call.scale, "channels": call.channels, "range": [0, 1], "layout": "NCHW", "least_side": LEAST_SIDE,
+        "tile_overlap": _OVERLAP, "best_untiled": True,
     }  # fmt: skip
-    graph = with_metadata(traced(call), {"sr3": describe(file.info), "sr3_picture": rules})
-    done = checked(target, call, graph, file, tolerance=TOLERANCE)
+    metadata = {METADATA: describe(file.info), "sr3_picture": rules}
+    if side is not None:
+        percent = min(50, math.ceil(100 * 2 * _OVERLAP / side))
+        metadata |= {"model_type": "Superresolution", "tile_size": side, "tiles_overlap": percent}
+    size = None if side is None else (1, side, side)
+    graph = with_metadata(traced(call, size), metadata)
+    done = checked(target, call, graph, file, tolerance=TOLERANCE, sizes=None if size is None else [size])
     write(target, graph)
     return done
