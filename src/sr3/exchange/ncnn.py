@@ -33,9 +33,9 @@ _LAST_WORDS = 200  # of pnnx, shown when it fails
 def export_ncnn(model: str, target: Path, *, side: int) -> Exported:
     """Write a model of one call as ncnn's two files: the graph to `target`, the weights to `weights_path`.
 
-    Weights are in float16, or in float32 where half a level of 255 would be lost. The input has `side` pixels in height and width. Raises ConfigError without the extra `ncnn` and for a model or side
-    that `WholeWay` does not take, CheckpointError when the conversion fails, when ncnn does not give what torch gives,
-    or when the disk refuses.
+    Weights are in float16, or in float32 where half a level of 255 would be lost. The input has `side` pixels in height
+    and width. Raises ConfigError without the extra `ncnn` and for a model or side that `WholeWay` does not take,
+    CheckpointError when the conversion fails, when ncnn does not give what torch gives, or when the disk refuses.
     """
     _check_packages()
     file = read_model(find_model(model))
