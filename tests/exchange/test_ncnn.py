@@ -68,6 +68,13 @@ def test_what_ncnn_computes_otherwise_is_not_kept(tmp_path, model, monkeypatch):
     assert not (tmp_path / "mine.param").exists()
 
 
+def test_a_graph_that_ends_the_process_of_ncnn_is_not_kept(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    with pytest.raises(CheckpointError, match="mine: ncnn cannot run the graph; upgrade ncnn and pnnx"):
+        export_ncnn(str(model), tmp_path / "mine.param", side=SIDE)
+    assert not list(tmp_path.glob("mine.[pb]*"))
+
+
 def test_without_the_extra_it_is_said_how_to_get_it(tmp_path, model, monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"--ncnn needs ncnn and pnnx, .* pip install 'sr3\[ncnn\]'"):
