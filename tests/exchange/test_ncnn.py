@@ -61,13 +61,34 @@ def test_files_that_are_there_and_other_names_are_refused(tmp_path, model, capsy
     assert (tmp_path / "mine.bin").read_bytes() == b"kept"
 
 
+@pytest.fixture
+def converted(monkeypatch):
+    """pnnx is only pretended, for its time."""
+
+    def write(_way, _inputs, folder, *, half):
+        for name in (module._PARAM, module._BIN):
+            (folder / name).write_bytes(f"{half}".encode())
+
+    monkeypatch.setattr(module, "_convert", write)
+
+
+@pytest.mark.usefixtures("converted")
 def test_what_ncnn_computes_otherwise_is_not_kept(tmp_path, model, monkeypatch):
-    monkeypatch.setattr(module, "TOLERANCE", -1.0)
-    with pytest.raises(CheckpointError, match="ncnn differs from torch by"):
+    monkeypatch.setattr(module, "_difference", lambda *_: 0.25)
+    with pytest.raises(CheckpointError, match=r"ncnn differs from torch by 0\.25"):
         export_ncnn(str(model), tmp_path / "mine.param", side=SIDE)
     assert not (tmp_path / "mine.param").exists()
 
 
+@pytest.mark.usefixtures("converted")
+def test_weights_stay_float32_where_float16_loses_half_a_level(tmp_path, model, monkeypatch):
+    differences = iter([0.003, 0.0001])
+    monkeypatch.setattr(module, "_difference", lambda *_: next(differences))
+    assert export_ncnn(str(model), tmp_path / "mine.param", side=SIDE).differences == {(1, SIDE, SIDE): 0.0001}
+    assert (tmp_path / "mine.bin").read_bytes() == b"False"
+
+
+@pytest.mark.usefixtures("converted")
 def test_a_graph_that_ends_the_process_of_ncnn_is_not_kept(tmp_path, model, monkeypatch):
     monkeypatch.setattr(module.sys, "executable", "/bin/false")
     with pytest.raises(CheckpointError, match="mine: ncnn cannot run the graph; upgrade ncnn and pnnx"):

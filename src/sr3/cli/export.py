@@ -15,9 +15,7 @@ __all__ = ["EXAMPLES", "export"]
 _NCNN_SIDE = 128
 
 EXAMPLES = """
-sr3 export photos-x4 photos-x4.onnx
-sr3 export --whole photos-x4-fast fast.onnx                      # image in, image out
-sr3 export --whole photos-x4-fast fast.onnx --side 128           # of a fixed size, as QGIS Deepness needs it
+sr3 export --whole photos-x4-fast fast.onnx                      # image in, image out; --side 128 for a fixed size
 sr3 export --ncnn photos-x4-fast fast.param --side 128           # for ncnn, the weights beside it
 sr3 export --spandrel photos-x4-fast fast-spandrel.safetensors   # for ComfyUI and chaiNNer
 """

@@ -145,8 +145,8 @@ def enlarge(image: LowRes, scale: int) -> Image:
     kernels = torch.einsum("pi,qj->pqij", taps, taps).reshape(-1, 1, 5, 5)
 
     def spread(planes: Tensor) -> Tensor:
-        channels = planes.shape[1]
-        return pixel_shuffle(conv2d(planes, kernels.repeat(channels, 1, 1, 1), padding=2, groups=channels), scale)
+        weights = _each_channel(kernels, planes)
+        return pixel_shuffle(conv2d(planes, weights, padding=2, groups=int(planes.shape[1])), scale)
 
     return spread(image) / spread(torch.ones(1, 1, *image.shape[-2:]))
 
@@ -160,11 +160,15 @@ def reduce(image: Image, scale: int) -> LowRes:
     kernel = torch.outer(taps, taps)[None, None]
 
     def gathered(planes: Tensor) -> Tensor:
-        channels = planes.shape[1]
         padded = pad(planes, (-first, beyond - scale) * 2)
-        return conv2d(padded, kernel.repeat(channels, 1, 1, 1), stride=scale, groups=channels)
+        return conv2d(padded, _each_channel(kernel, planes), stride=scale, groups=int(planes.shape[1]))
 
     return gathered(image) / gathered(torch.ones(1, 1, *image.shape[-2:]))
+
+
+def _each_channel(kernels: Tensor, planes: Tensor) -> Tensor:
+    """Repeat kernels for every channel, by numbers and not by operations, so that a graph knows their shape."""
+    return torch.tensor(kernels.repeat(int(planes.shape[1]), 1, 1, 1).tolist())
 
 
 def _cubic(distance: Tensor) -> Tensor:
