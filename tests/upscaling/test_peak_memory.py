@@ -24,7 +24,7 @@ def test_the_memory_grows_by_no_more_than_is_estimated_a_pixel_of_the_result(way
     else:
         model = write_random_model(file)
     peaks = {}
-    for side in (96, 192):
+    for side in (96, 160):
         Image.fromarray(smooth(side, side)).save(tmp_path / f"{side}.png")
         options = ["--steps", 2, "--sampler", sampler]
         options += ["--tile", 256]  # at either size windows are as large, and several
@@ -33,6 +33,6 @@ def test_the_memory_grows_by_no_more_than_is_estimated_a_pixel_of_the_result(way
         peaks[side] = peak_memory("upscale", tmp_path / f"{side}.png", "-o", out, "--model", model, *options)
         with Image.open(out) as image:
             assert image.size == (4 * side, 4 * side)
-    grown = (peaks[192] - peaks[96]) / (16 * (192**2 - 96**2))
+    grown = (peaks[160] - peaks[96]) / (16 * (160**2 - 96**2))
     least = 3 * 3 * 4  # three images of three float32 channels, so it is measured
     assert least < grown < bytes_of(SAMPLERS[sampler].traits)
