@@ -1,5 +1,6 @@
 """One thread, deterministic algorithms, checked shapes, the same examples every time, and no network."""
 
+import re
 import signal
 import socket
 from pathlib import Path
@@ -27,7 +28,16 @@ settings.register_profile("fast", settings.get_profile("repeatable"), max_exampl
 settings.load_profile("repeatable")
 
 FLOPS: dict[tuple[object, ...], float] = {}
+FAST = "not (slow or training or browser)"  # of scripts/check --fast
+LEFT_OUT = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|training|browser)\b", re.MULTILINE)
 LOCAL = {"127.0.0.1", "::1", "localhost"}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Let scripts/check --fast not even import the files all of whose tests it leaves out, which takes seconds."""
+    if config.option.markexpr == FAST and collection_path.suffix == ".py":
+        return True if LEFT_OUT.search(collection_path.read_text(encoding="utf-8")) else None
+    return None
 
 
 @pytest.fixture(autouse=True, scope="session")
