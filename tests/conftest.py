@@ -40,6 +40,16 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Spread the tests with a browser, which mostly wait, among those that compute."""
+    waiting = [item for item in items if item.get_closest_marker("browser")]
+    computing = [item for item in items if not item.get_closest_marker("browser")]
+    if waiting and computing:
+        places = {id(item): (k + 0.5) / len(group) for group in (waiting, computing) for k, item in enumerate(group)}
+        items.sort(key=lambda item: places[id(item)])
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_network():
     """Refuse connections to other machines; names and pipes of this one are free."""
