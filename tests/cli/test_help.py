@@ -38,6 +38,7 @@ def test_every_option_belongs_to_a_titled_group(verb):
     assert untitled <= every_command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_every_option_once_and_every_group(verb, capsys):
     text = shown(verb, capsys).partition("\nExamples:\n")[0]

@@ -227,6 +227,7 @@ def test_lanes_see_disjoint_shards(tmp_path):
     assert len(parts[0] | parts[1]) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 1, 3, 4, 11, 12, 19])
 def test_a_lane_goes_on_from_its_cursor(tmp_path, position):
     stream = shards(tmp_path, [4, 3, 5])

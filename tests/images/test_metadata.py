@@ -33,6 +33,7 @@ def parsed(block):
     return exif
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_turn_that_exif_names_is_made_and_its_tag_reset(tmp_path, suffix, orientation):

@@ -51,6 +51,7 @@ def refusal(path):
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 4}])
 @pytest.mark.parametrize("planes", [False, True])

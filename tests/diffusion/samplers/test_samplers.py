@@ -254,6 +254,7 @@ def test_ddim_at_eta_1_is_ancestral_with_the_posterior_variance():
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_an_image_alone_is_sampled_as_it_is_in_a_batch(name):
     def sample(seeds):
