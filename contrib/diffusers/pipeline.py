@@ -26,7 +26,7 @@ from torch import Tensor
 
 import sr3
 from sr3.diffusion.denoiser import Denoise
-from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.noise import NoiseSource, mix_seed
 from sr3.diffusion.samplers import Step
 from sr3.errors import ConfigError
 from sr3.zoo import REFINING_MODEL
@@ -96,15 +96,16 @@ class SR3UpscalePipeline(DiffusionPipeline):
         if output_type not in ("pil", "np", "pt"):
             raise ConfigError(f"output_type = {output_type!r}: pil, np or pt")
         seed = 0 if generator is None else generator.initial_seed()
-        walk = {"steps": num_inference_steps, "eta": eta}
-        if self.scheduler is not None:
-            if eta is not None:
-                raise ConfigError(
-                    "eta: leave it out, it is of the model's own sampler, and the pipeline has a scheduler"
-                )
-            walk = _walk_of(self.scheduler, num_inference_steps or self._model_steps, seed)
+        if self.scheduler is not None and eta is not None:
+            raise ConfigError("eta: leave it out, it is of the model's own sampler, and the pipeline has a scheduler")
+
+        def walk(sample: int) -> dict[str, object]:
+            if self.scheduler is None:
+                return {"steps": num_inference_steps, "eta": eta}
+            return _walk_of(self.scheduler, num_inference_steps or self._model_steps, mix_seed(seed, sample))
+
         drawn = [
-            self._draw(_as_tensor(one), callback_on_step_end, sample=k, seed=seed, **walk)
+            self._draw(_as_tensor(one), callback_on_step_end, sample=k, seed=seed, **walk(k))
             for one in (image if isinstance(image, list) else [image])
             for k in range(num_images_per_prompt)
         ]

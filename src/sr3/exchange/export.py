@@ -182,7 +182,7 @@ def check_packages() -> None:
 
 
 def write(path: Path, graph: bytes) -> None:
-    """Write a graph atomically; CheckpointError when the disk refuses."""
+    """Write a graph or its weights atomically; CheckpointError when the disk refuses."""
     try:
         with whole_file(path) as temporary:
             temporary.write_bytes(graph)

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr3.atomic import whole_file
 from sr3.checkpoint import read_model
 from sr3.errors import CheckpointError, ConfigError
-from sr3.exchange.export import Exported
+from sr3.exchange.export import Exported, write
 from sr3.exchange.ncnn_run import BLOBS
 from sr3.exchange.whole import TOLERANCE, WholeWay
 from sr3.zoo import find_model
@@ -52,7 +51,7 @@ def export_ncnn(model: str, target: Path, *, side: int) -> Exported:
             what = f"differs from torch by {difference:.2g}" if difference < float("inf") else "cannot run the graph"
             raise CheckpointError(f"{file.info.name}: ncnn {what}; upgrade ncnn and pnnx")
         for path, name in ((weights_path(target), _BIN), (target, _PARAM)):
-            _write(path, (Path(folder) / name).read_bytes())
+            write(path, (Path(folder) / name).read_bytes())
     return Exported(target, BLOBS[:1], {(1, side, side): difference})
 
 
@@ -91,11 +90,3 @@ def _difference(way: WholeWay, inputs: tuple[Tensor, ...], folder: Path) -> floa
     with torch.no_grad():
         expected = cast(Tensor, way(*inputs))[0]
     return float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        with whole_file(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
