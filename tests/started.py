@@ -5,6 +5,7 @@ computes nothing, and each command is forked from it: with its own memory, envir
 can be killed as any other process.
 """
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -31,6 +32,7 @@ _LOADED = (
     "sr3.study.server",
     "sr3.web.server",
 )
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's malloc.h
 FORKED = multiprocessing.get_context("forkserver")
 """Forks processes from one that has loaded the package."""
 FORKED.set_forkserver_preload(list(_LOADED))
@@ -103,7 +105,11 @@ def run_script(path: Path, *arguments: object, **place) -> Started:
 
 
 def peak_memory(*arguments: object) -> int:
-    """Run a command of `sr3` and return the bytes that it held at most, with those it shares with the first process."""
+    """Run a command of `sr3` and return the bytes that it held at most, with those it shares with the first process.
+
+    The C library gives arrays of 64 KiB and more back at once, as it does with arrays beyond 32 MiB, so the peak is
+    that of what is held, and not of how the heap happens to be broken up.
+    """
     process = Started(_measured, *map(str, arguments))
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -149,6 +155,7 @@ def _script(path: str, *arguments: str) -> None:
 
 
 def _measured(*arguments: str) -> None:
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**16)
     try:
         _command(*arguments)
     except SystemExit as end:
