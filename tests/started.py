@@ -22,6 +22,7 @@ from typing import TextIO
 _LOADED = (
     "pytest",
     "torch.utils.data",
+    "torch._inductor",  # which use_deterministic_algorithms imports, for two seconds
     "sr3.cli.app",
     "sr3.upscaling.jobs",
     "sr3.cli.progress",

@@ -168,10 +168,10 @@ def test_training_from_a_folder_gives_a_model_that_upscales(photos, tmp_path, ca
 @pytest.mark.training
 def test_ctrl_c_saves_a_training_run(tmp_path):
     folder = write_pictures(tmp_path / "learn")
-    changes = ("training.steps=1000000", "training.validate_every=1000000", "training.batch=1")
+    changes = ("training.steps=1000000", "training.validate_every=1000000", "training.save_every=2")
     settings = [part for change in changes for part in ("--set", change)]
     process = start("train", "tiny-x4", "--data", folder, "--out", tmp_path / "run", *settings)
-    while "step 100" not in process.stdout.readline():
+    while "step 2: saved" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

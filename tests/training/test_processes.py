@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from pictures import smooth
 from shard_files import shards
 from sr3.cli.app import run
 from sr3.training.state import checkpoints, last_whole
-from started import run_script
+from started import Started, run_script
 
 TESTS = Path(__file__).parents[1]
 DRIVE = TESTS / "training" / "drive.py"
@@ -129,7 +130,7 @@ def said(out: Path) -> Path:
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_bit_for_bit_as_one_that_was_not(tmp_path):
     data = photos(tmp_path / "photos")
-    settings = ("training.steps=30", "training.save_every=4", "network.dropout=0.1", "training.ema_others=[0.9]")
+    settings = ("training.steps=20", "training.save_every=3", "network.dropout=0.1", "training.ema_others=[0.9]")
     assert start(data, tmp_path / "whole", *settings).wait(timeout=300) == 0
     chance, killed = random.Random(time.time_ns()), 0
     while killed < 3:
@@ -170,23 +171,25 @@ def test_a_run_that_is_told_to_end_saves_and_says_so(tmp_path):
     assert last_whole(tmp_path / "run" / "checkpoints") is not None
 
 
+def with_files_below(size: int, arguments: list[str]) -> None:
+    """Run a command that can write no file of more bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    sys.exit(run(arguments))
+
+
 @pytest.mark.slow
 def test_a_disk_that_fills_leaves_the_last_checkpoint_whole(tmp_path):
     data = photos(tmp_path / "photos")
     assert run(command_of(data, tmp_path / "run", "training.steps=5")) == 0
     before = last_whole(tmp_path / "run" / "checkpoints")
     size = before.stat().st_size
-    code = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2})); "
-        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "import sys; from sr3.cli.app import run; sys.exit(run(sys.argv[1:]))"
-    )
     arguments = command_of(data, tmp_path / "run", "training.steps=10")
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert "cannot be written" in done.stderr
-    assert done.stderr.count("\n") == 1
+    process = Started(with_files_below, size // 2, arguments, environment=environment())
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "cannot be written" in errors
+    assert errors.count("\n") == 1
     assert last_whole(tmp_path / "run" / "checkpoints") == before
     assert not list((tmp_path / "run" / "checkpoints").glob(".sr3-*"))
     assert run(arguments) == 0

@@ -27,24 +27,11 @@ def photo(tmp_path):
 @pytest.fixture
 def start_browser(tmp_path):
     """Start browsers, each with a folder of its own for what it saves; they end with the test."""
-    chromium.need("selenium.webdriver")
-    chromium.need_browser()
-    from selenium import webdriver
-
     started = []
 
     def start(*, phone: bool = False):
-        folder = tmp_path / f"browser-{len(started)}"
-        options = chromium.options(folder)
-        options.add_argument("--window-size=1280,900")
-        saved = folder / "saved"
-        saved.mkdir(parents=True)
-        options.add_experimental_option("prefs", {"download.default_directory": str(saved)})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        if phone:
-            options.add_experimental_option("mobileEmulation", {"deviceMetrics": PHONE})
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromium.DRIVER))
-        driver.saved = saved
+        driver = launch(tmp_path / f"browser-{len(started)}", phone=phone)
+        save_into(driver, tmp_path / f"saved-{len(started)}")
         started.append(driver)
         return driver
 
@@ -53,6 +40,46 @@ def start_browser(tmp_path):
         driver.quit()
 
 
+@pytest.fixture(scope="session")
+def shared_browser(tmp_path_factory):
+    driver = launch(tmp_path_factory.mktemp("browser"))
+    yield driver
+    driver.quit()
+
+
 @pytest.fixture
-def browser(start_browser, request):
-    return start_browser(phone=getattr(request, "param", "") == "phone")
+def browser(request, tmp_path):
+    """A browser for one test: a new tab of one that has been started, or a telephone."""
+    if getattr(request, "param", "") == "phone":
+        return request.getfixturevalue("start_browser")(phone=True)
+    driver = request.getfixturevalue("shared_browser")
+    before = driver.window_handles
+    driver.switch_to.new_window("tab")  # what a test emulates ends with its tab
+    own = driver.current_window_handle
+    for tab in before:
+        driver.switch_to.window(tab)
+        driver.close()
+    driver.switch_to.window(own)
+    driver.get_log("browser")  # reading empties it
+    save_into(driver, tmp_path / "saved")
+    return driver
+
+
+def launch(folder, *, phone: bool = False):
+    chromium.need("selenium.webdriver")
+    chromium.need_browser()
+    from selenium import webdriver
+
+    options = chromium.options(folder)
+    options.add_argument("--window-size=1280,900")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    if phone:
+        options.add_experimental_option("mobileEmulation", {"deviceMetrics": PHONE})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(chromium.DRIVER))
+
+
+def save_into(driver, folder):
+    """Let a browser save files in a folder, without asking."""
+    folder.mkdir()
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    driver.saved = folder

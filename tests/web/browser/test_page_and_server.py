@@ -138,12 +138,12 @@ def test_previews_come_step_by_step_and_stop_ends_within_one(serve, browser, lar
     assert complaints(browser) == []
 
 
-def test_two_browsers_at_once_take_turns_and_each_gets_its_own(serve, start_browser, large, photo):
+def test_two_browsers_at_once_take_turns_and_each_gets_its_own(serve, browser, start_browser, large, photo):
     server = serve()
-    first, second = start_browser(), start_browser()
-    for browser, path in ((first, large), (second, photo)):
-        visit(browser, server.url)
-        drop(browser, path)
+    first, second = browser, start_browser()
+    for page, path in ((first, large), (second, photo)):
+        visit(page, server.url)
+        drop(page, path)
     select(first, "samples", 4)
     enlarge(first)
     wait(first, "document.querySelector('#right .picture')")
@@ -151,9 +151,9 @@ def test_two_browsers_at_once_take_turns_and_each_gets_its_own(serve, start_brow
     wait(second, "document.getElementById('progress-text').textContent === 'Waiting: next in line'")
     until_done(second)
     until_done(first)
-    for browser, path in ((first, large), (second, photo)):
-        assert text(browser, "saved-name").startswith(path.stem)
-        assert complaints(browser) == [], page_text(browser)
+    for page, path in ((first, large), (second, photo)):
+        assert text(page, "saved-name").startswith(path.stem)
+        assert complaints(page) == [], page_text(page)
 
 
 def test_what_the_command_line_refuses_is_refused_in_one_line(serve, browser, photo, tmp_path):

@@ -164,13 +164,15 @@ def test_only_pictures_that_are_shown_are_kept(browser, fake, many):
     assert browser.execute_script("return document.querySelectorAll('img').length") == 1
 
 
-def test_two_browsers_at_once_have_pictures_of_their_own_and_see_their_place_in_the_queue(start_browser, fake, many):
+def test_two_browsers_at_once_have_pictures_of_their_own_and_see_their_place_in_the_queue(
+    browser, start_browser, fake, many
+):
     fake.step_seconds = 0.5
-    first, second = start_browser(), start_browser()
-    for browser, path in ((first, many[0]), (second, many[1])):
-        visit(browser, fake.url)
-        drop(browser, path)
-        select(browser, "model", "fine")
+    first, second = browser, start_browser()
+    for page, path in ((first, many[0]), (second, many[1])):
+        visit(page, fake.url)
+        drop(page, path)
+        select(page, "model", "fine")
     enlarge(first)
     wait(first, "document.querySelector('#right .picture')")
     enlarge(second)
@@ -178,6 +180,6 @@ def test_two_browsers_at_once_have_pictures_of_their_own_and_see_their_place_in_
     until_done(first)
     until_done(second)
     assert len(set(fake.sessions)) == 2
-    for browser, path in ((first, many[0]), (second, many[1])):
-        assert path.stem in text(browser, "saved-name")
-        assert complaints(browser) == [], page_text(browser)
+    for page, path in ((first, many[0]), (second, many[1])):
+        assert path.stem in text(page, "saved-name")
+        assert complaints(page) == [], page_text(page)
