@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from sr3.checkpoint import read_model
+from sr3.checkpoint import RESTORATION_PREFIX, read_model
 from sr3.digest import digest_of_weights
+from sr3.images.degrade import jpeg
 from sr3.images.files import read_picture
 from sr3.images.resize import downsample, upsample
 from sr3.metrics.distortion import consistency, psnr, sharpness
 from sr3.presets import preset
 from sr3.sampling.plan import sampling_for
 from sr3.sampling.upscaler import open_upscaler
-from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, packaged_models
+from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, RESTORING_MODEL, packaged_models
 
 pytestmark = pytest.mark.slow  # the packaged models, at work
 
@@ -50,7 +52,7 @@ def test_the_packaged_model_is_what_its_preset_trains():
 
 @pytest.mark.slow
 def test_the_default_model_answers_in_one_call_from_a_mean_and_is_a_student_of_the_other():
-    assert set(packaged_models()) == {DEFAULT_MODEL, REFINING_MODEL}
+    assert set(packaged_models()) == {DEFAULT_MODEL, REFINING_MODEL, RESTORING_MODEL}
     path = packaged_models()[DEFAULT_MODEL]
     info, teacher = read_model(path).info, read_model(packaged_models()[REFINING_MODEL])
     assert (info.name, info.image_channels) == (DEFAULT_MODEL, 3)
@@ -102,6 +104,37 @@ def test_a_model_beside_the_package_is_what_its_preset_trains_or_a_student(path)
     assert path.stat().st_size <= LARGEST
     stem = path.stem.removesuffix("-regression")
     assert any(path.with_name(f"{name}.md").is_file() for name in (path.stem, stem))
+
+
+@pytest.mark.slow
+def test_the_model_for_files_that_are_not_clean_is_the_default_behind_a_small_network():
+    path = packaged_models()[RESTORING_MODEL]
+    file, default = read_model(path), read_model(packaged_models()[DEFAULT_MODEL])
+    own = {name: value for name, value in file.weights.items() if name.startswith(RESTORATION_PREFIX)}
+    assert file.info.name == RESTORING_MODEL
+    assert file.info.config.model_copy(update={"restoration": None}) == default.info.config
+    assert file.weights.keys() - own.keys() == default.weights.keys()
+    assert all(torch.equal(file.weights[name], value) for name, value in default.weights.items())
+    plain = {name.removeprefix(RESTORATION_PREFIX): value for name, value in own.items()}
+    assert file.info.config.restoration.digest == digest_of_weights(plain)
+    assert path.stat().st_size <= 1.05 * LARGEST
+    assert path.with_suffix(".md").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_jpeg_is_cleaned_before_it_is_enlarged(path):
+    truth = read_picture(path).pixels[None]
+    clean = downsample(truth, 4).clamp(-1, 1)
+    levels = ((clean[0] + 1) * 127.5).round()
+    low_res = (jpeg(levels, 60) / 127.5 - 1)[None]
+    upscalers = [open_upscaler(name, device="cpu", dtype="float32") for name in (DEFAULT_MODEL, RESTORING_MODEL)]
+    plain, cleaned = (
+        upscaler.upscale(low_res, sampling=upscaler.info.config.sampling, seeds=[0]) for upscaler in upscalers
+    )
+    assert float(psnr(cleaned, truth)) > float(psnr(plain, truth))
+    assert float(psnr(upscalers[1].cleaned(low_res), clean)) > float(psnr(low_res, clean))
+    assert 0.7 < float(sharpness(cleaned) / sharpness(truth)) < 1.2
 
 
 @pytest.mark.slow

@@ -87,6 +87,9 @@ def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[Network]:
         mean = build_network(config.mean.network, image_channels=image_channels, scale=config.data.scale)
         assert isinstance(mean, SPAN)
         denoiser.mean = mean.eval().requires_grad_(False)
+    if (before := config.restoration) is not None:
+        network = build_network(before.network, image_channels=image_channels, scale=1)
+        denoiser.restoration = give_meaning(network, before.denoiser).eval().requires_grad_(False)
     return denoiser.to(memory_format=_layout(config.network))  # pyright: ignore[reportCallIssue] (missing in torch's types)
 
 

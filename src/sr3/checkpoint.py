@@ -24,6 +24,7 @@ from sr3.parsing import parse_json
 __all__ = [
     "FORMAT",
     "MEAN_PREFIX",
+    "RESTORATION_PREFIX",
     "SETTINGS_TENSOR",
     "ModelFile",
     "ModelInfo",
@@ -40,6 +41,8 @@ MEAN_PREFIX = "mean."
 """What the names of the weights of a mean begin with, beside those of the network."""
 SETTINGS_TENSOR = "sr3_settings"
 """Name of the tensor that has the settings in files for programs that pass on tensors only."""
+RESTORATION_PREFIX = "restoration."
+"""What the names of the weights of a restoration network begin with."""
 _KEY = "sr3"
 _LONGEST_NAME = 128
 _TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)

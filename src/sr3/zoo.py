@@ -6,12 +6,14 @@ from pathlib import Path
 from sr3.errors import CheckpointError
 from sr3.hub import fetch_model, is_address
 
-__all__ = ["DEFAULT_MODEL", "REFINING_MODEL", "find_model", "packaged_models"]
+__all__ = ["DEFAULT_MODEL", "REFINING_MODEL", "RESTORING_MODEL", "find_model", "packaged_models"]
 
 DEFAULT_MODEL = "photos-x4-fast"
 """The model that is taken when none is named: it answers in one call."""
 REFINING_MODEL = "photos-x4"
 """The model that is taken when none is named but steps, levels or a share of detail are asked for: it refines."""
+RESTORING_MODEL = "photos-x4-web"
+"""The model for images that are not clean."""
 
 
 def packaged_models() -> dict[str, Path]:

@@ -196,7 +196,8 @@ def upscale(
     from sr3.sampling.plan import as_plan, sampling_for
     from sr3.sampling.upscaler import open_upscaler
     from sr3.upscaling.drawing import Request
-    from sr3.upscaling.jobs import upscale_files
+    from sr3.upscaling.jobs import Done, upscale_files
+    from sr3.upscaling.jpeg_advice import jpeg_advice
     from sr3.upscaling.manifest import Manifest
     from sr3.upscaling.naming import Naming, Outputs, plan_jobs
     from sr3.upscaling.noise_advice import warn_of_noise
@@ -233,10 +234,12 @@ def upscale(
         sizing=sizing,
     )
     kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described()) if manifest else None
-    failed, numbers = 0, {job: number for number, job in enumerate(jobs)}
+    failed, advice, numbers = 0, "", {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:
         for event in upscale_files(upscaler, jobs, request, kept):
             failed += show(display, event, numbers)
+            if not advice and isinstance(event, Done) and (advice := jpeg_advice(event.job.source, upscaler.info)):
+                display.complain(advice)
     failed, total = wait_for_all(share, failed, len(jobs))
     return 0 if failed == 0 else 2 if failed == total else 1
 

@@ -20,6 +20,7 @@ from sr3.config.network import (
     UNetConfig,
 )
 from sr3.config.objective import DenoisingConfig, DistillationConfig, ObjectiveConfig, RegressionConfig
+from sr3.config.restoration import RestorationConfig
 from sr3.config.sampling import GridKind, SamplerKind, SamplingConfig, SearchedGrid
 from sr3.config.text import apply_settings, read_saved, read_toml
 from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
@@ -45,6 +46,7 @@ __all__ = [
     "OptimizerConfig",
     "RCANConfig",
     "RegressionConfig",
+    "RestorationConfig",
     "SPANConfig",
     "SamplerKind",
     "SamplingConfig",

@@ -12,6 +12,7 @@ from sr3.config.error_message import first_error
 from sr3.config.mean import MeanConfig
 from sr3.config.network import BigGANConfig, NetworkConfig
 from sr3.config.objective import SHARED, DenoisingConfig, DistillationConfig, ObjectiveConfig, RegressionConfig
+from sr3.config.restoration import RestorationConfig
 from sr3.config.sampling import SamplingConfig
 from sr3.config.strict import Settings
 from sr3.config.training import DataConfig, OptimizerConfig, TrainingConfig
@@ -39,6 +40,8 @@ class Config(Settings):
     sampling: SamplingConfig = SamplingConfig()
     mean: MeanConfig | None = None
     """Only in models that refine the output of a mean predictor; written by --mean."""
+    restoration: RestorationConfig | None = None
+    """Only in models that clean their input first; written by sr3 join."""
 
     @property
     def adversary(self) -> AdversaryConfig | None:
@@ -200,6 +203,12 @@ class Config(Settings):
                 "at data.scale 1 the correction would restore the degraded input: set sampling.correct to false, or "
                 "sampling.correct_cell to 8, which matches only colours and large structure"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _restoration_fits(self) -> "Config":
+        if self.restoration is not None and (self.network.condition == "none" or self.network.condition_channels):
+            raise ValueError("a restoration network is for models that upscale images of their own channels")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ The file knows no schedule and no sampler.
 """
 
 from collections.abc import Callable
-from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, assert_never
 
 from torch import Tensor, nn
 
@@ -93,6 +93,8 @@ class Denoiser(nn.Module, Generic[N]):
         self.target_scale = target_scale
         self.mean: nn.Module | None = None
         """The mean predictor, if there is one; it is saved and moved with the denoiser."""
+        self.restoration: Denoiser[Any] | None = None
+        """What cleans the input first, if there is something; saved and moved with the denoiser."""
 
     def encode(self, image: State, x: Condition) -> State:
         """Convert an image in [-1, 1] to a clean state."""

@@ -161,6 +161,10 @@ def export_onnx(model: str, target: Path) -> list[Exported]:
     """
     check_packages()
     file = read_model(find_model(model))
+    if file.info.config.restoration is not None:
+        raise ConfigError(
+            f"{file.info.name}: cleans its input first, which is not in this graph; export it with --whole"
+        )
     if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
         raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
     calls: dict[Path, Call] = {target: _call_of(file)}

@@ -71,6 +71,7 @@ class WholeWay(nn.Module):
         denoiser = build_filled(file, torch.device("cpu"))
         network = cast(UNet, denoiser.network.to(memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue] (missing in torch's types)
         self.call, self.mean = NetworkCall(network, input_names(file)), cast(SPAN | None, denoiser.mean)
+        self.restoration = None if denoiser.restoration is None else cast(SPAN, denoiser.restoration.network)
         self._denoiser = (denoiser,)  # not a module of this one, since converters take no module under two names
         self.sampling, self.channels, self.scale = config.sampling, file.info.image_channels, config.data.scale
         self.shows_mean = config.mean is not None and config.mean.condition == "mean"
@@ -89,6 +90,12 @@ class WholeWay(nn.Module):
     def forward(self, low_res: Tensor) -> Tensor:
         """Enlarge."""
         small = low_res * 2 - 1
+        if self.restoration is not None:
+            small = (
+                cast(Denoiser[SPAN], self.denoiser.restoration)
+                .decode(self.restoration.answer(small), small)
+                .clamp(-1, 1)
+            )
         mean = features = None
         if self.mean is not None:
             mean, features = self.mean.mean(small)

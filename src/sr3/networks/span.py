@@ -66,6 +66,10 @@ class SPAN(OneCallNetwork):
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
         """Enlarge low_res (b, c, h, w) in [-1, 1]; x, y_t and gamma have no say."""
         del x, y_t, gamma
+        return self.answer(low_res)
+
+    def answer(self, low_res: LowRes) -> Image:
+        """Compute the output for low_res, which need not be held in a range."""
         return self._picture(self.features(low_res))
 
     def mean(self, low_res: LowRes) -> Mean:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sr3.build import Network, build_denoiser
-from sr3.checkpoint import MEAN_PREFIX, ModelFile
+from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, ModelFile
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError
 
@@ -16,8 +16,9 @@ def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     _check_shapes(model)
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     fill(denoiser.network, model)
-    if denoiser.mean is not None:
-        _fill_mean(denoiser.mean, model)
+    for prefix, network in _others(denoiser).items():
+        own = {name: weight for name, weight in model.weights.items() if name.startswith(prefix)}
+        _load(network, {name.removeprefix(prefix): weight for name, weight in own.items()}, model)
     denoiser.eval().requires_grad_(False)
     return denoiser.to(device)
 
@@ -27,8 +28,8 @@ def _check_shapes(model: ModelFile) -> None:
     with torch.device("meta"):
         denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     expected = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
-    if denoiser.mean is not None:
-        expected |= {f"{MEAN_PREFIX}{name}": tensor.shape for name, tensor in denoiser.mean.state_dict().items()}
+    for prefix, network in _others(denoiser).items():
+        expected |= {f"{prefix}{name}": tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in model.weights.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -41,13 +42,18 @@ def _check_shapes(model: ModelFile) -> None:
 
 def fill(network: nn.Module, model: ModelFile) -> None:
     """Load the weights of a model file into its network; CheckpointError when they do not fit."""
-    _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(MEAN_PREFIX)}, model)
+    others = (MEAN_PREFIX, RESTORATION_PREFIX)
+    _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(others)}, model)
 
 
-def _fill_mean(network: nn.Module, model: ModelFile) -> None:
-    """Load the weights of the mean predictor from a model file; CheckpointError when they do not fit."""
-    own = {name: weight for name, weight in model.weights.items() if name.startswith(MEAN_PREFIX)}
-    _load(network, {name.removeprefix(MEAN_PREFIX): weight for name, weight in own.items()}, model)
+def _others(denoiser: Denoiser[Network]) -> dict[str, nn.Module]:
+    """The networks besides the main one, by what the names of their weights begin with."""
+    found = dict[str, nn.Module]()
+    if denoiser.mean is not None:
+        found[MEAN_PREFIX] = denoiser.mean
+    if denoiser.restoration is not None:
+        found[RESTORATION_PREFIX] = denoiser.restoration.network
+    return found
 
 
 def _load(network: nn.Module, weights: dict[str, Tensor], model: ModelFile) -> None:

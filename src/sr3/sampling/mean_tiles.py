@@ -1,16 +1,17 @@
-"""The mean of an image by the small network of a model, in windows with full context."""
+"""What the small networks of a model compute of an image, its mean or the cleaned input: windows with full context."""
 
 from collections.abc import Iterator
 
 import torch
 
+from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import REACH as FLATNESS_REACH
 from sr3.images.flatness import flatness
 from sr3.networks.span import REACH, SPAN, Mean
 from sr3.sampling.tiling import Window
 from sr3.types import Image, LowRes
 
-__all__ = ["FLAT_DEVIATION", "calm_flat_places", "mean_in", "picture_of"]
+__all__ = ["FLAT_DEVIATION", "calm_flat_places", "mean_in", "picture_of", "restored"]
 
 FLAT_DEVIATION = 2.5
 """Deviation of the mean around a pixel, in levels of 255, at which it counts as a quarter flat."""
@@ -37,6 +38,19 @@ def picture_of(network: SPAN, low_res: LowRes) -> Image:
     for window in _covering(height, width):
         _enlarged(window, scale).of(whole).copy_(mean_in(network, low_res, window).picture)
     return whole
+
+
+@torch.no_grad()
+def restored(restoration: Denoiser[SPAN], low_res: LowRes) -> LowRes:
+    """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1."""
+    cleaned = torch.empty_like(low_res)
+    for window in _covering(*low_res.shape[-2:]):
+        up, back = min(window.top, REACH), min(window.left, REACH)
+        around = Window(window.top - up, window.left - back, window.height + up + REACH, window.width + back + REACH)
+        seen = around.of(low_res)
+        found = restoration.decode(restoration.network.answer(seen), seen).clamp_(-1, 1)
+        window.of(cleaned).copy_(Window(up, back, window.height, window.width).of(found))
+    return cleaned
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type,
 from sr3.runtime.threads import check_not_forked
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
-from sr3.sampling.mean_tiles import calm_flat_places, mean_in, picture_of
+from sr3.sampling.mean_tiles import calm_flat_places, mean_in, picture_of, restored
 from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
@@ -58,6 +58,7 @@ class Upscaler:
 
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
     on_window: called after each of them; what it raises ends the work.
+    restores: whether the input is cleaned first, by a model that has a restoration network.
     """
 
     info: ModelInfo
@@ -66,6 +67,7 @@ class Upscaler:
     dtype: torch.dtype
     tile: int = 1024
     on_window: OnWindow = ignore_window
+    restores: bool = True
 
     @property
     def scale(self) -> int:
@@ -86,7 +88,7 @@ class Upscaler:
     def previews(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Preview]:
         """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
         check_not_forked()
-        low_res = low_res.to(self.device, torch.float32)
+        low_res = self.cleaned(low_res.to(self.device, torch.float32))
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
@@ -129,9 +131,16 @@ class Upscaler:
     def _seen_state(self, y: Image, x: Condition) -> Image:
         return self.denoiser.decode(y, x).clamp(-1, 1)
 
+    def cleaned(self, low_res: LowRes) -> LowRes:
+        """Return what the model takes for the input: what its restoration network makes of it, if it has one."""
+        restoration = self.denoiser.restoration
+        return low_res if restoration is None or not self.restores else restored(restoration, low_res)
+
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of an image to the input."""
-        return match_low_frequencies(image, low_res.to(image), cell=self.info.config.sampling.correct_cell)
+        return match_low_frequencies(
+            image, self.cleaned(low_res.to(image)), cell=self.info.config.sampling.correct_cell
+        )
 
     @property
     def shares_statistics(self) -> bool:

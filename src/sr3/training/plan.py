@@ -60,6 +60,8 @@ def make_plan(
         refined = read_mean(mean)
         config = refine_mean(config, refined) if config.mean is None else config
     config = apply_settings(config, with_pairs(changes, low_res))
+    if config.restoration is not None:
+        raise ConfigError("restoration: is not trained with a model; train it alone, then sr3 join")
     code_of(config, changes)
     check_pairs(config, low_res)
     source_model = read_source_model(start) if start is not None else None

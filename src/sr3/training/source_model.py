@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sr3.checkpoint import ModelFile, read_model
 from sr3.config import Config
 from sr3.digest import digest_of_weights
-from sr3.errors import ConfigError, DataError
+from sr3.errors import CheckpointError, ConfigError, DataError
 from sr3.training.run_dir import RunDir
 from sr3.zoo import find_model
 
@@ -45,6 +45,10 @@ class SourceModels:
 def read_source_model(model: str) -> SourceModel:
     """Find and read a model; CheckpointError when it is missing or damaged."""
     file = read_model(find_model(model))
+    if (before := file.info.config.restoration) is not None:
+        raise CheckpointError(
+            f"{model}: cleans its input first, by {before.name}, which is not trained; give what it was joined from"
+        )
     return SourceModel(file, digest_of_weights(file.weights))
 
 

@@ -1,6 +1,9 @@
 """Results of any size: the model's passes one after the other, then a reduction and correction at that size."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
 
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
@@ -22,7 +25,8 @@ def previews_of(
 
     The first pass begins with the enlarged input and noise; later ones show their steps only, in the sizes they have.
     """
-    picture, first = low_res, as_plan(sampling)
+    low_res = upscaler.cleaned(low_res.to(upscaler.device, torch.float32))
+    upscaler, picture, first = replace(upscaler, restores=False), low_res, as_plan(sampling)
     for number in range(plan.passes):
         own = seeds if number == 0 else [mix_seed(seed, number) for seed in seeds]
         way = first.of_pass(number)

@@ -1,0 +1,49 @@
+"""`sr3 join`: put a restoration model before an upscaling one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr3.cli.options import IN_OUT
+
+__all__ = ["EXAMPLES", "join"]
+
+EXAMPLES = """
+sr3 join runs/clean photos-x4-fast mine.safetensors   # then sr3 upscale photo.jpg --model mine.safetensors
+sr3 join jpeg.safetensors runs/mine runs/mine-jpeg.safetensors --overwrite
+"""
+
+
+def join(
+    restoration: Annotated[
+        str,
+        typer.Argument(metavar="RESTORATION", help="A regression of family span at scale 1.", rich_help_panel=IN_OUT),
+    ],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model's name, its file, a run's folder, or hf:OWNER/NAME.", rich_help_panel=IN_OUT
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
+    ] = False,
+) -> None:
+    """Join a restoration and an upscaling model.
+
+    The model that is written cleans its input by the first, then upscales it by the second; neither changes.
+    """
+    from sr3.errors import CheckpointError
+    from sr3.exchange import joining
+
+    if target.suffix != ".safetensors":
+        raise CheckpointError(f"{target}: a model file needs the suffix .safetensors; rename it")
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target}: exists; replace it with --overwrite or give another name")
+    info = joining.join(restoration, model, target)
+    assert info.config.restoration is not None
+    typer.echo(f"{target}: {info.config.restoration.name}, then {model}; usable with sr3 upscale --model {target}")
