@@ -98,6 +98,21 @@ def test_other_schedulers_walk_and_give_the_same_for_the_same_seed(load, name):
     assert not np.array_equal(first, other)
 
 
+def test_samples_of_a_scheduler_that_adds_noise_have_their_own(load):
+    drawn = []
+
+    class Watched(of_diffusers("DDPMScheduler")):
+        def step(self, *states, generator, **options):
+            drawn.append(generator.initial_seed())
+            return super().step(*states, generator=generator, **options)
+
+    pipe = load()
+    pipe.scheduler = Watched(beta_end=0.03)
+    pipe(photo(), num_inference_steps=5, num_images_per_prompt=3, generator=seeded(3))
+    assert drawn == [seed for seed in drawn[::5] for _ in range(5)], "a sample goes on with its own noise"
+    assert len(set(drawn)) == 3
+
+
 def test_what_is_saved_can_be_loaded(load, tmp_path):
     pipe = load(scheduler=of_diffusers("DDIMScheduler")(clip_sample=False, beta_end=0.03))
     pipe.save_pretrained(tmp_path / "saved")
