@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sr3.checkpoint import ModelInfo
 from sr3.zoo import DEFAULT_MODEL, REFINING_MODEL, RESTORING_MODEL
@@ -31,7 +31,7 @@ def jpeg_advice(source: Path, model: ModelInfo) -> str:
     try:
         with Image.open(source) as image:
             tables = getattr(image, "quantization", None) if image.format in ("JPEG", "MPO") else None
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, Image.DecompressionBombError):
         return ""
     quality = estimated_quality(tables[min(tables)]) if tables else 100.0
     if quality > BEST_QUALITY:
