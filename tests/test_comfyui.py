@@ -91,7 +91,7 @@ def test_the_nodes_say_what_they_take_and_give(nodes):
 def test_models_are_those_of_the_package_and_the_files_of_a_folder(nodes, model):
     [choice] = nodes["SR3LoadModel"].GET_SCHEMA().inputs
     options = choice.settings["options"] if isinstance(choice, stand_in.Port) else choice.options
-    assert list(options) == ["photos-x4-fast", "photos-x4", "mine.safetensors"]
+    assert list(options) == ["photos-x4-fast", "photos-x4-web", "photos-x4", "mine.safetensors"]
     assert model.name == "mine"
 
 
