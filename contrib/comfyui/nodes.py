@@ -48,7 +48,7 @@ class SR3LoadModel(io.ComfyNode):
                     "model",
                     options=_names(),
                     default=DEFAULT_MODEL,
-                    tooltip="photos-x4-fast answers in one call, photos-x4-web cleans JPEG first, photos-x4 refines in several steps.",
+                    tooltip="photos-x4-fast: one call; photos-x4-web: cleans JPEG first; photos-x4: several steps.",
                 )
             ],
             outputs=[SR3Model.Output()],
