@@ -9,7 +9,7 @@ from sr3.build import build_denoiser
 from sr3.checkpoint import RESTORATION_PREFIX, ModelInfo, read_model, write_model
 from sr3.cli.app import run
 from sr3.config import apply_settings
-from sr3.errors import CheckpointError
+from sr3.errors import CheckpointError, ConfigError
 from sr3.exchange.joining import join
 from sr3.exchange.whole import WholeWay
 from sr3.presets import preset
@@ -70,6 +70,17 @@ def test_an_input_of_several_windows_is_cleaned_as_if_taken_whole(joined):
     with torch.no_grad():
         whole = restoration.decode(restoration.network.answer(low_res), low_res).clamp(-1, 1)
     torch.testing.assert_close(upscaler.cleaned(low_res), whole, rtol=0, atol=1e-5)
+
+
+def test_a_forked_process_is_told_so_before_it_cleans(joined, monkeypatch):
+    upscaler = open_upscaler(str(joined), device="cpu", dtype="float32")
+
+    def refuse():
+        raise ConfigError("forked")
+
+    monkeypatch.setattr("sr3.sampling.upscaler.check_not_forked", refuse)
+    with pytest.raises(ConfigError, match="forked"):
+        upscaler.cleaned(image_of(8, 8))
 
 
 def test_a_result_of_two_passes_is_cleaned_once(parts, joined, tmp_path):

@@ -134,7 +134,10 @@ class Upscaler:
     def cleaned(self, low_res: LowRes) -> LowRes:
         """Return what the model takes for the input: what its restoration network makes of it, if it has one."""
         restoration = self.denoiser.restoration
-        return low_res if restoration is None or not self.restores else restored(restoration, low_res)
+        if restoration is None or not self.restores:
+            return low_res
+        check_not_forked()
+        return restored(restoration, low_res)
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of an image to the input."""
