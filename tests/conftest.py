@@ -29,22 +29,27 @@ settings.load_profile("repeatable")
 
 FLOPS: dict[tuple[object, ...], float] = {}
 FAST = "not (slow or training or browser)"  # of scripts/check --fast
+TIMED = "timed"  # those that it runs by themselves
 LEFT_OUT = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|training|browser)\b", re.MULTILINE)
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Let scripts/check --fast not even import the files all of whose tests it leaves out, which takes seconds."""
-    if config.option.markexpr == FAST and collection_path.suffix == ".py":
-        return True if LEFT_OUT.search(collection_path.read_text(encoding="utf-8")) else None
-    return None
+    """Let scripts/check not even import the files all of whose tests it leaves out, which takes seconds."""
+    marks = config.option.markexpr
+    if marks not in (FAST, TIMED) or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    left_out = LEFT_OUT.search(text) if marks == FAST else f"pytest.mark.{TIMED}\n" not in text
+    return True if left_out else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Spread the tests with a browser, which mostly wait, among those that compute."""
+    """Begin with what takes long, and spread the tests with a browser, which mostly wait, among those that compute."""
     waiting = [item for item in items if item.get_closest_marker("browser")]
     computing = [item for item in items if not item.get_closest_marker("browser")]
+    computing.sort(key=lambda item: not item.get_closest_marker("training"))
     if waiting and computing:
         places = {id(item): (k + 0.5) / len(group) for group in (waiting, computing) for k, item in enumerate(group)}
         items.sort(key=lambda item: places[id(item)])

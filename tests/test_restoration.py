@@ -20,7 +20,7 @@ from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
 from sr3.training.run_dir import open_run
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, pytest.mark.xdist_group("restorer")]  # which is trained once
 
 CPU = torch.device("cpu")
 SMALL = ["training.batch=4", "training.validation_images=2", "training.validate_every=100", "network.width=8"]

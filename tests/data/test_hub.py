@@ -9,7 +9,7 @@ from sr3.data.sources import NO_LABEL
 from sr3.errors import DataError
 
 datasets = pytest.importorskip("datasets")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture
@@ -31,7 +31,6 @@ def tables(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.slow
 def test_a_folder_is_read_at_random(tables):
     source = open_supply(f"hf:{tables}?low=small")
     assert isinstance(source, HubSource)
@@ -41,7 +40,6 @@ def test_a_folder_is_read_at_random(tables):
     assert source.read_low(4) == png(4, 8)
 
 
-@pytest.mark.slow
 def test_a_stream_is_read_by_shards_in_order(tables):
     stream = open_supply(f"hf:{tables}?stream=true&image=photo")
     assert isinstance(stream, HubStream)
@@ -52,7 +50,6 @@ def test_a_stream_is_read_by_shards_in_order(tables):
     assert [image.label for image in stream.read(1, skip=2)] == [5]
 
 
-@pytest.mark.slow
 def test_a_folder_of_pictures_has_its_folders_as_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     for label, seed in (("cat", 0), ("dog", 1)):
@@ -62,7 +59,6 @@ def test_a_folder_of_pictures_has_its_folders_as_classes(tmp_path, monkeypatch):
     assert [(source.label(k), source.read(k)) for k in range(2)] == [(0, png(0, 32)), (1, png(1, 32))]
 
 
-@pytest.mark.slow
 def test_a_column_of_texts_called_label_is_no_class_and_refused_when_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "texts").mkdir()
@@ -74,7 +70,6 @@ def test_a_column_of_texts_called_label_is_no_class_and_refused_when_asked_for(t
         open_supply(f"hf:{tmp_path / 'texts'}?label=label")
 
 
-@pytest.mark.slow
 def test_mistakes_are_one_clear_line(tables, tmp_path):
     for what, said in (
         (f"{tables}?image=gone", "has no column gone; its columns are photo, label, small"),

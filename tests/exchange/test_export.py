@@ -36,6 +36,10 @@ def answer(session, **given):
     return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in given.items()})[0])
 
 
+ONCE = pytest.mark.xdist_group("attending")
+"""Of tests that share a graph: they run in one process, so that it is written once."""
+
+
 @pytest.fixture(scope="module")
 def attending(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attending")
@@ -43,6 +47,7 @@ def attending(tmp_path_factory):
 
 
 @pytest.mark.slow
+@ONCE
 def test_any_batch_height_and_width_agree_with_torch(attending):
     _, done, session, network = attending
     assert done.inputs == ("x", "y_t", "gamma")
@@ -54,6 +59,7 @@ def test_any_batch_height_and_width_agree_with_torch(attending):
 
 
 @pytest.mark.slow
+@ONCE
 def test_levels_near_1_are_told_apart(attending):
     _, _, session, network = attending
     x, y_t, _ = inputs(1, 8, 8)
@@ -106,6 +112,7 @@ def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_pat
 
 
 @pytest.mark.slow
+@ONCE
 def test_the_settings_are_in_the_metadata(attending):
     folder, _, session, _ = attending
     description = json.loads(session.get_modelmeta().custom_metadata_map["sr3"])

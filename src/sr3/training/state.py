@@ -1,15 +1,15 @@
 """The checkpoint of a run: everything that does not follow from (seed, step), in one file with a checksum."""
 
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sr3.atomic import whole_file
 from sr3.build import Network
@@ -18,6 +18,9 @@ from sr3.digest import digest_of
 from sr3.errors import CheckpointError
 from sr3.objectives.protocol import Discriminator
 from sr3.training.ema import Averages
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 __all__ = ["TrainState", "Written", "checkpoints", "gather", "last_whole", "read_state", "write_state"]
 
@@ -58,7 +61,7 @@ def gather(state: TrainState, *, keep: bool = True) -> Written:
     """Gather the state from all processes. Every process must call this; keep: whether this one needs the tensors."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in _named_tensors(state):
-        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        full = tensor.full_tensor() if _is_sharded(tensor) else tensor
         if keep:
             tensors[name] = whole(full)
     description = {
@@ -109,9 +112,15 @@ def _named_moments(network: nn.Module, optimizer: torch.optim.Optimizer, prefix:
                 yield f"{moment}.{prefix}{name}", optimizer.state[parameter][moment]
 
 
+def _is_sharded(tensor: Tensor) -> TypeGuard["DTensor"]:
+    """Whether a tensor is one process's part of a larger one: there is none before its module, slow to load, is."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """Gather a tensor that may be sharded; contiguous, on the CPU."""
-    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    full = tensor.full_tensor() if _is_sharded(tensor) else tensor
     return full.detach().cpu().contiguous()
 
 
@@ -229,7 +238,9 @@ def _fill_moments(
 @torch.no_grad()
 def _fill(target: Tensor, source: Tensor) -> None:
     """Copy an unsharded tensor into one that may be sharded."""
-    if isinstance(target, DTensor):
+    if _is_sharded(target):
+        from torch.distributed.tensor import distribute_tensor
+
         source = distribute_tensor(source.to(target.device), target.device_mesh, target.placements)
     target.copy_(source)
 
