@@ -6,7 +6,7 @@ import torch
 from scipy.signal import correlate2d
 
 from sr3.config import SPANConfig
-from sr3.networks.span import REACH, SPAN
+from sr3.networks.span import SPAN
 from sr3.sampling import mean_tiles as windows_of_mean
 from sr3.sampling.mean_tiles import mean_in, picture_of
 from sr3.sampling.tiling import Window
@@ -66,12 +66,14 @@ def test_the_published_size_has_426_288_parameters():
     assert sum(p.numel() for p in net.parameters()) == 426_288
 
 
-def test_a_pixel_depends_on_the_input_as_far_as_the_reach_and_no_further():
-    net = network(SPANConfig(width=8), scale=1)
-    low_res = picture(2 * REACH + 7, 3).double().requires_grad_(True)
-    net.double()(low_res, low_res, torch.ones(1, dtype=torch.float64), low_res)[0, :, REACH + 3].sum().backward()
+@pytest.mark.parametrize("blocks", [1, 6, 9])
+def test_a_pixel_depends_on_the_input_as_far_as_the_reach_and_no_further(blocks):
+    net = network(SPANConfig(width=8, blocks=blocks), scale=1)
+    reach = net.reach
+    low_res = picture(2 * reach + 7, 3).double().requires_grad_(True)
+    net.double()(low_res, low_res, torch.ones(1, dtype=torch.float64), low_res)[0, :, reach + 3].sum().backward()
     touched = low_res.grad[0].abs().amax(dim=(0, 2)).nonzero()[:, 0]
-    assert (int(touched.min()), int(touched.max())) == (3, 2 * REACH + 3)
+    assert (int(touched.min()), int(touched.max())) == (3, 2 * reach + 3)
 
 
 @pytest.mark.parametrize("size", [(70, 30), (33, 64), (50, 50)])

@@ -15,11 +15,7 @@ from sr3.config import SPANConfig
 from sr3.networks.one_call import OneCallNetwork, conv
 from sr3.types import Condition, Gamma, Image, LowRes
 
-__all__ = ["REACH", "SPAN", "Mean"]
-
-REACH = 21
-"""Pixels of the input that a pixel of the result depends on to each side, with six blocks: three layers each, and
-three more."""
+__all__ = ["SPAN", "Mean"]
 
 _PIXEL_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K in [0, 1], which the published weights subtract; of other bands its average."""
@@ -62,6 +58,11 @@ class SPAN(OneCallNetwork):
         self.after = conv(config.width, config.width)
         self.join = conv(4 * config.width, config.width, 1)
         self.tail = conv(config.width, image_channels * scale**2)
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the input to each side that a pixel of the result depends on: one for each 3x3 layer in a row."""
+        return 3 * len(self.blocks) + 3
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
         """Enlarge low_res (b, c, h, w) in [-1, 1]; x, y_t and gamma have no say."""

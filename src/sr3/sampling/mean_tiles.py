@@ -7,7 +7,7 @@ import torch
 from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import REACH as FLATNESS_REACH
 from sr3.images.flatness import flatness
-from sr3.networks.span import REACH, SPAN, Mean
+from sr3.networks.span import SPAN, Mean
 from sr3.sampling.tiling import Window
 from sr3.types import Image, LowRes
 
@@ -23,10 +23,8 @@ _SIDE = 256
 @torch.no_grad()
 def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
     """Compute the mean in a window, in pixels of low_res (b, c, h, w), as if it were taken whole."""
-    up, back = min(window.top, REACH), min(window.left, REACH)
-    around = Window(window.top - up, window.left - back, window.height + up + REACH, window.width + back + REACH)
+    around, inside = _with_context(window, network.reach)
     found, scale = network.mean(around.of(low_res)), network.scale
-    inside = Window(up, back, window.height, window.width)
     return Mean(_enlarged(inside, scale).of(found.picture), inside.of(found.features))
 
 
@@ -45,11 +43,10 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes) -> LowRes:
     """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1."""
     cleaned = torch.empty_like(low_res)
     for window in _covering(*low_res.shape[-2:]):
-        up, back = min(window.top, REACH), min(window.left, REACH)
-        around = Window(window.top - up, window.left - back, window.height + up + REACH, window.width + back + REACH)
+        around, inside = _with_context(window, restoration.network.reach)
         seen = around.of(low_res)
         found = restoration.decode(restoration.network.answer(seen), seen).clamp_(-1, 1)
-        window.of(cleaned).copy_(Window(up, back, window.height, window.width).of(found))
+        window.of(cleaned).copy_(inside.of(found))
     return cleaned
 
 
@@ -79,6 +76,13 @@ def _covering(height: int, width: int) -> Iterator[Window]:
     for top in range(0, height, _SIDE):
         for left in range(0, width, _SIDE):
             yield Window(top, left, min(_SIDE, height - top), min(_SIDE, width - left))
+
+
+def _with_context(window: Window, reach: int) -> tuple[Window, Window]:
+    """Widen a window by what its pixels depend on, as far as there is an image; and its own place in the wider one."""
+    up, back = min(window.top, reach), min(window.left, reach)
+    wider = Window(window.top - up, window.left - back, window.height + up + reach, window.width + back + reach)
+    return wider, Window(up, back, window.height, window.width)
 
 
 def _enlarged(window: Window, scale: int) -> Window:
