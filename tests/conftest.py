@@ -5,6 +5,7 @@ import signal
 import socket
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -87,6 +88,12 @@ def counted_once(request, monkeypatch):
             return FLOPS[key]
 
         monkeypatch.setattr(speed, "forward_flops", counted)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Leave the check of shapes to other tests, where the same calls are made many times and it takes a sixth."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(autouse=True)

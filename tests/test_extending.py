@@ -36,6 +36,9 @@ def write_block(root, file, way, anchor, lines):
     path.write_text("".join([*found[:place], *kept, *found[place + 1 :]]), encoding="utf-8")
 
 
+pytestmark = pytest.mark.xdist_group("extended")  # so that the copy is written and compiled once
+
+
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
     """A copy of the package with everything that the page adds."""

@@ -372,7 +372,7 @@ def test_dots_in_the_names_of_imagenet_do_not_mix_classes(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_loses_only_its_shard(ffhq, tmp_path):
-    how = Preparation("ffhq", 32, 8, per_shard=2)
+    how = Preparation("ffhq", 32, 8, per_shard=3)
     layout = read_layout("ffhq", str(ffhq))
     deadly = replace(layout, source=Deadly([*layout.source.paths], layout.source.root))
     reports = {report.shard: report for report in prepare(deadly, tmp_path / "out", how, workers=2)}

@@ -153,6 +153,7 @@ def test_the_model_is_blamed_without_moving_the_heads_and_they_learn_without_mov
     assert all(parameter.grad is not None for parameter in one.network.parameters())
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.slow
 def test_heads_learn_to_tell():
     one, answer, truth = discriminator(), draw(4, 3, 16, 16) * 0.3, draw(4, 3, 16, 16, seed=1)

@@ -38,11 +38,11 @@ def test_flops_of_a_lone_convolution_are_those_by_hand():
 
 
 def test_cost_grows_with_the_square_of_the_side_and_the_batch():
-    config = preset("photos-x4")
+    config = preset("tiny-x4")
     small, large = (estimate(config, image_channels=3, side=side, device=CPU) for side in (64, 128))
     assert large.flops_per_image == pytest.approx(4 * small.flops_per_image, rel=0.02)
     assert large.activation_bytes == pytest.approx(4 * small.activation_bytes, rel=0.02)
-    twice = estimate(apply_settings(config, ["training.batch=32"]), image_channels=3, side=64, device=CPU)
+    twice = estimate(apply_settings(config, ["training.batch=16"]), image_channels=3, side=64, device=CPU)
     assert twice.activation_bytes == pytest.approx(2 * small.activation_bytes, rel=0.01)
     parts = estimate(apply_settings(config, ["training.accumulate=4"]), image_channels=3, side=64, device=CPU)
     assert parts.activation_bytes == pytest.approx(small.activation_bytes / 4, rel=0.01)

@@ -58,6 +58,7 @@ def test_twenty_steps_lose_what_they_lost_when_this_was_written(tmp_path):
     assert losses == pytest.approx(json.loads(GOLDEN.read_text())["losses"], rel=1e-4)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 def test_training_learns(tmp_path):
     config = tiny("training.steps=60", "training.batch=4", "training.validate_every=1000")
@@ -98,6 +99,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 def test_a_run_whose_pairs_the_device_makes_learns_and_is_resumed(tmp_path):
     settings = ("training.steps=60", "training.batch=4", "training.validate_every=1000", "optimizer.learning_rate=1e-3")
@@ -397,6 +399,7 @@ def regression(*settings: str) -> Config:
     return apply_settings(regression_of(tiny()), settings)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 def test_a_regression_learns_and_always_answers_the_same(tmp_path):
     config = regression("training.steps=60", "training.batch=4", "training.validate_every=1000")

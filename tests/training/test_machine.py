@@ -93,6 +93,7 @@ def test_a_speed_above_the_peak_that_was_measured_raises_the_peak():
     assert speed.share(20) == 0.5
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 def test_told_to_end_within_a_validation_a_session_ends_and_the_next_one_makes_up_for_it(tmp_path, monkeypatch):
     config = apply_settings(preset("tiny-x4"), [*SMALL, "training.steps=4", "training.validate_every=2"])

@@ -64,6 +64,7 @@ def test_a_regression_may_be_where_sr3_begins(tmp_path):
     assert begins_as(source_model, tmp_path / "run")
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 def test_a_run_goes_on_without_the_model_and_ends_where_an_uninterrupted_one_does(model, tmp_path):
     source_model = read_source_model(str(model))

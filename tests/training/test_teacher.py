@@ -57,6 +57,7 @@ def test_a_student_begins_as_its_teacher(model, tmp_path):
         torch.testing.assert_close(state[f"ema.{name}"], weight)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 @pytest.mark.parametrize("eta", [0, 1])
 def test_a_student_learns_the_walk_of_its_teacher(model, tmp_path, eta):
@@ -91,6 +92,7 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.training
 def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
     teacher = read_teacher(str(model))

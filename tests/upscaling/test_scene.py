@@ -175,4 +175,4 @@ def test_windows_meet_without_a_seam_and_overviews_are_built(folder, tmp_path):
         for image in (results[0], change):
             found = standing_out(image, lines, dim=dim)
             assert max(found.values()) < SEAM, found
-        assert standing_out(with_seam(change, step, 1, dim=dim), lines, dim=dim)[step] > SEAM
+        assert standing_out(with_seam(change, step, 2, dim=dim), lines, dim=dim)[step] > SEAM

@@ -144,7 +144,7 @@ def test_two_browsers_at_once_take_turns_and_each_gets_its_own(serve, browser, s
     for page, path in ((first, large), (second, photo)):
         visit(page, server.url)
         drop(page, path)
-    select(first, "samples", 4)
+    select(first, "samples", 2)
     enlarge(first)
     wait(first, "document.querySelector('#right .picture')")
     enlarge(second)
