@@ -48,7 +48,7 @@ def nodes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(nodes):
-    [model] = nodes["SR3LoadModel"].execute("mine.safetensors").args
+    [model] = nodes["SR3LoadModel"].execute("mine.safetensors", restoration=1.0).args
     return model
 
 
@@ -89,10 +89,16 @@ def test_the_nodes_say_what_they_take_and_give(nodes):
 
 
 def test_models_are_those_of_the_package_and_the_files_of_a_folder(nodes, model):
-    [choice] = nodes["SR3LoadModel"].GET_SCHEMA().inputs
+    choice, strength = nodes["SR3LoadModel"].GET_SCHEMA().inputs
+    assert strength.id == "restoration"
     options = choice.settings["options"] if isinstance(choice, stand_in.Port) else choice.options
     assert list(options) == ["photos-x4-fast", "photos-x4-web", "photos-x4", "mine.safetensors"]
     assert model.name == "mine"
+
+
+def test_the_strength_reaches_the_model(nodes):
+    [model] = nodes["SR3LoadModel"].execute("mine.safetensors", restoration=0.5).args
+    assert model.restoration == 0.5
 
 
 def test_samples_are_those_of_the_library_in_the_order_of_the_images(nodes, model):

@@ -49,17 +49,25 @@ class SR3LoadModel(io.ComfyNode):
                     options=_names(),
                     default=DEFAULT_MODEL,
                     tooltip="photos-x4-fast: one call; photos-x4-web: cleans JPEG first; photos-x4: several steps.",
-                )
+                ),
+                io.Float.Input(
+                    "restoration",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How strongly photos-x4-web cleans: 0 not at all, 0.5 for JPEG of quality 95, 0.8 for 90.",
+                ),
             ],
             outputs=[SR3Model.Output()],
         )
 
     @classmethod
-    def execute(cls, model: str) -> io.NodeOutput:
-        """Load the model."""
+    def execute(cls, model: str, restoration: float) -> io.NodeOutput:
+        """Load the model; images come here without their files, so the quality of a JPEG is not known."""
         place = model if model in packaged_models() else folder_paths.get_full_path_or_raise(FOLDER, model)
         device = comfy.model_management.get_torch_device()
-        return io.NodeOutput(sr3.load(place, device=device.type))
+        return io.NodeOutput(sr3.load(place, device=device.type, restoration=restoration))
 
 
 class SR3Upscale(io.ComfyNode):
