@@ -18,7 +18,11 @@ sr3 join jpeg.safetensors runs/mine runs/mine-jpeg.safetensors --overwrite
 def join(
     restoration: Annotated[
         str,
-        typer.Argument(metavar="RESTORATION", help="A regression of family span at scale 1.", rich_help_panel=IN_OUT),
+        typer.Argument(
+            metavar="RESTORATION",
+            help="The restoration model: a regression of family span at scale 1.",
+            rich_help_panel=IN_OUT,
+        ),
     ],
     model: Annotated[
         str,

@@ -36,7 +36,9 @@ def train(
     settings: Annotated[
         str,
         typer.Argument(
-            metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.", rich_help_panel=IN_OUT
+            metavar="PRESET|FILE.toml",
+            help="A preset (sr3 models lists them), or a TOML file of settings.",
+            rich_help_panel=IN_OUT,
         ),
     ],
     data: TrainingData,

@@ -178,7 +178,7 @@ def upscale(
         int | None,
         typer.Option(
             min=1,
-            help="Largest tile in pixels of the result.  [default: chosen by free memory]",
+            help="Largest side of a tile, in pixels of the result.  [default: chosen by free memory]",
             rich_help_panel=MACHINE,
         ),
     ] = None,

@@ -58,7 +58,7 @@ class DataConfig(Settings):
     @model_validator(mode="after")
     def _crop_fits_scale(self) -> "DataConfig":
         if self.crop % self.scale:
-            raise ValueError(f"crop {self.crop} is not a multiple of scale {self.scale}")
+            raise ValueError(f"crop {self.crop} is not a multiple of scale {self.scale}; change one of them")
         return self
 
 

@@ -52,5 +52,7 @@ class NoiseSource:
     def like(self, image: State) -> State:
         """Draw noise of the shape, type and device of a batch of images."""
         if len(image) != len(self._generators):
-            raise ValueError(f"{len(self._generators)} noise streams cannot serve {len(image)} images")
+            raise ValueError(
+                f"{len(self._generators)} noise streams cannot serve {len(image)} images; give one seed per image"
+            )
         return self.draw(image.shape[1:]).to(image)

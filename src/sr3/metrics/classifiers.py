@@ -58,7 +58,9 @@ class Classifier:
             detail = " ".join(str(error).split())[-160:]
             raise CheckpointError(f"{self.name}: cannot classify these images: {detail}") from error
         if logits.ndim != 2 or len(logits) != len(image):
-            raise CheckpointError(f"{self.name}: returns {tuple(logits.shape)} for {len(image)} images, no logits")
+            raise CheckpointError(
+                f"{self.name}: returns {tuple(logits.shape)} for {len(image)} images, not logits (b, classes)"
+            )
         return logits
 
 
@@ -132,7 +134,9 @@ def _of_library(library: str, name: str) -> Classifier:
             mean, deviation = tuple(settings["mean"]), tuple(settings["std"])
     except Exception as error:  # unknown names and failed downloads surface as almost anything
         detail = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{library}:{name}: cannot be loaded ({detail}); check name and network") from error
+        raise CheckpointError(
+            f"{library}:{name}: cannot be loaded ({detail}); check the name and the internet connection"
+        ) from error
     digest = digest_of_weights(network.state_dict())
     return Classifier(name, digest, lambda image: network(_normalised(image, mean, deviation)))
 

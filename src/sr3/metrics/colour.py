@@ -18,7 +18,7 @@ def luminance(image: Image) -> Tensor:
     a PSNR of Y is 255, as is usual. ValueError for other than 3 channels.
     """
     if image.shape[1] != 3:
-        raise ValueError(f"luminance is of 3 channels, got {image.shape[1]}")
+        raise ValueError(f"luminance needs 3 channels (RGB), got {image.shape[1]}")
     red, green, blue = ((part + 1) / 2 for part in image.double().split(1, dim=1))
     levels = _BLACK + _WEIGHTS[0] * red + _WEIGHTS[1] * green + _WEIGHTS[2] * blue
     return levels / 127.5 - 1
@@ -28,7 +28,7 @@ def without_border(image: Tensor, border: int) -> Tensor:
     """Leave out so many pixels at each edge of (..., h, w); ValueError when nothing remains."""
     height, width = image.shape[-2:]
     if min(height, width) <= 2 * border:
-        raise ValueError(f"{width}x{height} has nothing left within a border of {border} pixels")
+        raise ValueError(f"{width}x{height} has nothing left after cropping {border} pixels at each edge")
     return image[..., border : height - border, border : width - border]
 
 

@@ -171,7 +171,9 @@ def _inception() -> FeatureNetwork:
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
     except (OSError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"inception: its weights cannot be fetched ({detail}); see to the network") from error
+        raise CheckpointError(
+            f"inception: its weights cannot be downloaded ({detail}); check the internet connection"
+        ) from error
     network.eval()
 
     def views(image: Image) -> tuple[Tensor, Tensor]:

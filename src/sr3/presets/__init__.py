@@ -57,16 +57,18 @@ def preset(name: str) -> Config:
     base = name.removesuffix(REGRESSION)
     if not is_preset(name):
         raise ConfigError(
-            f"{name}: no preset has this name; there are {', '.join(PRESETS)}, each U-Net that enlarges also "
-            f"with {REGRESSION} after it, or give a .toml file"
+            f"{name}: no preset has this name; the presets are {', '.join(PRESETS)}, and NAME{REGRESSION} of each that "
+            "upscales with a U-Net; or give a .toml file"
         )
     config = PRESETS[base]()
     if base == name:
         return config
     if config.network.condition == "none":
-        raise ConfigError(f"{name}: {base} generates from nothing, so there is no regression to it")
+        raise ConfigError(
+            f"{name}: {base} generates images without an input, so it has no regression baseline; give another preset"
+        )
     if config.network.answers_in_one_call:
-        raise ConfigError(f"{name}: {base} is a regression already")
+        raise ConfigError(f"{name}: {base} is a regression already; give {base}")
     return regression_of(config)
 
 

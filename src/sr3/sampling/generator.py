@@ -89,5 +89,7 @@ class PictureGenerator:
 def load_generator(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> PictureGenerator:
     """Build the network of a model file and fill it; CheckpointError when it is not a generator's."""
     if model.info.config.network.condition != "none":
-        raise CheckpointError(f"{model.info.name}: enlarges images; the first model of `sr3 generate` is a generator")
+        raise CheckpointError(
+            f"{model.info.name}: enlarges images; give a generator as the first model of `sr3 generate`"
+        )
     return PictureGenerator(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

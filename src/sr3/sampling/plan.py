@@ -188,11 +188,11 @@ def _check_learnt(info: ModelInfo, function: Sampler[...] | None, grid: Grid | N
     taught = info.config.distillation
     if taught is None:
         raise ConfigError(
-            f"{info.name}: a regression model answers in one call and takes no sampler and no grid; "
-            "take a model that refines"
+            f"{info.name}: a regression model predicts in one call and takes no sampler and no grid; "
+            "leave them out, or use a diffusion model"
         )
     if grid is not None and not torch.equal(grid, build_grid(own)):
         raise ConfigError(
-            f"{info.name}: a distilled model knows only the levels that it was taught; leave the grid out, or take "
-            f"the model that it was made of, which was called {taught.teacher}"
+            f"{info.name}: a distilled model can use only the levels that it was trained on; leave the grid out, or "
+            f"use its teacher, {taught.teacher}"
         )

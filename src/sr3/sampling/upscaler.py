@@ -273,5 +273,5 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
     """Load a model file for upscaling; CheckpointError when it is damaged or an unconditional generator."""
     if model.info.config.network.condition == "none":
-        raise CheckpointError(f"{model.info.name}: generates images from nothing; use it with sr3 generate")
+        raise CheckpointError(f"{model.info.name}: generates images without an input; use it with sr3 generate")
     return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

@@ -99,7 +99,7 @@ class StudyConfig(Settings):
     @model_validator(mode="after")
     def _parts_agree(self) -> "StudyConfig":
         if len(set(self.questions)) < len(self.questions):
-            raise ValueError("questions contains one of them twice")
+            raise ValueError("questions lists a question twice; remove one")
         if "better" in self.questions and self.pictures.inputs is None:
             raise ValueError("the question better shows a low-resolution image: give its folder in pictures.inputs")
         if self.attention.failures_allowed >= max(1, self.attention.checks):

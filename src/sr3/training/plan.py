@@ -61,7 +61,9 @@ def make_plan(
         config = refine_mean(config, refined) if config.mean is None else config
     config = apply_settings(config, with_pairs(changes, low_res))
     if config.restoration is not None:
-        raise ConfigError("restoration: is not trained with a model; train it alone, then sr3 join")
+        raise ConfigError(
+            "restoration: a restoration network is not trained with the model; train it alone, then use sr3 join"
+        )
     code_of(config, changes)
     check_pairs(config, low_res)
     source_model = read_source_model(start) if start is not None else None
@@ -162,4 +164,6 @@ def _read_settings(name: str) -> Config:
     try:
         return read_toml(Path(name).read_text(encoding="utf-8"), where=name)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: cannot be read as a settings file ({error})") from error
+        raise ConfigError(
+            f"{name}: cannot be read as a settings file ({error}); give a preset or a TOML file"
+        ) from error

@@ -37,6 +37,6 @@ def jpeg_advice(source: Path, model: ModelInfo) -> str:
     if quality > BEST_QUALITY:
         return ""
     return (
-        f"{source}: is a JPEG file of quality {quality:.0f} or so; --model {RESTORING_MODEL} cleans such files first, "
-        f"{model.name} sharpens what JPEG has left"
+        f"{source}: is a JPEG file of quality {quality:.0f} or so, whose artefacts {model.name} sharpens; "
+        f"--model {RESTORING_MODEL} removes them first"
     )

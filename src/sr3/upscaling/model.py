@@ -186,7 +186,7 @@ class Model:
                 case Failed():
                     raise ImageError(event.reason)
                 case Skipped():
-                    raise ImageError(f"{job.target}: is there already; give overwrite=True, or another target")
+                    raise ImageError(f"{job.target}: exists; give overwrite=True, or another target")
                 case _:
                     pass
         return job.target

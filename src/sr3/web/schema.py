@@ -30,7 +30,8 @@ class JobSettings(Settings):
     """What is asked for, with the names and meanings of the options of `sr3 upscale`."""
 
     model: str | None = Field(
-        default=None, description="Name of a model; the server's first by default, or one that refines."
+        default=None,
+        description="Name of a model; by default the server's first, or one that refines if steps or detail are given.",
     )
     scale: float | None = Field(default=None, description="Scale factor, such as 2, 1.5 or 8; the model's by default.")
     width: int | None = Field(default=None, description="Width of the result in pixels.")
@@ -110,14 +111,14 @@ class JobView(BaseModel):
 
     id: str
     state: State
-    position: int = Field(description="Jobs that will start before this one; 0 for the next, and when it has started.")
-    settings: dict[str, Any] = Field(description="The settings with everything filled in that was left out.")
+    position: int = Field(description="Jobs that will start before this one; 0 if it is next or has started.")
+    settings: dict[str, Any] = Field(description="The settings, with defaults filled in.")
     input: InputView
     output: OutputView
-    command: str = Field(description="The command that repeats it.")
+    command: str = Field(description="The sr3 command that repeats the job.")
     done: float = Field(description="Share of the work that is done, from 0 to 1.")
     seconds_left: float | None
-    error: str | None = Field(description="One line, where it failed.")
+    error: str | None = Field(description="The error in one line; null unless the job failed.")
     warnings: list[str]
     results: list[ResultView]
     pair: tuple[int, int] | None = Field(description="Numbers of the two samples that differ most.")

@@ -83,7 +83,9 @@ class Sampler(Generic[P]):
     def with_eta(self, eta: float) -> "Sampler[[Denoise, State, Grid, NoiseSource]]":
         """Fix the share of noise, from 0 to 1; ConfigError for a sampler without one."""
         if self.traits.noise != "eta":
-            raise ConfigError(f"eta = {eta:g}: {self.name} takes none; leave it out, or take ddim or dpmpp-2m")
+            raise ConfigError(
+                f"eta = {eta:g}: the sampler {self.name} has no eta; leave it out, or use ddim or dpmpp-2m"
+            )
         if not 0 <= eta <= 1:
             raise ConfigError(f"eta = {eta:g}: give a share of the posterior's noise from 0 to 1")
         walk = update_wrapper(partial(cast("Callable[..., Iterator[Step]]", self.walk), eta=eta), self.walk)
