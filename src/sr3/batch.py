@@ -30,19 +30,19 @@ _LONGEST_NAME = 100  # of a file, with room for what is added to it
 
 
 class Upscale:
-    """Enlarge the images of batches, each row by itself.
+    """Enlarge the images in batches of rows, each row independently.
 
     | column | content |
     |---|---|
     | `image` | arrays (h, w) or (h, w, c): uint8, uint16, or floats from 0 to 1; the result has the same type |
     | `bytes` | encoded images, instead of `image`; the result is encoded in `format` |
-    | `seed` | optional: whole numbers, in place of the argument `seed` |
+    | `seed` | optional: integers, in place of the argument `seed` |
     | `path` | optional: names for messages; some formats are recognised by its suffix |
 
-    All columns are kept; `image` or `bytes` holds the result, and `error`, which is added, null or one line. The result
-    of a row that failed is null in `bytes`, and in `image` an array without pixels, (0, 0) or (0, 0, c).
-    A result depends on the row's image and seed alone, not on its batch: an array becomes what `Model.upscale` makes of
-    it, an encoded image the file that `sr3 upscale` writes.
+    All columns are kept; `image` or `bytes` holds the results. The added column `error` is null, or the error in one
+    line. The result of a row that failed is null in `bytes`, and an array without pixels, (0, 0) or (0, 0, c), in
+    `image`. A result depends only on the image and seed of its row, not on the batch: for an array it is that of
+    `Model.upscale`, for an encoded image the file that `sr3 upscale` writes.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Upscale:
 
         scale, steps: None for the model's own. device: auto, cpu, cuda or mps. format: a suffix that `sr3 upscale`
         writes, without the dot. Raises CheckpointError when there is no such model, ConfigError for settings that do
-        not fit it: these end a job at its start, where a bad image does not.
+        not fit it. These errors end a job at its start; a bad image only fails its row.
         """
         choose_threads()
         self._suffix = f".{format.lower()}"

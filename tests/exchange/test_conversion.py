@@ -157,7 +157,7 @@ def test_a_shape_of_no_task_asks_for_the_scale(tmp_path):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors")
     with pytest.raises(ConfigError, match="groups 32 does not divide width 8"):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", scale=4)
-    with pytest.raises(ConfigError, match="unknown; there is 16-128"):
+    with pytest.raises(ConfigError, match="unknown; give one of 16-128"):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", task="8-16")
     with pytest.raises(ConfigError, match="has an input to enlarge"):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", task="faces-128")

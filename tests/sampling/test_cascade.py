@@ -123,7 +123,7 @@ def test_a_model_without_classes_takes_none(faces):
 def test_models_in_the_wrong_place_are_refused(faces, larger, tmp_path):
     with pytest.raises(CheckpointError, match="larger: enlarges images; give a generator as the first model"):
         cascade(larger, faces)
-    with pytest.raises(CheckpointError, match="faces: generates images from nothing"):
+    with pytest.raises(CheckpointError, match="faces: generates images without an input"):
         cascade(faces, faces)
     grey = str(write_random_model(tmp_path / "grey.safetensors", image_channels=1))
     with pytest.raises(ConfigError, match="grey: takes images of 1 channels, but faces makes 3"):

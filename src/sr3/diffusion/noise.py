@@ -17,7 +17,7 @@ _MASK = (1 << 63) - 1
 
 
 def mix_seed(*parts: int) -> int:
-    """Combine integers into a seed so that neighbouring values give unrelated streams (splitmix64 finaliser)."""
+    """Combine integers into a seed; neighbouring values give unrelated streams (splitmix64 finaliser)."""
     state = 0
     for part in parts:
         state = (state + (part & _MASK) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF

@@ -44,7 +44,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 REGRESSION = "-regression"
-"""What is put after the name of an upscaler's preset for the baseline with the same network."""
+"""Suffix of a preset's name that selects the regression baseline with the same network."""
 
 
 def is_preset(name: str) -> bool:
@@ -53,7 +53,7 @@ def is_preset(name: str) -> bool:
 
 
 def preset(name: str) -> Config:
-    """Return the settings of a name; ConfigError lists the names there are."""
+    """Return the settings of a preset; ConfigError lists the names if there is none of this name."""
     base = name.removesuffix(REGRESSION)
     if not is_preset(name):
         raise ConfigError(
@@ -73,9 +73,9 @@ def preset(name: str) -> Config:
 
 
 def regression_of(config: Config) -> Config:
-    """Return the paper's baseline of a model (section 3): the same network, one call, MSE, the peak in PSNR kept.
+    """Return the paper's regression baseline (section 3): the same network, one call, MSE, the weights of best PSNR.
 
-    Its rate is the paper's 1e-5 where that of the model is the paper's 1e-4, else that of the model.
+    The learning rate is the paper's 1e-5 if the model has the paper's 1e-4, else that of the model.
     """
     paper = config.optimizer.learning_rate == OptimizerConfig().learning_rate
     corrected = config.sampling.model_dump(include={"correct"}, exclude_unset=True)

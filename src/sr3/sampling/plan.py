@@ -35,7 +35,7 @@ _FEWEST = 4
 
 @dataclass(frozen=True, eq=False)
 class SamplingPlan:
-    """A sampler, its levels, and settings; GridError for levels from which no sample can come.
+    """A sampler, its levels, and settings; GridError for levels that cannot lead from noise to an image.
 
     settings: what surrounds the walk (start, clip, correct, guidance, detail, condition_gamma).
     grid: the levels, shape (steps + 1,). grid_is_given: whether a program gave them, so that every pass walks them.

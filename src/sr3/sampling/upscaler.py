@@ -57,8 +57,8 @@ class Upscaler:
     """A trained model, ready to sample.
 
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
-    on_window: called after each of them; what it raises ends the work.
-    restores: whether the input is cleaned first, by a model that has a restoration network.
+    on_window: called after each window; an exception that it raises ends the work.
+    restores: whether the restoration network, if the model has one, cleans the input first.
     """
 
     info: ModelInfo
@@ -79,14 +79,14 @@ class Upscaler:
 
         low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.sampling.plan`); seeds: one per image,
         or the noise itself. Yields (b, c, s h, s w) in [-1, 1], float32.
-        The low frequencies of the last one are matched to the input unless the settings have `correct` off.
+        The low frequencies of the last image are matched to the input unless `sampling.correct` is false.
         """
         for preview in islice(self.previews(low_res, sampling=sampling, seeds=seeds), 1, None):
             yield preview.guess
             del preview  # it holds a whole state, and the next step needs the memory
 
     def previews(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Preview]:
-        """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
+        """Refine as `samples` does; yields the noisy state too, and before the first step the enlarged input with noise."""
         check_not_forked()
         low_res = self.cleaned(low_res.to(self.device, torch.float32))
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
@@ -132,7 +132,7 @@ class Upscaler:
         return self.denoiser.decode(y, x).clamp(-1, 1)
 
     def cleaned(self, low_res: LowRes) -> LowRes:
-        """Return what the model takes for the input: what its restoration network makes of it, if it has one."""
+        """Return the input as the model sees it: after the restoration network, if there is one."""
         restoration = self.denoiser.restoration
         if restoration is None or not self.restores:
             return low_res
@@ -147,7 +147,7 @@ class Upscaler:
 
     @property
     def shares_statistics(self) -> bool:
-        """Whether the network sees all of an image at once, so that windows must share what they see."""
+        """Whether the network uses statistics of the whole image, which windows must then share."""
         return any(isinstance(part, nn.GroupNorm | nn.AdaptiveAvgPool2d) for part in self.denoiser.network.modules())
 
     @property
@@ -262,7 +262,7 @@ def _inside(conditioning: Conditioning, window: Window, *, scale: int) -> Condit
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
-    """Find a model by name, path or run folder and make it ready on a device."""
+    """Load a model, given by name, path or run folder, onto a device."""
     place = choose_device(device)
     upscaler = load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place))
     if tile < upscaler.least_tile:
