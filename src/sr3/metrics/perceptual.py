@@ -26,7 +26,7 @@ _LPIPS = {"lpips-alex": "alex", "lpips-vgg": "vgg"}
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """A distance of images and what to call it."""
+    """A perceptual distance with the name that reports give it."""
 
     name: str
     digest: str

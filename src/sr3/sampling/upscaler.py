@@ -86,7 +86,7 @@ class Upscaler:
             del preview  # it holds a whole state, and the next step needs the memory
 
     def previews(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Preview]:
-        """Refine as `samples` does; yields the noisy state too, and before the first step the enlarged input with noise."""
+        """Refine as `samples` does; also yields the noisy state, and first of all the enlarged input with noise."""
         check_not_forked()
         low_res = self.cleaned(low_res.to(self.device, torch.float32))
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)

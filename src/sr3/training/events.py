@@ -14,7 +14,7 @@ class Stepped:
     bands: sum of the losses and number of images per band of noise levels, noisiest first.
     smooth: mean loss of the recent steps, then the mean per band; NaN for a band without images.
     images_per_second: speed of the step, with the time spent waiting for the batch.
-    share_of_peak: FLOP/s of training divided by those of a large matrix product on this machine (MFU), 0 to 1.
+    share_of_peak: FLOP/s of training divided by those of a large matrix product on this machine.
     memory: bytes in use; on a GPU, the peak so far.
     """
 

@@ -130,13 +130,13 @@ class Model:
         several passes. steps, sampler, grid, eta, detail: None for the model's own. sampler: a name, or a function as
         described in `sr3.diffusion.samplers`; a plain function is assumed to need as much memory as the most expensive
         sampler. grid: the name of a family, or gammas that rise to 1, which also set the number of steps. eta: noise of
-        ddim and dpmpp-2m, from 0 to 1. detail: from 0, close to the posterior mean, to 1, a full sample. seed: the same
-        seed gives the same result as `sr3 upscale --seed`. values: value range of the image, (low, high) in its own
-        numbers, or "auto", as `sr3 upscale --range`.
+        ddim and dpmpp-2m, from 0 to 1. detail: from 0, close to the posterior mean, to 1, a full sample. seed: equal
+        seeds give equal results, the same as `sr3 upscale --seed`. values: value range of the image, (low, high) in its
+        own numbers, or "auto", as `sr3 upscale --range`.
         progress: called after each step with the number of steps taken and the total.
-        stop: once another thread sets it, the call raises Cancelled after the current step.
-        Raises ImageError for an image that cannot be used, ConfigError for settings that do not fit the model, GridError
-        for a grid that cannot lead from noise to an image.
+        stop: once it is set, by any thread, the call raises Cancelled after the current step.
+        Raises ImageError for an image that cannot be used, ConfigError for settings that do not fit the model, and
+        GridError for a grid that cannot lead from noise to an image.
         """
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         if samples is not None and samples < 1:
@@ -209,7 +209,7 @@ class Model:
         """Draw one sample step by step; the last image is what `upscale` gives for the same arguments.
 
         sample: index of the sample among those of `upscale(samples=...)`, from 0. Leaving the loop, or closing the
-        iterator, ends the work. Other arguments and errors as for `upscale`; errors in arguments are raised by the call,
+        iterator, ends the work. Other arguments and errors as for `upscale`; errors in arguments are raised at once,
         not at the first step.
         """
         if sample < 0:
@@ -233,8 +233,8 @@ def load(
     two are downloaded into the Hub's cache, once (extra `hub`). device: auto, cpu, cuda or mps. dtype: auto, float32 or
     bfloat16. tile: largest side of a tile, in pixels of the result; auto chooses it for each image by the free memory,
     as `sr3 upscale` does.
-    Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or dtype that
-    is not available.
+    Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or dtype
+    that is not available.
     """
     return Model(open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile), tile)
 
