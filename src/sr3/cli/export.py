@@ -72,7 +72,7 @@ def export(
 ) -> None:
     """Write a network as ONNX, or a model for ncnn or spandrel.
 
-    An ONNX file takes images of any size and is checked under ONNX Runtime, files for ncnn under ncnn.
+    ONNX files take images of any size and are checked with ONNX Runtime; files for ncnn are checked with ncnn.
     """
     from sr3.errors import ConfigError
 

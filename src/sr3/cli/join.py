@@ -39,7 +39,7 @@ def join(
 ) -> None:
     """Join a restoration and an upscaling model.
 
-    The model that is written cleans its input by the first, then upscales it by the second; neither changes.
+    The written model cleans its input with the first, then upscales it with the second; both stay unchanged.
     """
     from sr3.errors import CheckpointError
     from sr3.exchange import joining

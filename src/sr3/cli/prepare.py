@@ -59,7 +59,7 @@ def prepare(
 ) -> int:
     """Prepare a data set as tar shards, as in the paper.
 
-    The same command again makes only what is missing.
+    Running the same command again makes only what is missing.
     """
     import os
 

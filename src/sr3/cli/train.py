@@ -64,7 +64,7 @@ def train(
 ) -> int:
     """Train a model on your own images.
 
-    The same command again resumes a stopped run.
+    Running the same command again resumes a stopped run.
     """
     from sr3.duration import parse_duration
 

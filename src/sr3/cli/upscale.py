@@ -81,7 +81,7 @@ def upscale(
         typer.Option(
             "--range",
             metavar="LOW,HIGH",
-            help="Value range that the file uses, or auto or type; for 12 bits in a 16-bit file, reflectance, ...",
+            help="Value range used in the file, or auto or type; e.g. 0,4095 for 12 bits in a 16-bit file.",
             rich_help_panel=IN_OUT,
         ),
     ] = None,
@@ -89,7 +89,7 @@ def upscale(
         bool,
         typer.Option(
             "--geo",
-            help="GeoTIFF of any size, by GDAL: windows, nodata, bands and georeference kept; needs sr3[geo].",
+            help="Upscale GeoTIFFs of any size in windows; keeps nodata, bands and georeference; needs sr3[geo].",
             rich_help_panel=IN_OUT,
         ),
     ] = False,
@@ -124,7 +124,7 @@ def upscale(
         bool,
         typer.Option(
             "--uncertainty",
-            help="Also write the mean and the deviation of the samples, and the two that differ most.",
+            help="Also write the mean and the standard deviation of the samples, and the two that differ most.",
             rich_help_panel=SAMPLING,
         ),
     ] = False,

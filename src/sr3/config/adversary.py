@@ -25,7 +25,7 @@ class AdversaryConfig(Settings):
     """Weight of the L1 loss to the ground truth, for distilled models. With `pixel` 0, the teacher is not called."""
     flat: _Weight = 0.0
     """Extra weight of `truth` in flat areas of the ground truth, against ripples there. In windows of 17x17 pixels with
-    standard deviation s (of 255 levels), the loss is multiplied by 1 + flat / (1 + (s / 4)^2)^2."""
+    standard deviation s (in 1/255), the loss is multiplied by 1 + flat / (1 + (s / 4)^2)^2."""
     grain: _Weight = 0.0
     """Weight of the grain loss in flat areas of the ground truth, for distilled models. It compares the local standard
     deviation of structure finer than 9 pixels."""

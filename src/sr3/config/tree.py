@@ -39,9 +39,9 @@ class Config(Settings):
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
     mean: MeanConfig | None = None
-    """Only in models that refine the output of a mean predictor; written by --mean."""
+    """Mean predictor of models that refine its output; written by --mean."""
     restoration: RestorationConfig | None = None
-    """Only in models that clean their input first; written by sr3 join."""
+    """Restoration network of models that clean their input first; written by sr3 join."""
 
     @property
     def adversary(self) -> AdversaryConfig | None:

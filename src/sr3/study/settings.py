@@ -27,8 +27,8 @@ QUESTIONS: dict[Question, str] = {
 
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _CONSENT = """\
-You will see pairs of pictures, each pair for a few seconds. Then the pictures disappear, and you say which one you \
-choose. There is no time limit for your choice, and you can rest before any of them.
+You will see pairs of pictures, each pair for a few seconds. Then the pictures disappear, and you choose one of the \
+two. There is no time limit for your choice, and you can take a break before each choice.
 
 We store your choices, how long the pictures were on your screen, how long you took to choose and how large the \
 pictures were shown. We store neither your name nor your address.

@@ -38,14 +38,16 @@ class JobSettings(Settings):
     height: int | None = Field(default=None, description="Height of the result in pixels.")
     long_side: int | None = Field(default=None, description="Longer side of the result in pixels.")
     megapixels: float | None = Field(default=None, description="Size of the result in megapixels.")
-    fit: str | None = Field(default=None, description="WIDTHxHEIGHT: the largest size that fits into this box.")
+    fit: str | None = Field(
+        default=None, description="WIDTHxHEIGHT in pixels: the largest size that fits into this box."
+    )
     steps: int | None = Field(default=None, description="Sampling steps.")
     detail: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="From 0, smooth and close to the truth, to 1, a full sample."
     )
     seed: Annotated[int, Field(ge=-_MOST, le=_MOST)] = Field(default=0, description="Seed of the noise.")
     samples: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="Samples; two or more also give mean and deviation."
+        default=1, description="Number of samples; two or more also give their mean and standard deviation."
     )
     format: str = Field(default="same", description="png, jpg, webp, tif, bmp, avif, heic, jxl, or same: the input's.")
     quality: Annotated[int, Field(ge=1, le=100)] = Field(default=95, description="Quality of lossy formats.")
@@ -61,15 +63,15 @@ class ModelView(BaseModel):
     steps: int
     steps_choices: list[int] = Field(description="Numbers of steps to choose from; any other number is allowed too.")
     detail: float | None = Field(description="The default; null where the model has no such setting.")
-    stochastic: bool = Field(description="Whether another seed gives another result.")
+    stochastic: bool = Field(description="Whether the result depends on the seed.")
 
 
 class LimitsView(BaseModel):
     """Maxima of the server."""
 
     pixels: int = Field(description="Width times height of a result.")
-    bytes: int = Field(description="Size of an uploaded file.")
-    waiting: int = Field(description="Waiting jobs of one session.")
+    bytes: int = Field(description="Size of an uploaded file in bytes.")
+    waiting: int = Field(description="Waiting jobs per session.")
     samples: int = Field(description="Samples per job.")
     formats: list[str] = Field(description="Formats of results.")
 
