@@ -137,8 +137,8 @@ U_NETS = [
         ),
         ("drcn-x4", ["objective.adversary.adversarial=1"], "cannot be combined with objective.supervision"),
         ("enet-x4", ["objective.adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
-        ("enet-x4", ["objective.adversary.texture=1"], "name a network in adversary.features"),
-        ("enet-x4", ["objective.adversary.pixel=0"], "all others are 0; leave it at 1"),
+        ("enet-x4", ["objective.adversary.texture=1"], "name a network in objective.adversary.features"),
+        ("enet-x4", ["objective.adversary.pixel=0"], "all others are 0; leave objective.adversary.pixel at 1"),
         (
             "imagenet-64-small",
             ["data.class_dropout=0", "sampling.guidance=1"],

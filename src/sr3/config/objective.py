@@ -55,11 +55,12 @@ class RegressionConfig(Settings):
         adversary = self.adversary
         if adversary.truth or adversary.learned or adversary.grain:
             raise ValueError(
-                "adversary.truth, grain and learned are for distilled models: set them to 0, or use sr3 distill"
+                "objective.adversary.truth, grain and learned are for distilled models: set them to 0, or use sr3 "
+                "distill"
             )
         if adversary.is_used and self.supervision:
             raise ValueError(
-                "perceptual and adversarial losses cannot be combined with objective.supervision: set one to 0"
+                "the losses of objective.adversary cannot be combined with objective.supervision: set one of them to 0"
             )
         return self
 

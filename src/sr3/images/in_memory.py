@@ -41,7 +41,7 @@ class Unpacked(Generic[Kind]):
     """Pixels of one image or of a batch, and the way back.
 
     pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (b, 1, h, w) in [0, 1], or None where there is none.
-    numbers: those that stand for black and white.
+    numbers: the values of black and white in the type of the image.
     pack: makes the same kind of image of other pixels (b, c, h', w') in [-1, 1], their alpha, and how much wider and
     higher they are.
     """
