@@ -2,7 +2,8 @@
 
     python benchmarks/step.py --network unofficial --batch 1 --threads 2
 
-Every row adds one change to the row above. The networks are `unofficial`, that of Janspiry's implementation
+Every row adds one change to the row above; bfloat16 is left out where `training.precision=auto` is float32. The
+networks are `unofficial`, that of Janspiry's implementation
 (https://github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement; 97.8M parameters, 128x128), as the family
 `ddpm` of sr3, or a preset. Rows are timed alternately, so that a temporarily slow machine affects all of them; the
 fastest repetition of each is reported.
@@ -22,6 +23,7 @@ from sr3.config import Config, DataConfig, DDPMConfig
 from sr3.diffusion.objective import denoising_loss
 from sr3.errors import Sr3Error
 from sr3.presets import preset
+from sr3.runtime.device import training_dtype
 from sr3.training.estimate import BACKWARD, forward_flops, peak_rate
 
 UNOFFICIAL = Config(
@@ -43,7 +45,8 @@ class Row:
 
 ROWS = [Row("eager, float32, NCHW")]
 ROWS.append(replace(ROWS[-1], name="+ channels last", channels_last=True))
-ROWS.append(replace(ROWS[-1], name="+ bfloat16 autocast", half=True))
+HALF = replace(ROWS[-1], name="+ bfloat16 autocast", half=True)
+ROWS.append(HALF)
 ROWS.append(replace(ROWS[-1], name="+ fused optimiser (sr3 train)", fused=True))
 ROWS.append(replace(ROWS[-1], name="+ torch.compile", compiled=True))
 
@@ -93,13 +96,18 @@ def run(options: argparse.Namespace) -> None:
     device = torch.device(options.device)
     config = UNOFFICIAL if options.network == "unofficial" else preset(options.network)
     side = options.side or config.data.crop or 128
-    rows = [row for row in ROWS if options.compile or not row.compiled]
+    dtype = training_dtype(options.precision, device)
+    rows = [
+        replace(row, half=row.half and dtype == torch.bfloat16)
+        for row in ROWS
+        if (options.compile or not row.compiled) and (dtype == torch.bfloat16 or row != HALF)
+    ]
     seconds = list(timed([stepper(row, config, side, options.batch, device) for row in rows], options.turns))
     flops = BACKWARD * forward_flops(config, image_channels=3, side=side) * options.batch
-    peak = peak_rate(device, torch.bfloat16)
+    peak, name = peak_rate(device, dtype), str(dtype).removeprefix("torch.")
     count = count_parameters(config.network, image_channels=3, scale=config.data.scale)
     print(f"{options.network}: {count / 1e6:.1f}M parameters, {side}x{side}, batch {options.batch}, {device}, ", end="")
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, peak bfloat16 {peak:.3g} FLOP/s\n")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, peak {name} {peak:.3g} FLOP/s\n")
     print("| | s per step | images/s | relative to the first row | share of peak |\n|---|---:|---:|---:|---:|")
     for row, took in zip(rows, seconds, strict=True):
         cells = (
@@ -120,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--turns", type=int, default=3, help="repetitions of each row")
     parser.add_argument("--threads", type=int, default=0, help="of torch (its own choice)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="as of sr3 train")
     parser.add_argument("--compile", action="store_true", help="also time torch.compile, which takes minutes to start")
     try:
         run(parser.parse_args(arguments))

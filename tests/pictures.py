@@ -107,3 +107,19 @@ def write_refining_model(path, *settings, seed=0, mean=True):
     info = ModelInfo(name=path.stem, image_channels=3, step=1, config=config)
     write_model(path, info, {**weights, **own}, dtype=torch.float32)
     return path
+
+
+_CLEAN = ("data.scale=1", "data.degradation=jpeg", "denoiser.target=residual", "network.width=8", "network.blocks=2")
+
+
+def write_restoration(path, *settings, channels=3):
+    """A restoration model of random weights that changes its input by some levels."""
+    config = apply_settings(preset("span-x4-small"), [*_CLEAN, *settings])
+    torch.manual_seed(1)
+    denoiser = build_denoiser(config, image_channels=channels)
+    weights = denoiser.network.state_dict()
+    weights["tail.weight"] *= 0.02
+    weights["tail.bias"] = torch.full_like(weights["tail.bias"], 0.5)
+    info = ModelInfo(name=path.stem, image_channels=channels, step=1, config=config)
+    write_model(path, info, weights, dtype=torch.float32)
+    return path

@@ -4,34 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from pictures import smooth, write_random_model
-from sr3.build import build_denoiser
-from sr3.checkpoint import RESTORATION_PREFIX, ModelInfo, read_model, write_model
+from pictures import smooth, write_random_model, write_restoration
+from sr3.checkpoint import RESTORATION_PREFIX, read_model, write_model
 from sr3.cli.app import run
-from sr3.config import apply_settings
 from sr3.errors import CheckpointError, ConfigError
 from sr3.exchange.joining import join
 from sr3.exchange.whole import WholeWay
-from sr3.presets import preset
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.sizing import Sizing
 
 ONE_STEP = ("sampling.sampler=ddim", "sampling.eta=0", "sampling.steps=1")
-CLEAN = ("data.scale=1", "data.degradation=jpeg", "denoiser.target=residual", "network.width=8", "network.blocks=2")
-
-
-def write_restoration(path, *settings, channels=3):
-    """A restoration model of random weights that changes its input by some levels."""
-    config = apply_settings(preset("span-x4-small"), [*CLEAN, *settings])
-    torch.manual_seed(1)
-    denoiser = build_denoiser(config, image_channels=channels)
-    weights = denoiser.network.state_dict()
-    weights["tail.weight"] *= 0.02
-    weights["tail.bias"] = torch.full_like(weights["tail.bias"], 0.5)
-    info = ModelInfo(name=path.stem, image_channels=channels, step=1, config=config)
-    write_model(path, info, weights, dtype=torch.float32)
-    return path
 
 
 @pytest.fixture

@@ -137,6 +137,15 @@ def upscale(
             rich_help_panel=SAMPLING,
         ),
     ] = None,
+    restoration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            help="How strongly a model that cleans its input does so: 0 not at all, 1 as it learnt, at most 2; auto by "
+            "the quality of a JPEG file, 1 for others.  [default: auto]",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Sampling steps.  [default: the model's]", rich_help_panel=SAMPLING)
     ] = None,
@@ -197,7 +206,7 @@ def upscale(
     from sr3.sampling.upscaler import open_upscaler
     from sr3.upscaling.drawing import Request
     from sr3.upscaling.jobs import Done, upscale_files
-    from sr3.upscaling.jpeg_advice import jpeg_advice
+    from sr3.upscaling.jpeg_quality import jpeg_advice, parse_strength
     from sr3.upscaling.manifest import Manifest
     from sr3.upscaling.naming import Naming, Outputs, plan_jobs
     from sr3.upscaling.noise_advice import warn_of_noise
@@ -232,6 +241,7 @@ def upscale(
         max_seconds=seconds,
         values=ends,
         sizing=sizing,
+        restoration=parse_strength(restoration, upscaler) if restoration else "auto",
     )
     kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described()) if manifest else None
     failed, advice, numbers = 0, "", {job: number for number, job in enumerate(jobs)}

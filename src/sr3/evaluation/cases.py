@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
@@ -21,6 +22,7 @@ from sr3.images.files import read_encoded
 from sr3.images.resize import resize
 from sr3.images.tiff import holds_bands
 from sr3.types import Image, LowRes
+from sr3.upscaling.jpeg_quality import quality_of
 
 __all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "read_image", "rounded"]
 
@@ -41,6 +43,7 @@ class Case:
 
     top: largest value of its file format, 0 for floats.
     uncut: height and width of the truth in its file, before it was cropped to multiples of the scale.
+    quality: of the JPEG file that a given input comes from, None of other inputs.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Case:
     label: int
     top: int
     uncut: tuple[int, int]
+    quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,10 @@ class Cases:
         index = self.places[name]
         truth, top = read_image(self.source, index)
         uncut = (truth.shape[-2], truth.shape[-1])
-        low_res = None
+        low_res = quality = None
         if self.inputs is not None:
             low_res, _ = read_image(self.inputs, self.input_places[name])
+            quality = quality_of(BytesIO(self.inputs.read(self.input_places[name])))
             self._check_input(low_res, self.inputs.name(self.input_places[name]))
         if self.settings.task == "classification":
             truth, low_res = _for_classification(truth, low_res, self.source.name(index), top)
@@ -89,7 +94,8 @@ class Cases:
             low_res = low_res if low_res is not None else self._degraded(truth, top, name)
         truth_name = self.source.name(index)
         self._check(truth, low_res, truth_name)
-        return Case(name, truth[None], None if low_res is None else low_res[None], self.label(name), top, uncut)
+        given = None if low_res is None else low_res[None]
+        return Case(name, truth[None], given, self.label(name), top, uncut, quality)
 
     def _degraded(self, truth: Tensor, top: int, name: str) -> Tensor:
         """Degrade a truth as training pairs are degraded; DataError when JPEG does not support its channels.

@@ -1,7 +1,7 @@
 """Methods to evaluate: results in a folder, models, and interpolation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from sr3.images.resize import Filter, resize
 from sr3.sampling.upscaler import Upscaler
 from sr3.types import Image, LowRes
 from sr3.upscaling.channels import to_condition, to_picture
+from sr3.upscaling.jpeg_quality import strength_for
 
 __all__ = ["FilterMethod", "FolderMethod", "Method", "ModelMethod", "fitted", "input_of", "open_folder"]
 
@@ -95,6 +96,7 @@ class ModelMethod:
             "dtype": str(upscaler.dtype).removeprefix("torch."),
             "device": str(upscaler.device),
             "tile": upscaler.tile,
+            **({"restoration": "auto"} if upscaler.denoiser.restoration is not None else {}),
             **self.sampling.model_dump(mode="json", exclude={"searched"}),
             **self._levels(),
         }
@@ -117,7 +119,8 @@ class ModelMethod:
         picture = Picture(input_of(case)[0])
         low_res = to_condition(picture, self.upscaler)
         seeds = [mix_seed(self.seed, k)] * len(low_res)
-        image = self.upscaler.upscale(low_res, sampling=self.sampling, seeds=seeds)
+        upscaler = replace(self.upscaler, restoration=strength_for(case.quality))
+        image = upscaler.upscale(low_res, sampling=self.sampling, seeds=seeds)
         return rounded(to_picture(image, picture, (self.upscaler.scale, self.upscaler.scale)).pixels[None], case.top)
 
 

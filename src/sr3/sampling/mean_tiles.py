@@ -39,14 +39,20 @@ def picture_of(network: SPAN, low_res: LowRes) -> Image:
 
 
 @torch.no_grad()
-def restored(restoration: Denoiser[SPAN], low_res: LowRes) -> LowRes:
-    """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1."""
+def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -> LowRes:
+    """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1.
+
+    strength: factor of what it changes; the result is held in [-1, 1].
+    """
     cleaned = torch.empty_like(low_res)
     for window in _covering(*low_res.shape[-2:]):
         around, inside = _with_context(window, restoration.network.reach)
         seen = around.of(low_res)
         found = restoration.decode(restoration.network.answer(seen), seen).clamp_(-1, 1)
-        window.of(cleaned).copy_(inside.of(found))
+        found = inside.of(found)
+        if strength != 1:
+            found = window.of(low_res).lerp(found, strength).clamp_(-1, 1)
+        window.of(cleaned).copy_(found)
     return cleaned
 
 

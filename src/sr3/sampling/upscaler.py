@@ -58,7 +58,8 @@ class Upscaler:
 
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
     on_window: called after each window; an exception that it raises ends the work.
-    restores: whether the restoration network, if the model has one, cleans the input first.
+    restoration: strength of the restoration network, if the model has one: a factor on what it changes in the input, 0
+    for no change.
     """
 
     info: ModelInfo
@@ -67,7 +68,7 @@ class Upscaler:
     dtype: torch.dtype
     tile: int = 1024
     on_window: OnWindow = ignore_window
-    restores: bool = True
+    restoration: float = 1.0
 
     @property
     def scale(self) -> int:
@@ -133,11 +134,11 @@ class Upscaler:
 
     def cleaned(self, low_res: LowRes) -> LowRes:
         """Return the input as the model sees it: after the restoration network, if there is one."""
-        restoration = self.denoiser.restoration
-        if restoration is None or not self.restores:
+        network = self.denoiser.restoration
+        if network is None or self.restoration == 0:
             return low_res
         check_not_forked()
-        return restored(restoration, low_res)
+        return restored(network, low_res, strength=self.restoration)
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of an image to the input."""

@@ -17,6 +17,7 @@ from sr3.types import Image
 from sr3.upscaling.channels import to_condition, to_picture
 from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.ensemble import Ensemble
+from sr3.upscaling.jpeg_quality import Strength
 from sr3.upscaling.memory import samples_at_once
 from sr3.upscaling.naming import ONE_SAMPLE, Job, Outputs
 from sr3.upscaling.result_preview import ResultPreview
@@ -34,7 +35,7 @@ class Request:
     tile: largest side of a window. at_once: samples drawn together, of which on a GPU the last bits of each depend;
     auto for as many as its memory holds. quality: 1 to 100, of lossy formats. max_seconds: the longest that an image
     may be expected to take. values: the range of numbers that an image uses, see `value_range`; None for all there
-    are. sizing: how large results are to be.
+    are. sizing: how large results are to be. restoration: how strongly a model that cleans its input does so.
     """
 
     sampling: SamplingPlan
@@ -47,6 +48,7 @@ class Request:
     max_seconds: float = float("inf")
     values: str | tuple[float, float] | None = None
     sizing: Sizing = OWN_SIZE
+    restoration: Strength = "auto"
 
     def described(self) -> dict[str, Any]:
         """Return what decides the results, beside model, seed and input, in the types of JSON."""
@@ -59,7 +61,7 @@ class Request:
             "size": {name: value for name, value in asdict(self.sizing).items() if value is not None},
             "range": self.values,
             "quality": self.quality,
-        }
+        } | ({} if self.restoration == "auto" else {"restoration": self.restoration})
 
     def wants(self, path: Path) -> bool:
         """Return whether a file is to be written."""

@@ -18,6 +18,7 @@ from sr3.images.scenes import open_scene
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling.channels import blank_result
 from sr3.upscaling.drawing import Request, Written, draw
+from sr3.upscaling.jpeg_quality import with_strength
 from sr3.upscaling.manifest import Manifest
 from sr3.upscaling.memory import (
     BYTES_PER_PIXEL,
@@ -130,7 +131,7 @@ def _reported(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEv
     """Do one job; what goes wrong becomes an event."""
     try:
         upscale = _upscale_scene if request.outputs.scene else _upscale_file
-        yield from upscale(upscaler, job, request)
+        yield from upscale(with_strength(upscaler, job.source, request.restoration), job, request)
     except ImageError as error:
         yield Failed(job, str(error))
     except OSError as error:

@@ -21,6 +21,7 @@ from sr3.sampling.plan import GridChoice, SamplerChoice, plan_for
 from sr3.sampling.upscaler import Upscaler, open_upscaler
 from sr3.upscaling.drawing import Request
 from sr3.upscaling.jobs import Failed, Refined, Skipped, upscale_files
+from sr3.upscaling.jpeg_quality import Strength, check_strength, with_strength
 from sr3.upscaling.naming import ONE_SAMPLE, Naming, plan_jobs
 from sr3.upscaling.sizing import Sizing
 from sr3.upscaling.value_range import Values
@@ -41,10 +42,12 @@ class Model:
     The result has the kind, type, value range and layout of the input (see `sr3.images.in_memory`) and is `scale` times
     as high and wide. Colours under full transparency are filled in first, and the alpha channel is enlarged without the
     network. The EXIF orientation is applied. tile: largest side of a tile, in pixels of the result.
+    restoration: strength of the restoration network, if the model has one, see `load`.
     """
 
     upscaler: Upscaler
     tile: int | Literal["auto"] = "auto"
+    restoration: Strength = "auto"
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
@@ -141,7 +144,10 @@ class Model:
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         if samples is not None and samples < 1:
             raise ConfigError(f"samples = {samples}: ask for at least 1")
-        work, count = Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale), samples or 1
+        work, count = (
+            Work(self._upscaler_for(image), self.tile, self._unpack(image), sampling, values, scale),
+            samples or 1,
+        )
         drawn, each = list[Kind](), work.steps
         for number in range(count):
             report = None if progress is None else partial(_add, progress, number * each, count * each)
@@ -177,7 +183,14 @@ class Model:
         place = None if target is None else Path(target)
         [job] = plan_jobs([Path(source)], place, outputs=ONE_SAMPLE, naming=naming)
         request = Request(
-            sampling, seed, overwrite=overwrite, quality=quality, tile=self.tile, values=values, sizing=sizing
+            sampling,
+            seed,
+            overwrite=overwrite,
+            quality=quality,
+            tile=self.tile,
+            values=values,
+            sizing=sizing,
+            restoration=self.restoration,
         )
         for event in upscale_files(self.upscaler, [job], request):
             match event:
@@ -215,9 +228,12 @@ class Model:
         if sample < 0:
             raise ConfigError(f"sample = {sample}: samples are numbered from 0")
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
-        return Work(self.upscaler, self.tile, self._unpack(image), sampling, values, scale).refinements(
+        return Work(self._upscaler_for(image), self.tile, self._unpack(image), sampling, values, scale).refinements(
             mix_seed(seed, sample), stop
         )
+
+    def _upscaler_for(self, image: object) -> Upscaler:
+        return with_strength(self.upscaler, image, self.restoration)
 
     def _unpack(self, image: Kind) -> Unpacked[Kind]:
         """Lay an image out; a model of colour takes alpha where others have bands."""
@@ -225,18 +241,26 @@ class Model:
 
 
 def load(
-    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", tile: int | Literal["auto"] = "auto"
+    model: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    tile: int | Literal["auto"] = "auto",
+    restoration: Strength = "auto",
 ) -> Model:
     """Load a model, given by name, path, run folder or address on the Hugging Face Hub.
 
     model: such as "photos-x4", "mine.safetensors", "runs/mine", "hf:owner/name" or "hf:owner/name@revision"; the last
     two are downloaded into the Hub's cache, once (extra `hub`). device: auto, cpu, cuda or mps. dtype: auto, float32 or
     bfloat16. tile: largest side of a tile, in pixels of the result; auto chooses it for each image by the free memory,
-    as `sr3 upscale` does.
+    as `sr3 upscale` does. restoration: strength of the restoration network of models that have one, such as
+    "photos-x4-web": 0 leaves the input unchanged, 1 is the strength in training, 2 the most; auto follows the quality of
+    the JPEG file that a Pillow image was opened from, and is 1 for other images. It has no effect on other models.
     Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or dtype
     that is not available.
     """
-    return Model(open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile), tile)
+    upscaler = open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile)
+    return Model(upscaler, tile, check_strength(restoration))
 
 
 def _add(progress: Progress, before: int, total: int, step: int) -> None:

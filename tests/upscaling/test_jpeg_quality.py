@@ -8,7 +8,7 @@ from PIL import Image
 
 from pictures import smooth, write_random_model
 from sr3.cli.app import run
-from sr3.upscaling.jpeg_advice import estimated_quality
+from sr3.upscaling.jpeg_quality import estimated_quality
 from sr3.zoo import DEFAULT_MODEL, RESTORING_MODEL
 
 
