@@ -141,8 +141,8 @@ def upscale(
         str | None,
         typer.Option(
             metavar="S",
-            help="How strongly a model that cleans its input does so: 0 not at all, 1 as it learnt, at most 2; auto by "
-            "the quality of a JPEG file, 1 for others.  [default: auto]",
+            help="Strength of the model's restoration network: 0 for none, 1 as in training, at most 2; or auto: set by the "
+            "quality of a JPEG file, 1 for other files.  [default: auto]",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
