@@ -369,7 +369,7 @@ def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, ca
     model = tmp_path / "theirs.safetensors"
     convert = ["convert", str(tmp_path / "I7_E1_gen.pth"), str(model), "--scale", "4", "--groups", "4"]
     assert run(convert) == 0
-    assert "width 8, multipliers 1,2, 1 block a level" in capsys.readouterr().out
+    assert "width 8, multipliers 1,2, 1 block per level" in capsys.readouterr().out
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
     with Image.open(tmp_path / "big.png") as image:
         assert image.size == (96, 80)

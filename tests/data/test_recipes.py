@@ -304,7 +304,7 @@ def test_shards_can_be_prepared_again_at_another_size(ffhq, tmp_path):
     ("arguments", "complaint"),
     [
         (["ffhq", "nowhere"], "there is no such folder; give the one ffhq was unpacked into"),
-        (["lsun", "."], "lsun: there is no such recipe; there are ffhq, celeba-hq, imagenet, folder"),
+        (["lsun", "."], "lsun: there is no such recipe; give one of ffhq, celeba-hq, imagenet, folder"),
         (["ffhq", "empty"], "holds no images of FFHQ"),
         (["imagenet", "empty"], "holds neither train nor val"),
         (["ffhq", "empty", "--hold-out", "0.5"], "has splits of its own"),

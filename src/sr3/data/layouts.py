@@ -47,7 +47,7 @@ def read_layout(name: str, where: str, *, hold_out: float = 0.0) -> Layout:
     hold_out: share of a folder's images that go to the split `eval`, chosen by their names.
     """
     if name not in LAYOUTS:
-        raise DataError(f"{name}: there is no such recipe; there are {', '.join(LAYOUTS)}")
+        raise DataError(f"{name}: there is no such recipe; give one of {', '.join(LAYOUTS)}")
     if name == "folder":
         return _folder(where, hold_out)
     if hold_out:

@@ -82,7 +82,7 @@ def read_foreign(path: Path) -> ForeignState:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Read tensors by name, without `module.` before them."""
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
+        raise CheckpointError(f"{path}: there is no such file; check the path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of kinds of storage that torch has left behind

@@ -97,7 +97,7 @@ class Naming:
             raise ConfigError(f"--name {self.pattern}: {error}; write it like {{stem}}-x{{scale}}") from error
         if unknown := [field for field, _, _ in parts if field not in _FIELDS]:
             known = ", ".join(f"{{{field}}}" for field in _FIELDS)
-            raise ConfigError(f"--name {self.pattern}: there is no {{{unknown[0]}}}; there is {known}")
+            raise ConfigError(f"--name {self.pattern}: there is no {{{unknown[0]}}}; give one of {known}")
         if any(form or conversion for _, form, conversion in parts):
             raise ConfigError(
                 f"--name {self.pattern}: takes no : and no ! in braces; write it like {{stem}}-x{{scale}}"
