@@ -164,7 +164,7 @@ def test_a_rival_is_timed_and_not_exported(tmp_path, trained, monkeypatch):
     with monkeypatch.context() as patch:  # other processes and runtimes are only pretended, for their time
         patch.setattr(bench_module.subprocess, "run", lambda command, **_: command)
         patch.setattr(bench_module.importlib.util, "find_spec", lambda _: None)
-        with pytest.warns(UserWarning, match="--side 34: is no multiple of the scale 4, 32 is measured"):
+        with pytest.warns(UserWarning, match="--side 34: is not a multiple of the scale 4; 32 is measured instead"):
             rows = list(bench(Plan(run, side=34, batch=2, turns=1, device="cpu", dtype="float32")))
     assert {row.section for row in rows} == {"call", "picture", "start"}
     with pytest.raises(ConfigError, match="family fsrcnn, and only U-Nets are exported"):

@@ -98,13 +98,17 @@ U_NETS = [
             "would restore the degraded input: set sampling.correct to false",
         ),
         ("tiny-x4", ["network.condition_channels=1"], "set data.degradation to paired"),
-        ("tiny-x4", ["network.condition_channels=1", "data.degradation=paired"], "has no residual, correction or mean"),
+        (
+            "tiny-x4",
+            ["network.condition_channels=1", "data.degradation=paired"],
+            "allows no residual, correction or mean",
+        ),
         ("faces-64-small", ["data.crop=0"], "needs a fixed size: set data.crop to the side of the images"),
         ("faces-64-small", ["denoiser.target=residual"], "with network.condition none set denoiser.target to image"),
         ("faces-64-small", ["training.keep=best-psnr"], "no ground truth for PSNR"),
-        ("tiny-x4", ["data.condition_gamma=0.5"], "needs network.condition_level"),
-        ("tiny-x4", ["sampling.condition_gamma=0.5"], "needs network.condition_level"),
-        ("faces-64-small", ["data.class_dropout=0.5"], "need network.classes"),
+        ("tiny-x4", ["data.condition_gamma=0.5"], "set network.condition_level to true"),
+        ("tiny-x4", ["sampling.condition_gamma=0.5"], "set network.condition_level to true"),
+        ("faces-64-small", ["data.class_dropout=0.5"], "need a class-conditional model"),
         ("tiny-x4", ["network.classes=3"], "classes are for network.condition none"),
         ("faces-64-small", ["data.blur=1"], "has no input to degrade: set data.blur to 0"),
         (
@@ -133,8 +137,8 @@ U_NETS = [
         ),
         ("drcn-x4", ["objective.adversary.adversarial=1"], "cannot be combined with objective.supervision"),
         ("enet-x4", ["objective.adversary.adversarial=1", "data.crop=48"], "set data.crop to a multiple of 32"),
-        ("enet-x4", ["objective.adversary.texture=1"], "name a network in adversary.features"),
-        ("enet-x4", ["objective.adversary.pixel=0"], "all others are 0; leave it at 1"),
+        ("enet-x4", ["objective.adversary.texture=1"], "name a network in objective.adversary.features"),
+        ("enet-x4", ["objective.adversary.pixel=0"], "all others are 0; leave objective.adversary.pixel at 1"),
         (
             "imagenet-64-small",
             ["data.class_dropout=0", "sampling.guidance=1"],
@@ -158,7 +162,7 @@ def test_the_regression_to_a_preset_has_its_network_and_the_papers_rate(name):
 
 
 def test_a_generator_has_no_regression():
-    with pytest.raises(ConfigError, match="faces-64 generates from nothing"):
+    with pytest.raises(ConfigError, match="faces-64 generates images without an input"):
         preset("faces-64-regression")
 
 

@@ -56,7 +56,7 @@ def test_a_program_gets_a_picture_of_the_inputs_size_that_is_not_the_input(resto
     result = model.upscale(Image.fromarray(degraded))
     assert result.size == (36, 24)
     assert not np.array_equal(np.asarray(result), degraded)
-    with pytest.raises(ImageError, match="restores an image in its own size"):
+    with pytest.raises(ImageError, match="restores images without enlarging them"):
         model.upscale(Image.fromarray(degraded), scale=2)
 
 

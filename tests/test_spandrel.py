@@ -119,7 +119,7 @@ def test_the_command_writes_either_kind_of_file_and_says_what_does_not_fit(model
     assert [line.partition(": ")[2].partition(": ")[2] for line in lines] == [
         "exists; replace it with --overwrite or give another name",
         "a file for spandrel needs the suffix .safetensors; rename it",
-        "what is exported is one network call; leave it out, or add --spandrel",
+        "without --spandrel, a single network call is exported; leave it out, or add --spandrel",
     ]
 
 

@@ -30,19 +30,19 @@ _LONGEST_NAME = 100  # of a file, with room for what is added to it
 
 
 class Upscale:
-    """Enlarge the images of batches, each row by itself.
+    """Enlarge the images in batches of rows, each row independently.
 
     | column | content |
     |---|---|
     | `image` | arrays (h, w) or (h, w, c): uint8, uint16, or floats from 0 to 1; the result has the same type |
     | `bytes` | encoded images, instead of `image`; the result is encoded in `format` |
-    | `seed` | optional: whole numbers, in place of the argument `seed` |
+    | `seed` | optional: integers, in place of the argument `seed` |
     | `path` | optional: names for messages; some formats are recognised by its suffix |
 
-    All columns are kept; `image` or `bytes` holds the result, and `error`, which is added, null or one line. The result
-    of a row that failed is null in `bytes`, and in `image` an array without pixels, (0, 0) or (0, 0, c).
-    A result depends on the row's image and seed alone, not on its batch: an array becomes what `Model.upscale` makes of
-    it, an encoded image the file that `sr3 upscale` writes.
+    All columns are kept; `image` or `bytes` holds the results. The added column `error` is null, or the error in one
+    line. The result of a row that failed is null in `bytes`, and an array without pixels, (0, 0) or (0, 0, c), in
+    `image`. A result depends only on the image and seed of its row, not on the batch: for an array it is that of
+    `Model.upscale`, for an encoded image the file that `sr3 upscale` writes.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Upscale:
 
         scale, steps: None for the model's own. device: auto, cpu, cuda or mps. format: a suffix that `sr3 upscale`
         writes, without the dot. Raises CheckpointError when there is no such model, ConfigError for settings that do
-        not fit it: these end a job at its start, where a bad image does not.
+        not fit it. These errors end a job at its start; a bad image only fails its row.
         """
         choose_threads()
         self._suffix = f".{format.lower()}"
         if self._suffix not in WRITABLE_SUFFIXES:
             known = ", ".join(suffix[1:] for suffix in WRITABLE_SUFFIXES)
-            raise ConfigError(f"format {format}: is none that sr3 writes; use one of {known}")
+            raise ConfigError(f"format {format}: sr3 does not write this format; use one of {known}")
         Sizing(scale=scale)
         self._model = load(model, device=device)
         plan_for(self._model.upscaler.info, steps=steps)
@@ -75,7 +75,7 @@ class Upscale:
         """Enlarge every row; ConfigError when the batch does not have exactly one of `image` and `bytes`."""
         if ("image" in batch) == ("bytes" in batch):
             found = ", ".join(batch) or "none"
-            raise ConfigError(f"a batch needs either a column 'image' or a column 'bytes', its columns are: {found}")
+            raise ConfigError(f"a batch needs exactly one of the columns 'image' and 'bytes'; its columns are: {found}")
         column = "image" if "image" in batch else "bytes"
         count = len(batch[column])
         seeds, paths = (batch.get(name, [None] * count) for name in ("seed", "path"))
@@ -101,7 +101,9 @@ class Upscale:
     def _encoded(self, data: Any, seed: int, name: str) -> bytes:  # noqa: ANN401 (an engine's)
         """Enlarge an encoded image by way of a file, so that nothing differs from the command."""
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise ImageError(f"{name}: its bytes are a {type(data).__name__}; give an encoded image")
+            raise ImageError(
+                f"{name}: the column bytes holds a {type(data).__name__}; give the bytes of an encoded image"
+            )
         with tempfile.TemporaryDirectory(prefix="sr3-") as folder:
             source = Path(folder) / (PurePosixPath(name).name[-_LONGEST_NAME:] or "image")
             target = Path(folder) / "large" / f"result{self._suffix}"
@@ -117,9 +119,7 @@ def _whole(seed: Any, name: str) -> int:  # noqa: ANN401 (an engine's)
     try:
         return index(seed)
     except TypeError as error:
-        raise ConfigError(
-            f"{name}: seed {seed} is no whole number; give one, or null in a column of objects"
-        ) from error
+        raise ConfigError(f"{name}: seed {seed} is not an integer; give one, or null in a column of objects") from error
 
 
 def _nothing(column: str, value: Any) -> NDArray[Any] | None:  # noqa: ANN401 (an engine's)

@@ -63,7 +63,8 @@ def build_adversary(
         return None
     if settings.uses_features and image_channels != 3:
         raise ConfigError(
-            f"adversary.features see colour images, not {image_channels} channels; set their weights to 0"
+            f"objective.adversary.features needs RGB images, but these have {image_channels} channels; set "
+            "objective.adversary.perceptual, texture and learned to 0"
         )
     maps = load_maps(settings.features, device) if settings.uses_features else None
     found = _discriminator(config, settings, image_channels, device) if settings.adversarial else None
@@ -76,7 +77,10 @@ def _discriminator(
 ) -> Discriminator:
     if settings.discriminator == "projected":
         if image_channels != 3:
-            raise ConfigError(f"adversary.projected networks see colour images, not {image_channels} channels")
+            raise ConfigError(
+                f"objective.adversary.projected needs RGB images, but these have {image_channels} channels; set "
+                "objective.adversary.discriminator to enhancenet"
+            )
         return open_projected(settings, device=device)
     size = {"side": config.data.crop, "width": settings.width, "downsamplings": settings.downsamplings}
     network = DiscriminatorNet(image_channels, **size).to(device)

@@ -135,12 +135,12 @@ def _format_of(description: Mapping[str, Any], where: str) -> int:
 
 def _check_plain(where: str, name: str, description: object) -> None:
     """Refuse texts that a terminal would obey, and a name that would lead a file elsewhere."""
-    source = "take it from its source"
+    source = "download it again from a source you trust"
     for text in _texts(description):
         if not text.replace("\n", "").replace("\t", "").isprintable():
             raise CheckpointError(f"{where}: its settings hold control characters ({text[:60]!r}); {source}")
     if not name or len(name) > _LONGEST_NAME or set(name) & set("/\\\n\t") or name in (".", ".."):
-        raise CheckpointError(f"{where}: calls itself {name[:60]!r}, which is no name of a file; {source}")
+        raise CheckpointError(f"{where}: its model name, {name[:60]!r}, cannot be a file name; {source}")
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -183,7 +183,7 @@ def write_tensors(
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write_tensors` wrote, its format number with it; CheckpointError as for `read_model`."""
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
+        raise CheckpointError(f"{path}: there is no such file; check the path")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -3,13 +3,13 @@
     Sr3Error
     ├── ConfigError        settings that contradict each other or do not exist
     ├── GridError          sampling levels that cannot give a sample
-    ├── CheckpointError    a weights file that is missing, damaged, foreign or too new
+    ├── CheckpointError    a weights file that is missing, damaged, of another program or too new
     ├── ImageError         an image that cannot be read, written or held
     ├── DataError          training images that are missing or unusable
     │   └── UnusableError  one of them, which may be left out
     ├── TrainingError      a run that cannot start or continue
     ├── StudyError         a human study that cannot be held or reported
-    └── Cancelled          work that was stopped by whoever asked for it
+    └── Cancelled          work that the caller stopped
 
 The file knows no other module and loads nothing.
 """
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Sr3Error(Exception):
-    """What the user can understand and fix; the command line prints it as one line."""
+    """Base class of errors that the user can fix; the command line prints each as one line."""
 
 
 class ConfigError(Sr3Error):
@@ -41,7 +41,7 @@ class GridError(Sr3Error):
 
 
 class CheckpointError(Sr3Error):
-    """A weights file that is missing, damaged, foreign or too new."""
+    """A weights file that is missing, damaged, of another program or too new."""
 
 
 class ImageError(Sr3Error):
@@ -65,4 +65,4 @@ class StudyError(Sr3Error):
 
 
 class Cancelled(Sr3Error):
-    """Work that was stopped by whoever asked for it."""
+    """Work that the caller stopped."""

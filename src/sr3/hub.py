@@ -29,7 +29,7 @@ def split_address(name: str) -> tuple[str, str | None]:
     """Split hf:owner/name[@revision] into repository and revision; CheckpointError when it is not of that form."""
     repository, at, revision = name.removeprefix(SCHEME).partition("@")
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", repository) or (at and not revision):
-        raise CheckpointError(f"{name}: is no address of a model; write hf:owner/name or hf:owner/name@revision")
+        raise CheckpointError(f"{name}: is not the address of a model; write hf:owner/name or hf:owner/name@revision")
     return repository, revision or None
 
 
@@ -90,7 +90,7 @@ def describe_failure(error: Exception) -> str:
         case errors.RevisionNotFoundError():
             return "the repository has no such revision; check what follows the @"
         case errors.EntryNotFoundError():
-            return f"the repository holds no {MODEL_FILE}; it is no model that sr3 push made"
+            return f"the repository holds no {MODEL_FILE}; give a repository that sr3 push made"
         case errors.OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE is set; unset it"
         case errors.HfHubHTTPError() if error.response.status_code in (401, 403):

@@ -7,7 +7,7 @@
 
 These programs pass tensors only, so the settings travel as one more tensor: JSON as uint8, under `sr3_settings`. An
 image is enlarged by one to four network calls from noise of a fixed seed, so the same image gives the same result.
-`sr3 export --spandrel` writes such files; `sr3` reads them, too. Needs the extra `spandrel`, but for the writing.
+`sr3 export --spandrel` writes such files; `sr3` reads them, too. Needs the extra `spandrel`, except for writing.
 """
 
 import importlib
@@ -45,7 +45,7 @@ _LEVELS, _NOISE_SEED = "levels", "noise_seed"
 
 
 class FixedNoiseUpscaler(nn.Module):
-    """A model that enlarges images by the same noise every time.
+    """A model that enlarges every image from the same fixed noise.
 
     It computes with float32 weights, in bfloat16 where the device has instructions for it, as `sr3 upscale` does.
     Images whose result is larger than 1024 pixels are cut into windows inside, at every step.
@@ -72,7 +72,7 @@ class FixedNoiseUpscaler(nn.Module):
 
 
 def is_model(state_dict: Mapping[str, object]) -> bool:
-    """Tell whether a state dict is one of `export_spandrel`."""
+    """Return whether a state dict was written by `export_spandrel`."""
     return SETTINGS_TENSOR in state_dict
 
 
@@ -106,7 +106,7 @@ def export_spandrel(model: str, target: Path, *, steps: int | None = None) -> in
 
 
 def register(registry: Any = None) -> None:  # noqa: ANN401 (of spandrel)
-    """Add the architecture to a registry of spandrel, None for its main one, before all others; once is enough.
+    """Add the architecture to a spandrel registry (None: the main one), before all others; further calls do nothing.
 
     Raises CheckpointError when spandrel is missing or broken.
     """

@@ -223,7 +223,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(model, photos, tmp_
     assert "transparency" in capsys.readouterr().err
     (tmp_path / "file").write_text("in the way")
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "file") == 2
-    assert "cannot be made a folder" in capsys.readouterr().err
+    assert "cannot be created as a folder" in capsys.readouterr().err
 
 
 def test_only_missing_samples_are_drawn(model, photos, tmp_path):
@@ -334,7 +334,7 @@ def test_a_model_that_learnt_from_given_inputs_is_searched_and_distilled_with_th
     assert run(["distill", paired, *distil]) == 2
     assert capsys.readouterr().err.count("give a folder of them by --low-res") >= 2
     assert run(["search-schedule", plain, *search, *given]) == 2
-    assert "plain learnt from inputs made by bicubic; leave it out" in capsys.readouterr().err
+    assert "plain was trained on inputs made by bicubic; leave --low-res out" in capsys.readouterr().err
     assert run(["distill", paired, *distil, *given, "--set", "data.degradation=area"]) == 2
     assert "--low-res gives the low-resolution images" in capsys.readouterr().err
 
@@ -369,7 +369,7 @@ def test_a_foreign_checkpoint_becomes_a_model_that_upscales(photos, tmp_path, ca
     model = tmp_path / "theirs.safetensors"
     convert = ["convert", str(tmp_path / "I7_E1_gen.pth"), str(model), "--scale", "4", "--groups", "4"]
     assert run(convert) == 0
-    assert "width 8, multipliers 1,2, 1 block a level" in capsys.readouterr().out
+    assert "width 8, multipliers 1,2, 1 block per level" in capsys.readouterr().out
     assert upscale(model, photos / "colour.png", "-o", tmp_path / "big.png") == 0
     with Image.open(tmp_path / "big.png") as image:
         assert image.size == (96, 80)

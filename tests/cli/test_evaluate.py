@@ -284,7 +284,7 @@ def test_a_model_that_was_trained_on_the_network_that_measures_it_is_named():
     ]
     config = apply_settings(preset("tiny-x4"), [*taught, *discriminator])
     models = {"mine": config, "other": apply_settings(preset("tiny-x4"), taught)}
-    with pytest.warns(UserWarning, match="mine was trained on efficientnet-lite1, so its figures") as said:
+    with pytest.warns(UserWarning, match="mine was trained against efficientnet-lite1, so its metrics") as said:
         warn_of_teachers(models, NetworkNames("inception", "efficientnet-lite1"))
     assert len(said) == 1
 

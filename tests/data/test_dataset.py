@@ -317,7 +317,7 @@ def test_classes_come_with_the_pictures_when_asked_for():
     assert PairDataset(pictures, recipe()).centre(0, 32).label == -1
     with pytest.raises(DataError, match=r"picture 2: is of class 5, but network\.classes is 5"):
         PairDataset(pictures, recipe()._replace(classes=5)).centre(2, 32)
-    with pytest.raises(DataError, match=r"picture 0: has no class; give a folder a class"):
+    with pytest.raises(DataError, match=r"picture 0: has no class; give one folder per class"):
         PairDataset(Pictures(smooth(32, 32)), recipe()._replace(classes=5)).centre(0, 32)
 
 

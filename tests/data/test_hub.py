@@ -66,14 +66,14 @@ def test_a_column_of_texts_called_label_is_no_class_and_refused_when_asked_for(t
     kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
     datasets.Dataset.from_dict(columns, features=kinds).to_parquet(str(tmp_path / "texts" / "train-0.parquet"))
     assert open_supply(f"hf:{tmp_path / 'texts'}").label(0) == NO_LABEL
-    with pytest.raises(DataError, match="its column label holds no numbers of classes; name another"):
+    with pytest.raises(DataError, match="its column label holds no class indices; name another"):
         open_supply(f"hf:{tmp_path / 'texts'}?label=label")
 
 
 def test_mistakes_are_one_clear_line(tables, tmp_path):
     for what, said in (
         (f"{tables}?image=gone", "has no column gone; its columns are photo, label, small"),
-        (f"{tables}?colour=red", "knows no colour"),
+        (f"{tables}?colour=red", "there is no parameter colour"),
         (f"{tables}?split=test", "cannot be opened"),
         (str(tmp_path / "nowhere"), "cannot be opened"),
     ):

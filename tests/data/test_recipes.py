@@ -187,7 +187,7 @@ def test_grey_images_of_imagenet_become_colour(imagenet, tmp_path):
 
 def test_a_flat_val_without_its_table_is_refused(imagenet):
     (imagenet / "LOC_val_solution.csv").unlink()
-    with pytest.raises(DataError, match=r"put LOC_val_solution\.csv here"):
+    with pytest.raises(DataError, match=r"put LOC_val_solution\.csv into this folder"):
         read_layout("imagenet", str(imagenet))
 
 
@@ -304,7 +304,7 @@ def test_shards_can_be_prepared_again_at_another_size(ffhq, tmp_path):
     ("arguments", "complaint"),
     [
         (["ffhq", "nowhere"], "there is no such folder; give the one ffhq was unpacked into"),
-        (["lsun", "."], "lsun: there is no such recipe; there are ffhq, celeba-hq, imagenet, folder"),
+        (["lsun", "."], "lsun: there is no such recipe; give one of ffhq, celeba-hq, imagenet, folder"),
         (["ffhq", "empty"], "holds no images of FFHQ"),
         (["imagenet", "empty"], "holds neither train nor val"),
         (["ffhq", "empty", "--hold-out", "0.5"], "has splits of its own"),
@@ -379,7 +379,7 @@ def test_a_process_that_is_killed_loses_only_its_shard(ffhq, tmp_path):
     assert sum(report.written + len(report.failed) for report in reports.values()) == 5
     [lost] = [report for report in reports.values() if report.failed]
     assert lost.written == 0
-    assert "was killed, perhaps for memory" in lost.failed[0][1]
+    assert "was killed, perhaps because memory ran out" in lost.failed[0][1]
     again = list(prepare(layout, tmp_path / "out", how))
     assert sum(report.written for report in again) == 5
 
@@ -419,7 +419,7 @@ def test_a_shard_with_failures_is_made_again_though_its_files_are_the_same(ffhq,
 def test_a_data_set_of_which_nothing_is_left_is_an_error(tmp_path, capsys):
     jpeg(tmp_path / "in" / "00000.jpg", 20, 20)
     assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out")]) == 2
-    assert "a smaller --size to the same OUT" in capsys.readouterr().err
+    assert "a smaller --size with the same OUT" in capsys.readouterr().err
     assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out"), "--size", "16"]) == 0
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["images"] == {"train": 1}
     assert run(["prepare", "ffhq", str(tmp_path / "in"), str(tmp_path / "out"), "--size", "8"]) == 2

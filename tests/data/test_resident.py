@@ -92,9 +92,12 @@ def test_whole_pictures_generators_and_classes():
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"degradation": "photo"}, "data.degradation photo is drawn anew for every pair; set data.feed to threads"),
-        ({"blur": 1.0}, "data.blur is drawn anew"),
-        ({"condition_gamma": 0.5}, "data.condition_gamma is drawn anew"),
+        (
+            {"degradation": "photo"},
+            "data.degradation photo, which is drawn anew for every pair; set data.feed to threads",
+        ),
+        ({"blur": 1.0}, "data.blur, which is drawn anew"),
+        ({"condition_gamma": 0.5}, "data.condition_gamma, which is drawn anew"),
     ],
 )
 def test_what_is_drawn_for_every_pair_is_refused(settings, complaint):
@@ -108,5 +111,5 @@ def test_sides_that_do_not_fit_are_refused():
         resident(recipe(crop=0, kind="none"), *MIXED)
     with pytest.raises(DataError, match="needs sides of 96 pixels for crops of 64"):
         resident(recipe(crop=64), *MIXED)
-    with pytest.raises(DataError, match="not square cannot be turned"):
+    with pytest.raises(DataError, match="these images are not square"):
         resident(recipe(crop=0), smooth(32, 48), smooth(32, 48))

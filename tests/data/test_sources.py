@@ -116,5 +116,5 @@ def test_classes_of_shards_are_members_beside_the_pictures(tmp_path):
 
 def test_a_class_that_is_no_number_is_refused(tmp_path):
     write_shard(tmp_path / "t.tar", {"x.png": png(3), "x.cls": b"cat"})
-    with pytest.raises(DataError, match=r"x\.cls: holds 'cat', not the number of a class"):
+    with pytest.raises(DataError, match=r"x\.cls: holds 'cat', not a class index"):
         open_source(str(tmp_path))

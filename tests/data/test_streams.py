@@ -165,7 +165,7 @@ def test_what_is_no_shard_is_one_clear_error(tmp_path):
         list(TarStream([str(tmp_path / "s.tar")]).read(0))
     with pytest.raises(DataError, match=r"gone\.tar: there is no such file"):
         list(TarStream([str(tmp_path / "gone.tar")]).read(0))
-    with pytest.raises(DataError, match="is of a kind that fsspec does not know"):
+    with pytest.raises(DataError, match="fsspec does not support this kind of address"):
         list(TarStream(["nowhere://s.tar"]).read(0))
     with pytest.raises(DataError, match="the command ended with 3"):
         list(TarStream(["pipe:exit 3"]).read(0))
@@ -302,7 +302,7 @@ def test_damaged_images_of_a_stream_are_named_and_replaced_up_to_the_limit(tmp_p
 
 
 def test_processes_that_cannot_share_the_lanes_are_told_why(tmp_path):
-    with pytest.raises(DataError, match="1 shards make 1 lanes for a batch of 4, which 2 processes cannot share"):
+    with pytest.raises(DataError, match="1 shards fill a batch of 4 in 1 groups, which 2 processes cannot share"):
         pairs(shards(tmp_path, [4]), places=range(2))
 
 

@@ -167,7 +167,7 @@ def test_a_class_file_beside_a_picture_or_member_comes_first(tmp_path):
             tar.addfile(member, io.BytesIO(data))
     assert label_of(open_source(str(tmp_path / "shard.tar")), 0) == 3
     (tmp_path / "plain" / "5_a.cls").write_text("cat")
-    with pytest.raises(DataError, match="contains 'cat', not the number of a class"):
+    with pytest.raises(DataError, match="contains 'cat', not a class index"):
         label_of(open_source(str(tmp_path / "plain")), 0)
 
 

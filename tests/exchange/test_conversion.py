@@ -89,7 +89,7 @@ def test_the_shape_is_read_off_the_tensors(tmp_path):
 def test_what_is_found_and_what_is_assumed_is_said(tmp_path):
     _, done = converted(tmp_path)
     found, schedule, assumed, weights = done.notes
-    assert "width 8, multipliers 1,2, 1 block a level, attention at level 1" in found
+    assert "width 8, multipliers 1,2, 1 block per level, attention at level 1" in found
     assert "2000 levels, betas 1e-06 to 0.01, linear" in schedule
     assert "scale 4, 4 groups" in assumed
     assert "no moving average" in weights
@@ -157,7 +157,7 @@ def test_a_shape_of_no_task_asks_for_the_scale(tmp_path):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors")
     with pytest.raises(ConfigError, match="groups 32 does not divide width 8"):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", scale=4)
-    with pytest.raises(ConfigError, match="unknown; there is 16-128"):
+    with pytest.raises(ConfigError, match="unknown; give one of 16-128"):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", task="8-16")
     with pytest.raises(ConfigError, match="has an input to enlarge"):
         convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", task="faces-128")
@@ -172,7 +172,7 @@ def test_settings_are_applied_over_all_others(tmp_path):
 def test_a_schedule_of_another_kind_is_noted(tmp_path):
     unofficial.write_checkpoint(tmp_path / "a_gen.pth", LAYOUT, betas=np.linspace(1e-3, 0.1, 2000) ** 2)
     done = convert(tmp_path / "a_gen.pth", tmp_path / "out.safetensors", scale=4, groups=4)
-    assert "2000 levels, betas 1e-06 to 0.01, of a kind that sr3 has not" in done.notes[1]
+    assert "2000 levels, betas 1e-06 to 0.01, of a kind that sr3 does not have" in done.notes[1]
 
 
 def test_training_that_never_saw_pure_noise_is_warned_of(tmp_path):
@@ -239,9 +239,9 @@ def damaged(kind, path):
     ("kind", "complaint"),
     [
         ("missing", "no such file"),
-        ("text", "no torch file, or holds more than tensors"),
+        ("text", "not a torch file, or holds more than tensors"),
         ("empty", "cannot be read by torch"),
-        ("model of ours", "no torch file, or holds more than tensors"),
+        ("model of ours", "not a torch file, or holds more than tensors"),
         ("code", "which could run code"),
         ("cut", "cannot be read by torch"),
         ("optimiser", "epoch is of type int, not a tensor"),
@@ -249,7 +249,7 @@ def damaged(kind, path):
         ("no network", r"holds no denoise_fn"),
         ("ddpm", "type ddpm"),
         ("NaN", r"downs\.0\.bias holds NaN"),
-        ("sparse", r"downs\.0\.bias is no plain tensor"),
+        ("sparse", r"downs\.0\.bias is not a plain tensor"),
         ("a number", "is not a network of that implementation"),
         ("lacking", r"lacks what sr3 calls middle\.1\.block\.conv_in\.weight"),
         ("no head", r"it lacks downs\.0\.weight"),

@@ -145,11 +145,11 @@ def test_it_is_neither_trained_on_nor_exported_without_its_first_part(joined, tm
     photos.mkdir()
     arguments = ["--data", str(photos), "--out", str(tmp_path / "run")]
     assert run(["train", "tiny-x4", *arguments, "--start", str(joined)]) == 2
-    assert "cleans its input first, by clean, which is not trained" in capsys.readouterr().err
+    assert "has the restoration network clean, which is not trained" in capsys.readouterr().err
     assert run(["distill", str(joined), *arguments]) == 2
-    assert "give what it was joined from" in capsys.readouterr().err
+    assert "give the model it was joined from" in capsys.readouterr().err
     assert run(["export", str(joined), str(tmp_path / "out.onnx")]) == 2
     assert "export it with --whole" in capsys.readouterr().err
     section = '{name="clean", digest="' + "0" * 64 + '", network={family="span", width=8, blocks=2}}'
     assert run(["train", "tiny-x4", *arguments, "--set", f"restoration={section}"]) == 2
-    assert "train it alone, then sr3 join" in capsys.readouterr().err
+    assert "train it alone, then use sr3 join" in capsys.readouterr().err

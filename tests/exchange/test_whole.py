@@ -121,7 +121,7 @@ def test_a_graph_of_a_fixed_size_has_what_deepness_reads_and_gives_what_the_free
         ((), "takes 4 network calls, and --whole is for one; distil it into one call"),
         (GENERATOR, "--whole is for U-Nets that enlarge or restore"),
         ((*ONE_STEP, "sampling.correct_cell=8"), "sampling.correct_cell is not in the graph"),
-        ((*ONE_STEP, "data.enlarged=8-bit"), "its input is noised or rounded"),
+        ((*ONE_STEP, "data.enlarged=8-bit"), "noise is added to its input, or the input is rounded"),
     ],
 )
 def test_what_is_not_one_call_of_a_clean_input_is_refused(tmp_path, settings, said):
@@ -132,6 +132,6 @@ def test_what_is_not_one_call_of_a_clean_input_is_refused(tmp_path, settings, sa
 
 def test_one_graph_and_a_file_for_spandrel_exclude_each_other(tmp_path, capsys):
     assert run(["export", "--whole", "--spandrel", "photos-x4-fast", str(tmp_path / "fast.onnx")]) == 2
-    assert "leave all but one out" in capsys.readouterr().err
+    assert "each writes another kind of file" in capsys.readouterr().err
     assert run(["export", "--side", "64", "photos-x4-fast", str(tmp_path / "fast.onnx")]) == 2
-    assert "only a whole way has a fixed size" in capsys.readouterr().err
+    assert "only --whole and --ncnn export for a fixed size" in capsys.readouterr().err

@@ -91,13 +91,13 @@ def test_planar_tiff_is_read_as_its_bands(tmp_path):
 @pytest.mark.parametrize(
     ("array", "complaint"),
     [
-        (np.zeros((2, 2, 2, 2), np.uint8), "which is no image"),
-        (np.zeros((0, 4), np.uint8), "which is no image"),
+        (np.zeros((2, 2, 2, 2), np.uint8), "not that of an image"),
+        (np.zeros((0, 4), np.uint8), "not that of an image"),
         (np.zeros((4, 4, 65), np.uint8), "at most 64 bands"),
         (np.full((4, 4), 7.0, np.float32), "floats outside 0 to 1"),
         (np.full((4, 4), np.nan, np.float32), "or NaN"),
         (np.zeros((4, 4), np.int64), "holds int64; give uint8, uint16"),
-        (np.array([[{}]], dtype=object), "is damaged or of a kind that is not read"),
+        (np.array([[{}]], dtype=object), "is damaged or of an unsupported kind"),
     ],
 )
 def test_arrays_that_are_no_pictures_are_refused(tmp_path, array, complaint):

@@ -257,7 +257,7 @@ def test_a_bomb_of_jpeg_xl_is_refused_before_it_is_decoded(tmp_path):
     bits = "0" + "11" + f"{2**29:030b}"[::-1] + "000" + "11" + f"{2**29:030b}"[::-1]
     body = int(bits[::-1], 2).to_bytes(len(bits) // 8 + 1, "little")
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + body + bytes(huge)[4:])
-    with pytest.raises(ImageError, match=r"a\.jxl: holds 536870913 x 536870913 pixels, .* is the most that is read"):
+    with pytest.raises(ImageError, match=r"a\.jxl: holds 536870913 x 536870913 pixels, and at most .* are read"):
         read_picture(tmp_path / "a.jxl")
 
 

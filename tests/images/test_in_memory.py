@@ -137,7 +137,7 @@ def test_the_ends_of_every_range_are_minus_1_and_1():
 @pytest.mark.parametrize(
     ("image", "complaint"),
     [
-        ("photo.png", "a str is no image"),
+        ("photo.png", "a str is not an image"),
         (np.zeros((2, 2, 3, 1), np.uint8), r"shape \(2, 2, 3, 1\)"),
         (np.zeros((0, 2)), r"shape \(0, 2\)"),
         (np.zeros((2, 2), np.int32), "int32 has no known range"),

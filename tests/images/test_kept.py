@@ -57,7 +57,7 @@ def test_what_the_numbers_of_a_png_mean_is_kept_in_png(tmp_path):
 def test_elsewhere_it_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(png_with(chunk(b"gAMA", GAMMA)))
     picture = read_picture(tmp_path / "a.png")
-    with pytest.warns(UserWarning, match=r"b\.jpg: gAMA: has no place"):
+    with pytest.warns(UserWarning, match=r"b\.jpg: gAMA: cannot be stored"):
         write_picture(tmp_path / "b.jpg", picture)
 
 
@@ -70,7 +70,7 @@ def test_text_of_a_png_is_kept_in_png_and_named_elsewhere(tmp_path):
     write_picture(tmp_path / "b.png", picture)
     with Image.open(tmp_path / "b.png") as image:
         assert image.text == {"parameters": "a prompt, steps: 20", "workflow": '{"nodes": ["é"]}'}
-    with pytest.warns(UserWarning, match="text: has no place"):
+    with pytest.warns(UserWarning, match="text: cannot be stored"):
         write_picture(tmp_path / "b.webp", picture)
 
 
@@ -80,7 +80,7 @@ def test_a_comment_is_kept_in_jpeg(tmp_path):
     write_picture(tmp_path / "b.jpg", picture)
     with Image.open(tmp_path / "b.jpg") as image:
         assert image.info["comment"] == b"a made comment"
-    with pytest.warns(UserWarning, match="comment: has no place"):
+    with pytest.warns(UserWarning, match="comment: cannot be stored"):
         write_picture(tmp_path / "b.png", picture)
 
 
@@ -132,13 +132,13 @@ def test_iptc_is_kept_in_jpeg_and_tiff_and_named_elsewhere(tmp_path):
     again = read_picture(tmp_path / "b.tif")
     assert again.metadata.iptc == RECORD
     said = said_by(lambda: write_picture(tmp_path / "b.png", picture))
-    assert said == [f"{tmp_path / 'b.png'}: IPTC: has no place in the result and is left out"]
+    assert said == [f"{tmp_path / 'b.png'}: IPTC: cannot be stored in the result and is left out"]
 
 
 def test_iptc_too_long_for_a_marker_is_named(tmp_path):
     long = Metadata(iptc=b"\x1c\x02\x78" + bytes(65_520))
     picture = replace(read_picture(with_iptc(tmp_path / "a.jpg")), metadata=long)
-    assert "IPTC: has no place" in said_by(lambda: write_picture(tmp_path / "b.jpg", picture))[0]
+    assert "IPTC: cannot be stored" in said_by(lambda: write_picture(tmp_path / "b.jpg", picture))[0]
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
@@ -151,7 +151,7 @@ def test_a_geotiff_keeps_its_place_with_pixels_a_quarter_as_large(tmp_path, kind
     assert found[33922] == (12.0, 20.0, 0.0, 530.0, 4550.0, 0.0)
     assert found[34735] == KEYS
     assert found[42113] == "0"
-    assert "GeoTIFF tags: has no place" in said_by(lambda: write_picture(tmp_path / "b.png", picture))[0]
+    assert "GeoTIFF tags: cannot be stored" in said_by(lambda: write_picture(tmp_path / "b.png", picture))[0]
 
 
 def test_the_middle_of_a_pixel_stays_where_it_is_where_pixels_are_points(tmp_path):
@@ -176,7 +176,7 @@ def test_a_turned_geotiff_says_that_it_has_lost_its_place(tmp_path):
     picture = read_picture(with_place(tmp_path / "a.tif", more=[(274, "H", 1, 6, True)]))
     assert picture.metadata.place == ()
     [line] = said_by(lambda: write_picture(tmp_path / "b.tif", picture))
-    assert "GeoTIFF tags of a turned image: has no place" in line
+    assert "GeoTIFF tags of a turned image: cannot be stored" in line
 
 
 def test_bands_keep_their_place_and_say_what_they_lose(tmp_path):
@@ -189,13 +189,13 @@ def test_bands_keep_their_place_and_say_what_they_lose(tmp_path):
     assert (found[33550], found[34735], found[42113]) == ((2.5, 2.5, 0.0), KEYS, "0")
     assert (found[700], found[33723], found[271]) == (b"<x/>", RECORD, "Made")
     [line] = said_by(lambda: write_bands(tmp_path / "b.npy", picture))
-    assert "description, XMP, IPTC, GeoTIFF tags: has no place" in line
+    assert "description, XMP, IPTC, GeoTIFF tags: cannot be stored" in line
 
 
 def test_tags_that_are_true_of_the_small_picture_only_are_named(tmp_path):
     path = with_place(tmp_path / "a.tif", more=[(42112, "s", 0, "<GDALMetadata/>", True)])
     said = said_by(lambda: write_picture(tmp_path / "b.tif", read_picture(path)))
-    assert said == [f"{tmp_path / 'b.tif'}: GDAL metadata: has no place in the result and is left out"]
+    assert said == [f"{tmp_path / 'b.tif'}: GDAL metadata: cannot be stored in the result and is left out"]
 
 
 def test_the_resolution_in_exif_is_scaled_as_that_in_jfif(tmp_path):

@@ -107,7 +107,7 @@ def test_dots_an_inch_are_kept(tmp_path, suffix):
 
 def test_more_dots_an_inch_than_a_jpeg_can_name_are_left_out_with_a_warning(tmp_path):
     dense = picture(Metadata(dpi=(2400, 2400)).scaled(32))
-    with pytest.warns(UserWarning, match=r"a\.jpg: dots per inch above 65535"):
+    with pytest.warns(UserWarning, match=r"a\.jpg: a resolution above 65535 DPI"):
         write_picture(tmp_path / "a.jpg", dense)
     assert read_picture(tmp_path / "a.jpg").metadata.dpi is None
     write_picture(tmp_path / "b.jpg", picture(Metadata(dpi=(65535, 65535))))

@@ -70,7 +70,7 @@ def test_differences_packed_by_packbits_are_taken_for_differences(tmp_path, arra
 
 def test_without_the_package_the_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "find_spec", lambda _: None)
-    for name, array, how in (("a", DEEP[..., 0], "is packed by LZW"), ("b", FLOATS, "differences of bytes")):
+    for name, array, how in (("a", DEEP[..., 0], "is compressed by LZW"), ("b", FLOATS, "floating-point predictor")):
         options = {"compression": "lzw", "photometric": "miniswhite"}
         if name == "b":
             options = {"compression": "zlib", "photometric": "rgb", "predictor": True}

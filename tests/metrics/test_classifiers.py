@@ -137,7 +137,7 @@ def test_a_network_that_returns_no_logits_is_refused(tmp_path):
     path = tmp_path / "same.pt"
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.script(nn.Identity()).save(path)
-    with pytest.raises(CheckpointError, match="no logits"):
+    with pytest.raises(CheckpointError, match="not logits"):
         load_classifier(str(path))(torch.zeros(1, 3, 4, 4))
 
 

@@ -234,7 +234,7 @@ def test_every_loss_moves_the_model(tmp_path, maps_file):
 
 @pytest.mark.slow
 def test_features_need_colour_and_maps(tmp_path, maps_file):
-    with pytest.raises(ConfigError, match="see colour images, not 1 channels"):
+    with pytest.raises(ConfigError, match="needs RGB images, but these have 1 channels"):
         build_objective(tiny(maps_file), image_channels=1, device=CPU)
     with pytest.raises(CheckpointError, match="no such feature network"):
         load_maps(str(tmp_path / "none.pt"), CPU)

@@ -82,7 +82,7 @@ STUDENT = [
     ("settings", "complaint"),
     [
         (["objective.adversary.grain=1"], "adversary.truth, grain and learned are for distilled models"),
-        ([*STUDENT, "objective.adversary.flat=1"], "adversary.flat multiplies adversary.truth"),
+        ([*STUDENT, "objective.adversary.flat=1"], "flat multiplies truth"),
         ([*STUDENT, "objective.adversary.grain=1", "data.crop=16"], "use windows: set data.crop to 24 or more"),
     ],
 )

@@ -107,8 +107,8 @@ def test_a_file_that_is_not_the_hubs_is_refused(hub, model):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("hf:mine", "is no address of a model; write hf:owner/name or hf:owner/name@revision"),
-        ("hf:owner/mine@", "is no address of a model"),
+        ("hf:mine", "is not the address of a model; write hf:owner/name or hf:owner/name@revision"),
+        ("hf:owner/mine@", "is not the address of a model"),
         ("hf:owner/gone", "there is no such repository, or it is private; check the address, or log in"),
         ("hf:owner/secret", "there is no such repository, or it is private; check the address, or log in"),
         ("hf:owner/mine@v9", "the repository has no such revision; check what follows the @"),

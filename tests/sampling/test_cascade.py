@@ -116,14 +116,14 @@ def test_no_class_is_only_for_models_that_learnt_without(tmp_path):
 def test_a_model_without_classes_takes_none(faces):
     with pytest.raises(ConfigError, match="class 1: faces has no classes"):
         final(cascade(faces), [1], [0])
-    with pytest.raises(ConfigError, match=r"need network\.classes"):
+    with pytest.raises(ConfigError, match=r"need a class-conditional model"):
         cascade(faces, guidance=2.0)
 
 
 def test_models_in_the_wrong_place_are_refused(faces, larger, tmp_path):
-    with pytest.raises(CheckpointError, match="larger: enlarges images; the first model"):
+    with pytest.raises(CheckpointError, match="larger: enlarges images; give a generator as the first model"):
         cascade(larger, faces)
-    with pytest.raises(CheckpointError, match="faces: generates images from nothing"):
+    with pytest.raises(CheckpointError, match="faces: generates images without an input"):
         cascade(faces, faces)
     grey = str(write_random_model(tmp_path / "grey.safetensors", image_channels=1))
     with pytest.raises(ConfigError, match="grey: takes images of 1 channels, but faces makes 3"):
@@ -174,7 +174,7 @@ def test_classes_come_in_turn_unless_one_is_asked_for(classy, tmp_path, monkeypa
 
 def test_a_folder_that_cannot_be_is_refused(faces, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ImageError, match="cannot be a folder"):
+    with pytest.raises(ImageError, match="cannot be created as a folder"):
         list(generate_files(cascade(faces), Order(tmp_path / "file", 1)))
 
 

@@ -79,7 +79,7 @@ def test_the_noise_stays_on_its_sphere(generator, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(1, 3, 5, 5), (1, 3, 4, 8), (1, 1, 4, 4)])
 def test_inputs_that_are_no_fraction_of_the_generators_pictures_are_refused(generator, shape):
-    with pytest.raises(ImageError, match="no whole fraction of the 16x16 with 3 that generator makes"):
+    with pytest.raises(ImageError, match="do not fit generator, which makes 16x16 with 3"):
         next(search(generator, torch.zeros(shape), PLAN, seed=0))
 
 

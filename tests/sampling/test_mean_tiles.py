@@ -99,7 +99,7 @@ def test_a_file_without_the_weights_of_its_mean_is_told(tmp_path):
     ("settings", "reason"),
     [
         (["network.guide=8"], "the model has none"),
-        (["sampling.start=mean"], "no mean to start from"),
+        (["sampling.start=mean"], "the model has no mean predictor"),
         (["sampling.gamma_first=0.5"], "pure noise would be treated"),
         (
             ['mean={name="a", digest="' + DIGEST + '", network={family="rcan"}}', "data.crop=96"],
@@ -166,5 +166,5 @@ def test_a_picture_smaller_than_the_windows_of_flatness_is_still_drawn(tmp_path)
 
 
 def test_flat_detail_needs_a_mean():
-    with pytest.raises(ConfigError, match="flat_detail: the model has no mean; leave it at 1"):
+    with pytest.raises(ConfigError, match=r"flat_detail: the model has no mean predictor; leave .*\.flat_detail at 1"):
         apply_settings(preset("photos-x4"), ["sampling.flat_detail=0.5"])

@@ -167,8 +167,8 @@ def test_levels_from_which_no_sample_can_come_are_one_line(model, grid, said):
         ({"sampler": 3}, "sampler = 3: give a name, or a function"),
         ({"sampler": "euler"}, r'tiny: sampling\.sampler = "euler"'),
         ({"grid": "square"}, r'tiny: sampling\.grid = "square"'),
-        ({"sampler": "heun", "eta": 0.5}, r"eta = 0\.5: heun takes none"),
-        ({"sampler": jump, "eta": 0.5}, r"eta = 0\.5: jump takes none"),
+        ({"sampler": "heun", "eta": 0.5}, r"eta = 0\.5: the sampler heun has no eta"),
+        ({"sampler": jump, "eta": 0.5}, r"eta = 0\.5: the sampler jump has no eta"),
         ({"sampler": samplers.ddim, "eta": 2}, "eta = 2: give a share"),
     ],
 )
@@ -181,7 +181,7 @@ def test_what_does_not_go_together_is_one_line(model, asked, said):
 def test_a_regression_takes_no_sampler_and_no_levels(students):
     _, regression = students
     for asked in ({"sampler": jump}, {"grid": [0.001, 1]}):
-        with pytest.raises(ConfigError, match="regression: a regression model answers in one call"):
+        with pytest.raises(ConfigError, match="regression: a regression model predicts in one call"):
             plan_for(regression, **asked)
     with pytest.raises(ConfigError, match="cannot be sampled by ddim"):
         plan_for(regression, sampler="ddim")
@@ -194,7 +194,9 @@ def test_a_distilled_model_takes_its_own_levels_only(students):
     assert (own.sampler.name, own.steps, own.calls) == ("distilled", 3, 3)
     assert torch.equal(plan_for(student, sampler=jump).grid, own.grid)
     assert torch.equal(plan_for(student, sampler=samplers.ddim, grid=own.grid.tolist()).grid, own.grid)
-    with pytest.raises(ConfigError, match=r"student: a distilled model knows only the levels .* was called big"):
+    with pytest.raises(
+        ConfigError, match=r"student: a distilled model can use only the levels .* use its teacher, big"
+    ):
         plan_for(student, grid=[0.001, 0.4, 0.8, 1])
     with pytest.raises(ConfigError, match="is sampled with the steps it was trained with, 3, not 4"):
         plan_for(student, sampler=jump, steps=4)

@@ -226,7 +226,7 @@ def test_keys_before_the_choice_do_nothing_and_loading_again_goes_on_with_the_sa
     assert len(stored(served.config)) == 1
     browser.refresh()
     wait(browser, "!document.getElementById('ready').hidden")
-    assert browser.find_element(By.ID, "start").text == "Go on with pair 2 of 5"
+    assert browser.find_element(By.ID, "start").text == "Continue with pair 2 of 5"
     browser.find_element(By.ID, "start").click()
     until_choice(browser)
     assert count(browser) == "2 of 5"
@@ -276,7 +276,7 @@ def test_who_stops_has_the_answers_deleted(served, browser):
     browser.find_element(By.ID, "withdraw").click()
     browser.find_element(By.CSS_SELECTOR, "#sure [value=leave]").click()
     wait(browser, "!document.getElementById('done').hidden")
-    assert browser.find_element(By.ID, "done-title").text == "Your answers are deleted"
+    assert browser.find_element(By.ID, "done-title").text == "Your answers have been deleted"
     assert read_records(served.config.database) == []
     database = sqlite3.connect(served.config.database)
     assert database.execute("SELECT COUNT(*) FROM answers").fetchone() == (0,)

@@ -290,7 +290,7 @@ def test_a_run_of_a_mean_asks_for_it_by_its_digest(tmp_path, teacher_file, mean_
 
 @pytest.mark.slow
 def test_only_span_is_a_mean(teacher_file):
-    with pytest.raises(CheckpointError, match="a mean has family span"):
+    with pytest.raises(CheckpointError, match="a mean predictor has family span"):
         read_mean(str(teacher_file))
 
 

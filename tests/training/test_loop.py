@@ -120,7 +120,7 @@ def test_a_device_that_holds_all_images_takes_no_stream_and_nothing_drawn_anew(t
     stream = shards(tmp_path, [5, 4, 6], side=64)
     with pytest.raises(ConfigError, match="a stream has no end; set it to threads"):
         run_to_end(tmp_path / "run", tiny("data.feed=device", "data.stream=true"), stream)
-    with pytest.raises(ConfigError, match=r"data\.degradation jpeg is drawn anew for every pair"):
+    with pytest.raises(ConfigError, match=r"data\.degradation jpeg, which is drawn anew for every pair"):
         run_to_end(tmp_path / "run", tiny("data.feed=device", "data.degradation=jpeg"))
 
 
@@ -438,7 +438,7 @@ def test_a_generator_is_trained_and_measured_by_its_loss(tmp_path):
     figures = [event.metrics for event in events if isinstance(event, Validated)]
     assert [set(figure) for figure in figures] == [{"step", "held_out_loss", "sharpness"}] * 2
     assert figures[0]["held_out_loss"] == pytest.approx(1, abs=0.5)
-    with pytest.raises(CheckpointError, match="generates images from nothing; use it with sr3 generate"):
+    with pytest.raises(CheckpointError, match="generates images without an input; use it with sr3 generate"):
         open_upscaler(str(tmp_path / "run"))
 
 

@@ -43,7 +43,7 @@ def test_what_is_there_already_is_replaced_only_when_asked(model, tmp_path):
     Image.fromarray(smooth(12, 16)).save(tmp_path / "a.png")
     target = tmp_path / "b.png"
     target.write_bytes(b"before")
-    with pytest.raises(ImageError, match=r"b\.png: is there already; give overwrite=True"):
+    with pytest.raises(ImageError, match=r"b\.png: exists; give overwrite=True"):
         model.upscale_file(tmp_path / "a.png", target, steps=2)
     assert target.read_bytes() == b"before"
     model.upscale_file(tmp_path / "a.png", target, steps=2, overwrite=True)
@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line(model, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"a\.png: is not an image"):
         model.upscale_file(tmp_path / "a.png")
-    with pytest.raises(ImageError, match=r"a str is no image; .*, or a path to upscale_file"):
+    with pytest.raises(ImageError, match=r"a str is not an image; .*, or a path to upscale_file"):
         model.upscale(str(tmp_path / "a.png"))
 
 

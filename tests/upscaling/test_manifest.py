@@ -105,7 +105,7 @@ def test_a_line_cut_short_by_a_kill_is_passed_over(tiny_upscaler, folder, tmp_pa
 def test_a_file_that_is_no_manifest_is_left_alone(tiny_upscaler, folder, tmp_path):
     other = tmp_path / "notes.txt"
     other.write_text("my notes\nand more\n")
-    with pytest.raises(ImageError, match=r"notes\.txt: line 1 is not of a manifest .*; name another file"):
+    with pytest.raises(ImageError, match=r"notes\.txt: line 1 is not a manifest record .*; name another file"):
         run(tiny_upscaler, folder, other)
     assert other.read_text() == "my notes\nand more\n"
 
@@ -128,7 +128,7 @@ def test_a_tree_of_folders_keeps_its_shape(tmp_path):
 
 
 def test_a_tree_without_pictures_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="neither it nor a folder below holds an image"):
+    with pytest.raises(ImageError, match="neither it nor its subfolders hold an image"):
         plan_jobs([tmp_path], tmp_path / "out", outputs=ONE_SAMPLE, naming=Naming(), recursive=True)
 
 

@@ -15,7 +15,12 @@ from sr3.upscaling.noise_advice import weakness
 @pytest.mark.parametrize(
     ("sampler", "steps", "grid", "said"),
     [
-        ("ancestral", 3, "cosine", "ancestral in 3 steps leaves noise; give 32 or more --steps, or --sampler dpmpp-2m"),
+        (
+            "ancestral",
+            3,
+            "cosine",
+            "ancestral in 3 steps leaves noise in the result; give 32 or more --steps, or --sampler dpmpp-2m",
+        ),
         ("ancestral", 32, "cosine", ""),
         ("ancestral", 1, "cosine", ""),
         ("ancestral-posterior", 3, "cosine", ""),
@@ -23,9 +28,14 @@ from sr3.upscaling.noise_advice import weakness
             "heun",
             4,
             "cosine",
-            "heun in 4 steps on a cosine grid leaves noise; give 32 or more --steps, or --grid karras",
+            "heun in 4 steps on a cosine grid leaves noise in the result; give 32 or more --steps, or --grid karras",
         ),
-        ("heun", 4, "karras", "heun in 4 steps leaves noise; give 8 or more --steps, or --sampler dpmpp-2m"),
+        (
+            "heun",
+            4,
+            "karras",
+            "heun in 4 steps leaves noise in the result; give 8 or more --steps, or --sampler dpmpp-2m",
+        ),
         ("heun", 8, "karras", ""),
         ("predictor-corrector", 8, "cosine", "leaves noise"),
         ("dpmpp-2m", 2, "cosine", ""),

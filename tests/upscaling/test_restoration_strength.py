@@ -114,4 +114,6 @@ def test_no_strength_is_one_line(models, photo, strength, capsys):
 
 def test_a_model_that_cleans_nothing_says_so(models, photo, capsys):
     assert run(["upscale", str(photo), "--model", str(models[1]), "--restoration", "0.5"]) == 2
-    assert "alone does not clean its input; take a model that does, such as photos-x4-web" in capsys.readouterr().err
+    assert (
+        "alone has no restoration network; use a model that has one, such as photos-x4-web" in capsys.readouterr().err
+    )

@@ -50,7 +50,7 @@ def test_a_picture_of_60x40_gets_to_its_size_by_as_few_passes_as_do(asked, targe
     "asked", [{"scale": 1}, {"scale": 0.5}, {"width": 60}, {"fit": (50, 500)}, {"megapixels": 0.001}]
 )
 def test_what_would_not_become_larger_is_refused(asked):
-    with pytest.raises(ImageError, match=r"a\.png: is 60x40, and \d+x\d+ is asked for, which is not larger"):
+    with pytest.raises(ImageError, match=r"a\.png: is 60x40, and a result of \d+x\d+ would not be larger"):
         Sizing(**asked).plan(60, 40, 4, "a.png")
 
 
@@ -60,7 +60,7 @@ def test_a_models_own_magnification_is_never_refused():
 
 
 def test_one_size_is_asked_for_and_it_is_above_0():
-    with pytest.raises(ConfigError, match="--scale and --long-side each say how large"):
+    with pytest.raises(ConfigError, match="--scale and --long-side each set the size"):
         Sizing(scale=2, long_side=100)
     for wrong in (0.0, -2.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match=r"--scale .*: give a number above 0"):
@@ -175,8 +175,8 @@ def test_two_sizes_or_none_that_is_larger_are_one_line(tmp_path, capsys):
     Image.fromarray(smooth(12, 16)).save(tmp_path / "a.png")
     given = ["upscale", str(tmp_path / "a.png"), "--model", str(model)]
     for options, said in (
-        (["--scale", "2", "--width", "40"], "--scale and --width each say how large"),
-        (["--width", "10"], "a.png: is 16x12, and 10x8 is asked for, which is not larger"),
+        (["--scale", "2", "--width", "40"], "--scale and --width each set the size"),
+        (["--width", "10"], "a.png: is 16x12, and a result of 10x8 would not be larger"),
         (["--fit", "huge"], "--fit huge: write the box as WIDTHxHEIGHT"),
         (["--scale", "9000"], "results have at most 32768 pixels per side"),
     ):

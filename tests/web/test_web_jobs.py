@@ -253,7 +253,7 @@ def test_what_waits_is_limited_for_each_session_and_in_all(tmp_path, monkeypatch
         assert post(client, session="one").status_code == 201
         refused = post(client, session="one")
         assert refused.status_code == 429
-        assert "1 of your images wait" in refused.json()["detail"]
+        assert "1 of your images are waiting" in refused.json()["detail"]
         for number in range(7):
             assert post(client, session=f"other-{number}").status_code == 201
         assert post(client, session="last").status_code == 503

@@ -40,7 +40,7 @@ def distill(
 ) -> int:
     """Distil a model into one that samples in few steps.
 
-    The same command again resumes a stopped run.
+    Running the same command again resumes a stopped run.
     """
     from sr3.cli.train import check_code, run_session
     from sr3.data.opening import open_supply

@@ -37,13 +37,17 @@ def evaluate(
     pred: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME=]DIR", help="Results, named as their truths; may be repeated.", rich_help_panel=IN_OUT
+            metavar="[NAME=]DIR",
+            help="Results, each with the file name of its truth; may be repeated.",
+            rich_help_panel=IN_OUT,
         ),
     ] = None,
     unpaired: Annotated[
         bool,
         typer.Option(
-            "--unpaired", help="Compare whole sets: results of any names and any number.", rich_help_panel=IN_OUT
+            "--unpaired",
+            help="Compare sets as a whole (FID etc.): names and numbers of images need not match.",
+            rich_help_panel=IN_OUT,
         ),
     ] = False,
     model: Annotated[
@@ -78,7 +82,7 @@ def evaluate(
     ] = False,
     first: Annotated[
         int | None,
-        typer.Option(min=1, help="Only the first truths by name.  [default: all]", rich_help_panel=IN_OUT),
+        typer.Option(min=1, help="Only this many truths, the first by name.  [default: all]", rich_help_panel=IN_OUT),
     ] = None,
     images: Annotated[
         int | None,

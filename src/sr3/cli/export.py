@@ -44,7 +44,7 @@ def export(
         bool,
         typer.Option(
             "--whole",
-            help="Write the whole way from image to result as one graph, for models of one call.",
+            help="Write everything from image to result as one graph, for models of one network call.",
             rich_help_panel=IN_OUT,
         ),
     ] = False,
@@ -52,7 +52,7 @@ def export(
         bool,
         typer.Option(
             "--ncnn",
-            help="Write the whole way for ncnn, for models of one call: a .param file, and .bin beside it.",
+            help="The same for ncnn: a .param file, and a .bin file beside it.",
             rich_help_panel=IN_OUT,
         ),
     ] = False,
@@ -72,16 +72,18 @@ def export(
 ) -> None:
     """Write a network as ONNX, or a model for ncnn or spandrel.
 
-    An ONNX file takes images of any size and is checked under ONNX Runtime, files for ncnn under ncnn.
+    ONNX files take images of any size and are checked with ONNX Runtime; files for ncnn are checked with ncnn.
     """
     from sr3.errors import ConfigError
 
     if whole + for_spandrel + for_ncnn > 1:
-        raise ConfigError("--whole, --ncnn, --spandrel: write files of different kinds; leave all but one out")
+        raise ConfigError("--whole, --ncnn, --spandrel: each writes another kind of file; give only one")
     if side is not None and not (whole or for_ncnn):
-        raise ConfigError("--side: only a whole way has a fixed size; leave it out, or add --whole or --ncnn")
+        raise ConfigError("--side: only --whole and --ncnn export for a fixed size; leave it out, or add one of them")
     if steps is not None and not for_spandrel:
-        raise ConfigError("--steps: what is exported is one network call; leave it out, or add --spandrel")
+        raise ConfigError(
+            "--steps: without --spandrel, a single network call is exported; leave it out, or add --spandrel"
+        )
     if for_spandrel:
         _to_spandrel(model, target, overwrite, steps)
     elif for_ncnn:

@@ -19,7 +19,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="MODEL|PRESET",
-            help="A model's name, its file, a run's folder, hf:OWNER/NAME, or a preset. A name of both is the model.",
+            help="A model's name, its file, a run's folder, hf:OWNER/NAME, or a preset. A name of both is the model's.",
             rich_help_panel=IN_OUT,
         ),
     ],

@@ -18,7 +18,11 @@ sr3 join jpeg.safetensors runs/mine runs/mine-jpeg.safetensors --overwrite
 def join(
     restoration: Annotated[
         str,
-        typer.Argument(metavar="RESTORATION", help="A regression of family span at scale 1.", rich_help_panel=IN_OUT),
+        typer.Argument(
+            metavar="RESTORATION",
+            help="The restoration model: a regression of family span at scale 1.",
+            rich_help_panel=IN_OUT,
+        ),
     ],
     model: Annotated[
         str,
@@ -35,7 +39,7 @@ def join(
 ) -> None:
     """Join a restoration and an upscaling model.
 
-    The model that is written cleans its input by the first, then upscales it by the second; neither changes.
+    The written model cleans its input with the first, then upscales it with the second; both stay unchanged.
     """
     from sr3.errors import CheckpointError
     from sr3.exchange import joining

@@ -44,7 +44,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_p
 DType = Annotated[
     str,
     typer.Option(
-        help="Type of the network's arithmetic: float32, bfloat16, or auto: bfloat16 where the device supports it.",
+        help="Data type of the computations: float32, bfloat16, or auto: bfloat16 where the device supports it.",
         rich_help_panel=MACHINE,
     ),
 ]
@@ -87,7 +87,7 @@ Mean = Annotated[
     str | None,
     typer.Option(
         metavar="MODEL",
-        help="Refine the output of this model, a regression of family span.",
+        help="Mean predictor whose output the model refines: a regression of family span.",
         rich_help_panel=SETTINGS,
     ),
 ]

@@ -29,7 +29,9 @@ def prepare(
     ],
     source: Annotated[
         str,
-        typer.Argument(metavar="SRC", help="Folder of the data set; with folder, shards too.", rich_help_panel=IN_OUT),
+        typer.Argument(
+            metavar="SRC", help="Folder of the data set; with the recipe folder, also shards.", rich_help_panel=IN_OUT
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the shards.", rich_help_panel=IN_OUT)],
     size: Annotated[
@@ -42,7 +44,7 @@ def prepare(
         int | None,
         typer.Option(
             min=1,
-            help="Large over small side; 1 writes no small images.  [default: 8 for faces, else 4]",
+            help="Scale factor between large and small images; 1 writes no small ones.  [default: 8 for faces, else 4]",
             rich_help_panel=SIZE,
         ),
     ] = None,
@@ -57,7 +59,7 @@ def prepare(
 ) -> int:
     """Prepare a data set as tar shards, as in the paper.
 
-    The same command again makes only what is missing.
+    Running the same command again makes only what is missing.
     """
     import os
 
@@ -87,7 +89,7 @@ def prepare(
     typer.echo(f"{out / 'manifest.json'}: {written} images, {dropped} left out, {failed} failed; each is listed there")
     if not written:
         raise DataError(
-            f"{source}: no image could be used, for the reasons in the manifest; give other images, or a smaller "
-            "--size to the same OUT"
+            f"{source}: no image could be used; the manifest gives the reasons; give other images, or a smaller --size "
+            "with the same OUT"
         )
     return 1 if failed else 0

@@ -70,7 +70,7 @@ def search_schedule(
 ) -> None:
     """Search for the best noise levels for few sampling steps.
 
-    They are stored in the model, and sr3 upscale --steps N uses them. Ctrl-C ends the search with the best so far.
+    The levels are stored in the model, and sr3 upscale --steps N uses them. Ctrl-C ends the search and keeps the best.
     """
     from sr3.cli.progress import Display
     from sr3.data.opening import open_source, with_low_res

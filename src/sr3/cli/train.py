@@ -36,7 +36,9 @@ def train(
     settings: Annotated[
         str,
         typer.Argument(
-            metavar="PRESET|FILE.toml", help="A preset (sr3 models lists them), or a file.", rich_help_panel=IN_OUT
+            metavar="PRESET|FILE.toml",
+            help="A preset (sr3 models lists them), or a TOML file of settings.",
+            rich_help_panel=IN_OUT,
         ),
     ],
     data: TrainingData,
@@ -62,7 +64,7 @@ def train(
 ) -> int:
     """Train a model on your own images.
 
-    The same command again resumes a stopped run.
+    Running the same command again resumes a stopped run.
     """
     from sr3.duration import parse_duration
 
@@ -141,7 +143,7 @@ def _estimate(config: "Config", source: "Source | Stream", device: "torch.device
         f"images: {images.described} for training, {len(images.held_out)} held out; {side} pixels per side",
         f"parameters: {costs.parameters:,}",
         f"FLOPs per image and step: {costs.flops_per_image:.3g}",
-        f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, moments and averages",
+        f"memory: about {memory:.1f} GiB, of which {costs.state_bytes / 2**30:.1f} for weights, gradients, Adam, EMA",
         advise_memory(costs, config, free=int(min(device_free(device), 2**60))),
         f"peak of this machine ({device.type}): {costs.peak:.3g} FLOP/s in a large matrix product",
         f"time: about {seconds:.2g} s per step, {format_duration(seconds * costs.steps)} for {costs.steps:,} steps",
@@ -161,10 +163,10 @@ def show(display: "Display", event: "Event", config: "Config") -> None:
             display.advance(line, step)
             if step % max(1, min(100, config.training.steps // 20)) == 0:
                 by_noise = " ".join("-" if isnan(band) else f"{band:.3f}" for band in bands)
-                size = f"{event.memory / 2**30:.1f} GiB"
+                size = f"memory {event.memory / 2**30:.1f} GiB"
                 display.say(
-                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss by noise level {by_noise}, "
-                    f"{display.time_left()} left"
+                    f"{line} ({event.share_of_peak:.0%} of peak), {size}, loss by noise level, noisiest first: "
+                    f"{by_noise}; {display.time_left()} left"
                 )
         case Noted(step, text):
             display.complain(f"{process_prefix()}step {step}: {text}")

@@ -81,7 +81,7 @@ def upscale(
         typer.Option(
             "--range",
             metavar="LOW,HIGH",
-            help="Value range that the file uses, or auto or type; for 12 bits in a 16-bit file, reflectance, ...",
+            help="Value range used in the file, or auto or type; e.g. 0,4095 for 12 bits in a 16-bit file.",
             rich_help_panel=IN_OUT,
         ),
     ] = None,
@@ -89,7 +89,7 @@ def upscale(
         bool,
         typer.Option(
             "--geo",
-            help="GeoTIFF of any size, by GDAL: windows, nodata, bands and georeference kept; needs sr3[geo].",
+            help="Upscale GeoTIFFs of any size in windows; keeps nodata, bands and georeference; needs sr3[geo].",
             rich_help_panel=IN_OUT,
         ),
     ] = False,
@@ -124,7 +124,7 @@ def upscale(
         bool,
         typer.Option(
             "--uncertainty",
-            help="Also write the mean and the deviation of the samples, and the two that differ most.",
+            help="Also write the mean and the standard deviation of the samples, and the two that differ most.",
             rich_help_panel=SAMPLING,
         ),
     ] = False,
@@ -141,8 +141,8 @@ def upscale(
         str | None,
         typer.Option(
             metavar="S",
-            help="How strongly a model that cleans its input does so: 0 not at all, 1 as it learnt, at most 2; auto by "
-            "the quality of a JPEG file, 1 for others.  [default: auto]",
+            help="Strength of the model's restoration network: 0 for none, 1 as in training, at most 2; or auto, by "
+            "the quality of a JPEG file, 1 for other files.  [default: auto]",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -187,7 +187,7 @@ def upscale(
         int | None,
         typer.Option(
             min=1,
-            help="Largest tile in pixels of the result.  [default: chosen by free memory]",
+            help="Largest side of a tile, in pixels of the result.  [default: chosen by free memory]",
             rich_help_panel=MACHINE,
         ),
     ] = None,

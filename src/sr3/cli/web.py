@@ -20,7 +20,9 @@ sr3 web --host 0.0.0.0                           # for other machines, which nee
 def web(
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on; any but this machine's own demands a token.", rich_help_panel=SERVER),
+        typer.Option(
+            help="Address to listen on; one that other machines can reach requires a token.", rich_help_panel=SERVER
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.", rich_help_panel=SERVER)
@@ -39,7 +41,7 @@ def web(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Keep the results in this folder.  [default: removed when the server ends]",
+            help="Keep the results in this folder.  [default: removed when the server stops]",
             rich_help_panel=IN_OUT,
         ),
     ] = None,
@@ -53,14 +55,17 @@ def web(
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels of a result.", rich_help_panel=LIMITS)] = 2**26,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Most bytes of an uploaded file.", rich_help_panel=LIMITS)] = 2
-    ** 28,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Largest number of pixels of a result.", rich_help_panel=LIMITS)
+    ] = 2**26,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Largest size of an uploaded file in bytes.", rich_help_panel=LIMITS)
+    ] = 2**28,
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="Most waiting images per browser tab.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Largest number of waiting images per browser tab.", rich_help_panel=LIMITS)
     ] = 16,
 ) -> None:
-    """Upscale images on a page in the browser. It also serves an HTTP API. Files are removed at the end."""
+    """Upscale images on a page in the browser. It also serves an HTTP API. Files are removed when it stops."""
     from sr3.web.limits import Limits
     from sr3.web.server import Options, serve
 

@@ -25,7 +25,7 @@ class AdversaryConfig(Settings):
     """Weight of the L1 loss to the ground truth, for distilled models. With `pixel` 0, the teacher is not called."""
     flat: _Weight = 0.0
     """Extra weight of `truth` in flat areas of the ground truth, against ripples there. In windows of 17x17 pixels with
-    standard deviation s (of 255 levels), the loss is multiplied by 1 + flat / (1 + (s / 4)^2)^2."""
+    standard deviation s (in 1/255), the loss is multiplied by 1 + flat / (1 + (s / 4)^2)^2."""
     grain: _Weight = 0.0
     """Weight of the grain loss in flat areas of the ground truth, for distilled models. It compares the local standard
     deviation of structure finer than 9 pixels."""
@@ -86,17 +86,20 @@ class AdversaryConfig(Settings):
     @model_validator(mode="after")
     def _weights_agree(self) -> "AdversaryConfig":
         if self.discriminator == "projected" and self.adversarial and not self.projected:
-            raise ValueError("discriminator projected needs feature networks: name them in adversary.projected")
+            raise ValueError(
+                "discriminator projected needs feature networks: name them in objective.adversary.projected"
+            )
         if self.flat and not self.truth:
-            raise ValueError("adversary.flat multiplies adversary.truth: set adversary.truth above 0")
+            raise ValueError("flat multiplies truth: set objective.adversary.truth above 0")
         if self.learned and self.features not in ("st-lpips", "st-lpips-vgg"):
-            raise ValueError("adversary.learned computes ST-LPIPS: set adversary.features to st-lpips or st-lpips-vgg")
+            raise ValueError("learned computes ST-LPIPS: set objective.adversary.features to st-lpips or st-lpips-vgg")
         if self.diversity and self.samples < 2:
-            raise ValueError("adversary.diversity compares two samples: set adversary.samples to 2")
+            raise ValueError("diversity compares two samples: set objective.adversary.samples to 2")
         if self.uses_features and self.features == "none":
-            raise ValueError("adversary.perceptual and texture compare features: name a network in adversary.features")
+            raise ValueError("perceptual and texture compare features: name a network in objective.adversary.features")
         if not (self.is_used or self.pixel == 1):
             raise ValueError(
-                "adversary.pixel weights the pixel loss against other losses, and all others are 0; leave it at 1"
+                "pixel weights the pixel loss against other losses, and all others are 0; leave "
+                "objective.adversary.pixel at 1"
             )
         return self

@@ -21,7 +21,7 @@ class MeanConfig(Settings):
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """SHA-256 of its weights."""
     network: SPANConfig = SPANConfig()
-    """The network that predicts the mean."""
+    """Settings of the network that predicts the mean."""
     condition: Literal["mean", "enlarged"] = "mean"
     """The conditioning image x of the U-Net, which is also the base of the residual: the mean or the bicubic upsampling
     of the input."""

@@ -106,7 +106,8 @@ class BigGANConfig(LevelledConfig):
             channels = self.width * self.multipliers[level]
             if channels > self.head_width and channels % self.head_width:
                 raise ValueError(
-                    f"head_width {self.head_width} does not divide the {channels} channels of level {level}"
+                    f"head_width {self.head_width} does not divide the {channels} channels of level {level}; set "
+                    "network.head_width to a divisor"
                 )
         return self
 
@@ -130,7 +131,9 @@ class DDPMConfig(LevelledConfig):
     @model_validator(mode="after")
     def _groups_divide(self) -> "DDPMConfig":
         if self.width % self.groups:
-            raise ValueError(f"groups {self.groups} does not divide width {self.width}, as family ddpm needs")
+            raise ValueError(
+                f"groups {self.groups} does not divide width {self.width}; set network.groups to a divisor of the width"
+            )
         return self
 
 

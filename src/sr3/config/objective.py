@@ -34,7 +34,7 @@ class DenoisingConfig(Settings):
     kind: Literal["denoising"] = "denoising"
     """Training objective."""
     loss: LossKind = "l2"
-    """p of Eq. 6. L1 gives less diverse samples (arXiv:2111.05826)."""
+    """Norm of the loss: p of Eq. 6 is 1 or 2. L1 gives less diverse samples (arXiv:2111.05826)."""
 
 
 class RegressionConfig(Settings):
@@ -55,11 +55,12 @@ class RegressionConfig(Settings):
         adversary = self.adversary
         if adversary.truth or adversary.learned or adversary.grain:
             raise ValueError(
-                "adversary.truth, grain and learned are for distilled models: set them to 0, or use sr3 distill"
+                "objective.adversary.truth, grain and learned are for distilled models: set them to 0, or use sr3 "
+                "distill"
             )
         if adversary.is_used and self.supervision:
             raise ValueError(
-                "perceptual and adversarial losses cannot be combined with objective.supervision: set one to 0"
+                "the losses of objective.adversary cannot be combined with objective.supervision: set one of them to 0"
             )
         return self
 
@@ -78,16 +79,17 @@ class DistillationConfig(Settings):
     steps: Annotated[int, Field(ge=1, le=64)] = 4
     """Steps of the student, one network call per step."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Noise added between steps, as a share of the standard deviation of the posterior. More noise means longer jumps
-    to learn and corrects more of the errors of earlier jumps."""
+    """Noise added between steps, as a share of the standard deviation of the posterior. More noise makes the
+    student's steps longer, so harder to learn, and corrects more of the errors of earlier steps."""
     grid: GridKind = "cosine"
     """Family of the student's noise levels."""
     start: StartKind = "noise"
     """Initial state of sampling: pure noise, or the mean diffused to the level `gamma_first`."""
     gamma_first: Annotated[float, Field(gt=0, lt=1)] = 4.4e-5
-    """Level at which sampling starts; above 0.01 only from the mean."""
+    """Level (gamma) at which sampling starts; values above 0.01 require `start` mean."""
     teacher_steps: Positive = 4
-    """Teacher steps per student step, evenly spaced in angle; one network call per step."""
+    """Teacher steps per student step, evenly spaced in the angle phi with gamma = sin^2(phi); one network call per
+    step."""
     adversary: AdversaryConfig = AdversaryConfig()
     """Losses on the clean image predicted by each step, compared with the ground truth."""
 

@@ -12,16 +12,16 @@ __all__ = ["RestorationConfig"]
 
 
 class RestorationConfig(Settings):
-    """A regression of family `span` at scale 1, called once per image; the model sees its output only."""
+    """A regression model of family `span` at scale 1, called once per image; the main model sees only its output."""
 
     name: str
     """Name of the model it was taken from, for information; written by sr3 join."""
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """SHA-256 of its weights."""
     network: SPANConfig = SPANConfig()
-    """The network."""
+    """Settings of the restoration network."""
     denoiser: DenoiserConfig = DenoiserConfig(prediction="y0", target="residual")
-    """What its output means: the clean image, or its residual to the input."""
+    """Parameterisation of its output: the clean image, or its residual to the input."""
 
     @model_validator(mode="after")
     def _answers_with_the_image(self) -> "RestorationConfig":

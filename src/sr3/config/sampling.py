@@ -82,8 +82,8 @@ class SamplingConfig(Settings):
     start: StartKind = "noise"
     """Initial state of sampling: pure noise, or the mean (`[mean]`) diffused to the level `gamma_first`."""
     gamma_first: Annotated[float, Field(gt=0, lt=1)] = 4.4e-5
-    """Level at which sampling starts; 4.4e-5 is the last level of the linear training schedule. Above 0.01 only from
-    the mean."""
+    """Level (gamma, the share of signal variance) at which sampling starts; 4.4e-5 is the last level of the linear
+    training schedule. Values above 0.01 require `start` mean."""
     clip: bool = True
     """Clip each predicted clean image to [-1, 1]. Not specified in the paper."""
     correct: bool = True
@@ -95,14 +95,14 @@ class SamplingConfig(Settings):
     """Weight w of classifier-free guidance: (1 + w) times the class-conditional prediction minus w times the
     unconditional one."""
     detail: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Interpolation from the posterior mean, 0, which is smooth and close to the ground truth, to a full sample, 1. Not
-    in the paper."""
+    """Interpolation between the posterior mean (0), which is smooth and close to the ground truth, and a full sample
+    (1). Not in the paper."""
     flat_detail: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the difference between a sample and the mean (`[mean]`) that is kept where the mean is flat, such as a
     wall or the sky; 1 keeps all of it. Not in the paper."""
     condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Level to which the input is diffused before sampling, for networks trained with `data.condition_gamma`; 1 adds no
-    noise."""
+    """Level (gamma) to which the input is diffused before sampling, for networks trained with `data.condition_gamma`; 1
+    adds no noise."""
     searched: tuple[SearchedGrid, ...] = ()
     """Noise levels found by `sr3 search-schedule`."""
 

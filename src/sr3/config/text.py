@@ -14,7 +14,7 @@ __all__ = ["apply_settings", "read_saved", "read_toml"]
 
 
 def read_toml(text: str, *, where: str) -> Config:
-    """Parse settings from TOML; missing settings keep their defaults. `format` may give the format of the file."""
+    """Parse settings from TOML; missing settings keep their defaults. The key `format` may give the file's format."""
     tree = _parsed(text, where)
     found = tree.pop("format", FORMAT)
     if found != FORMAT:
@@ -47,8 +47,8 @@ def apply_settings(
     """Override settings with `a.b=value`; a value is TOML or a bare word. where: prefix of error messages.
 
     network.family and objective.kind are applied first, in any order: settings that the new variant also has are kept,
-    its other settings get their defaults. complete: changes the tree of all settings before it is checked, for settings
-    that follow from others.
+    its other settings get their defaults. complete: a function that modifies the tree of all settings before it is
+    validated, for settings that follow from others.
     """
     tree = config.model_dump(mode="json", exclude_none=True)
     if "correct" not in config.sampling.model_fields_set:

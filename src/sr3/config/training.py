@@ -30,7 +30,8 @@ class DataConfig(Settings):
     """Gaussian blur of the input in training, as in the paper's cascades: largest standard deviation, in input pixels;
     drawn uniformly per image. The paper does not give its range."""
     condition_gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Noise on the input in training (CDM, arXiv:2106.15282): the lowest level; drawn uniformly up to 1 per image."""
+    """Noise augmentation of the input in training (CDM, arXiv:2106.15282): the lowest gamma (share of signal variance),
+    which is drawn per image, uniformly from here to 1; 1 adds no noise."""
     class_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Class dropout: share of training images whose class is dropped, for classifier-free guidance
     (arXiv:2207.12598)."""
@@ -58,7 +59,7 @@ class DataConfig(Settings):
     @model_validator(mode="after")
     def _crop_fits_scale(self) -> "DataConfig":
         if self.crop % self.scale:
-            raise ValueError(f"crop {self.crop} is not a multiple of scale {self.scale}")
+            raise ValueError(f"crop {self.crop} is not a multiple of scale {self.scale}; change one of them")
         return self
 
 
@@ -96,7 +97,8 @@ class TrainingConfig(Settings):
     deterministic: bool = False
     """Reject non-deterministic operations; slower on a GPU."""
     accumulate: Positive = 1
-    """Gradient accumulation: parts into which each process splits its batch. Less memory, the same step."""
+    """Gradient accumulation: number of parts into which each process splits its batch. The step is the same and needs
+    less memory."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     """Data type of the network's computations (mixed precision); weights and EMA stay float32. auto is bfloat16 on
     devices that have instructions for it, and float32 elsewhere. float16 is for cuda."""

@@ -39,9 +39,9 @@ class Config(Settings):
     training: TrainingConfig = TrainingConfig()
     sampling: SamplingConfig = SamplingConfig()
     mean: MeanConfig | None = None
-    """Only in models that refine the output of a mean predictor; written by --mean."""
+    """Mean predictor of models that refine its output; written by --mean."""
     restoration: RestorationConfig | None = None
-    """Only in models that clean their input first; written by sr3 join."""
+    """Restoration network of models that clean their input first; written by sr3 join."""
 
     @property
     def adversary(self) -> AdversaryConfig | None:
@@ -60,7 +60,10 @@ class Config(Settings):
         objective, sampler = self.objective.kind, self.sampling.sampler
         own = _OWN_SAMPLER.get(objective)
         if (own is not None and sampler != own) or (own is None and sampler in _OWN_SAMPLER.values()):
-            raise ValueError(f"a model whose objective is {objective} cannot be sampled by {sampler}")
+            raise ValueError(
+                f"a model whose objective is {objective} cannot be sampled by {sampler}; set sampling.sampler to "
+                f"{own or 'another, such as ancestral'}"
+            )
         if objective == "regression" and self.denoiser.prediction != "y0":
             raise ValueError("a regression model predicts y0: set denoiser.prediction to y0")
         return self
@@ -111,28 +114,32 @@ class Config(Settings):
         teaches = self.distillation is not None and self.distillation.adversary.pixel > 0
         if mean is not None and mean.condition == "mean" and teaches:
             raise ValueError(
-                "mean.condition mean: a teacher without a mean is not conditioned on it; set mean.condition to "
+                "mean.condition mean: the teacher has no mean predictor to be conditioned on; set mean.condition to "
                 "enlarged, or set objective.adversary.pixel to 0 to train without the teacher"
             )
         if mean is None:
             if network.guide:
                 raise ValueError(
-                    "network.guide needs the features of a mean, and the model has none; give --mean MODEL"
+                    "network.guide takes features of a mean predictor, and the model has none; give --mean MODEL"
                 )
             if self.sampling.start == "mean":
-                raise ValueError("sampling.start mean: the model has no mean to start from; leave it at noise")
+                raise ValueError("sampling.start mean: the model has no mean predictor; leave sampling.start at noise")
             if self.sampling.flat_detail < 1:
-                raise ValueError("sampling.flat_detail: the model has no mean; leave it at 1")
+                raise ValueError(
+                    "sampling.flat_detail: the model has no mean predictor; leave sampling.flat_detail at 1"
+                )
             return self
         if network.answers_in_one_call or network.condition == "none" or network.condition_level:
-            raise ValueError("a mean is for U-Nets conditioned on an image without added noise; leave it out")
+            raise ValueError(
+                "a mean predictor is for U-Nets conditioned on an image without added noise; leave --mean out"
+            )
         if self.data.blur or self.data.enlarged != "full":
             raise ValueError(
-                "a mean receives the input before upsampling, where data.blur and data.enlarged have no effect; "
-                "leave them out"
+                "a mean predictor receives the input before upsampling, where data.blur and data.enlarged have no "
+                "effect; leave them out"
             )
         if network.guide not in (0, mean.network.width):
-            raise ValueError(f"network.guide must be 0 or the width of the mean, {mean.network.width}")
+            raise ValueError(f"network.guide must be 0 or the width of the mean predictor, {mean.network.width}")
         if self.data.crop and self.data.crop <= 2 * mean.margin * self.data.scale:
             raise ValueError(
                 f"data.crop {self.data.crop} consists of margin only; set it above "
@@ -159,13 +166,13 @@ class Config(Settings):
         if adversary is None:
             return self
         if (adversary.flat or adversary.grain) and 0 < self.data.crop < _LEAST_FLAT:
-            raise ValueError(f"adversary.flat and grain use windows: set data.crop to {_LEAST_FLAT} or more")
+            raise ValueError(f"objective.adversary.flat and grain use windows: set data.crop to {_LEAST_FLAT} or more")
         least = 2**adversary.downsamplings
         own_network = adversary.adversarial and adversary.discriminator == "enhancenet"
         if own_network and (not self.data.crop or self.data.crop % least):
             raise ValueError(
-                f"adversary.adversarial needs images of one size: set data.crop to a multiple of {least}, or lower "
-                "adversary.downsamplings"
+                f"objective.adversary.adversarial needs images of one size: set data.crop to a multiple of {least}, or "
+                "lower objective.adversary.downsamplings"
             )
         return self
 
@@ -208,7 +215,9 @@ class Config(Settings):
     @model_validator(mode="after")
     def _restoration_fits(self) -> "Config":
         if self.restoration is not None and (self.network.condition == "none" or self.network.condition_channels):
-            raise ValueError("a restoration network is for models that upscale images of their own channels")
+            raise ValueError(
+                "a restoration network needs a model whose input and result have the same channels; leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -219,8 +228,8 @@ class Config(Settings):
             raise ValueError("network.condition_channels is for paired data: set data.degradation to paired")
         if self.denoiser.target != "image" or self.sampling.correct or self.mean is not None:
             raise ValueError(
-                "an input with other channels than the result has no residual, correction or mean: set denoiser.target "
-                "to image, sampling.correct to false, and leave --mean out"
+                "an input with other channels than the result allows no residual, correction or mean predictor: set "
+                "denoiser.target to image, sampling.correct to false, and leave --mean out"
             )
         return self
 
@@ -229,17 +238,22 @@ class Config(Settings):
         noised = min(self.data.condition_gamma, self.sampling.condition_gamma) < 1
         if noised and not self.network.condition_level:
             raise ValueError(
-                "condition_gamma below 1 needs network.condition_level, which conditions the network on it"
+                "condition_gamma below 1 must be given to the network: set network.condition_level to true"
             )
         if self.sampling.condition_gamma < self.data.condition_gamma:
             raise ValueError(
                 f"sampling.condition_gamma {self.sampling.condition_gamma} is noisier than data.condition_gamma "
-                f"{self.data.condition_gamma}, the noisiest level in training"
+                f"{self.data.condition_gamma}, the noisiest level in training; set it to that or higher"
             )
         if not self.network.classes and (self.data.class_dropout or self.sampling.guidance):
-            raise ValueError("class_dropout and guidance need network.classes")
+            raise ValueError(
+                "data.class_dropout and sampling.guidance need a class-conditional model: set network.classes, or both "
+                "to 0"
+            )
         if self.sampling.guidance and not self.data.class_dropout:
-            raise ValueError("guidance needs a model trained with data.class_dropout above 0")
+            raise ValueError(
+                "sampling.guidance needs a model trained with data.class_dropout above 0; set sampling.guidance to 0"
+            )
         return self
 
     @staticmethod

@@ -98,9 +98,8 @@ def open_hub(what: str) -> Source | Stream:
     asked = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(asked) - set(_ASKED))
     if not name or unknown:
-        raise DataError(
-            f"hf:{what}: knows no {', '.join(unknown) or 'data set'}; write hf:NAME?{'=...&'.join(_ASKED)}=..."
-        )
+        problem = f"there is no parameter {', '.join(unknown)}" if unknown else "the name of the data set is missing"
+        raise DataError(f"hf:{what}: {problem}; write hf:NAME?{'=...&'.join(_ASKED)}=...")
     streams = asked.get("stream", "false" if Path(name).is_dir() else "true") == "true"
     rows = _load(name, asked, streams=streams)
     columns = _columns(rows, name, asked)
@@ -144,7 +143,7 @@ def _columns(rows: Any, name: str, asked: dict[str, str]) -> _Columns:  # noqa: 
             "name them by ?image=COLUMN&label=COLUMN"
         )
     if label and features and not _holds_classes(features[label]):
-        raise DataError(f"hf:{name}: its column {label} holds no numbers of classes; name another by ?label=COLUMN")
+        raise DataError(f"hf:{name}: its column {label} holds no class indices; name another by ?label=COLUMN")
     return _Columns(image, label, asked.get("low", ""))
 
 

@@ -47,7 +47,7 @@ def read_layout(name: str, where: str, *, hold_out: float = 0.0) -> Layout:
     hold_out: share of a folder's images that go to the split `eval`, chosen by their names.
     """
     if name not in LAYOUTS:
-        raise DataError(f"{name}: there is no such recipe; there are {', '.join(LAYOUTS)}")
+        raise DataError(f"{name}: there is no such recipe; give one of {', '.join(LAYOUTS)}")
     if name == "folder":
         return _folder(where, hold_out)
     if hold_out:
@@ -90,7 +90,8 @@ def _imagenet(root: Path) -> Layout:
     wnids = sorted({wnid for found in named.values() for wnid, _ in found} | set(answers.values()))
     if len(wnids) != _IMAGENET_CLASSES:
         warnings.warn(
-            f"{root}: {len(wnids)} classes, not {_IMAGENET_CLASSES}: numbers of classes are not ImageNet's usual ones",
+            f"{root}: {len(wnids)} classes, not {_IMAGENET_CLASSES}, so class indices differ from ImageNet's usual "
+            "ones",
             stacklevel=2,
         )
     number = {wnid: label for label, wnid in enumerate(wnids)}
@@ -122,8 +123,8 @@ def _answers(root: Path) -> dict[str, str]:
     path = root / "LOC_val_solution.csv"
     if not path.is_file():
         raise DataError(
-            f"{root}: val is one flat folder, and its classes are not there; put LOC_val_solution.csv here, "
-            "or sort val into a folder a class"
+            f"{root}: val is one flat folder without classes; put LOC_val_solution.csv into this folder, or sort val "
+            "into one folder per class"
         )
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -48,7 +48,7 @@ class CheckedHeader(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue] (missing in its types)
             raise
         except (tarfile.HeaderError, ValueError, OverflowError) as error:
-            raise tarfile.ReadError(f"broken off or damaged: {error}") from error
+            raise tarfile.ReadError(f"truncated or damaged: {error}") from error
         if not 0 <= header.size <= _LARGEST:
             raise tarfile.ReadError(f"damaged: a member of {header.size} bytes")
         return header
@@ -95,5 +95,5 @@ def class_number(data: bytes | None, name: str) -> int:
         return NO_LABEL
     text = data[:32].decode("ascii", "replace").strip()
     if not text.isdecimal():
-        raise DataError(f"{name}: holds {text!r}, not the number of a class; prepare the data again")
+        raise DataError(f"{name}: holds {text!r}, not a class index; prepare the data again")
     return int(text)

@@ -57,8 +57,8 @@ def with_low_res(supply: Source | Stream, low_res: Path, *, scale: int) -> Folde
     """Put low-resolution versions beside the images of a folder, as `pair_up`; DataError for what is no folder."""
     if not isinstance(supply, FolderSource):
         raise DataError(
-            f"--low-res {low_res}: goes with a folder of images; in shards the low-resolution versions are the "
-            "members with .lr. in their names: set data.degradation=paired"
+            f"--low-res {low_res}: is only for a folder of images; shards hold low-resolution versions as members "
+            "with .lr. in their names: leave --low-res out and set data.degradation=paired"
         )
     return pair_up(supply, low_res, scale=scale)
 
@@ -107,7 +107,7 @@ def _local_shards(where: str) -> list[Path]:
     shards = [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern))]
     missing = [pattern for pattern in patterns if not glob.glob(pattern)]
     if not shards or (missing and len(patterns) > 1):
-        raise DataError(f"{missing[0] if shards else where}: there is no such file or folder")
+        raise DataError(f"{missing[0] if shards else where}: there is no such file or folder; check the path")
     return shards
 
 

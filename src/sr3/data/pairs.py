@@ -175,7 +175,7 @@ class PairMaker:
         if not self.recipe.classes:
             return NO_LABEL
         if image.label == NO_LABEL:
-            raise UnusableError(f"{image.name}: has no class; give a folder a class, or shards with .cls members")
+            raise UnusableError(f"{image.name}: has no class; give one folder per class, or shards with .cls members")
         if not 0 <= image.label < self.recipe.classes:
             raise UnusableError(
                 f"{image.name}: is of class {image.label}, but network.classes is {self.recipe.classes}; "

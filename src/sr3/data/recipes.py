@@ -38,7 +38,7 @@ def prepare(layout: Layout, out: Path, preparation: Preparation, *, workers: int
     holds something else, was prepared in another way, or cannot be written.
     """
     if preparation.size % preparation.scale:
-        raise DataError(f"size {preparation.size} is not a multiple of scale {preparation.scale}; change one")
+        raise DataError(f"size {preparation.size} is not a multiple of scale {preparation.scale}; change one of them")
     shards = _plan(layout, preparation)
     _open_folder(out, preparation, shards)
     reports: dict[str, Report] = {}
@@ -99,7 +99,7 @@ def _begin_process() -> None:
 
 def _lost(shard: Shard) -> Report:
     """Report a shard whose process died: all its images failed, and the same command tries again."""
-    reason = "the process that prepared its shard was killed, perhaps for memory; run the same again with --workers 1"
+    reason = "its process was killed, perhaps because memory ran out; run the same command again with --workers 1"
     names = [printable(shard.source.name(item.index)) for item in shard.items]
     return Report(
         shard=shard.name,

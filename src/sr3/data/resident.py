@@ -72,13 +72,16 @@ class ResidentPairs:
             made = list(pool.map(dataset.prepared, range(len(dataset))))
         kinds = {image.high.values.dtype for image in made}
         if len(kinds) > 1:
-            raise DataError("data.feed device takes images of one depth; these are of 8 bits and of more, mixed")
+            raise DataError(
+                "data.feed device needs one bit depth, but some images have 8 bits and some more; set data.feed to "
+                "threads"
+            )
         try:
             self._high = hold([image.high.values for image in made], device)
             self._low = hold([image.low for image in made], device)
         except torch.OutOfMemoryError as error:
             raise DataError(
-                f"{len(made)} images do not fit the memory of {device.type}; set data.feed to threads"
+                f"{len(made)} images do not fit into the memory of {device.type}; set data.feed to threads"
             ) from error
         self._labels = torch.tensor([image.label for image in made])
         self._sides = self._low.sides.cpu()
@@ -139,7 +142,10 @@ class ResidentPairs:
         margin = MARGIN if self.recipe.conditional else 0
         if alike or (self.recipe.data.crop and bool((self._sides.amin(0) >= window + 2 * margin).all())):
             if self.recipe.data.augment == "dihedral" and int(window[0]) != int(window[1]):
-                raise DataError("pictures that are not square cannot be turned; set data.crop, or data.augment to flip")
+                raise DataError(
+                    "data.augment dihedral rotates by 90 degrees, and these images are not square; set data.crop, or "
+                    "data.augment to flip"
+                )
             return
         if not self.recipe.data.crop:
             raise DataError("images of different sizes cannot share a batch; set data.crop")
@@ -158,7 +164,9 @@ def check_resident(recipe: PairRecipe) -> None:
         (recipe.data.condition_gamma < 1, "data.condition_gamma"),
     ):
         if wrong:
-            raise ConfigError(f"{name} is drawn anew for every pair; set data.feed to threads")
+            raise ConfigError(
+                f"data.feed device cannot apply {name}, which is drawn anew for every pair; set data.feed to threads"
+            )
 
 
 def hold(pictures: Sequence[Tensor], device: torch.device) -> Held:

@@ -68,9 +68,9 @@ class PairStream:
         width = batch // count
         if places.start % width or places.stop % width:
             raise DataError(
-                f"{len(stream.shards)} shards make {count} lanes for a batch of {batch}, which "
-                f"{batch // len(places)} processes cannot share: take at least as many shards as processes, and a "
-                "training.batch that is a multiple of both"
+                f"{len(stream.shards)} shards fill a batch of {batch} in {count} groups, which {batch // len(places)} "
+                "processes cannot share evenly: use at least as many shards as processes, and a training.batch that "
+                "is a multiple of both"
             )
         self._lanes = {
             number: Lane(

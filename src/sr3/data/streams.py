@@ -81,7 +81,7 @@ class TarStream:
                 raise
             except Exception as error:  # networks raise errors of many kinds
                 if _is_missing(error):
-                    raise DataError(f"{where}: there is no such file") from error
+                    raise DataError(f"{where}: there is no such file; check the path or address") from error
                 if not ("://" in where or isinstance(error, _DAMAGE)):
                     raise
                 reason = " ".join(str(error).split()) or type(error).__name__
@@ -194,6 +194,6 @@ def _open(where: str) -> Generator[IO[bytes]]:
     except ImportError as error:
         raise DataError(f"{where}: needs another package ({error}); pip install 'sr3[train]', or that one") from error
     except ValueError as error:
-        raise DataError(f"{where}: is of a kind that fsspec does not know ({error})") from error
+        raise DataError(f"{where}: fsspec does not support this kind of address ({error}); use another") from error
     with remote as file:
         yield cast(IO[bytes], file)

@@ -1,7 +1,7 @@
 """The denoiser: what the network output means - eps, v or y0, of the image or of its residual to the upsampled input.
 
 The process runs on a state z. For the target `image`, z is the image itself (SR3); for `residual`, z is the
-image minus the upsampled input x, times a scale that brings its spread near one (as in SRDiff,
+image minus the upsampled input x, times a scale that brings its standard deviation near 1 (as in SRDiff,
 arXiv:2104.14951). A sampler sees only `Denoise`: x is bound before sampling.
 The file knows no schedule and no sampler.
 """
@@ -74,7 +74,7 @@ class Denoiser(nn.Module, Generic[N]):
         (b, c, h, w). Other shapes (b, ...) work if the network accepts them.
     prediction: what the network estimates: the noise (the paper), v, or the clean state.
     target: whether the state is the image (the paper) or its scaled residual to x.
-    target_scale: factor on the target, so that its spread is near 1; the paper's is 1.
+    target_scale: factor on the target, so that its standard deviation is near 1; the paper's is 1.
     """
 
     def __init__(

@@ -1,9 +1,10 @@
 """Distillation targets: one step of a student replaces several steps of its teacher.
 
-Source: progressive distillation (arXiv:2202.00512, Algorithm 2), here in one go: each jump of the student is compared
-with a walk of the teacher of some steps, not of two. A student that samples with noise jumps further than its next
-level and is noised back to it (arXiv:2210.03142, section 3.3). Such a pair of moves is one step of DDIM with noise:
-with tau^2 the variance added (arXiv:2010.02502, Eq. 16), the jump ends at the level gamma_s / (1 - tau^2).
+Source: progressive distillation (arXiv:2202.00512, Algorithm 2), here in a single round: each step of the student (a
+jump) is compared with several DDIM steps of the teacher (a walk), not with two. A student with eta above 0 jumps past
+its next level, and noise is added to return to that level (arXiv:2210.03142, section 3.3). Both moves together are one
+step of DDIM with noise: with tau^2 the added variance (arXiv:2010.02502, Eq. 16), the jump ends at the level
+gamma_s / (1 - tau^2).
 The teacher is a denoiser with its conditional inputs bound.
 """
 
@@ -22,12 +23,12 @@ __all__ = ["jump_levels", "jump_loss", "jump_target", "reached_level", "walk"]
 
 
 def reached_level(gamma_t: Gamma, gamma_s: Gamma, *, eta: float) -> Gamma:
-    """Level at which a jump ends whose result, noised back to gamma_s, is a step of DDIM with that eta."""
+    """Level at which a jump must end so that noising its result back to gamma_s makes one DDIM step with that eta."""
     return gamma_s / (1 - eta**2 * posterior_variance(gamma_t, gamma_s))
 
 
 def jump_levels(grid: Grid, *, eta: float, teacher_steps: int) -> Tensor:
-    """List the teacher's levels within each jump of a grid, even in angle, shape (steps, teacher_steps + 1).
+    """List the teacher's levels within each jump of a grid, evenly spaced in angle, shape (steps, teacher_steps + 1).
 
     A row begins at a level of the grid and ends where the jump does; with eta 0 that is the next level.
     """
@@ -40,10 +41,10 @@ def jump_levels(grid: Grid, *, eta: float, teacher_steps: int) -> Tensor:
 
 @torch.no_grad()
 def walk(denoise: Denoise, y: State, levels: Tensor) -> State:
-    """Walk every image along its own levels without noise, one call per step. levels: (steps + 1, b), rising.
+    """Take every image along its own levels by deterministic DDIM, one call per step. levels: (steps + 1, b), rising.
 
-    DDIM with the clean state extrapolated, from the last two predictions, to the middle of the step in angle: second
-    order in steps that are even in angle. The first step, and one that ends in the image, are of first order.
+    The clean state is extrapolated from the last two predictions to the middle of the step in angle, which makes DDIM
+    second order if steps are evenly spaced in angle. The first step, and one that ends at level 1, are first order.
     """
     before: State | None = None
     for gamma, gamma_next in pairwise(levels):
@@ -59,7 +60,7 @@ def walk(denoise: Denoise, y: State, levels: Tensor) -> State:
 
 @torch.no_grad()
 def jump_target(teacher: Denoise, y_t: State, levels: Tensor) -> State:
-    """Find the clean state by which one step of DDIM ends where the teacher's walk does. levels: as for `walk`."""
+    """Find the clean state with which one DDIM step ends where the teacher's walk ends. levels: as for `walk`."""
     return y0_from_step(y_t, walk(teacher, y_t, levels), levels[0], levels[-1])
 
 

@@ -17,7 +17,7 @@ _MASK = (1 << 63) - 1
 
 
 def mix_seed(*parts: int) -> int:
-    """Combine integers into a seed so that neighbouring values give unrelated streams (splitmix64 finaliser)."""
+    """Combine integers into a seed; neighbouring values give unrelated streams (splitmix64 finaliser)."""
     state = 0
     for part in parts:
         state = (state + (part & _MASK) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
@@ -52,5 +52,7 @@ class NoiseSource:
     def like(self, image: State) -> State:
         """Draw noise of the shape, type and device of a batch of images."""
         if len(image) != len(self._generators):
-            raise ValueError(f"{len(self._generators)} noise streams cannot serve {len(image)} images")
+            raise ValueError(
+                f"{len(self._generators)} noise streams cannot serve {len(image)} images; give one seed per image"
+            )
         return self.draw(image.shape[1:]).to(image)

@@ -67,7 +67,7 @@ def draw_gamma(gammas: Tensor, uniform: Tensor, *, space: Literal["gamma", "sqrt
 
 
 def last_beta(num_steps: int, gamma_first: float, *, beta_first: float = 1e-4) -> float:
-    """Find the last beta with which a linear grid of num_steps starts at the level gamma_first.
+    """Find the last beta of a linear grid of num_steps that starts at the level gamma_first.
 
     Taking every n-th beta of the training schedule instead would start far from N(0, I), and the output would be
     noise. Bisection, to float64 rounding.
@@ -101,9 +101,9 @@ def linear_grid(
 def cosine_grid(
     num_steps: int, *, gamma_first: float = 4.4e-5, power: float = 1.0, most: float = MAX_FIRST_GAMMA
 ) -> Grid:
-    """Sampling levels gamma = sin^2 of a divided angle, from gamma_first to 1, shape (num_steps + 1,).
+    """Sampling levels gamma = sin^2(phi), with phi divided into steps, from gamma_first to 1, shape (num_steps + 1,).
 
-    power: 1 divides evenly; above 1 puts more levels near the image, below 1 near the noise.
+    power: 1 spaces phi evenly; above 1 puts more levels near the image, below 1 near the noise.
     """
     first = math.asin(math.sqrt(gamma_first))
     left = torch.linspace(1, 0, _at_least_one(num_steps) + 1, dtype=torch.float64) ** power
@@ -115,7 +115,7 @@ def cosine_grid(
 def log_snr_grid(
     num_steps: int, *, gamma_first: float = 4.4e-5, gamma_last: float = 0.999, most: float = MAX_FIRST_GAMMA
 ) -> Grid:
-    """Sampling levels even in log-SNR from gamma_first to gamma_last, then 1, shape (num_steps + 1,)."""
+    """Sampling levels evenly spaced in log-SNR from gamma_first to gamma_last, then 1, shape (num_steps + 1,)."""
     ends = torch.tensor([gamma_first, gamma_last], dtype=torch.float64).logit()
     levels = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, _at_least_one(num_steps), dtype=torch.float64))
     return check_grid(torch.cat([levels.sigmoid(), torch.ones(1, dtype=torch.float64)]), most=most)
@@ -129,7 +129,7 @@ def karras_grid(
     rho: float = 7.0,
     most: float = MAX_FIRST_GAMMA,
 ) -> Grid:
-    """Sampling levels even in sigma^(1 / rho) from gamma_first to gamma_last, then 1, shape (num_steps + 1,).
+    """Sampling levels evenly spaced in sigma^(1 / rho) from gamma_first to gamma_last, then 1, shape (num_steps + 1,).
 
     Source: EDM, arXiv:2206.00364, Eq. 5, with sigma = sqrt((1 - gamma) / gamma).
     """
@@ -140,10 +140,10 @@ def karras_grid(
 
 
 def check_grid(grid: Tensor, *, most: float = MAX_FIRST_GAMMA) -> Grid:
-    """Return the grid as float64 on the CPU, or raise GridError when no sample can come of it.
+    """Return the grid as float64 on the CPU; GridError if a sampler cannot get from noise to an image along it.
 
     A grid has at least two levels, rises strictly, ends at exactly 1 and starts close to pure noise.
-    most: largest first level; sampling that starts with a noised image may start cleaner than one from noise.
+    most: largest allowed first level; sampling that starts from a noised image may start higher than from pure noise.
     """
     grid = torch.as_tensor(grid, dtype=torch.float64, device="cpu")
     if grid.ndim != 1 or len(grid) < 2 or not bool(grid.isfinite().all()):

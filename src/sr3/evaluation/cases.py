@@ -191,7 +191,7 @@ def label_of(source: Source, index: int) -> int:
     if isinstance(source, FolderSource) and beside.is_file():
         text = beside.read_text(encoding="ascii", errors="replace").strip()
         if not text.isdecimal():
-            raise DataError(f"{beside}: contains {text[:20]!r}, not the number of a class; fix or remove it")
+            raise DataError(f"{beside}: contains {text[:20]!r}, not a class index; fix or remove it")
         return int(text)
     found = _CLASS.match(name)
     return int(found[1]) if found else NO_LABEL

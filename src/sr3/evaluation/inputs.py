@@ -137,7 +137,9 @@ def warn_of_teachers(models: Mapping[str, Config], networks: NetworkNames) -> No
         adversary = config.adversary
         taught = set() if adversary is None else {adversary.features, *adversary.projected}
         for network in sorted(measuring & taught):
-            warnings.warn(f"{name} was trained on {network}, so its figures by that network are too good", stacklevel=2)
+            warnings.warn(
+                f"{name} was trained against {network}, so its metrics by that network are too good", stacklevel=2
+            )
 
 
 def parse_task(text: str) -> Task:
@@ -217,7 +219,7 @@ def _with_scale(settings: Settings, upscalers: Sequence[Upscaler], request: Requ
     scale, degradation = kinds.pop()
     if degradation == "paired" and request.inputs is None:
         raise ConfigError(
-            "the models were trained on given inputs (data.degradation is paired), which cannot be made "
+            "the models were trained on paired inputs (data.degradation is paired), which cannot be made "
             "from truths; give --input"
         )
     return replace(settings, scale=settings.scale or scale, degradation=degradation)

@@ -92,7 +92,7 @@ def _raise_unmatched(where: str, missing: Sequence[str], surplus: Sequence[str])
         return
     parts = [f"no image for {len(missing)} ({listed(missing)})"] if missing else []
     parts += [f"{len(surplus)} without a truth ({listed(surplus)})"] if surplus else []
-    raise DataError(f"{where}: {'; '.join(parts)}; give each result the name of its truth, whatever the suffix")
+    raise DataError(f"{where}: {'; '.join(parts)}; give each result the file name of its truth; the suffix may differ")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ def _choose(
 ) -> tuple[Task, str]:
     """Settle what tensors do not tell, and say where it comes from."""
     if task is not None and task not in TASKS:
-        raise ConfigError(f"--task {task}: unknown; there is {', '.join(TASKS)}")
+        raise ConfigError(f"--task {task}: unknown; give one of {', '.join(TASKS)}")
     name = task or next((name for name, known in TASKS.items() if known.has_shape_of(network)), None)
     generates = network.condition == "none"
     if name is not None:
@@ -109,7 +109,7 @@ def _choose(
     elif generates or scale is not None:
         chosen, origin = Task((), 1, (), network.condition, scale or 1, 32, 0.0), "its defaults or as asked"
     else:
-        raise ConfigError(f"{path}: has none of the published shapes; say how much it enlarges, --scale N")
+        raise ConfigError(f"{path}: has none of the published shapes; give its scale factor by --scale N")
     if chosen.condition != network.condition:
         sees = "no input to enlarge" if generates else "an input to enlarge"
         raise ConfigError(f"--task {task}: {path} has {sees}; leave --task out")
@@ -137,7 +137,7 @@ def _schedule(betas: Tensor) -> _Schedule:
     cosine = {"kind": "cosine", "num_levels": len(betas)}
     if _same(betas, cosine):
         return _Schedule(cosine, f"{text}, cosine", end)
-    other = "of a kind that sr3 has not; sampling does not need it, training on would take linear"
+    other = "of a kind that sr3 does not have; sampling does not need it, further training would use linear"
     return _Schedule(linear, f"{text}, {other}", end)
 
 
@@ -201,8 +201,8 @@ def _notes(network: ForeignNetwork, config: Config, schedule: _Schedule, origin:
     takes = "enlarges" if network.condition == "picture" else "generates"
     return (
         f"found: {takes} images of {network.image_channels} channels; width {network.width}, multipliers {levels}, "
-        f"{network.blocks} block{'s' if network.blocks > 1 else ''} a level, attention {attends}",
+        f"{network.blocks} block{'s' if network.blocks > 1 else ''} per level, attention {attends}",
         schedule.note,
         f"not in the file: scale {config.data.scale}, {groups} groups; {origin}",
-        "weights: those of the last step, for the file holds no moving average",
+        "weights: those of the last step, because the file holds no moving average",
     )

@@ -163,10 +163,12 @@ def export_onnx(model: str, target: Path) -> list[Exported]:
     file = read_model(find_model(model))
     if file.info.config.restoration is not None:
         raise ConfigError(
-            f"{file.info.name}: cleans its input first, which is not in this graph; export it with --whole"
+            f"{file.info.name}: has a restoration network, which this graph leaves out; export it with --whole"
         )
     if sum(weight.numel() * 4 for weight in file.weights.values()) > _MOST_BYTES:
-        raise CheckpointError(f"{file.info.name}: has more weights than one ONNX file holds (2 GiB)")
+        raise CheckpointError(
+            f"{file.info.name}: has more weights than one ONNX file holds (2 GiB); export a smaller model"
+        )
     calls: dict[Path, Call] = {target: _call_of(file)}
     if file.info.config.mean is not None:
         calls[mean_path(target)] = _MeanCall(cast(SPAN, build_filled(file, torch.device("cpu")).mean)).eval()
@@ -223,7 +225,8 @@ def trace(file: ModelFile) -> bytes:
 def _call_of(file: ModelFile) -> NetworkCall:
     if file.info.config.network.answers_in_one_call:
         raise ConfigError(
-            f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX"
+            f"{file.info.name}: is of family {file.info.config.network.family}, and only U-Nets are exported as ONNX; "
+            "give one"
         )
     network = build_filled(file, torch.device("cpu")).network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] (missing in torch's types)
     return NetworkCall(network, input_names(file)).eval()

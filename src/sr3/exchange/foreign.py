@@ -82,7 +82,7 @@ def read_foreign(path: Path) -> ForeignState:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Read tensors by name, without `module.` before them."""
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
+        raise CheckpointError(f"{path}: there is no such file; check the path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of kinds of storage that torch has left behind
@@ -100,7 +100,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
                 f"{path}: {key} is of type {kind}, not a tensor; give a *_gen.pth, which holds the network"
             )
         if value.layout is not torch.strided or value.is_complex() or value.is_quantized:
-            raise CheckpointError(f"{path}: {key} is no plain tensor of numbers; give a *_gen.pth as it was written")
+            raise CheckpointError(f"{path}: {key} is not a plain tensor of numbers; give a *_gen.pth as it was written")
         used = key.removeprefix(_WRAPPER).startswith(_NETWORK) or key.removeprefix(_WRAPPER) == _BETAS
         if used and not bool(value.float().isfinite().all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; give an earlier checkpoint")
@@ -111,7 +111,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "weights_only" in text or "WeightsUnpickler" in text:
-        return "is no torch file, or holds more than tensors, which could run code and is not read"
+        return "is not a torch file, or holds more than tensors, which could run code and is not read"
     return f"cannot be read by torch ({text[:100] or type(error).__name__})"
 
 
@@ -144,7 +144,7 @@ def _levels(weights: Mapping[str, Tensor], width: int) -> list[list[tuple[int, b
             continue
         wide = len(weights[f"downs.{number}.res_block.block1.block.3.weight"])
         if wide % width:
-            raise ValueError(f"downs.{number} has {wide} channels, which is no multiple of {width}")
+            raise ValueError(f"downs.{number} has {wide} channels, not a multiple of {width}")
         levels[-1].append((wide // width, f"downs.{number}.attn.qkv.weight" in weights))
     return levels
 

@@ -58,7 +58,7 @@ def _check(before: ModelFile, after: ModelFile, name: str) -> None:
     if after.info.image_channels != before.info.image_channels:
         raise CheckpointError(
             f"{name}: takes images of {after.info.image_channels} channels, and {before.info.name} of "
-            f"{before.info.image_channels}; give models of the same number"
+            f"{before.info.image_channels}; give models with the same number of channels"
         )
 
 

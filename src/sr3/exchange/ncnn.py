@@ -76,7 +76,7 @@ def _convert(way: WholeWay, inputs: tuple[Tensor, ...], folder: Path, *, half: b
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode or not (folder / _PARAM).is_file():
         said = " ".join((done.stderr or done.stdout).split())[-_LAST_WORDS:]
-        raise CheckpointError(f"pnnx could not convert the model ({said or 'without a word'}); upgrade pnnx")
+        raise CheckpointError(f"pnnx could not convert the model ({said or 'it printed nothing'}); upgrade pnnx")
 
 
 def _difference(way: WholeWay, inputs: tuple[Tensor, ...], folder: Path) -> float:

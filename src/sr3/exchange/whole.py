@@ -191,7 +191,8 @@ def _check(file: ModelFile) -> None:
         raise ConfigError(f"{name}: --whole is for U-Nets that enlarge or restore; take such a model")
     if config.network.condition_level or config.data.enlarged != "full":
         raise ConfigError(
-            f"{name}: its input is noised or rounded, which the graph does not do; export it without --whole"
+            f"{name}: noise is added to its input, or the input is rounded, which the graph does not do; export it "
+            "without --whole"
         )
     _check_sampling(config.sampling, name)
 

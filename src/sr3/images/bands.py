@@ -137,7 +137,7 @@ def _named(name: str) -> Generator[None]:
     except Exception as error:
         # Damaged data surface as almost any exception.
         detail = " ".join(str(error).split())[:120]
-        raise ImageError(f"{name}: is damaged or of a kind that is not read ({detail}); save it anew") from error
+        raise ImageError(f"{name}: is damaged or of an unsupported kind ({detail}); save it again") from error
 
 
 def _start(file: BinaryIO) -> bytes:
@@ -185,16 +185,16 @@ def _check_is_bands(name: str, page: Any) -> None:  # noqa: ANN401 (a page or a 
     photometric = getattr(page, "photometric", None)
     if photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
         kind = getattr(photometric, "name", photometric)
-        raise ImageError(f"{name}: has colours of the kind {kind}, which are no bands; convert it to grey or RGB")
+        raise ImageError(f"{name}: its colours are {kind}, which cannot be read as bands; convert it to grey or RGB")
     alphas = (tifffile.EXTRASAMPLE.UNASSALPHA, tifffile.EXTRASAMPLE.ASSOCALPHA)
     if any(extra in alphas for extra in getattr(page, "extrasamples", ())):
-        raise ImageError(f"{name}: has a channel of alpha, which is no band; save it without")
+        raise ImageError(f"{name}: has an alpha channel, which is not a band; save it without alpha")
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > _MOST_BANDS):
         raise ImageError(
-            f"{name}: has shape {shape}, which is no image; give (height, width) or (height, width, bands), "
+            f"{name}: has shape {shape}, not that of an image; give (height, width) or (height, width, bands), "
             f"at most {_MOST_BANDS} bands"
         )
     _check_size(name, shape)
@@ -250,7 +250,7 @@ def _options(path: Path, metadata: Metadata, suffix: str) -> dict[str, Any]:
         others = {"description": texts, "XMP": metadata.xmp, "IPTC": metadata.iptc, "GeoTIFF tags": metadata.place}
         lost += [name for name, value in others.items() if value]
     if lost:
-        warnings.warn(f"{path}: {', '.join(lost)}: has no place in the result and is left out", stacklevel=3)
+        warnings.warn(f"{path}: {', '.join(lost)}: cannot be stored in the result and is left out", stacklevel=3)
     if suffix == ARRAY_SUFFIX:
         return {}
     blocks = ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc))

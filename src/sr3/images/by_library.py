@@ -111,7 +111,7 @@ def check_library_holds(path: Path, kind: str, picture: Picture) -> None:
         load_library("imagecodecs" if kind == "JXL" else "pillow_heif")
     profile = picture.metadata.icc
     if kind == "JXL" and profile is not None and picture.space == "light" and not is_srgb(profile):
-        text = "cannot keep the colour profile of the input, for no library here writes one into a JPEG XL"
+        text = "cannot keep the colour profile of the input: no installed library writes one into JPEG XL"
         raise refusal(path, f"{text}; use .png, .avif or .heic")
 
 

@@ -223,13 +223,15 @@ def check_can_hold(path: Path, picture: Picture) -> str:
     kind = _WRITABLE.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(_WRITABLE)
-        raise refusal(path, f"has a suffix that names no format to write; use one of {known}")
+        raise refusal(path, f"has a suffix of no format that sr3 writes; use one of {known}")
     side = max(picture.height, picture.width)
     if side > _MAX_SIDE.get(kind, side):
-        raise refusal(path, f"cannot hold {side} pixels per side, {kind} ends at {_MAX_SIDE[kind]}; use .png")
+        raise refusal(path, f"cannot hold {side} pixels per side: {kind} allows at most {_MAX_SIDE[kind]}; use .png")
     if kind == "TIFF" and picture.depth / 8 * _numbers_in(picture) > _MOST_IN_TIFF:
         raise refusal(
-            path, f"cannot hold {picture.width}x{picture.height} of {picture.depth} bits, TIFF ends at 4 GiB; use .png"
+            path,
+            f"cannot hold {picture.width}x{picture.height} of {picture.depth} bits: TIFF allows at most 4 GiB; use "
+            ".png",
         )
     if kind in _OPAQUE_FORMATS and picture.is_transparent:
         raise refusal(path, f"cannot hold transparency, {kind} has none; use .png")

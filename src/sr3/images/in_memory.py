@@ -41,7 +41,7 @@ class Unpacked(Generic[Kind]):
     """Pixels of one image or of a batch, and the way back.
 
     pixels: (b, c, h, w) float32 in [-1, 1]; alpha: (b, 1, h, w) in [0, 1], or None where there is none.
-    numbers: those that stand for black and white.
+    numbers: the values of black and white in the type of the image.
     pack: makes the same kind of image of other pixels (b, c, h', w') in [-1, 1], their alpha, and how much wider and
     higher they are.
     """
@@ -65,7 +65,7 @@ def unpack(image: Kind, *, takes_alpha: bool = False) -> Unpacked[Kind]:
         return cast(Unpacked[Kind], _from_tensor(image, takes_alpha))
     more = ", or a path to upscale_file" if isinstance(image, str | os.PathLike) else ""
     kinds = "a Pillow image, a NumPy array or a torch tensor"
-    raise ImageError(f"a {type(image).__name__} is no image; give {kinds}{more}")
+    raise ImageError(f"a {type(image).__name__} is not an image; give {kinds}{more}")
 
 
 def _from_pillow(image: Image.Image) -> Unpacked[Image.Image]:
@@ -107,7 +107,7 @@ def _upright(image: Image.Image) -> tuple[Image.Image, Metadata]:
         upright = ImageOps.exif_transpose(image)
     except Exception as error:
         # So does its EXIF parser.
-        warnings.warn(f"EXIF is damaged, so the image is not turned ({error})", stacklevel=5)
+        warnings.warn(f"EXIF is damaged, so the image is not rotated ({error})", stacklevel=5)
         upright = image.copy()
         upright.info.pop("exif", None)
     return upright, read_metadata(upright)
@@ -141,7 +141,7 @@ def _described(image: Image.Image, metadata: Metadata) -> Image.Image:
 
 def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]]:
     if array.ndim not in (2, 3) or array.size == 0:
-        raise ImageError(f"an array of shape {array.shape} is no image; give (h, w) or (h, w, channels)")
+        raise ImageError(f"an array of shape {array.shape} is not an image; give (h, w) or (h, w, channels)")
     if array.dtype.kind == "f":
         top = 1.0
         _check_range(float(array.min()), float(array.max()), 0.0)
@@ -169,7 +169,7 @@ def _from_array(array: NDArray[Any], takes_alpha: bool) -> Unpacked[NDArray[Any]
 
 def _from_tensor(tensor: Tensor, takes_alpha: bool) -> Unpacked[Tensor]:
     if tensor.ndim not in (3, 4) or tensor.numel() == 0:
-        raise ImageError(f"a tensor of shape {tuple(tensor.shape)} is no image; give (c, h, w) or (b, c, h, w)")
+        raise ImageError(f"a tensor of shape {tuple(tensor.shape)} is not an image; give (c, h, w) or (b, c, h, w)")
     if not tensor.is_floating_point():
         raise ImageError(f"a tensor of {tensor.dtype} has no known range; give floats from -1 to 1")
     pixels = tensor.detach().cpu().float()

@@ -134,7 +134,7 @@ def read_metadata(image: Image.Image) -> Metadata:
     """Collect the metadata of an upright, loaded image whose file is still open."""
     icc = image.info.get("icc_profile")
     if icc and image.mode in _FOREIGN_MODES:
-        warnings.warn(f"the profile is for {image.mode}, so the RGB pixels go without", stacklevel=2)
+        warnings.warn(f"the colour profile is for {image.mode}, so it is left out of the RGB result", stacklevel=2)
         icc = None
     found = image.info.get("xmp") or image.info.get(_PNG_XMP)
     xmp = (found.encode() if isinstance(found, str) else found) or None
@@ -215,13 +215,13 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
         lost += ["text"] if metadata.text else []
         lost += [", ".join(name.decode() for name, _ in metadata.colour_chunks)] if metadata.colour_chunks else []
     if lost:
-        warnings.warn(f"{', '.join(lost)}: has no place in the result and is left out", stacklevel=2)
+        warnings.warn(f"{', '.join(lost)}: cannot be stored in the result and is left out", stacklevel=2)
     for name in ("exif", "xmp"):
         if kind == "JPEG" and len(kept[name] or b"") > _MAX_JPEG_BLOCK:
-            warnings.warn(f"{name.upper()} is too long for a JPEG and left out", stacklevel=2)
+            warnings.warn(f"{name.upper()} is too long for a JPEG and is left out", stacklevel=2)
             kept[name] = None
     if kind == "JPEG" and round(max(metadata.dpi or (0,))) > _MAX_DPI:
-        warnings.warn(f"dots per inch above {_MAX_DPI} have no place in a JPEG and are left out", stacklevel=2)
+        warnings.warn(f"a resolution above {_MAX_DPI} DPI cannot be stored in a JPEG and is left out", stacklevel=2)
         kept["dpi"] = None
     return {name: value for name, value in kept.items() if value}
 

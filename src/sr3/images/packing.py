@@ -28,7 +28,7 @@ _FURTHER = {
 
 _DIFFERENCES, _DIFFERENCES_OF_BYTES = 2, 3
 _MOST_IN_A_TILE = 2048**2  # pixels, where the image has fewer
-_REMEDY = "save it with whole channels side by side, uncompressed or with deflate"
+_REMEDY = "save it with interleaved channels, uncompressed or with deflate"
 
 
 def check_whole(page: tifffile.TiffPage, file: BinaryIO) -> None:
@@ -41,7 +41,7 @@ def check_whole(page: tifffile.TiffPage, file: BinaryIO) -> None:
     _check_packing(page)
     end, expected = file.seek(0, 2), list(_segments(page))
     if not len(page.dataoffsets) == len(page.databytecounts) == len(expected):
-        raise ImageError("is damaged, for strips or tiles are missing; copy or save it again")
+        raise ImageError("is damaged: strips or tiles are missing; copy or save it again")
     for offset, count, (least, most) in zip(page.dataoffsets, page.databytecounts, expected, strict=True):
         if offset <= 0 or offset + count > end:
             raise ImageError("is damaged or cut short; copy or download it again")
@@ -50,22 +50,22 @@ def check_whole(page: tifffile.TiffPage, file: BinaryIO) -> None:
             file.seek(offset)
             found = _unpacked_size(page.compression, file.read(count), most + 1)
         if not (least <= found and (found <= most or page.compression == _PLAIN)):
-            raise ImageError("is damaged, for a strip or tile is not of its size; copy or save it again")
+            raise ImageError("is damaged: a strip or tile has the wrong size; copy or save it again")
 
 
 def _check_packing(page: tifffile.TiffPage) -> None:
     name = getattr(page.compression, "name", page.compression)
     if page.compression not in (_PLAIN, *_DEFLATE, *_FURTHER):
-        raise ImageError(f"is packed by {name}, which such a TIFF is not read with; {_REMEDY}")
+        raise ImageError(f"is compressed by {name}, which is not supported for such a TIFF; {_REMEDY}")
     of_floats = page.sampleformat == SAMPLEFORMAT.IEEEFP
     is_native = page.parent.byteorder == ("<" if sys.byteorder == "little" else ">")
     by_bytes = page.predictor == _DIFFERENCES_OF_BYTES and of_floats
     if page.predictor not in (1, _DIFFERENCES) and not by_bytes:
-        raise ImageError(f"holds differences of a kind that is not read (predictor {int(page.predictor)}); {_REMEDY}")
+        raise ImageError(f"uses predictor {int(page.predictor)}, which is not supported; {_REMEDY}")
     if page.predictor != 1 and of_floats and not is_native:
-        raise ImageError(f"holds floats of another byte order as differences; {_REMEDY}")
+        raise ImageError(f"combines a predictor with floats of another byte order, which is not supported; {_REMEDY}")
     if (page.compression in _FURTHER or by_bytes) and find_spec("imagecodecs") is None:
-        how = f"is packed by {name}" if page.compression in _FURTHER else "holds floats as differences of bytes"
+        how = f"is compressed by {name}" if page.compression in _FURTHER else "uses the floating-point predictor"
         raise ImageError(f'{how}, which needs the package imagecodecs: pip install "sr3[tiff]"; or {_REMEDY}')
 
 
@@ -89,7 +89,7 @@ def _segments(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
     in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     wide, high = (page.tilewidth, page.tilelength) if page.is_tiled else (width, min(page.rowsperstrip, height))
     if wide * high < 1 or wide * high > max(width * height, _MOST_IN_A_TILE):
-        raise ImageError(f"has tiles of {wide}x{high}, which is no sensible size; {_REMEDY}")
+        raise ImageError(f"has tiles of {wide}x{high}, which is not a usable size; {_REMEDY}")
     row = wide * page.dtype.itemsize * (1 if in_planes else page.samplesperpixel)
     across = -(-width // wide)
     for _ in range(page.samplesperpixel if in_planes else 1):

@@ -126,7 +126,7 @@ def to_pillow(pixels: Tensor) -> Image.Image:
     Raises ImageError for another number of channels and for values that are not numbers.
     """
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-        raise ImageError(f"pixels of shape {tuple(pixels.shape)} are no image; give (1, h, w) or (3, h, w)")
+        raise ImageError(f"pixels of shape {tuple(pixels.shape)} are not an image; give (1, h, w) or (3, h, w)")
     array = to_levels(pixels, 255)
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 

@@ -52,7 +52,7 @@ def explaining(path: Path) -> Generator[None]:
     except FileNotFoundError as error:
         raise refusal(path, "does not exist; check the path") from error
     except PermissionError as error:
-        raise refusal(path, "may not be read by you; change its permissions") from error
+        raise refusal(path, "cannot be read (permission denied); change its permissions") from error
     except MemoryError as error:
         raise refusal(path, "does not fit in memory; crop or shrink it") from error
     except Exception as error:
@@ -84,5 +84,5 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
     """Raise ImageError when an image of this width and height is too large to be decoded."""
     width, height = size
     if width * height > MAX_INPUT_PIXELS:
-        limit = f"{MAX_INPUT_PIXELS} is the most that is read"
+        limit = f"and at most {MAX_INPUT_PIXELS} are read"
         raise refusal(path, f"holds {width} x {height} pixels, {limit}; crop or shrink it")

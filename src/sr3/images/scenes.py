@@ -67,7 +67,9 @@ def open_scene(path: Path) -> Generator[Scene]:
                 _check(path, dataset)
                 yield Scene(path, dataset)
         except RasterioError as error:
-            raise ImageError(f"{path}: GDAL refuses ({' '.join(str(error).split())[:160]}); check the file") from error
+            raise ImageError(
+                f"{path}: GDAL cannot read it ({' '.join(str(error).split())[:160]}); check the file"
+            ) from error
 
 
 def _check(path: Path, dataset: Any) -> None:  # noqa: ANN401 (rasterio has no types)

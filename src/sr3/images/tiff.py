@@ -129,21 +129,19 @@ def _layout(page: tifffile.TiffPage) -> Layout:
         raise ImageError(f"holds {kind} of {page.bitspersample} bits; give uint8, uint16, or floats from 0 to 1")
     if page.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
         name = getattr(page.photometric, "name", page.photometric)
-        raise ImageError(
-            f"has colours of the kind {name}, which such a TIFF is not read with; convert it to grey or RGB"
-        )
+        raise ImageError(f"its colours are {name}, which is not supported for such a TIFF; convert it to grey or RGB")
     if page.imagedepth != 1:
         raise ImageError("is a volume; save one slice of it")
     extras, samples = tuple(page.extrasamples), page.samplesperpixel
     if EXTRASAMPLE.ASSOCALPHA in extras:
-        raise ImageError("has colours multiplied by their alpha; save it with alpha beside the colours")
+        raise ImageError("has premultiplied (associated) alpha; save it with straight (unassociated) alpha")
     colours = samples - len(extras)
     if page.photometric == PHOTOMETRIC.MINISBLACK and samples == 3 and EXTRASAMPLE.UNASSALPHA not in extras:
         return Layout(3, has_alpha=False, is_inverted=False)  # three bands, as `write_bands` writes them
     expected = 3 if page.photometric == PHOTOMETRIC.RGB else 1
     if colours != expected or extras not in ((), (EXTRASAMPLE.UNASSALPHA,)):
         text = f"has {samples} channels, and only the first {expected} are grey or colour: the others are not alpha"
-        raise ImageError(f"{text}; save those alone, or use a model of {samples} channels")
+        raise ImageError(f"{text}; save only the first {expected}, or use a model of {samples} channels")
     return Layout(colours, bool(extras), page.photometric == PHOTOMETRIC.MINISWHITE)
 
 

@@ -8,8 +8,8 @@ __all__ = ["inception_score", "top_hit"]
 def top_hit(logits: Tensor, label: int, k: int) -> Tensor:
     """Return 1 where the class is among the k highest logits (n, classes) and 0 elsewhere: shape (n,), float64.
 
-    Classes as high as the label's count against it, so that logits which are all alike are not right. ValueError for a
-    label that is no class.
+    Ties count against the label, so that equal logits for all classes are not a hit. ValueError for a label that is
+    not a class.
     """
     if not 0 <= label < logits.shape[1]:
         raise ValueError(f"class {label} is none of {logits.shape[1]}")

@@ -1,7 +1,7 @@
 """Classifiers: a TorchScript or ONNX file, a name in torchvision or timm, or an EfficientNet-lite.
 
-A file takes images (b, 3, s, s) in the range that is said and returns logits (b, classes). TorchScript runs code, so
-take it only from people you trust. Images come to it whole or by their middle, resized by antialiased bicubic.
+A file takes images (b, 3, s, s) in the range that the user states and returns logits (b, classes). TorchScript runs
+code, so take it only from people you trust. Images are passed whole or centre-cropped, resized by antialiased bicubic.
 """
 
 import importlib
@@ -27,7 +27,7 @@ Range = Literal["imagenet", "unit", "symmetric"]
 RANGES: tuple[str, ...] = get_args(Range)
 
 SIDE = 224
-"""Side in pixels of what a classifier sees."""
+"""Side in pixels of the input of a classifier."""
 
 CENTRE = 7 / 8
 """Share of an image's sides that is shown to a classifier, as is usual: 224 of 256 pixels."""
@@ -40,14 +40,14 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network that names the class of images of SIDE pixels in [-1, 1], and what to call it."""
+    """A classifier of images (b, 3, SIDE, SIDE) in [-1, 1], with the name that reports give it."""
 
     name: str
     digest: str
     """SHA-256 of its file or weights."""
     compute: Callable[[Image], Tensor]
     expects: Range | None = None
-    """What a file takes; a network known by name has a range of its own."""
+    """Input range of a file; None for a network known by name, which has a fixed range."""
 
     @torch.no_grad()
     def __call__(self, image: Image) -> Tensor:
@@ -58,12 +58,14 @@ class Classifier:
             detail = " ".join(str(error).split())[-160:]
             raise CheckpointError(f"{self.name}: cannot classify these images: {detail}") from error
         if logits.ndim != 2 or len(logits) != len(image):
-            raise CheckpointError(f"{self.name}: returns {tuple(logits.shape)} for {len(image)} images, no logits")
+            raise CheckpointError(
+                f"{self.name}: returns {tuple(logits.shape)} for {len(image)} images, not logits (b, classes)"
+            )
         return logits
 
 
 def seen_by(image: Image, *, share: float) -> Tensor:
-    """Cut the middle square, of a share of the shorter side, and resize it to (b, 3, SIDE, SIDE)."""
+    """Crop the central square, of a share of the shorter side, and resize it to (b, 3, SIDE, SIDE)."""
     height, width = image.shape[-2:]
     side = max(1, round(share * min(height, width)))
     top, left = (height - side) // 2, (width - side) // 2
@@ -132,7 +134,9 @@ def _of_library(library: str, name: str) -> Classifier:
             mean, deviation = tuple(settings["mean"]), tuple(settings["std"])
     except Exception as error:  # unknown names and failed downloads surface as almost anything
         detail = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{library}:{name}: cannot be loaded ({detail}); check name and network") from error
+        raise CheckpointError(
+            f"{library}:{name}: cannot be loaded ({detail}); check the name and the internet connection"
+        ) from error
     digest = digest_of_weights(network.state_dict())
     return Classifier(name, digest, lambda image: network(_normalised(image, mean, deviation)))
 

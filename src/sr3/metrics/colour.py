@@ -12,23 +12,23 @@ _BLACK = 16.0
 
 
 def luminance(image: Image) -> Tensor:
-    """Take Y of RGB in [-1, 1]: shape (b, 1, h, w), in [-1, 1] as if Y's range were 0 to 255.
+    """Compute the luminance Y of RGB in [-1, 1]: shape (b, 1, h, w), mapped to [-1, 1] as if Y ranged from 0 to 255.
 
-    Source: ITU-R BT.601, Y = 16 + 65.481 R + 128.553 G + 24.966 B for R, G, B in [0, 1]; it ends at 235. So the peak of
-    a PSNR of Y is 255, as is usual. ValueError for other than 3 channels.
+    Source: ITU-R BT.601, Y = 16 + 65.481 R + 128.553 G + 24.966 B for R, G, B in [0, 1], so Y ranges from 16 to 235.
+    The peak of a PSNR of Y is 255, as is usual. ValueError for other than 3 channels.
     """
     if image.shape[1] != 3:
-        raise ValueError(f"luminance is of 3 channels, got {image.shape[1]}")
+        raise ValueError(f"luminance needs 3 channels (RGB), got {image.shape[1]}")
     red, green, blue = ((part + 1) / 2 for part in image.double().split(1, dim=1))
     levels = _BLACK + _WEIGHTS[0] * red + _WEIGHTS[1] * green + _WEIGHTS[2] * blue
     return levels / 127.5 - 1
 
 
 def without_border(image: Tensor, border: int) -> Tensor:
-    """Leave out so many pixels at each edge of (..., h, w); ValueError when nothing remains."""
+    """Crop this many pixels at each edge of (..., h, w); ValueError when nothing remains."""
     height, width = image.shape[-2:]
     if min(height, width) <= 2 * border:
-        raise ValueError(f"{width}x{height} has nothing left within a border of {border} pixels")
+        raise ValueError(f"{width}x{height} has nothing left after cropping {border} pixels at each edge")
     return image[..., border : height - border, border : width - border]
 
 

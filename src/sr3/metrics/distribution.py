@@ -6,8 +6,8 @@ arXiv:1904.06991, Eq. 1 and 2; the manifold of a set is the union of balls aroun
 k-th nearest other one. All in float64. With the features of another network than Inception the numbers are not FID and
 KID, and are called by that network's name.
 
-For the kernel distance features come in groups, those of one image, so that images can be weighed when they are
-drawn anew. Pairs are summed in blocks of rows, for all weights at once: no matrix of all pairs is held.
+For the kernel distance, the features of one image form a group, so that images can be weighted in a bootstrap. Pairs
+are summed in blocks of rows, for all weights at once: the matrix of all pairs is never held in memory.
 """
 
 import torch
@@ -19,7 +19,7 @@ __all__ = ["NEIGHBOURS", "frechet_distance", "inside_manifold", "kernel_distance
 def frechet_distance(some: Tensor, other: Tensor) -> float:
     """Measure |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) between the Gaussians fitted to two sets (n, d), in float64.
 
-    Sets smaller than d give a distance that is too large, by the same for equal sizes: compare only such.
+    Sets smaller than d bias the distance upwards, equally for sets of equal size: compare only such sets.
     """
     if min(len(some), len(other)) < 2:
         raise ValueError("a Frechet distance needs at least 2 features in each set")
@@ -63,9 +63,9 @@ def kernel_distance(some: Tensor, other: Tensor) -> float:
 
 
 def kernel_distances(some: Tensor, other: Tensor, weights: Tensor, other_weights: Tensor) -> Tensor:
-    """Measure groups of features (n, p, d) and (m, p, d) taken as often as weights (t, n) and (t, m) say: shape (t,).
+    """Measure groups of features (n, p, d) and (m, p, d), repeated by the weights (t, n) and (t, m): shape (t,).
 
-    Copies of a group are not compared; NaN where nothing is left to compare, as of one feature taken many times.
+    Copies of a group are not compared with each other; NaN if no pair is left, such as for a single repeated feature.
     ValueError for fewer than 2 features in a set.
     """
     size = some.shape[1]

@@ -1,17 +1,18 @@
 """Proper scores of samples: the energy score of patches and of gradients, and CRPS, that of single values.
 
 
-ES = E|Y - y| - E|Y - Y'| / 2 for samples Y, Y' and the truth y (Gneiting and Raftery 2007, Eq. 21): a proper score, at
-its least when the samples follow p(y | x). Blur pays in the first term, noise too; samples that are all alike lose the
-second. Taken here on patches, at full and at half size, so that texture counts and not only pixels.
+ES = E|Y - y| - E|Y - Y'| / 2 for samples Y, Y' and the truth y (Gneiting and Raftery 2007, Eq. 21): a proper score,
+minimal when the samples follow p(y | x). Blur and noise increase the first term; samples that are all alike gain
+nothing from the second. It is computed here on patches, at full and at half size, so that texture counts and not only
+pixels.
 
-In many dimensions the score sees how far samples spread and hardly in which directions: grain of the right strength
-scores nearly as well as samples of the truth's own distribution. Among the sizes of gradients grain is far from the
-truth. There, too, no samples do better than those of p(y | x), but others may do as well: a shift of brightness or
-colour is not seen.
+In many dimensions the score depends on how far samples spread, but hardly on the directions: noise of the right
+strength scores nearly as well as samples from the true distribution. The score of gradient magnitudes tells such noise
+from the truth. It, too, is minimal for samples from p(y | x), but not only for them: it ignores shifts of brightness or
+colour.
 
-The CRPS is taken in its fair form: Y and Y' are different samples, so the score of few samples is that of many on
-average. It says nothing of how pixels go together.
+The CRPS is computed in its fair form: Y and Y' are different samples, so its expectation does not depend on the number
+of samples. It ignores how pixels depend on each other.
 """
 
 import torch
@@ -37,7 +38,7 @@ def energy_score(samples: Tensor, truth: Image) -> Tensor:
 
 
 def gradient_energy_score(samples: Tensor, truth: Image) -> Tensor:
-    """Take the energy score of the sizes of gradients, as `energy_score` does of pixels.
+    """Compute the energy score of gradient magnitudes, as `energy_score` does for pixels.
 
     Gradients are differences to the right and to the lower neighbour, sides at least 3; at half size their means.
     """
@@ -75,7 +76,7 @@ def _halved(images: Tensor) -> Tensor:
 def crps(samples: Tensor, truth: Image) -> Tensor:
     """Score samples (k, b, c, h, w), k at least 2, of a truth (b, c, h, w): mean over values, [0, 1] range, shape (b,).
 
-    Lower is better. For one certain answer it is the mean absolute error.
+    Lower is better. For a single deterministic prediction it would be the mean absolute error.
     """
     count = len(samples)
     if count < 2:

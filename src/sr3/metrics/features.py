@@ -1,8 +1,8 @@
 """Image features by a given network, for distances between distributions.
 
-A network is a TorchScript file, or one of the names below, whose package the user has installed; torch-fidelity fetches
-Inception's weights on its first use, nothing else is downloaded. TorchScript takes images (b, 3, h, w) in [0, 1] and
-returns (b, d) or (b, d, 1, 1); it runs code, so take it only from people you trust.
+A network is a TorchScript file, or one of the names below, whose package the user has installed. torch-fidelity
+downloads the weights of Inception on first use; nothing else is downloaded. TorchScript takes images (b, 3, h, w) in
+[0, 1] and returns (b, d) or (b, d, 1, 1); it runs code, so take it only from people you trust.
 """
 
 import importlib
@@ -47,11 +47,11 @@ LITE_SIDES: dict[LiteVariant, int] = {0: 224, 1: 240, 2: 260}
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network's features and what to call them; its logits too, where it has classes."""
+    """A feature network with the name that reports give it; it returns logits too if it has classes."""
 
     name: str
     digest: str
-    """SHA-256 of its weights, so that figures can be compared."""
+    """SHA-256 of its weights: only results of equal weights are comparable."""
     compute: Callable[[Image], Tensor]
     views: Callable[[Image], tuple[Tensor, Tensor]] | None = None
     """Features and logits by one pass, where it has classes."""
@@ -107,7 +107,7 @@ def load_features(where: str) -> FeatureNetwork:
 
 
 def load_torchscript(path: Path) -> Callable[..., Tensor]:
-    """Load a TorchScript file on the processor; CheckpointError when it is none."""
+    """Load a TorchScript file on the CPU; CheckpointError for any other file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -171,7 +171,9 @@ def _inception() -> FeatureNetwork:
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
     except (OSError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"inception: its weights cannot be fetched ({detail}); see to the network") from error
+        raise CheckpointError(
+            f"inception: its weights cannot be downloaded ({detail}); check the internet connection"
+        ) from error
     network.eval()
 
     def views(image: Image) -> tuple[Tensor, Tensor]:

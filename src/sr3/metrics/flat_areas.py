@@ -21,7 +21,7 @@ _LEAST = 1000
 
 
 def ripples(image: Image, truth: Image) -> Tensor:
-    """Energy of structures of 2 to 8 pixels where the truth is flat, divided by the truth's there, shape (b,).
+    """Energy of structures of 2 to 8 pixels in flat areas of the truth, divided by that of the truth, shape (b,).
 
     Both (b, c, h, w) in [-1, 1]. 1 is right: the truth has grain of its own. NaN where the truth has fewer than 1000
     flat pixels, or no energy in them.

@@ -15,7 +15,7 @@ from sr3.types import Image
 __all__ = ["Maps", "load_maps", "load_stlpips_heads"]
 
 Maps = Callable[[Image], Sequence[Tensor]]
-"""Pictures (b, 3, h, w) in [-1, 1] to maps (b, c, h', w')."""
+"""Function from images (b, 3, h, w) in [-1, 1] to feature maps (b, c, h', w')."""
 
 
 _BACKBONES: dict[str, Backbone] = {"st-lpips": "alex", "st-lpips-vgg": "vgg"}

@@ -10,7 +10,7 @@ Better = Literal["higher", "lower", "target", "none"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure.
+    """Description of one metric.
 
     title: `{network}` stands for the network it is taken with. target: what is right, where neither more nor less is.
     digits: after the point, in tables. tolerance: how far the figure may move before a check fails.

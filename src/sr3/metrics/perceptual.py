@@ -26,7 +26,7 @@ _LPIPS = {"lpips-alex": "alex", "lpips-vgg": "vgg"}
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """A distance of images and what to call it."""
+    """A perceptual distance with the name that reports give it."""
 
     name: str
     digest: str
@@ -71,7 +71,9 @@ def _lpips(where: str) -> PerceptualDistance:
         ) from error
     except (OSError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{where}: its backbone cannot be fetched ({detail}); see to the network") from error
+        raise CheckpointError(
+            f"{where}: its backbone cannot be downloaded ({detail}); check the internet connection"
+        ) from error
     name = f"LPIPS ({'AlexNet' if where == 'lpips-alex' else 'VGG16'})"
     return PerceptualDistance(
         name, digest_of_weights(network.state_dict()), lambda image, truth: network(image.clamp(-1, 1), truth)

@@ -1,7 +1,7 @@
 """The spread of the samples of one input: deviation, ranks, coverage, and spread to error.
 
-Were the truth drawn as the k samples are, its rank among them would be uniform over k + 1 places (Talagrand's
-histogram), and the error of their mean would equal their deviation, small numbers of samples allowed for.
+If the truth came from the same distribution as the k samples, its rank among them would be uniform over k + 1 places
+(Talagrand's histogram), and the error of their mean would equal their deviation, up to a factor for small k.
 """
 
 import torch
@@ -15,8 +15,8 @@ __all__ = ["deviation", "feature_spread", "nominal_coverage", "rank_coverage", "
 def rank_histogram(samples: Tensor, truth: Image) -> Tensor:
     """Share of values of the truth at each rank among k samples (k, b, c, h, w): shape (b, k + 1), sums to 1.
 
-    Rank r means that r samples are below. Where samples equal the truth, as in files of 8 bits, its places are shared
-    evenly.
+    Rank r means that r samples are below. Where samples equal the truth, as in 8-bit files, the possible ranks share
+    the value evenly.
     """
     count = len(samples)
     below = (samples < truth).sum(dim=0).flatten(1)
@@ -33,15 +33,15 @@ def rank_coverage(samples: Tensor, truth: Image) -> Tensor:
 
 
 def nominal_coverage(count: int) -> float:
-    """Say how often the truth should lie within so many samples: (k - 1) / (k + 1)."""
+    """Share of values of the truth that should lie within k samples: (k - 1) / (k + 1)."""
     return (count - 1) / (count + 1)
 
 
 def spread_to_error(samples: Tensor, truth: Image) -> Tensor:
-    """Divide the deviation of k samples by the error of their mean, both root mean squares over pixels, shape (b,).
+    """Ratio of the deviation of k samples to the error of their mean, as RMS over pixels, shape (b,).
 
-    The variance is the unbiased one times (k + 1) / k (Fortin et al. 2014, Eq. 15), so 1 is expected of samples drawn
-    as the truth, less of overconfident ones. k is at least 2.
+    The variance is the unbiased one times (k + 1) / k (Fortin et al. 2014, Eq. 15), so 1 is expected of samples from
+    the distribution of the truth, less of overconfident ones. k is at least 2.
     """
     count = len(samples)
     if count < 2:
@@ -63,7 +63,7 @@ def deviation(samples: Tensor) -> Tensor:
 
 
 def feature_spread(features: Tensor) -> float:
-    """Mean Euclidean distance between the features (k, d) of each two of k samples, k at least 2."""
+    """Mean Euclidean distance between the features (k, d) of all pairs of k samples, k at least 2."""
     if len(features) < 2:
         raise ValueError(f"a spread needs at least 2 samples, got {len(features)}")
     return float(torch.pdist(features.double()).mean())

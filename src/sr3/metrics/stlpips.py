@@ -1,6 +1,6 @@
 """ST-LPIPS: a learned perceptual distance that tolerates small shifts (arXiv:2207.13686), AlexNet variant.
 
-LPIPS (arXiv:1801.03924) on an AlexNet whose every shrinking is a blur with reflected borders and a stride of 2.
+LPIPS (arXiv:1801.03924) on an AlexNet in which every downsampling is a blur with reflected borders and stride 2.
 The weights come from the PyPI package `stlpips-pytorch` (BSD-2-Clause), whose code is not imported: it asks for
 torchvision, IPython and torchsummary. The network is written here in plain torch. The file knows no model of ours.
 """
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 SMALLEST_SIDE = 21
-"""Sides of an image below which the network has too few pixels to reflect at a border."""
+"""Smallest side of an image; below it, the network has too few pixels for reflection padding."""
 
 Backbone = Literal["alex", "vgg"]
 
@@ -69,7 +69,7 @@ def load_stlpips() -> Callable[[Image, Image], Tensor]:
 def load_stlpips_maps(backbone: Backbone = "alex") -> Callable[[Image], list[Tensor]]:
     """Load a network alone, with gradients: images (b, 3, h, w) in [-1, 1] to five maps, fine to coarse.
 
-    backbone: AlexNet, or VGG16, whose shrinking is a blur as well. Raises CheckpointError when the weights are not
+    backbone: AlexNet or VGG16, both with blurred downsampling. Raises CheckpointError when the weights are not
     installed.
     """
     weights = torch.load(stlpips_weight_file(backbone), map_location="cpu", weights_only=True)
@@ -91,10 +91,10 @@ def load_stlpips_weights(backbone: Backbone = "alex") -> list[Tensor]:
 
 
 def root_distance(found: Sequence[Tensor], expected: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
-    """Sum over maps the mean over places of the root of what ST-LPIPS sums there, shape (b,).
+    """Sum over maps of the mean over positions of the square root of the ST-LPIPS term there, shape (b,).
 
-    At each place that is the length of a difference of vectors, unlike its square, so that an energy score can be made
-    of it. maps (b, c, h, w), fine to coarse; heads: weights of their channels.
+    The root is the length of a difference of vectors at each position, and so a distance, as an energy score needs.
+    maps (b, c, h, w), fine to coarse; heads: weights of their channels.
     """
     layers = [
         (conv2d((_unit(a) - _unit(b)).square(), head).clamp(min=0) + _SMALL).sqrt().mean(dim=(1, 2, 3))

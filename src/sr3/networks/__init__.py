@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out; what their output means is the denoiser's business.
+"""Networks: tensors in, tensors out; the denoiser (`sr3.diffusion.Denoiser`) interprets the output.
 
     from sr3.networks import UNet
 

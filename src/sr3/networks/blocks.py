@@ -26,14 +26,14 @@ def group_norm(width: int) -> nn.GroupNorm:
 
 
 def zero_init(module: M) -> M:
-    """Set all parameters to 0, so that a branch starts as nothing."""
+    """Set all parameters to 0, so that a branch adds nothing at first."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
 
 
 def resample(image: Tensor, resampling: Resampling) -> Tensor:
-    """Halve by 2x2 means, double by repetition, or leave alone."""
+    """Halve the sides by 2x2 average pooling, double them by nearest-neighbour upsampling, or do nothing."""
     match resampling:
         case "none":
             return image
@@ -46,7 +46,7 @@ def resample(image: Tensor, resampling: Resampling) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, with the noise level as a feature-wise affine between them."""
+    """Two 3x3 convolutions with a shortcut; the noise level enters between them as a feature-wise affine (FiLM)."""
 
     def __init__(
         self, width_in: int, width_out: int, *, features: int, dropout: float, resampling: Resampling = "none"
@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all places, heads of a fixed width, beside a shortcut."""
+    """Self-attention over all positions, with heads of a fixed width and a residual connection."""
 
     def __init__(self, width: int, *, head_width: int) -> None:
         """Attend over (b, width, h, w) with heads of head_width channels; one head where width is less."""
@@ -84,7 +84,7 @@ class Attention(nn.Module):
         self.out = zero_init(nn.Conv2d(width, width, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Mix all places of each image."""
+        """Apply attention over all positions of each image."""
         b, c, h, w = image.shape
         qkv = self.qkv(self.norm(image)).reshape(b, 3, self.heads, c // self.heads, h * w)
         query, key, value = qkv.transpose(-1, -2).unbind(1)

@@ -1,7 +1,7 @@
 """Blocks of DDPM's U-Net (arXiv:2006.11239, appendix B), as Janspiry's implementation of SR3 has them.
 
 What differs from `blocks`: sums are not scaled, resampling is a convolution of its own, the noise level only shifts,
-attention has one head and no bias, and the level is encoded without WaveGrad's factor. They know no condition.
+attention has one head and no bias, and the level is encoded without WaveGrad's factor. Blocks see no condition.
 """
 
 from typing import Literal
@@ -31,7 +31,7 @@ class PlainLevelEmbedding(nn.Module):
 
 
 class ShiftedBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, with the noise level as a shift of the features between them."""
+    """Two 3x3 convolutions with a shortcut; the noise level is added to the features between them."""
 
     resampling: Resampling = "none"
 
@@ -64,13 +64,13 @@ class PlainResampling(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, stride=2 if resampling == "down" else 1, padding=1)
 
     def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
-        """Resample; the noise level has no say."""
+        """Resample; the noise level is ignored."""
         del embedding
         return self.conv(resample(image, "up") if self.resampling == "up" else image)
 
 
 class OneHeadAttention(nn.Module):
-    """Self-attention over all places by one head of all channels, beside a shortcut."""
+    """Self-attention over all positions, with one head of all channels and a residual connection."""
 
     def __init__(self, width: int, *, groups: int) -> None:
         """Attend over (b, width, h, w); groups divides width."""
@@ -80,7 +80,7 @@ class OneHeadAttention(nn.Module):
         self.out = zero_init(nn.Conv2d(width, width, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Mix all places of each image."""
+        """Apply attention over all positions of each image."""
         b, c, h, w = image.shape
         qkv = self.qkv(self.norm(image)).reshape(b, 3, 1, c, h * w)
         query, key, value = qkv.transpose(-1, -2).unbind(1)

@@ -16,7 +16,7 @@ _HIDDEN = 32
 
 
 class DiscriminatorNet(nn.Module):
-    """Pairs of 3x3 convolutions, the second halving the sides, each pair twice as wide; then two dense layers."""
+    """Pairs of 3x3 convolutions, the second of stride 2, each pair twice as wide as the last; then two dense layers."""
 
     def __init__(self, image_channels: int, *, side: int, width: int, downsamplings: int) -> None:
         """See images of side pixels, a multiple of 2^downsamplings; the paper has 128, width 32 and 5 downsamplings."""

@@ -16,7 +16,7 @@ __all__ = ["DRCN"]
 
 
 class DRCN(OneCallNetwork):
-    """The input plus what the layers add; recursions of one layer, all of them by the same weights, 3x3 throughout."""
+    """The upsampled input plus a residual from `recursions` applications of one 3x3 layer with shared weights."""
 
     def __init__(self, config: DRCNConfig, *, image_channels: int, scale: int) -> None:
         """Lay out the layers; the recursive one starts by passing each feature on, the others in He's way."""
@@ -29,9 +29,9 @@ class DRCN(OneCallNetwork):
         self.shares = nn.Parameter(torch.full((config.recursions,), 1 / config.recursions))
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, *, every: bool = False) -> Tensor:
-        """Sum the answers of all recursions by their shares; with every, they come after it: (d + 1, b, c, h, w).
+        """Return the weighted sum of the predictions of all d recursions; with `every`, also each: (d + 1, b, c, h, w).
 
-        y_t and gamma have no say.
+        y_t and gamma are ignored.
         """
         del y_t, gamma
         hidden = x

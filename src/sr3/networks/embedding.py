@@ -39,9 +39,9 @@ class NoiseLevelEmbedding(nn.Module):
 
 
 class ClassEmbedding(nn.Module):
-    """A vector a class, and one more for "no class", shape (b, features).
+    """One vector per class, and one more for "no class", shape (b, features).
 
-    With the last one the network is unconditional, as classifier-free guidance needs (arXiv:2207.12598).
+    With the last one the network is unconditional, as classifier-free guidance requires (arXiv:2207.12598).
     """
 
     def __init__(self, classes: int, features: int) -> None:
@@ -51,7 +51,7 @@ class ClassEmbedding(nn.Module):
 
     @property
     def no_class(self) -> int:
-        """The label that means none."""
+        """Label that stands for "no class": the number of classes."""
         return len(self.vectors) - 1
 
     def forward(self, labels: Tensor) -> Tensor:

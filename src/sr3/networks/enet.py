@@ -1,7 +1,7 @@
 """The generator of EnhanceNet: residual blocks at low resolution, nearest-neighbour upsampling and convolution.
 
-Source: arXiv:1612.07919, table 1. What it gives is a residual to the bicubic enlargement, which is the
-denoiser's business (`denoiser.target`). Its losses: `sr3.objectives.adversary`.
+Source: arXiv:1612.07919, table 1. The output is a residual to the bicubic enlargement, which the denoiser
+adds (`denoiser.target`). Its losses: `sr3.objectives.adversary`.
 """
 
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ __all__ = ["ENet"]
 
 
 class ENet(OneCallNetwork):
-    """Convolutions of 3x3 with width channels; blocks residual blocks, 10 in the paper."""
+    """3x3 convolutions with `width` channels; `blocks` residual blocks, 10 in the paper."""
 
     def __init__(self, config: ENetConfig, *, image_channels: int, scale: int) -> None:
         """Lay out the layers; the last starts at 0, so that a new network gives the bicubic enlargement."""
@@ -30,7 +30,7 @@ class ENet(OneCallNetwork):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
-        """Answer low_res at its scale; x, y_t and gamma have no say."""
+        """Enlarge low_res by the scale; x, y_t and gamma are ignored."""
         del x, y_t, gamma
         hidden: Tensor = functional.relu(self.head(low_res))
         for block in self.blocks:

@@ -37,6 +37,6 @@ class FSRCNN(OneCallNetwork):
         nn.init.zeros_(self.tail.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
-        """Enlarge low_res; x, y_t and gamma have no say."""
+        """Enlarge low_res; x, y_t and gamma are ignored."""
         del x, y_t, gamma
         return self.tail(self.layers(low_res))

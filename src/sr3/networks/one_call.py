@@ -9,11 +9,11 @@ __all__ = ["OneCallNetwork", "conv", "he_conv", "prime_factors"]
 
 
 class OneCallNetwork(nn.Module):
-    """What networks that answer in one call tell of themselves.
+    """Interface of networks that predict in one call.
 
     image_channels: channels of the image, any number. scale: magnification.
-    size_multiple: what sides of the output are multiples of: a whole number of input pixels.
-    features_per_pixel: about how many features per pixel of the output are alive at once.
+    size_multiple: number that divides the sides of the output, so that they are a whole number of input pixels.
+    features_per_pixel: approximate number of features held in memory at once, per pixel of the output.
     """
 
     def __init__(self, width: int, *, image_channels: int, scale: int) -> None:
@@ -30,7 +30,7 @@ def conv(width_in: int, width_out: int, side: int = 3) -> nn.Conv2d:
 
 
 def he_conv(width_in: int, width_out: int, side: int = 3, *, slope: float = 0.0) -> nn.Conv2d:
-    """Create one that starts in He's way (arXiv:1502.01852) for a rectifier of a slope, without offsets."""
+    """Create one with Kaiming initialisation (arXiv:1502.01852) for a leaky ReLU of this slope, and zero biases."""
     layer = conv(width_in, width_out, side)
     nn.init.kaiming_normal_(layer.weight, a=slope)
     if layer.bias is not None:

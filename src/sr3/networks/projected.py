@@ -37,7 +37,7 @@ class Head(nn.Module):
 
 
 class Heads(nn.Module):
-    """A head for each map of the frozen networks."""
+    """One discriminator head for each feature map of the frozen networks."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         """Make heads for maps of these channels."""
@@ -45,5 +45,5 @@ class Heads(nn.Module):
         self.heads = nn.ModuleList(Head(count) for count in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Judge each map (b, c, h, w): (b, h, w) each."""
+        """Return logits (b, h, w) for each map (b, c, h, w)."""
         return [head(one) for head, one in zip(self.heads, maps, strict=True)]

@@ -15,7 +15,7 @@ __all__ = ["RCAN"]
 
 
 class RCAN(OneCallNetwork):
-    """groups of blocks residual blocks each; attention_width channels inside the attention."""
+    """`groups` residual groups of `blocks` residual blocks; `attention_width` channels inside the attention."""
 
     def __init__(self, config: RCANConfig, *, image_channels: int, scale: int) -> None:
         """Lay out head, body with its long skip, enlargement and tail."""
@@ -31,7 +31,7 @@ class RCAN(OneCallNetwork):
         self.tail = conv(width, image_channels)
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
-        """Enlarge low_res; x, y_t and gamma have no say."""
+        """Enlarge low_res; x, y_t and gamma are ignored."""
         del x, y_t, gamma
         shallow = self.head(low_res)
         deep = shallow + self.body_end(self.body(shallow))

@@ -23,7 +23,7 @@ _PIXEL_RANGE = 255.0
 
 
 class Mean(NamedTuple):
-    """An image (b, c, s h, s w), held in [-1, 1], and the features it is made of, (b, width, h, w)."""
+    """An image (b, c, s h, s w), clamped to [-1, 1], and the features it is made from, (b, width, h, w)."""
 
     picture: Image
     features: Tensor
@@ -61,20 +61,20 @@ class SPAN(OneCallNetwork):
 
     @property
     def reach(self) -> int:
-        """Pixels of the input to each side that a pixel of the result depends on: one for each 3x3 layer in a row."""
+        """Radius of the receptive field in input pixels: one for each consecutive 3x3 layer."""
         return 3 * len(self.blocks) + 3
 
     def forward(self, x: Condition, y_t: Image, gamma: Gamma, low_res: LowRes) -> Image:
-        """Enlarge low_res (b, c, h, w) in [-1, 1]; x, y_t and gamma have no say."""
+        """Enlarge low_res (b, c, h, w) in [-1, 1]; x, y_t and gamma are ignored."""
         del x, y_t, gamma
         return self.answer(low_res)
 
     def answer(self, low_res: LowRes) -> Image:
-        """Compute the output for low_res, which need not be held in a range."""
+        """Compute the output for low_res; neither is clamped to [-1, 1]."""
         return self._picture(self.features(low_res))
 
     def mean(self, low_res: LowRes) -> Mean:
-        """Enlarge low_res and give the features, too."""
+        """Enlarge low_res; return the image and the features it is made from."""
         features = self.features(low_res)
         return Mean(self._picture(features).clamp(-1, 1), features)
 

@@ -30,7 +30,7 @@ Block = ResidualBlock | ShiftedBlock | PlainResampling
 
 
 class Stage(nn.Module):
-    """A residual block, with attention after it where the level asks for it."""
+    """A residual block, followed by attention at the levels that have it."""
 
     def __init__(self, block: Block, attention: Attention | OneHeadAttention | None = None) -> None:
         """Put a block and its attention together."""
@@ -39,7 +39,7 @@ class Stage(nn.Module):
         self.attention = attention
 
     def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
-        """Refine, then mix."""
+        """Apply the residual block, then attention."""
         image = self.block(image, embedding)
         return image if self.attention is None else self.attention(image)
 
@@ -47,8 +47,9 @@ class Stage(nn.Module):
 class UNet(nn.Module):
     """f(x, y_t, gamma) of SR3, section 2.4.
 
-    image_channels: channels of the image, any number. size_multiple: what sides are padded to a multiple of.
-    features_per_pixel: about how many features per pixel are alive at once. guide_level: level at which features enter.
+    image_channels: channels of the image, any number. size_multiple: sides are padded to a multiple of it.
+    features_per_pixel: approximate number of features per pixel held in memory at once. guide_level: level at which the
+    features of the mean predictor enter.
     """
 
     def __init__(self, config: UNetConfig, *, image_channels: int, scale: int = 1) -> None:
@@ -138,7 +139,7 @@ class UNet(nn.Module):
 
         x: of 0 channels for a generator. labels: classes (b,) int64; empty, or the number of classes, for no class.
         levels: the level to which the condition was noised, (b,) float64; empty for a clean one.
-        features: of the mean, (b, guide, h / scale, w / scale), for a network with a guide.
+        features: of the mean predictor, (b, guide, h / scale, w / scale), for a network with `network.guide`.
         Sides are padded to the network's multiple by repeating the border, and the result is cropped.
         """
         height, width = y_t.shape[-2:]

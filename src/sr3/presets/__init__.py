@@ -44,7 +44,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 REGRESSION = "-regression"
-"""What is put after the name of an upscaler's preset for the baseline with the same network."""
+"""Suffix of a preset's name that selects the regression baseline with the same network."""
 
 
 def is_preset(name: str) -> bool:
@@ -53,27 +53,29 @@ def is_preset(name: str) -> bool:
 
 
 def preset(name: str) -> Config:
-    """Return the settings of a name; ConfigError lists the names there are."""
+    """Return the settings of a preset; ConfigError lists the names if there is none of this name."""
     base = name.removesuffix(REGRESSION)
     if not is_preset(name):
         raise ConfigError(
-            f"{name}: no preset has this name; there are {', '.join(PRESETS)}, each U-Net that enlarges also "
-            f"with {REGRESSION} after it, or give a .toml file"
+            f"{name}: no preset has this name; the presets are {', '.join(PRESETS)}, and NAME{REGRESSION} of each that "
+            "upscales with a U-Net; or give a .toml file"
         )
     config = PRESETS[base]()
     if base == name:
         return config
     if config.network.condition == "none":
-        raise ConfigError(f"{name}: {base} generates from nothing, so there is no regression to it")
+        raise ConfigError(
+            f"{name}: {base} generates images without an input, so it has no regression baseline; give another preset"
+        )
     if config.network.answers_in_one_call:
-        raise ConfigError(f"{name}: {base} is a regression already")
+        raise ConfigError(f"{name}: {base} is a regression already; give {base}")
     return regression_of(config)
 
 
 def regression_of(config: Config) -> Config:
-    """Return the paper's baseline of a model (section 3): the same network, one call, MSE, the peak in PSNR kept.
+    """Return the paper's regression baseline (section 3): the same network, one call, MSE, the weights of best PSNR.
 
-    Its rate is the paper's 1e-5 where that of the model is the paper's 1e-4, else that of the model.
+    The learning rate is the paper's 1e-5 if the model has the paper's 1e-4, else that of the model.
     """
     paper = config.optimizer.learning_rate == OptimizerConfig().learning_rate
     corrected = config.sampling.model_dump(include={"correct"}, exclude_unset=True)

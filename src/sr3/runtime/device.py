@@ -26,12 +26,12 @@ def choose_device(name: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     there = [device for device, usable in available.items() if usable]
     if name != "auto" and name not in there:
-        why = "not on this machine with this torch"
+        why = "not available on this machine with this build of torch"
         if name == "cuda" and torch.backends.cuda.is_built() is False:
             why = "this torch was built without CUDA; see https://pytorch.org/get-started for one that has it"
         elif name == "cuda":
-            why = "torch finds no GPU; see what nvidia-smi says, and CUDA_VISIBLE_DEVICES"
-        raise ConfigError(f"--device {name}: {why}; there is {', '.join(there)}")
+            why = "torch finds no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        raise ConfigError(f"--device {name}: {why}; give auto or one of {', '.join(there)}")
     name = there[0] if name == "auto" else name
     place = read_ranks().local_rank
     if name != "cuda" or place is None:
@@ -49,7 +49,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if computes_bfloat16(device) else torch.float32
     if name not in _DTYPES:
-        raise ConfigError(f"--dtype {name}: unknown; there is auto, {', '.join(_DTYPES)}")
+        raise ConfigError(f"--dtype {name}: unknown; give auto, {' or '.join(_DTYPES)}")
     return _DTYPES[name]
 
 

@@ -36,7 +36,7 @@ def check_not_forked() -> None:
     _used_in.update({os.getpid()} if not _used_in else ())
     if os.getpid() not in _used_in and torch.get_num_threads() > 1:
         raise ConfigError(
-            "this process was forked from one that has used a model, and would wait without end for torch's threads; "
+            "this process was forked from one that has used a model, and would hang waiting for torch's threads; "
             'start it by multiprocessing.get_context("spawn"), or call torch.set_num_threads(1) in it first'
         )
 

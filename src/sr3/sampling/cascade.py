@@ -77,7 +77,7 @@ def open_cascade(
     steps: refinement steps of each stage; empty for the models' own. guidance: of the generator; None for its own.
     """
     if steps and len(steps) != len(models):
-        raise ConfigError(f"{len(models)} models, but {len(steps)} numbers of steps; give one a model")
+        raise ConfigError(f"{len(models)} models, but {len(steps)} numbers of steps; give one per model")
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     files = [read_model(find_model(model)) for model in models]
@@ -87,7 +87,7 @@ def open_cascade(
         if upscaler.info.image_channels != generator.info.image_channels:
             raise ConfigError(
                 f"{upscaler.info.name}: takes images of {upscaler.info.image_channels} channels, but "
-                f"{generator.info.name} makes {generator.info.image_channels}; choose models of one kind"
+                f"{generator.info.name} makes {generator.info.image_channels}; choose models with the same channels"
             )
     each = steps or [None] * len(models)
     weights = [guidance, *[None] * len(upscalers)]

@@ -37,12 +37,12 @@ class PictureGenerator:
 
     @property
     def side(self) -> int:
-        """Pixels a side of what it makes."""
+        """Side of the generated images in pixels."""
         return self.info.config.data.crop
 
     @property
     def classes(self) -> int:
-        """Classes it can be asked for; the number itself asks for none."""
+        """Number of classes; a label equal to this number means no class."""
         return self.info.config.network.classes
 
     def samples(self, labels: Sequence[int], *, sampling: Sampling, seeds: Sequence[int]) -> Iterator[Image]:
@@ -50,7 +50,7 @@ class PictureGenerator:
 
         labels: one class per image, `classes` for none; sampling: settings, or a plan (`sr3.sampling.plan`); seeds:
         one per image. Yields (b, c, s, s) in [-1, 1], float32.
-        Raises ConfigError for a class there is not.
+        Raises ConfigError for a label out of range.
         """
         most = self.classes - (1 if self.classes and not self.info.config.data.class_dropout else 0)
         unknown = [label for label in labels if not 0 <= label <= most]
@@ -89,5 +89,7 @@ class PictureGenerator:
 def load_generator(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> PictureGenerator:
     """Build the network of a model file and fill it; CheckpointError when it is not a generator's."""
     if model.info.config.network.condition != "none":
-        raise CheckpointError(f"{model.info.name}: enlarges images; the first model of `sr3 generate` is a generator")
+        raise CheckpointError(
+            f"{model.info.name}: enlarges images; give a generator as the first model of `sr3 generate`"
+        )
     return PictureGenerator(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

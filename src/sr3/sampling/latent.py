@@ -103,7 +103,8 @@ def _check(generator: PictureGenerator, low_res: LowRes) -> None:
     height, width = low_res.shape[-2:]
     if height != width or generator.side % width or low_res.shape[1] != generator.info.image_channels:
         raise ImageError(
-            f"inputs of {width}x{height} with {low_res.shape[1]} channels are no whole fraction of the "
-            f"{generator.side}x{generator.side} with {generator.info.image_channels} that {generator.info.name} makes; "
-            "give square ones"
+            f"inputs of {width}x{height} with {low_res.shape[1]} channels do not fit {generator.info.name}, which "
+            "makes "
+            f"{generator.side}x{generator.side} with {generator.info.image_channels}; give square inputs whose side "
+            "divides that, with the same channels"
         )

@@ -35,10 +35,10 @@ _FEWEST = 4
 
 @dataclass(frozen=True, eq=False)
 class SamplingPlan:
-    """A sampler, its levels, and settings; GridError for levels from which no sample can come.
+    """A sampler, its levels, and settings; GridError for levels that cannot lead from noise to an image.
 
-    settings: what surrounds the walk (start, clip, correct, guidance, detail, condition_gamma).
-    grid: the levels, shape (steps + 1,). grid_is_given: whether a program gave them, so that every pass walks them.
+    settings: everything besides sampler and levels (start, clip, correct, guidance, detail, condition_gamma).
+    grid: the levels, shape (steps + 1,). grid_is_given: whether the caller gave them, so that every pass uses them.
     """
 
     settings: SamplingConfig
@@ -57,7 +57,7 @@ class SamplingPlan:
 
     @property
     def calls(self) -> int:
-        """Network calls of a sample, with the one more of a `detail` below 1."""
+        """Network calls per sample; a `detail` below 1 adds one."""
         return self.sampler.traits.calls(self.steps) + (self.settings.detail < 1)
 
     def walk(self, denoise: Denoise, start: State, noise: NoiseSource) -> Iterator[Step]:
@@ -81,7 +81,7 @@ class SamplingPlan:
             raise ConfigError(f"sampler {self.sampler.name}: takes more than {self.steps} steps; {_FORM}")
 
     def of_pass(self, number: int) -> "SamplingPlan":
-        """Say how pass number 0, 1, ... samples: the first as asked, later ones in half the steps.
+        """Return the plan of pass number 0, 1, ...: the first samples as asked, later ones in half the steps.
 
         The paper's cascades are sampled in the same way, with most steps at the smallest size
         (docs/how-to/generate.md). Levels that a model has learnt, or that were given, stay.
@@ -115,7 +115,7 @@ def sampling_for(
     guidance: float | None = None,
     detail: float | None = None,
 ) -> SamplingConfig:
-    """Take the model's own settings of sampling with what is asked for in their place; ConfigError as for settings.
+    """Return the model's own sampling settings, except for those given here; ConfigError as for settings.
 
     Levels found by a search are used unless a grid is asked for.
     """
@@ -131,11 +131,11 @@ def plan_for(
     eta: float | None = None,
     detail: float | None = None,
 ) -> SamplingPlan:
-    """Plan the model's own way of sampling with what is asked for in its place; None leaves a thing as it is.
+    """Plan sampling with the model's own settings, except for those given here; None keeps the model's own.
 
     A sampler that is a function walks the levels that the model's own sampler would, unless a grid is given.
     Raises ConfigError as for settings and for a sampler, steps, levels or eta that do not go together or that the
-    model has not learnt; GridError for levels from which no sample can come.
+    model was not trained on; GridError for levels that cannot lead from noise to an image.
     """
     given = None if grid is None or isinstance(grid, str) else _levels(grid, most=most_first(info.config.sampling))
     function = None if sampler is None or isinstance(sampler, str) else as_sampler(sampler)
@@ -188,11 +188,11 @@ def _check_learnt(info: ModelInfo, function: Sampler[...] | None, grid: Grid | N
     taught = info.config.distillation
     if taught is None:
         raise ConfigError(
-            f"{info.name}: a regression model answers in one call and takes no sampler and no grid; "
-            "take a model that refines"
+            f"{info.name}: a regression model predicts in one call and takes no sampler and no grid; "
+            "leave them out, or use a diffusion model"
         )
     if grid is not None and not torch.equal(grid, build_grid(own)):
         raise ConfigError(
-            f"{info.name}: a distilled model knows only the levels that it was taught; leave the grid out, or take "
-            f"the model that it was made of, which was called {taught.teacher}"
+            f"{info.name}: a distilled model can use only the levels that it was trained on; leave the grid out, or "
+            f"use its teacher, {taught.teacher}"
         )

@@ -57,8 +57,9 @@ class Upscaler:
     """A trained model, ready to sample.
 
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
-    on_window: called after each of them; what it raises ends the work.
-    restoration: of a model with a restoration network, the factor of what that changes in the input; 0 for nothing.
+    on_window: called after each window; an exception that it raises ends the work.
+    restoration: strength of the restoration network, if the model has one: a factor on what it changes in the input, 0
+    for no change.
     """
 
     info: ModelInfo
@@ -79,14 +80,14 @@ class Upscaler:
 
         low_res: (b, c, h, w) in [-1, 1]; sampling: settings, or a plan (`sr3.sampling.plan`); seeds: one per image,
         or the noise itself. Yields (b, c, s h, s w) in [-1, 1], float32.
-        The low frequencies of the last one are matched to the input unless the settings have `correct` off.
+        The low frequencies of the last image are matched to the input unless `sampling.correct` is false.
         """
         for preview in islice(self.previews(low_res, sampling=sampling, seeds=seeds), 1, None):
             yield preview.guess
             del preview  # it holds a whole state, and the next step needs the memory
 
     def previews(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Preview]:
-        """Refine as `samples` does, and show the noisy state beside each guess; first the enlarged input and noise."""
+        """Refine as `samples` does; also yields the noisy state, and first of all the enlarged input with noise."""
         check_not_forked()
         low_res = self.cleaned(low_res.to(self.device, torch.float32))
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
@@ -132,7 +133,7 @@ class Upscaler:
         return self.denoiser.decode(y, x).clamp(-1, 1)
 
     def cleaned(self, low_res: LowRes) -> LowRes:
-        """Return what the model takes for the input: what its restoration network makes of it, if it has one."""
+        """Return the input as the model sees it: after the restoration network, if there is one."""
         network = self.denoiser.restoration
         if network is None or self.restoration == 0:
             return low_res
@@ -147,7 +148,7 @@ class Upscaler:
 
     @property
     def shares_statistics(self) -> bool:
-        """Whether the network sees all of an image at once, so that windows must share what they see."""
+        """Whether the network uses statistics of the whole image, which windows must then share."""
         return any(isinstance(part, nn.GroupNorm | nn.AdaptiveAvgPool2d) for part in self.denoiser.network.modules())
 
     @property
@@ -262,7 +263,7 @@ def _inside(conditioning: Conditioning, window: Window, *, scale: int) -> Condit
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:
-    """Find a model by name, path or run folder and make it ready on a device."""
+    """Load a model, given by name, path or run folder, onto a device."""
     place = choose_device(device)
     upscaler = load_upscaler(read_model(find_model(model)), device=place, dtype=choose_dtype(dtype, place))
     if tile < upscaler.least_tile:
@@ -273,5 +274,5 @@ def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile
 def load_upscaler(model: ModelFile, *, device: torch.device, dtype: torch.dtype) -> Upscaler:
     """Load a model file for upscaling; CheckpointError when it is damaged or an unconditional generator."""
     if model.info.config.network.condition == "none":
-        raise CheckpointError(f"{model.info.name}: generates images from nothing; use it with sr3 generate")
+        raise CheckpointError(f"{model.info.name}: generates images without an input; use it with sr3 generate")
     return Upscaler(model.info, laid_out(build_filled(model, device), dtype), device, dtype)

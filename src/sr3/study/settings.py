@@ -27,8 +27,8 @@ QUESTIONS: dict[Question, str] = {
 
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _CONSENT = """\
-You will see pairs of pictures, each pair for a few seconds. Then the pictures disappear, and you say which one you \
-choose. There is no time limit for your choice, and you can rest before any of them.
+You will see pairs of pictures, each pair for a few seconds. Then the pictures disappear, and you choose one of the \
+two. There is no time limit for your choice, and you can take a break before each choice.
 
 We store your choices, how long the pictures were on your screen, how long you took to choose and how large the \
 pictures were shown. We store neither your name nor your address.
@@ -99,7 +99,7 @@ class StudyConfig(Settings):
     @model_validator(mode="after")
     def _parts_agree(self) -> "StudyConfig":
         if len(set(self.questions)) < len(self.questions):
-            raise ValueError("questions contains one of them twice")
+            raise ValueError("questions lists a question twice; remove one")
         if "better" in self.questions and self.pictures.inputs is None:
             raise ValueError("the question better shows a low-resolution image: give its folder in pictures.inputs")
         if self.attention.failures_allowed >= max(1, self.attention.checks):

@@ -14,8 +14,8 @@ class Stepped:
     bands: sum of the losses and number of images per band of noise levels, noisiest first.
     smooth: mean loss of the recent steps, then the mean per band; NaN for a band without images.
     images_per_second: speed of the step, with the time spent waiting for the batch.
-    share_of_peak: FLOP/s of the training, as a share of those of a large matrix product on this machine.
-    memory: bytes in use; on a GPU, the maximum so far.
+    share_of_peak: FLOP/s of training divided by those of a large matrix product on this machine.
+    memory: bytes in use; on a GPU, the peak so far.
     """
 
     step: int
@@ -52,7 +52,7 @@ class Saved:
 
 
 Stops = Callable[[], bool]
-"""Return whether the training has been asked to stop."""
+"""Return whether training has been asked to stop."""
 
 
 class Stopped(Exception):

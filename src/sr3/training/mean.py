@@ -22,7 +22,8 @@ def read_mean(model: str) -> SourceModel:
     network = mean.file.info.config.network
     if not isinstance(network, SPANConfig):
         raise CheckpointError(
-            f"{model}: is of family {network.family}, but a mean has family span; train one by sr3 train span-x4"
+            f"{model}: is of family {network.family}, but a mean predictor has family span; train one by sr3 train "
+            "span-x4"
         )
     return mean
 
@@ -39,7 +40,7 @@ def refine_mean(config: Config, mean: SourceModel) -> Config:
     if theirs.data.scale != config.data.scale:
         raise ConfigError(
             f"--mean: {mean.file.info.name} has scale {theirs.data.scale}, but the run has scale {config.data.scale}; "
-            "give a mean of the same scale"
+            "give a mean predictor of the same scale"
         )
     section = MeanConfig(name=mean.file.info.name, digest=mean.digest, network=theirs.network)
     network, data = config.network, config.data
@@ -64,10 +65,12 @@ def check_mean(config: Config, mean: SourceModel | None, *, image_channels: int)
         return
     if mean is None or mean.digest != expected.digest:
         found = "none was given" if mean is None else f"{mean.file.info.name} has other weights"
-        raise ConfigError(f"mean.name = {expected.name}: the run refines this mean, but {found}; give it by --mean")
+        raise ConfigError(
+            f"mean.name = {expected.name}: the run refines this mean predictor, but {found}; give it by --mean"
+        )
     if mean.file.info.image_channels != image_channels:
         raise DataError(
-            f"the images have {image_channels} channels, but the mean {expected.name} takes "
+            f"the images have {image_channels} channels, but the mean predictor {expected.name} takes "
             f"{mean.file.info.image_channels}; give images with that number of channels"
         )
 

@@ -61,7 +61,9 @@ def make_plan(
         config = refine_mean(config, refined) if config.mean is None else config
     config = apply_settings(config, with_pairs(changes, low_res))
     if config.restoration is not None:
-        raise ConfigError("restoration: is not trained with a model; train it alone, then sr3 join")
+        raise ConfigError(
+            "restoration: a restoration network is not trained with the model; train it alone, then use sr3 join"
+        )
     code_of(config, changes)
     check_pairs(config, low_res)
     source_model = read_source_model(start) if start is not None else None
@@ -85,7 +87,7 @@ def open_training(plan: Plan, *, device: torch.device, limits: Limits) -> tuple[
 
 @dataclass(frozen=True)
 class Training:
-    """A training that was asked for by `train`. It begins, or resumes, whenever it is iterated."""
+    """A training run created by `train`. Iterating it starts or resumes the training."""
 
     plan: Plan
     device: torch.device
@@ -97,7 +99,7 @@ class Training:
         return events
 
     def run(self) -> Path:
-        """Train to the end, or until the time is over; returns the folder of the run, which `sr3.load` takes."""
+        """Train to the last step or until max_time is over; returns the run folder, which `sr3.load` takes."""
         for _ in self:
             pass
         return self.plan.out
@@ -115,13 +117,13 @@ def train(
     max_time: str | None = None,
     device: str = "auto",
 ) -> Training:
-    """Train a model on images, as `sr3 train` does; iterate the result, or call its `run`.
+    """Train a model on images, as `sr3 train` does; iterate over the result, or call its method `run`.
 
-    settings: the name of a preset, a TOML file, or a `Config`. data: a folder, shards, or another place of images.
-    out: the folder of the run; one that has begun is resumed. changes: settings to change, `"training.steps=2000"`.
-    low_res: a folder of the low-resolution versions. start: a model whose weights the run begins with. mean: a
-    regression whose result the model refines. max_time: such as `"8h"`; then it stops and is saved.
-    device: `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
+    settings: the name of a preset, a TOML file, or a `Config`. data: a folder, shards, or another value of `--data`.
+    out: the run folder; an existing run is resumed. changes: settings to change, such as `"training.steps=2000"`.
+    low_res: a folder of low-resolution versions. start: a model whose weights the run starts from. mean: a regression
+    model (mean predictor) whose output the model refines. max_time: such as `"8h"`, after which the run is saved and
+    stops. device: `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
 
     The result yields `Stepped`, `Validated`, `Saved` and `Noted` of `sr3.training.events`. The call reads settings and
     data and raises ConfigError, DataError or CheckpointError where they cannot be used; training raises TrainingError.
@@ -162,4 +164,6 @@ def _read_settings(name: str) -> Config:
     try:
         return read_toml(Path(name).read_text(encoding="utf-8"), where=name)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: cannot be read as a settings file ({error})") from error
+        raise ConfigError(
+            f"{name}: cannot be read as a settings file ({error}); give a preset or a TOML file"
+        ) from error

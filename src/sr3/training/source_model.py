@@ -47,7 +47,8 @@ def read_source_model(model: str) -> SourceModel:
     file = read_model(find_model(model))
     if (before := file.info.config.restoration) is not None:
         raise CheckpointError(
-            f"{model}: cleans its input first, by {before.name}, which is not trained; give what it was joined from"
+            f"{model}: has the restoration network {before.name}, which is not trained; give the model it was joined "
+            "from"
         )
     return SourceModel(file, digest_of_weights(file.weights))
 

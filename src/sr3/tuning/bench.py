@@ -99,7 +99,9 @@ def _in_whole_pixels(plan: Plan, scale: int) -> Plan:
     """Round the side down to a multiple of the scale, for a result has no other."""
     side = max(scale, plan.side // scale * scale)
     if side != plan.side:
-        warnings.warn(f"--side {plan.side}: is no multiple of the scale {scale}, {side} is measured", stacklevel=3)
+        warnings.warn(
+            f"--side {plan.side}: is not a multiple of the scale {scale}; {side} is measured instead", stacklevel=3
+        )
     return replace(plan, side=side)
 
 

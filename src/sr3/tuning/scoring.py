@@ -99,7 +99,7 @@ def check_pairs(info: ModelInfo, low_res: Path | None) -> None:
     """Raise ConfigError where low-resolution versions are given to a model that learnt from others."""
     kind = info.config.data.degradation
     if low_res is not None and kind != "paired":
-        raise ConfigError(f"--low-res {low_res}: {info.name} learnt from inputs made by {kind}; leave it out")
+        raise ConfigError(f"--low-res {low_res}: {info.name} was trained on inputs made by {kind}; leave --low-res out")
 
 
 def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int) -> list[tuple[LowRes, Image]]:
@@ -112,7 +112,7 @@ def held_out_pairs(source: Source, upscaler: Upscaler, *, images: int, side: int
     if dataset.image_channels != info.image_channels:
         raise DataError(
             f"{source.name(0)}: has {dataset.image_channels} channels, but {info.name} {info.image_channels}; "
-            "give images of the model's kind"
+            "give images with the model's channels"
         )
     if side < info.config.data.scale:
         raise ConfigError(f"--side {side}: is less than one pixel of the input; give a multiple of the scale")

@@ -19,8 +19,9 @@ def check_channels(info: ModelInfo) -> None:
     """Raise ImageError for a model whose results have other channels than its inputs."""
     if info.condition_channels != info.image_channels:
         raise ImageError(
-            f"the model {info.name} makes {info.image_channels} channels of {info.condition_channels}, and files keep "
-            "theirs here; give tensors to sr3.sampling.upscaler.Upscaler.upscale"
+            f"the model {info.name} turns {info.condition_channels} channels into {info.image_channels}, which works "
+            "only "
+            "with tensors; use sr3.sampling.upscaler.Upscaler.upscale"
         )
 
 

@@ -58,7 +58,9 @@ def generate_files(cascade: Cascade, order: Order) -> Iterator[Refining | Made |
     try:
         order.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"{order.folder}: cannot be a folder ({error.strerror}); choose another") from error
+        raise ImageError(
+            f"{order.folder}: cannot be created as a folder ({error.strerror}); choose another path"
+        ) from error
     if not order.overwrite:
         yield from (Skipped(path) for number in range(order.count) if (path := order.path(number)).exists())
     pending = [number for number in range(order.count) if order.overwrite or not order.path(number).exists()]

@@ -154,7 +154,7 @@ def _remedy(error: OSError) -> str:
         return "give a shorter name, with -o FILE or --name"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free space, or give another -o"
-    return "check place and permissions"
+    return "check the folder and its permissions"
 
 
 def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEvent]:

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Strength = float | Literal["auto"]
-"""How strongly to clean an input: 0 for not at all, 1 as the network does, or by the quality of a JPEG file."""
+"""Strength of the restoration network: 0 for none, 1 as in training, or auto, by the quality of a JPEG file."""
 
 MOST = 2.0
 """The largest strength that may be asked for."""
@@ -68,7 +68,7 @@ def parse_strength(text: str, upscaler: Upscaler) -> Strength:
     """Read `--restoration`; ConfigError where it is no strength, or the model does not clean its input."""
     if upscaler.denoiser.restoration is None:
         raise ConfigError(
-            f"--restoration: {upscaler.info.name} does not clean its input; take a model that does, such as "
+            f"--restoration: {upscaler.info.name} has no restoration network; use a model that has one, such as "
             f"{RESTORING_MODEL}"
         )
     try:
@@ -104,6 +104,6 @@ def jpeg_advice(source: Path, model: ModelInfo) -> str:
     if quality is None or quality > BEST_QUALITY:
         return ""
     return (
-        f"{source}: is a JPEG file of quality {quality:.0f} or so; --model {RESTORING_MODEL} cleans such files first, "
-        f"{model.name} sharpens what JPEG has left"
+        f"{source}: is a JPEG file of quality {quality:.0f} or so, whose artefacts {model.name} sharpens; "
+        f"--model {RESTORING_MODEL} removes them first"
     )

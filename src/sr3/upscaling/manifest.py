@@ -34,7 +34,7 @@ class Manifest:
             with path.open("a", encoding="utf-8"):
                 pass
         except (OSError, UnicodeDecodeError) as error:
-            raise ImageError(f"{path}: is no manifest that can be read and written ({error}); name another") from error
+            raise ImageError(f"{path}: cannot be used as a manifest ({error}); name another file") from error
         lines = text.splitlines()
         for number, line in enumerate(lines, start=1):
             self._read(line, number, is_last=number == len(lines))
@@ -47,7 +47,7 @@ class Manifest:
             if is_last and self._needs_newline:
                 return
             raise ImageError(
-                f"{self._path}: line {number} is not of a manifest ({error}); name another file"
+                f"{self._path}: line {number} is not a manifest record ({error}); name another file"
             ) from error
 
     def is_outdated(self, job: Job) -> bool:

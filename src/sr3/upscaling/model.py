@@ -32,17 +32,17 @@ __all__ = ["Model", "Refinement", "load"]
 
 _COLOURS = 3
 Progress = Callable[[int, int], None]
-"""Is told the steps taken and all there are."""
+"""Called with the number of steps taken and the total."""
 
 
 @dataclass(frozen=True)
 class Model:
     """A trained model that enlarges Pillow images, NumPy arrays and torch tensors.
 
-    What goes in comes out: the same kind, type, range and layout (see `sr3.images.in_memory`), `scale` times as high
-    and wide. Colour under full transparency is filled first, and transparency is enlarged without the network.
-    Images are upright afterwards, as their EXIF says. tile: largest side of a window in pixels of the result.
-    restoration: how strongly a model that cleans its input does so, see `load`.
+    The result has the kind, type, value range and layout of the input (see `sr3.images.in_memory`) and is `scale` times
+    as high and wide. Colours under full transparency are filled in first, and the alpha channel is enlarged without the
+    network. The EXIF orientation is applied. tile: largest side of a tile, in pixels of the result.
+    restoration: strength of the restoration network, if the model has one, see `load`.
     """
 
     upscaler: Upscaler
@@ -50,7 +50,7 @@ class Model:
     restoration: Strength = "auto"
 
     def __repr__(self) -> str:
-        """Say in one line what it is."""
+        """Describe the model in one line."""
         sampling = self.upscaler.info.config.sampling
         return (
             f"<sr3 model {self.name}: x{self.scale}, {self.channels} channels, {sampling.sampler} in {sampling.steps} "
@@ -59,7 +59,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What the model calls itself."""
+        """Name of the model, from its file."""
         return self.upscaler.info.name
 
     @property
@@ -69,9 +69,9 @@ class Model:
 
     @property
     def channels(self) -> int:
-        """Channels of the images it was trained on; a model of 1 or 3 also takes images of 3 or 1.
+        """Number of channels of its training images; models with 1 or 3 channels each take both grey and RGB images.
 
-        A model of 3 also takes either with alpha. To any other, what an array or tensor has are bands.
+        A model with 3 channels also takes an alpha channel. For others, all channels of an array or tensor are bands.
         """
         return self.upscaler.info.image_channels
 
@@ -127,19 +127,19 @@ class Model:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> Kind | list[Kind]:
-        """Draw a large image; with `samples` a list of that many different ones.
+        """Enlarge an image by drawing a sample; with `samples`, return a list of that many different samples.
 
-        scale: times as wide and high, None for the model's own; less is reduced from its result, more takes several
-        passes. steps, sampler, grid, eta, detail: None for the model's own. sampler: a name, or a function of the form
-        that `sr3.diffusion.samplers` describes; memory for a plain function is that of the costliest sampler. grid: a
-        family's name, or gammas that rise to 1, which fix the steps. eta: noise of ddim and dpmpp-2m, from 0 to 1.
-        detail: from 0, near the mean of all images that fit, to 1, a sample. seed: the same gives the same, and what
-        `sr3 upscale --seed` gives. values: the numbers that the image uses, (low, high) in its own, or "auto", as
-        `sr3 upscale --range`.
-        progress: called after each step with the steps taken and all there are.
-        stop: once set, by any thread, the call ends with Cancelled after the step under way.
-        Raises ImageError for an image that cannot be taken, ConfigError for settings that do not fit, GridError for
-        gammas from which no sample can come.
+        scale: scale factor, None for the model's own; a smaller one downscales the model's result, a larger one takes
+        several passes. steps, sampler, grid, eta, detail: None for the model's own. sampler: a name, or a function as
+        described in `sr3.diffusion.samplers`; a plain function is assumed to need as much memory as the most expensive
+        sampler. grid: the name of a family, or gammas that rise to 1, which also set the number of steps. eta: noise of
+        ddim and dpmpp-2m, from 0 to 1. detail: from 0, close to the posterior mean, to 1, a full sample. seed: equal
+        seeds give equal results, the same as `sr3 upscale --seed`. values: value range of the image, (low, high) in its
+        own numbers, or "auto", as `sr3 upscale --range`.
+        progress: called after each step with the number of steps taken and the total.
+        stop: once it is set, by any thread, the call raises Cancelled after the current step.
+        Raises ImageError for an image that cannot be used, ConfigError for settings that do not fit the model, and
+        GridError for a grid that cannot lead from noise to an image.
         """
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         if samples is not None and samples < 1:
@@ -171,11 +171,11 @@ class Model:
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Path:
-        """Draw a large image of a file into a file, as `sr3 upscale` does: bits, metadata and formats are kept.
+        """Enlarge an image file into a file, as `sr3 upscale` does; bit depth, metadata and format are kept.
 
-        target: None for NAME-x4 beside the source. quality: 1 to 100, of lossy formats. overwrite: whether a
-        target that is there is replaced. Others as for `upscale`. Returns where the result is.
-        Raises ImageError when the source cannot be read or the target not be written, or is there.
+        target: None for NAME-x4 beside the source. quality: 1 to 100, of lossy formats. overwrite: whether an
+        existing target is replaced. Others as for `upscale`. Returns the path of the result.
+        Raises ImageError when the source cannot be read, or the target cannot be written or exists already.
         """
         sampling = plan_for(self.upscaler.info, steps=steps, sampler=sampler, grid=grid, eta=eta, detail=detail)
         sizing = Sizing(scale=scale)
@@ -199,7 +199,7 @@ class Model:
                 case Failed():
                     raise ImageError(event.reason)
                 case Skipped():
-                    raise ImageError(f"{job.target}: is there already; give overwrite=True, or another target")
+                    raise ImageError(f"{job.target}: exists; give overwrite=True, or another target")
                 case _:
                     pass
         return job.target
@@ -221,9 +221,9 @@ class Model:
     ) -> Iterator[Refinement[Kind]]:
         """Draw one sample step by step; the last image is what `upscale` gives for the same arguments.
 
-        sample: which of the samples of `upscale(samples=...)` it is, from 0. Leaving the loop, or closing the iterator,
-        ends the work. Other arguments and errors as for `upscale`; what is wrong with them is raised at once, not at
-        the first step.
+        sample: index of the sample among those of `upscale(samples=...)`, from 0. Leaving the loop, or closing the
+        iterator, ends the work. Other arguments and errors as for `upscale`; errors in arguments are raised at once,
+        not at the first step.
         """
         if sample < 0:
             raise ConfigError(f"sample = {sample}: samples are numbered from 0")
@@ -248,16 +248,17 @@ def load(
     tile: int | Literal["auto"] = "auto",
     restoration: Strength = "auto",
 ) -> Model:
-    """Find a model by name, path, run folder or address on the Hugging Face Hub and make it ready.
+    """Load a model, given by name, path, run folder or address on the Hugging Face Hub.
 
     model: such as "photos-x4", "mine.safetensors", "runs/mine", "hf:owner/name" or "hf:owner/name@revision"; the last
     two are downloaded into the Hub's cache, once (extra `hub`). device: auto, cpu, cuda or mps. dtype: auto, float32 or
-    bfloat16. tile: largest window in pixels of the result, auto by the memory that is free when an image comes, as
-    `sr3 upscale` does. restoration: how strongly a model that cleans its input, such as "photos-x4-web", does so: from
-    0, not at all, by 1, as it learnt, to 2; auto by the quality of the JPEG file that a Pillow image was opened from,
-    1 for other images. Without effect on other models.
-    Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or type that
-    is not there.
+    bfloat16. tile: largest side of a tile, in pixels of the result; auto chooses it for each image by the free memory,
+    as `sr3 upscale` does. restoration: strength of the restoration network of models that have one, such as
+    "photos-x4-web": 0 leaves the input unchanged, 1 is the strength in training, 2 the maximum; auto depends on the
+    quality of the JPEG file that a Pillow image was opened from, and is 1 for other images. It has no effect on other
+    models.
+    Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or dtype
+    that is not available.
     """
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=1024 if tile == "auto" else tile)
     return Model(upscaler, tile, check_strength(restoration))

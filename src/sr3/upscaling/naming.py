@@ -90,14 +90,14 @@ class Naming:
         """Raise ConfigError for a format that is not written and a pattern that gives no name."""
         if self.format != "same" and f".{self.format.lower()}" not in _SUFFIXES:
             known = ", ".join(suffix[1:] for suffix in _SUFFIXES)
-            raise ConfigError(f"--format {self.format}: is not a format sr3 writes; there is {known}")
+            raise ConfigError(f"--format {self.format}: is not a format sr3 writes; give one of {known}")
         try:
             parts = [part[1:] for part in string.Formatter().parse(self.pattern) if part[1] is not None]
         except ValueError as error:
             raise ConfigError(f"--name {self.pattern}: {error}; write it like {{stem}}-x{{scale}}") from error
         if unknown := [field for field, _, _ in parts if field not in _FIELDS]:
             known = ", ".join(f"{{{field}}}" for field in _FIELDS)
-            raise ConfigError(f"--name {self.pattern}: there is no {{{unknown[0]}}}; there is {known}")
+            raise ConfigError(f"--name {self.pattern}: there is no {{{unknown[0]}}}; give one of {known}")
         if any(form or conversion for _, form, conversion in parts):
             raise ConfigError(
                 f"--name {self.pattern}: takes no : and no ! in braces; write it like {{stem}}-x{{scale}}"
@@ -105,7 +105,7 @@ class Naming:
         made = self.pattern and self.name(Path("a.png"))
         if not made or "/" in made or "\\" in made:
             raise ConfigError(
-                f"--name {self.pattern}: {made!r} is no name of a file; write it like {{stem}}-x{{scale}}"
+                f"--name {self.pattern}: {made!r} cannot be a file name; write it like {{stem}}-x{{scale}}"
             )
 
     def name(self, source: Path) -> str:
@@ -176,7 +176,7 @@ def _sources(path: Path, output: Path, *, recursive: bool) -> Iterator[tuple[Pat
             source for source in files_below(path, PICTURE_SUFFIXES) if results not in _real_parents(source.parent)
         ]
         if not found:
-            raise ImageError(f"{path}: neither it nor a folder below holds an image; check the path")
+            raise ImageError(f"{path}: neither it nor its subfolders hold an image; check the path")
         yield from ((source, source.parent.relative_to(path)) for source in found)
 
 
@@ -204,7 +204,9 @@ def _check_distinct(jobs: Iterable[Job], outputs: Outputs) -> None:
     for job in jobs:
         for target in outputs.all_of(job.target.absolute()):
             if target in seen:
-                raise ImageError(f"{seen[target]} and {job.source} would both become {target}; run them apart")
+                raise ImageError(
+                    f"{seen[target]} and {job.source} would both become {target}; upscale one of them into another -o"
+                )
             seen[target] = job.source
     inputs = {identity for job in jobs if (identity := _identity(job.source))}
     for job in jobs:

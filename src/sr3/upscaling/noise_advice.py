@@ -19,7 +19,10 @@ def weakness(sampling: SamplingConfig) -> str:
     grid, better = "", "--sampler dpmpp-2m"
     if traits.noisy_below_on and sampling.grid not in traits.noisy_below_on:
         grid, better = f" on a {sampling.grid} grid", f"--grid {next(iter(traits.noisy_below_on))}"
-    return f"{sampling.sampler} in {sampling.steps} steps{grid} leaves noise; give {least} or more --steps, or {better}"
+    return (
+        f"{sampling.sampler} in {sampling.steps} steps{grid} leaves noise in the result; "
+        f"give {least} or more --steps, or {better}"
+    )
 
 
 def warn_of_noise(sampling: SamplingConfig) -> None:

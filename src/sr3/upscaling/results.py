@@ -19,9 +19,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be made a folder ({error.strerror}); give another -o") from error
+        raise ImageError(f"{folder}: cannot be created as a folder ({error.strerror}); give another -o") from error
     if not os.access(folder, os.W_OK):
-        raise ImageError(f"{folder}: may not be written to by you; give another -o")
+        raise ImageError(f"{folder}: is not writable; give another -o")
 
 
 def holds_bands(path: Path, picture: Picture) -> bool:

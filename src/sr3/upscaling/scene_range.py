@@ -40,7 +40,10 @@ def scene_range(scene: Scene, asked: str | tuple[float, float] | None) -> Range:
     first, last = (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) if whole else (0.0, 1.0)
     if isinstance(asked, tuple):
         if whole and (asked[0] < first or asked[1] > last):
-            raise ImageError(f"{scene.path}: the range {asked[0]:g},{asked[1]:g} is not within {first:g} to {last:g}")
+            raise ImageError(
+                f"{scene.path}: the range {asked[0]:g},{asked[1]:g} is not within {first:g} to {last:g} of its data "
+                "type; give another --range"
+            )
         return Range(*asked)
     if whole and asked == TYPE:
         return Range(first, last)
@@ -54,8 +57,8 @@ def scene_range(scene: Scene, asked: str | tuple[float, float] | None) -> Range:
         )
     if whole and kind.itemsize > 1 and (most - min(least, 0)) / (last - first) < NARROW:
         warnings.warn(
-            f"{scene.path}: uses only {least:g} to {most:g} of {first:g} to {last:g}, where models are grainy; "
-            "--range auto stretches them while they are enlarged",
+            f"{scene.path}: uses only {least:g} to {most:g} of {first:g} to {last:g}, which makes results grainy; "
+            "--range auto stretches the values for the model and maps the result back",
             stacklevel=2,
         )
     return Range(first, last)

@@ -66,7 +66,7 @@ class Sizing:
         asked = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         if len(asked) > 1:
             names = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
-            raise ConfigError(f"{names} each say how large the result is to be; give one of them")
+            raise ConfigError(f"{names} each set the size of the result; give one of them")
         for name in asked:
             value = getattr(self, name)
             if not all(0 < number < float("inf") for number in (value if isinstance(value, tuple) else (value,))):
@@ -83,11 +83,15 @@ class Sizing:
         ratio = max(wide / width, high / height)
         if not self.is_own and own > 1 and (wide < width or high < height or (wide, high) == (width, height)):
             raise ImageError(
-                f"{name}: is {width}x{height}, and {wide}x{high} is asked for, which is not larger; ask for more, or "
-                "leave it as it is"
+                f"{name}: is {width}x{height}, and a result of {wide}x{high} would not be larger; ask for a larger "
+                "one, or "
+                "use the image as it is"
             )
         if own == 1 and (wide, high) != (width, height):
-            raise ImageError(f"{name}: {wide}x{high} is asked for, but the model restores an image in its own size")
+            raise ImageError(
+                f"{name}: {wide}x{high} is asked for, but the model restores images without enlarging them; leave the "
+                "size out"
+            )
         passes = 1
         while own > 1 and own**passes < ratio * (1 - _TOLERANCE):
             passes += 1

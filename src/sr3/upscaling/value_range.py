@@ -73,7 +73,10 @@ def find_range(asked: str | tuple[float, float], pixels: Tensor, numbers: Number
             asked = (first, last)
     low, high = asked
     if low < first or high > last or low >= high:
-        raise ImageError(f"{name}: the range {low:g},{high:g} is not within the {first:g} to {last:g} that it can hold")
+        raise ImageError(
+            f"{name}: the range {low:g},{high:g} is not within the {first:g} to {last:g} that the image can hold; give "
+            "another"
+        )
     return ValueRange(*((end - first) / (last - first) * 2 - 1 for end in (low, high)))
 
 
@@ -96,7 +99,7 @@ def warn_of_narrow(pixels: Tensor, numbers: Numbers, name: str, remedy: str) -> 
     share = (float(pixels.max()) + 1) / 2
     if numbers == Numbers.of_depth(16) and 0 < share < NARROW:
         warnings.warn(
-            f"{name}: uses only the lower {round(share * 65535) + 1:,} of 65,536 levels, where models are grainy; "
-            f"{remedy} stretches them while they are enlarged",
+            f"{name}: uses only the lower {round(share * 65535) + 1:,} of 65,536 levels, which makes results grainy; "
+            f"{remedy} stretches the values for the model and maps the result back",
             stacklevel=3,
         )

@@ -27,7 +27,7 @@ __all__ = ["Refinement", "Work"]
 
 @dataclass(frozen=True)
 class Refinement(Generic[Kind]):
-    """A step of a sample has been taken: which, of how many, and the image as it is guessed after it."""
+    """One sampling step: its number, the total, and the image predicted after it."""
 
     step: int
     steps: int
@@ -35,7 +35,7 @@ class Refinement(Generic[Kind]):
 
     @property
     def is_last(self) -> bool:
-        """Whether the image is the sample."""
+        """Whether this was the last step, so that the image is the finished sample."""
         return self.step == self.steps
 
 

@@ -52,7 +52,7 @@ def _add_lists(router: APIRouter, service: Service) -> None:
 
     @router.get("/api/limits")
     def limits() -> LimitsView:  # pyright: ignore[reportUnusedFunction]
-        """Say how much this server takes, and which formats it writes."""
+        """Describe the limits of this server, and the formats it writes."""
         most = service.limits
         formats = [suffix[1:] for suffix in WRITABLE_SUFFIXES]
         return LimitsView(
@@ -68,7 +68,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
         settings: Annotated[str, Form(description="JSON object of settings, see the schema JobSettings.")] = "{}",
         session: Session = "",
     ) -> JobView:
-        """Upload an image, which waits for its turn."""
+        """Upload an image and queue a job for it."""
         address = request.client.host if request.client else ""
         name = Sessions.named(session, address)
         service.sessions.touch(name)
@@ -81,14 +81,14 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
 
     @router.post("/api/jobs/{job}/stop")
     def stop(job: str) -> JobView:  # pyright: ignore[reportUnusedFunction]
-        """End a job after the step under way, or after the window of a large image; complete samples are kept."""
+        """Stop a job after the current step, or the current window of a large image; complete samples are kept."""
         found = service.find(job)
         service.stop(found)
         return service.view(found)
 
     @router.delete("/api/jobs/{job}", status_code=204)
     def forget(job: str) -> None:  # pyright: ignore[reportUnusedFunction]
-        """End a job and remove its files."""
+        """Stop a job and remove its files."""
         service.forget(service.find(job))
 
 

@@ -60,7 +60,7 @@ class Guard:
         elif self._gives_token(scope):
             await _set_cookie(with_headers, self._access.token, scope)
         elif not self._has_token(headers):
-            detail = "this server asks for a token; open the address that it printed, or send Authorization: Bearer"
+            detail = "this server needs a token; open the address that it printed, or send Authorization: Bearer TOKEN"
             await _respond(with_headers, 401, detail)
         else:
             await self._app(scope, receive, with_headers)
@@ -68,7 +68,7 @@ class Guard:
     def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if self._access.hosts and _name_of(host) not in self._access.hosts:
-            return 400, "the name of this server is not the one in the address; use the address that it printed"
+            return 400, "the host name in the address is not that of this server; use the address that it printed"
         if scope["method"] not in _SAFE:
             origin = headers.get("origin")
             if origin is not None and urlsplit(origin).netloc != host:

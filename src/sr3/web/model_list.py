@@ -86,7 +86,9 @@ class ModelList:
         """Choose as `sr3 upscale` does; ConfigError for a name that is not on the list."""
         if settings.model is not None:
             if settings.model not in self._offered:
-                raise ConfigError(f"model {settings.model}: is not offered here; there is {', '.join(self._offered)}")
+                raise ConfigError(
+                    f"model {settings.model}: is not offered here; give one of {', '.join(self._offered)}"
+                )
             return self._offered[settings.model]
         first = next(iter(self._offered.values()))
         if first.info.name == DEFAULT_MODEL and (settings.steps is not None or settings.detail is not None):

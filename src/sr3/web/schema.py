@@ -30,21 +30,24 @@ class JobSettings(Settings):
     """What is asked for, with the names and meanings of the options of `sr3 upscale`."""
 
     model: str | None = Field(
-        default=None, description="Name of a model; the server's first by default, or one that refines."
+        default=None,
+        description="Name of a model; by default the server's first, or one that refines if steps or detail are given.",
     )
     scale: float | None = Field(default=None, description="Scale factor, such as 2, 1.5 or 8; the model's by default.")
     width: int | None = Field(default=None, description="Width of the result in pixels.")
     height: int | None = Field(default=None, description="Height of the result in pixels.")
     long_side: int | None = Field(default=None, description="Longer side of the result in pixels.")
     megapixels: float | None = Field(default=None, description="Size of the result in megapixels.")
-    fit: str | None = Field(default=None, description="WIDTHxHEIGHT: the largest size that fits into this box.")
+    fit: str | None = Field(
+        default=None, description="WIDTHxHEIGHT in pixels: the largest size that fits into this box."
+    )
     steps: int | None = Field(default=None, description="Sampling steps.")
     detail: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="From 0, smooth and close to the truth, to 1, a full sample."
     )
     seed: Annotated[int, Field(ge=-_MOST, le=_MOST)] = Field(default=0, description="Seed of the noise.")
     samples: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="Samples; two or more also give mean and deviation."
+        default=1, description="Number of samples; two or more also give their mean and standard deviation."
     )
     format: str = Field(default="same", description="png, jpg, webp, tif, bmp, avif, heic, jxl, or same: the input's.")
     quality: Annotated[int, Field(ge=1, le=100)] = Field(default=95, description="Quality of lossy formats.")
@@ -60,15 +63,15 @@ class ModelView(BaseModel):
     steps: int
     steps_choices: list[int] = Field(description="Numbers of steps to choose from; any other number is allowed too.")
     detail: float | None = Field(description="The default; null where the model has no such setting.")
-    stochastic: bool = Field(description="Whether another seed gives another result.")
+    stochastic: bool = Field(description="Whether the result depends on the seed.")
 
 
 class LimitsView(BaseModel):
     """Maxima of the server."""
 
     pixels: int = Field(description="Width times height of a result.")
-    bytes: int = Field(description="Size of an uploaded file.")
-    waiting: int = Field(description="Waiting jobs of one session.")
+    bytes: int = Field(description="Size of an uploaded file in bytes.")
+    waiting: int = Field(description="Waiting jobs per session.")
     samples: int = Field(description="Samples per job.")
     formats: list[str] = Field(description="Formats of results.")
 
@@ -110,14 +113,14 @@ class JobView(BaseModel):
 
     id: str
     state: State
-    position: int = Field(description="Jobs that will start before this one; 0 for the next, and when it has started.")
-    settings: dict[str, Any] = Field(description="The settings with everything filled in that was left out.")
+    position: int = Field(description="Jobs that will start before this one; 0 if it is next or has started.")
+    settings: dict[str, Any] = Field(description="The settings, with defaults filled in.")
     input: InputView
     output: OutputView
-    command: str = Field(description="The command that repeats it.")
+    command: str = Field(description="The sr3 command that repeats the job.")
     done: float = Field(description="Share of the work that is done, from 0 to 1.")
     seconds_left: float | None
-    error: str | None = Field(description="One line, where it failed.")
+    error: str | None = Field(description="The error in one line; null unless the job failed.")
     warnings: list[str]
     results: list[ResultView]
     pair: tuple[int, int] | None = Field(description="Numbers of the two samples that differ most.")

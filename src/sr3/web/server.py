@@ -172,7 +172,7 @@ def _add_page(app: FastAPI, folder: Path) -> None:
 
     def send(name: str) -> Response:
         if name not in pages:
-            raise Refused(404, f"{name[:100]}: the page has no such file; open the address that the server printed")
+            raise Refused(404, f"{name[:100]}: there is no such page; open the address that the server printed")
         content, kind = pages[name]
         return Response(content, media_type=kind)
 
@@ -228,9 +228,9 @@ def _check_keep(folder: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--keep {folder}: cannot be made a folder ({error.strerror}); name another") from error
+        raise ConfigError(f"--keep {folder}: cannot be created as a folder ({error.strerror}); name another") from error
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"--keep {folder}: may not be written to by you; name another")
+        raise ConfigError(f"--keep {folder}: is not writable; name another")
 
 
 def _version() -> str:

@@ -116,7 +116,7 @@ class Service:
         with self._changed:
             job = self._jobs.get(number)
         if job is None:
-            raise Refused(404, f"job {number}: is not here, or was removed; upload the image again")
+            raise Refused(404, f"job {number}: does not exist, or was removed; upload the image again")
         job.asked_for = time.monotonic()
         self.sessions.touch(job.session)
         return job
@@ -150,10 +150,12 @@ class Service:
         with self._changed:
             if self._queue.count(session) >= self.limits.waiting:
                 raise Refused(
-                    429, f"{self.limits.waiting} of your images wait, which is the limit; send more when one has begun"
+                    429,
+                    f"{self.limits.waiting} of your images are waiting, which is the limit; send more when one has "
+                    "started",
                 )
             if len(self._queue) >= self.limits.waiting_in_all or self._is_closing:
-                raise Refused(503, "the server has as many waiting images as it takes; try again in a minute")
+                raise Refused(503, "the server's queue is full; try again in a minute")
 
     def _publish_positions(self) -> None:
         with self._changed:

@@ -386,7 +386,7 @@ def test_eta_is_that_of_the_function():
     bound = list(samplers.SAMPLERS["ddim"].with_eta(0.5)(oracle, pixels(1, 1), GRID, Scripted(draws, draws)))
     assert all(torch.equal(a.y, b.y) for a, b in zip(direct, bound, strict=True))
     assert "eta" in (ddim.__doc__ or "")
-    with pytest.raises(ConfigError, match=r"eta = 0\.5: heun takes none"):
+    with pytest.raises(ConfigError, match=r"eta = 0\.5: the sampler heun has no eta"):
         samplers.heun.with_eta(0.5)
     with pytest.raises(ConfigError, match="eta = 2: give a share"):
         ddim.with_eta(2)

@@ -76,7 +76,7 @@ def test_every_control_has_a_name_and_the_page_its_landmarks(browser, fake, phot
     controls = browser.find_elements("css selector", "button, select, input, [role=slider], [role=group], progress")
     names = {control.accessible_name for control in controls if control.is_displayed()}
     assert "" not in names
-    assert {"Divider between before and after", "Zoom in", "Stop", "Another answer", "Remove photo.png"} - names == {
+    assert {"Divider between before and after", "Zoom in", "Stop", "Another sample", "Remove photo.png"} - names == {
         "Stop"
     }
     assert [len(browser.find_elements("tag name", tag)) for tag in ("main", "h1", "aside")] == [1, 1, 1]

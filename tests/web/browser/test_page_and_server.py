@@ -93,7 +93,7 @@ def test_a_dropped_picture_is_refined_and_saved_as_the_command_that_is_shown_wri
     enlarge(browser)
     until_done(browser)
     wait(browser, "document.querySelector('#right .picture')?.naturalWidth === 128")
-    assert text(browser, "about-now").startswith("These are 3 answers of many.")
+    assert text(browser, "about-now").startswith("These are 3 samples of many.")
     by_id(browser, "overlay").click()
     wait(browser, "document.querySelector('#legend img')?.naturalWidth && document.querySelector('#right .overlay')")
     browser.execute_script("document.querySelector('[name=view][value=beside]').click()")

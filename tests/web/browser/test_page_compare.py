@@ -96,7 +96,7 @@ def test_samples_stand_side_by_side_with_the_two_that_differ_most_first(browser,
     assert zoom(browser) == 200
     by_id(browser, "panes").send_keys(Keys.ARROW_DOWN)
     assert len(set(transforms(browser, ".pane .sheet"))) == 1
-    assert "3 answers of many" in text(browser, "about-now")
+    assert "3 samples of many" in text(browser, "about-now")
     assert complaints(browser) == []
 
 

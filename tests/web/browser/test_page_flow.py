@@ -108,7 +108,7 @@ def test_stop_ends_the_work_within_a_step(browser, fake, photo):
     assert complaints(browser) == []
 
 
-def test_another_answer_draws_the_next_seed_and_keeps_the_first(browser, fake, photo):
+def test_another_sample_draws_the_next_seed_and_keeps_the_first(browser, fake, photo):
     draw(browser, fake, photo)
     for seed in (1, 2):
         by_id(browser, "another").click()
@@ -139,7 +139,7 @@ def test_many_pictures_are_drawn_one_after_the_other_and_each_can_be_looked_at(b
     visit(browser, fake.url)
     choose(browser, *many)
     by_id(browser, "enlarge-all").click()
-    wait(browser, "document.getElementById('tray').innerText.includes('Waiting for the picture before it')")
+    wait(browser, "document.getElementById('tray').innerText.includes('Waiting for the previous picture')")
     wait(browser, f"[...document.querySelectorAll('#tray small')].every((e) => e.textContent === '240 {TIMES} 160')")
     assert [job.name for job in fake.jobs.values()] == ["one.png", "two.png", "three.png"]
     browser.execute_script("document.querySelectorAll('#tray .item')[2].click()")

@@ -12,7 +12,7 @@ chromium.need("selenium.webdriver")
 pytestmark = pytest.mark.browser
 
 FAILED = "!document.getElementById('trouble').hidden"
-GONE = "No connection to the server. The page goes on by itself when it is back."
+GONE = "No connection to the server. The page continues by itself when the server is back."
 
 
 def refused(browser, status):
@@ -81,7 +81,7 @@ def test_a_full_queue_is_said_and_the_picture_goes_in_when_there_is_room(browser
     visit(browser, fake.url)
     drop(browser, photo)
     enlarge(browser)
-    line = "the queue is full: 8 pictures wait. Trying again by itself."
+    line = "the queue is full: 8 pictures wait. Trying again automatically."
     wait(browser, f"document.getElementById('progress-text').textContent === '{line}'")
     fake.full = False
     until_done(browser)

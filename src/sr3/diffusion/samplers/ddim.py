@@ -36,4 +36,4 @@ def ddim(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta: flo
 
 
 distilled = replace(ddim, name="distilled", traits=replace(ddim.traits, any_grid=False))
-"""DDIM for a distilled model, which knows only the levels that it was taught."""
+"""DDIM for a distilled model, which can use only the levels it was trained on."""

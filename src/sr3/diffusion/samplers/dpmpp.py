@@ -21,7 +21,7 @@ def dpmpp_2m(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta:
     """Walk y along the grid, one network call per step.
 
     eta: from 0 (the ODE, no noise after the start) to 1 (the SDE variant); the added variance is eta^2 times the
-    posterior's. The first step and the last are of first order, as there is no earlier level or no finite log-SNR.
+    posterior's. The first step is first order for lack of an earlier level, the last because log-SNR is infinite at 1.
     """
     before: State | None = None
     width_before = 1.0

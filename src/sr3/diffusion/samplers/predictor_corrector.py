@@ -1,7 +1,7 @@
 """The predictor-corrector sampler of score-SDE (arXiv:2011.13456, Algorithms 1, 3 and 5, appendix G).
 
 The predictor is a step of ancestral sampling; the corrector moves the state by Langevin dynamics at the level reached,
-so that errors of the step do not add up. Its step size follows from a signal-to-noise ratio, for every image alone.
+so that errors do not accumulate. Its step size follows from a signal-to-noise ratio, separately for each image.
 """
 
 from collections.abc import Iterator

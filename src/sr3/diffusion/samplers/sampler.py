@@ -7,8 +7,8 @@ A sampler takes `(denoise, y, grid, noise)` and yields a `Step` for each pair of
 - `grid`, shape (steps + 1,), are the levels, float64 on the CPU, rising to 1;
 - `noise.like(y)` draws fresh noise.
 
-The last `Step` is at level 1: its `y` is the sample. Sampling needs no more than such a function. `described` adds
-the traits that estimates of memory and time use; without them, `UNKNOWN` is assumed.
+The last `Step` is at level 1: its `y` is the sample. Such a function is enough to sample with. `described` adds the
+traits that memory and time estimates use; without them, `UNKNOWN` is assumed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,12 +34,13 @@ SamplerFunction: TypeAlias = Callable[[Denoise, State, Grid, NoiseSource], Itera
 class Traits:
     """Properties of a sampler that its signature does not show.
 
-    calls_per_step: network calls of each step but the last. calls_in_last: of the last, which reaches level 1.
-    extra_states: states that it holds at its peak beyond those of `ancestral`; each is as large as the result.
+    calls_per_step: network calls of each step except the last. calls_in_last: those of the last, which reaches level 1.
+    extra_states: states held in memory at the peak beyond those of `ancestral`; each is as large as the result.
     noise: whether it draws noise after the start: never, a share `eta` that the caller chooses, or always.
-    any_grid: whether it may walk other levels than those that the model has learnt.
-    noisy_below: steps, from two on, below which noise stays in the result; 0 where none was found. On families of
-        levels that suit it better, noisy_below_on. Measured in docs/explanation/samplers.md.
+    any_grid: whether levels other than those fixed by the training of the model may be used.
+    noisy_below: with fewer steps than this (but more than one), visible noise stays in the result; 0 if no such limit
+        was found. noisy_below_on: the same for grid families that need fewer steps. Measured in
+        docs/explanation/samplers.md.
     """
 
     calls_per_step: int
@@ -55,7 +56,7 @@ class Traits:
         return (steps - 1) * self.calls_per_step + self.calls_in_last
 
     def steps_within(self, calls: int) -> int:
-        """Count the steps that so many network calls allow; 0 where not even one fits."""
+        """Count the steps that a budget of network calls allows; 0 if not even one fits."""
         return max(0, (calls - self.calls_in_last) // self.calls_per_step + 1)
 
 
@@ -81,9 +82,11 @@ class Sampler(Generic[P]):
         return self.walk(*args, **kwargs)
 
     def with_eta(self, eta: float) -> "Sampler[[Denoise, State, Grid, NoiseSource]]":
-        """Fix the share of noise, from 0 to 1; ConfigError for a sampler without one."""
+        """Return the sampler with a fixed eta, from 0 to 1; ConfigError for a sampler that has no eta."""
         if self.traits.noise != "eta":
-            raise ConfigError(f"eta = {eta:g}: {self.name} takes none; leave it out, or take ddim or dpmpp-2m")
+            raise ConfigError(
+                f"eta = {eta:g}: the sampler {self.name} has no eta; leave it out, or use ddim or dpmpp-2m"
+            )
         if not 0 <= eta <= 1:
             raise ConfigError(f"eta = {eta:g}: give a share of the posterior's noise from 0 to 1")
         walk = update_wrapper(partial(cast("Callable[..., Iterator[Step]]", self.walk), eta=eta), self.walk)
@@ -108,7 +111,7 @@ def described(name: str, traits: Traits) -> Callable[[Callable[P, Iterator[Step]
 def as_sampler(function: SamplerFunction) -> Sampler[[Denoise, State, Grid, NoiseSource]]:
     """Return a sampler unchanged; a plain function gets the traits `UNKNOWN`.
 
-    A `functools.partial` of a sampler keeps that sampler's traits. ConfigError for what cannot be called.
+    A `functools.partial` of a sampler keeps that sampler's traits. ConfigError for a value that is not callable.
     """
     if isinstance(function, Sampler):
         return cast("Sampler[[Denoise, State, Grid, NoiseSource]]", function)

@@ -34,7 +34,7 @@ def last(steps: Iterator[Step]) -> State:
 
 
 def numbered(items: Iterator[T], *, start: int) -> Iterator[tuple[int, T]]:
-    """Count as `enumerate` does, but hold no item while the next is made: images may fill the memory."""
+    """Count as `enumerate` does, but keep no reference to an item while the next is computed, to save memory."""
     number = start - 1
     for item in items:
         number += 1
@@ -43,10 +43,10 @@ def numbered(items: Iterator[T], *, start: int) -> Iterator[tuple[int, T]]:
 
 
 def without_gradients(sampler: Callable[P, Iterator[Step]]) -> Callable[P, Iterator[Step]]:
-    """Let a sampler compute without gradients, and the caller between its steps as it was.
+    """Run a sampler without gradients, and leave the gradient mode of the caller unchanged between steps.
 
-    `torch.no_grad` as a decorator does so too, but holds the arguments, and with them the state that a sampler starts
-    from, until the last step.
+    The decorator `torch.no_grad` does the same, but keeps a reference to the arguments, and so to the initial state,
+    until the last step.
     """
 
     @wraps(sampler)

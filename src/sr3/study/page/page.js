@@ -88,16 +88,16 @@ function showConsent(state) {
 
 function showReady(state) {
   const begun = state.done > 0;
-  byId("ready-title").textContent = begun ? "Welcome back" : "How it goes";
+  byId("ready-title").textContent = begun ? "Welcome back" : "How it works";
   byId("ready-question").textContent = state.question;
   byId("ready-exposure").textContent = seconds(state.exposure);
-  byId("start").textContent = begun ? `Go on with pair ${state.done + 1} of ${state.total}` : "Start";
+  byId("start").textContent = begun ? `Continue with pair ${state.done + 1} of ${state.total}` : "Start";
   nameSides();
   show("ready");
 }
 
 function showDone(state) {
-  byId("done-title").textContent = left ? "Your answers are deleted" : "Thank you";
+  byId("done-title").textContent = left ? "Your answers have been deleted" : "Thank you";
   byId("done-text").textContent = left ? "You have left the study. You can close this page." : state.thanks;
   show("done");
 }
@@ -285,7 +285,7 @@ byId("agree").onclick = async () => {
   const state = await read("api/state");
   byId("agree").disabled = false;
   if (state.stage === "trial") showReady(state);
-  else byId("status").textContent = "Please allow a cookie for this page: it remembers where you are, and nothing else.";
+  else byId("status").textContent = "Please allow a cookie for this page: it only remembers where you are in the study.";
 };
 byId("start").onclick = judgeAll;
 byId("withdraw").onclick = () => byId("sure").showModal();

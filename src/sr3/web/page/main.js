@@ -13,7 +13,7 @@ import { drawStage, startStage } from "./stage.js";
 import { drawTray } from "./tray.js";
 import { bytes, invented, megapixels, plural, stateText } from "./words.js";
 
-const GONE = "No connection to the server. The page goes on by itself when it is back.";
+const GONE = "No connection to the server. The page continues by itself when the server is back.";
 let limits = null;
 let complaint = "";
 

@@ -100,7 +100,7 @@ async function send({ picture, settings, cut }) {
 }
 
 async function waitForRoom(picture, refusal, signal) {
-  picture.busy = `${refusal.message.replace(/\.?$/, ".")} Trying again by itself.`;
+  picture.busy = `${refusal.message.replace(/\.?$/, ".")} Trying again automatically.`;
   changed();
   await new Promise((resume) => {
     const timer = setTimeout(resume, 1000 * Math.min(refusal.retryAfter, 30));

@@ -23,7 +23,7 @@ export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 
 function waiting(picture) {
   const before = picture.job?.position;
   if (picture.busy) return picture.busy;
-  if (!picture.job) return "Waiting for the picture before it";
+  if (!picture.job) return "Waiting for the previous picture";
   return before > 0 ? `Waiting: ${plural(before, "job")} before this one` : "Waiting: next in line";
 }
 
@@ -40,7 +40,7 @@ function working({ progress, stopping, deadline }) {
 
 // What happens to a picture, in one line.
 export function stateText(picture) {
-  if (picture.state === "uploading") return picture.busy || "Sending the picture …";
+  if (picture.state === "uploading") return picture.busy || "Uploading the picture …";
   if (picture.state === "waiting") return waiting(picture);
   if (picture.state === "running") return working(picture);
   if (picture.state === "failed") return picture.error;
@@ -52,10 +52,10 @@ export function stateText(picture) {
 // What is seen on the stage, beside the general text on what is invented.
 export function invented(picture, samples, hasMap, stochastic) {
   if (!picture || picture.state === "ready") return "";
-  if (picture.state === "running" && samples === 0) return "This is the model's guess so far. Each step makes it sharper, and decides more.";
+  if (picture.state === "running" && samples === 0) return "This is the model's estimate so far. Each step makes it sharper and settles more details.";
   if (samples === 0) return "";
-  if (!stochastic) return "This model has one answer only, so it does not show where it guesses.";
-  if (samples === 1) return "This is one answer of many. “Another answer” draws the next, to see which details change.";
+  if (!stochastic) return "This model has only one result per picture, so it does not show where it guesses.";
+  if (samples === 1) return "This is one sample of many. “Another sample” draws the next, so that you see which details change.";
   const map = hasMap ? " The deviation shows by how much they differ: dark blue where they agree, yellow where the model guesses." : "";
-  return `These are ${samples} answers of many. What differs between them was not in the input.${map}`;
+  return `These are ${samples} samples of many. What differs between them was not in the input.${map}`;
 }
