@@ -75,6 +75,7 @@ def test_mistakes_are_one_clear_line(tables, tmp_path):
         (f"{tables}?image=gone", "has no column gone; its columns are photo, label, small"),
         (f"{tables}?colour=red", "there is no parameter colour"),
         (f"{tables}?split=test", "cannot be opened"),
+        (f"{tables}?stream=yes", "stream is 'yes'; write stream=true or stream=false"),
         (str(tmp_path / "nowhere"), "cannot be opened"),
     ):
         with pytest.raises(DataError, match=said) as caught:

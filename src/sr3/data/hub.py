@@ -100,7 +100,10 @@ def open_hub(what: str) -> Source | Stream:
     if not name or unknown:
         problem = f"there is no parameter {', '.join(unknown)}" if unknown else "the name of the data set is missing"
         raise DataError(f"hf:{what}: {problem}; write hf:NAME?{'=...&'.join(_ASKED)}=...")
-    streams = asked.get("stream", "false" if Path(name).is_dir() else "true") == "true"
+    stream = asked.get("stream", "false" if Path(name).is_dir() else "true")
+    if stream not in ("true", "false"):
+        raise DataError(f"hf:{what}: stream is {stream!r}; write stream=true or stream=false")
+    streams = stream == "true"
     rows = _load(name, asked, streams=streams)
     columns = _columns(rows, name, asked)
     for column in (columns.image, columns.low):

@@ -1,6 +1,7 @@
 """JPEG files: the quality in their tables, how strongly to clean them, and which packaged model is meant for them."""
 
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -72,16 +73,17 @@ def parse_strength(text: str, upscaler: Upscaler) -> Strength:
             f"{RESTORING_MODEL}"
         )
     try:
-        return check_strength("auto" if text == "auto" else float(text))
+        strength = "auto" if text == "auto" else float(text)
     except ValueError:
-        raise ConfigError(f"--restoration {text}: must be auto, or a number from 0 to {MOST:g}") from None
+        strength = nan
+    return check_strength(strength, f"--restoration {text}")
 
 
-def check_strength(strength: Strength) -> Strength:
-    """Return a strength; ConfigError for one outside 0 to 2."""
+def check_strength(strength: Strength, what: str = "") -> Strength:
+    """Return a strength; ConfigError for one outside 0 to 2. what: how the error names it."""
     if strength == "auto" or 0 <= strength <= MOST:
         return strength
-    raise ConfigError(f"restoration {strength}: must be auto, or a number from 0 to {MOST:g}")
+    raise ConfigError(f"{what or f'restoration={strength}'}: must be auto, or a number from 0 to {MOST:g}")
 
 
 def with_strength(upscaler: Upscaler, source: object, strength: Strength) -> Upscaler:
