@@ -115,8 +115,9 @@ def test_network_and_objective_train_and_their_models_upscale(extended, preset, 
     out = f"runs-{preset}"
     short = ("training.steps=2", "training.batch=2", "training.validation_images=1", "data.crop=16")
     changes = [part for setting in (*settings, *short) for part in ("--set", setting)]
-    run(extended, "-m", "sr3", "train", preset, "--data", "photos", "--out", out, "--threads", "1", *changes)
-    run(extended, "-m", "sr3", "upscale", "photos/0.png", "-o", f"{out}.png", "--model", out, "--threads", "1")
+    train = ["train", preset, "--data", "photos", "--out", out, "--threads", "1", *changes]
+    upscale = ["upscale", "photos/0.png", "-o", f"{out}.png", "--model", out, "--threads", "1"]
+    run(extended, "-c", f"from sr3.cli.app import run; raise SystemExit(run({train}) or run({upscale}))")
     assert (extended / f"{out}.png").stat().st_size > 0
 
 

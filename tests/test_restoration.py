@@ -106,5 +106,5 @@ def test_an_input_of_one_channel_gives_a_picture_of_three(tmp_path, scale):
     grey = torch.rand(2, 1, 8, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
     result = upscaler.upscale(grey, sampling=upscaler.info.config.sampling, seeds=[0, 1])
     assert result.shape == (2, 3, 8 * scale, 12 * scale)
-    with pytest.raises(ImageError, match="makes 3 channels of 1"):
+    with pytest.raises(ImageError, match="turns 1 channels into 3"):
         sr3.load(str(tmp_path / "run"), device="cpu").upscale(Image.fromarray(smooth(8, 12)))

@@ -14,6 +14,8 @@ from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.enlarging import previews_of
 from sr3.upscaling.sizing import Sizing
 
+pytestmark = pytest.mark.slow
+
 ONE_STEP = ("sampling.sampler=ddim", "sampling.eta=0", "sampling.steps=1")
 
 

@@ -38,7 +38,7 @@ def errors(network, *pictures):
     denoise = predictor(network)
     cover = windows(96, 160, tile=64, overlap=32, multiple=4)
     alone = tiled(lambda _: denoise, cover, overlap=32)
-    shared = SharedNorms().joined(lambda _: denoise, cover, overlap=32)
+    shared = SharedNorms().joined(lambda _: denoise, cover, overlap=32, multiple=4)
     for z in pictures:
         whole, ours, theirs = (one(z, GAMMA).y0 for one in (denoise, shared, alone))
     return float((theirs - whole).abs().max()), float((ours - whole).abs().max())
@@ -65,7 +65,7 @@ def test_every_call_learns_from_some_windows_first(network):
         calls.append(1)
         return predictor(network)(z, gamma)
 
-    shared = SharedNorms().joined(lambda _: counted, cover, overlap=32)
+    shared = SharedNorms().joined(lambda _: counted, cover, overlap=32, multiple=4)
     for call in (1, 2, 3):
         shared(picture(), GAMMA)
         assert len(calls) == call * (len(cover) + min(9, len(cover)))
@@ -74,11 +74,23 @@ def test_every_call_learns_from_some_windows_first(network):
 def test_the_windows_learned_from_are_scattered():
     for side, count in ((96, 4), (160, 9), (352, 25), (672, 100)):
         cover = windows(side, side, tile=64, overlap=32, multiple=4)
-        chosen = teachers(cover)
+        chosen = teachers(cover, multiple=4)
         assert len(chosen) == count
         if len(cover) >= 16:
             assert len({window.left for window in chosen}) > 2
             assert len({window.top for window in chosen}) > 2
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 24, 64, 512])
+def test_what_is_learned_from_is_the_middle_of_a_window(multiple):
+    window = Window(1536, 512, 725, 300)
+    [part] = teachers([window], multiple=multiple)
+    assert (part.top % multiple, part.left % multiple) == (window.top % multiple, window.left % multiple)
+    for start, length, first, most in ((part.top, part.height, 1536, 725), (part.left, part.width, 512, 300)):
+        assert length == min(most, max(multiple, 256 // multiple * multiple))
+        before, after = start - first, first + most - start - length
+        assert 0 <= before <= after <= before + 2 * multiple
+    assert teachers([Window(4, 8, 100, 256)], multiple=4) == [Window(4, 8, 100, 256)]
 
 
 @pytest.mark.slow
@@ -107,6 +119,6 @@ def test_windows_share_means_of_the_whole_picture():
 
 def test_a_mean_of_parts_of_a_picture_cannot_be_shared():
     pool = predictor(nn.AdaptiveAvgPool2d(2))
-    denoise = SharedNorms().joined(lambda _: pool, [Window(0, 0, 8, 8)], overlap=4)
+    denoise = SharedNorms().joined(lambda _: pool, [Window(0, 0, 8, 8)], overlap=4, multiple=1)
     with pytest.raises(ValueError, match="only means of whole images"):
         denoise(torch.zeros(1, 3, 8, 8), GAMMA)

@@ -75,10 +75,10 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
-    alone = drive(tmp_path / "alone", "training.steps=12")
-    together = drive_by_launcher(tmp_path / "together", "training.steps=12")
-    in_parts = drive(tmp_path / "parts", "training.steps=12", "training.accumulate=2", processes=2)
-    assert len(alone) == 12
+    alone = drive(tmp_path / "alone", "training.steps=6")
+    together = drive_by_launcher(tmp_path / "together", "training.steps=6")
+    in_parts = drive(tmp_path / "parts", "training.steps=6", "training.accumulate=2", processes=2)
+    assert len(alone) == 6
     np.testing.assert_allclose(together, alone, rtol=1e-4)
     np.testing.assert_allclose(in_parts, alone, rtol=1e-4)
     assert not np.allclose(alone[0], alone[1:], rtol=1e-3)  # the comparison could fail
@@ -90,7 +90,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(tmp_path):
 @pytest.mark.training
 @pytest.mark.slow
 def test_two_processes_whose_devices_make_the_pairs_learn_what_one_does(tmp_path):
-    settings = ("training.steps=12", "data.feed=device")
+    settings = ("training.steps=6", "data.feed=device")
     alone, together = drive(tmp_path / "alone", *settings), drive(tmp_path / "together", *settings, processes=2)
     np.testing.assert_allclose(together, alone, rtol=1e-4)
 

@@ -40,6 +40,7 @@ def named(path, name):
     return model
 
 
+@pytest.mark.slow
 def test_the_default_says_once_that_other_weights_are_meant_for_a_poor_file(photos, tmp_path, capsys):
     errors = said(photos, tmp_path / "out", named(tmp_path, DEFAULT_MODEL), capsys)
     assert errors.count(f"--model {RESTORING_MODEL}") == 1
@@ -48,6 +49,7 @@ def test_the_default_says_once_that_other_weights_are_meant_for_a_poor_file(phot
     assert found == {"a-good.jpg", "b-poor.jpg", "c-poor.jpg", "d.png"}, "nothing is switched or left out"
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_good_files_or_to_who_has_chosen(photos, tmp_path, capsys):
     assert RESTORING_MODEL not in said(photos, tmp_path / "out", named(tmp_path, "mine"), capsys)
     for name in ("b-poor.jpg", "c-poor.jpg"):

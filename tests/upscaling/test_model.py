@@ -255,7 +255,7 @@ def test_leaving_the_loop_ends_the_work(model):
 def test_what_is_wrong_is_said_at_once(model):
     with pytest.raises(ImageError, match="5 channels, but tiny takes 3"):
         model.refine(np.zeros((4, 4, 5), np.uint8))
-    with pytest.raises(ImageError, match="no image"):
+    with pytest.raises(ImageError, match="is not an image"):
         model.upscale("photo.png")
     with pytest.raises(ImageError, match="at most 32768 pixels per side"):
         model.upscale(np.zeros((1, 9000), np.uint8))

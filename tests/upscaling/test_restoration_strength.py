@@ -15,6 +15,8 @@ from sr3.exchange.joining import join
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.jpeg_quality import strength_for
 
+pytestmark = pytest.mark.slow
+
 ONE_STEP = ("sampling.sampler=ddim", "sampling.eta=0", "sampling.steps=1")
 
 
@@ -59,7 +61,6 @@ def test_the_strength_is_a_factor_of_what_changes(models, strength):
     assert float(found.abs().max()) <= 1
 
 
-@pytest.mark.slow
 def test_at_0_it_is_the_model_alone(models, photo):
     joined, alone = models
     expected = upscaled(alone, photo)
@@ -69,7 +70,6 @@ def test_at_0_it_is_the_model_alone(models, photo):
     assert not np.array_equal(upscaled(joined, photo, "--restoration", "1"), expected)
 
 
-@pytest.mark.slow
 def test_auto_is_by_the_quality_of_the_file_in_every_way_in(models, photo):
     joined, _ = models
     found = upscaled(joined, photo)
@@ -87,7 +87,6 @@ def test_auto_is_by_the_quality_of_the_file_in_every_way_in(models, photo):
     assert np.array_equal(upscaled(joined, photo.with_suffix(".png")), full), "a file without its quality"
 
 
-@pytest.mark.slow
 def test_a_model_is_measured_as_its_files_are(models, photo, tmp_path):
     joined, alone = models
     for folder, model in {"truths": alone, "drawn": joined}.items():

@@ -2,8 +2,8 @@
 
 Group normalisation divides by the spread of all it sees, so a window alone is normalised otherwise than as a part of
 its image, and a tiled result differs from an untiled one; so it is with means of whole images (RCAN's attention).
-Here the statistics are first learned from some windows, a quarter of them and at least nine, and pooled; then every
-window is normalised by them.
+Here the statistics are first learned from the middle of some windows, a quarter of them and at least nine, and pooled;
+then every window is normalised by them.
 
 It works on whatever network calls `torch.nn.functional.group_norm` or `adaptive_avg_pool2d` to one pixel, for the calls
 are watched from outside (`torch.overrides.TorchFunctionMode`), in this thread alone.
@@ -26,6 +26,9 @@ __all__ = ["SharedNorms", "teachers"]
 
 _LEAST = 9
 _SHARE = 4
+_SIDE = 256
+"""Side in pixels of what is learned from of a window; twice that is no nearer to the whole image by 0.03 levels of 255
+(docs/explanation/tiles-and-colour.md), and takes four times as long."""
 
 
 class _Moments(NamedTuple):
@@ -35,11 +38,23 @@ class _Moments(NamedTuple):
     variance: Tensor
 
 
-def teachers(cover: Sequence[Window]) -> list[Window]:
-    """Choose the windows that statistics are learned from: a quarter of them, at least nine, scattered by chance."""
+def teachers(cover: Sequence[Window], *, multiple: int) -> list[Window]:
+    """Choose what statistics are learned from: the middle of a quarter of the windows, at least nine, at random.
+
+    multiple: of pixels, at which windows may begin.
+    """
     count = max(_LEAST, -(-len(cover) // _SHARE))
     scattered = torch.randperm(len(cover), generator=torch.Generator().manual_seed(0)).tolist()
-    return [cover[index] for index in sorted(scattered[:count])]
+    return [_middle(cover[index], multiple) for index in sorted(scattered[:count])]
+
+
+def _middle(window: Window, multiple: int) -> Window:
+    side = max(multiple, _SIDE // multiple * multiple)
+    high, wide = (length if length <= side else side for length in (window.height, window.width))
+    down, right = (
+        (rest - kept) // 2 // multiple * multiple for rest, kept in ((window.height, high), (window.width, wide))
+    )
+    return Window(window.top + down, window.left + right, high, wide)
 
 
 class SharedNorms:
@@ -54,13 +69,18 @@ class SharedNorms:
         self._sums: list[_Moments] = []
         self._pixels = 0
 
-    def joined(self, of_window: Callable[[Window], Denoise], cover: list[Window], *, overlap: int) -> Denoise:
-        """Join the denoisers of windows as `tiled` does, each normalising as the whole image would."""
+    def joined(
+        self, of_window: Callable[[Window], Denoise], cover: list[Window], *, overlap: int, multiple: int
+    ) -> Denoise:
+        """Join the denoisers of windows as `tiled` does, each normalising as the whole image would.
+
+        multiple: of pixels, at which windows may begin.
+        """
 
         def pooled(window: Window) -> Denoise:
             return self._watched(of_window(window), self._pooled)
 
-        fused, chosen = tiled(pooled, cover, overlap=overlap), teachers(cover)
+        fused, chosen = tiled(pooled, cover, overlap=overlap), teachers(cover, multiple=multiple)
 
         def denoise(z: Image, gamma: Gamma) -> Prediction:
             self._sums, self._pixels = [], 0

@@ -219,11 +219,11 @@ class Upscaler:
         def decode(y0: State, window: Window) -> Image:
             return self.denoiser.decode(y0, window.of(x)).clamp_(-1, 1)
 
-        total = len(cover) + (len(teachers(cover)) if self.shares_statistics else 0)
+        total = len(cover) + (len(teachers(cover, multiple=multiple)) if self.shares_statistics else 0)
         of_window = reported(alone, decode, self.on_window, size=(height, width), total=total)
         if not self.shares_statistics:
             return tiled(of_window, cover, overlap=OVERLAP)
-        return SharedNorms().joined(of_window, cover, overlap=OVERLAP)
+        return SharedNorms().joined(of_window, cover, overlap=OVERLAP, multiple=multiple)
 
     def _window_denoise(self, x: Condition, sampling: SamplingConfig, conditioning: Conditioning) -> Denoise:
         bind = partial(self.denoiser.bind, clip=sampling.clip)

@@ -156,5 +156,5 @@ def _worked_pixels(upscaler: Upscaler, width: int, height: int) -> int:
         return width * height
     multiple = upscaler.denoiser.network.size_multiple
     cover = windows(height, width, tile=upscaler.tile, overlap=OVERLAP, multiple=multiple)
-    learned = teachers(cover) if upscaler.shares_statistics else []
+    learned = teachers(cover, multiple=multiple) if upscaler.shares_statistics else []
     return sum(window.height * window.width for window in (*cover, *learned))
