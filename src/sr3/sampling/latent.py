@@ -104,7 +104,6 @@ def _check(generator: PictureGenerator, low_res: LowRes) -> None:
     if height != width or generator.side % width or low_res.shape[1] != generator.info.image_channels:
         raise ImageError(
             f"inputs of {width}x{height} with {low_res.shape[1]} channels do not fit {generator.info.name}, which "
-            "makes "
-            f"{generator.side}x{generator.side} with {generator.info.image_channels}; give square inputs whose side "
-            "divides that, with the same channels"
+            f"makes {generator.side}x{generator.side} with {generator.info.image_channels}; give square inputs whose "
+            "side divides that, with the same channels"
         )
