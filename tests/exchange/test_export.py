@@ -102,7 +102,7 @@ def test_a_model_with_a_mean_is_two_graphs_that_together_give_its_answer(tmp_pat
     )
     low_res = torch.rand(1, 3, 7, 10) * 2 - 1
     picture, features = map(torch.from_numpy, small.run(None, {"low_res": low_res.numpy()}))
-    upscaler, gamma = open_upscaler(str(model)), torch.tensor([0.5], dtype=torch.float64)
+    upscaler, gamma = open_upscaler(str(model), dtype="float32"), torch.tensor([0.5], dtype=torch.float64)
     x, denoiser = upsample(low_res, 4), upscaler.denoiser
     z = diffuse(denoiser.encode(picture, x), NoiseSource([3]).like(x), gamma)
     v = answer(refining, x=x, y_t=z, gamma=gamma, features=features)

@@ -246,7 +246,7 @@ def test_a_student_of_the_truth_begins_at_the_noised_mean_and_its_first_loss_is_
     monkeypatch.setattr(module, "with_mean", watched)
     monkeypatch.setattr(module, "draw_for", drawing)
     (loss,) = losses_of(tmp_path / "run", config, teacher, mean)
-    network = open_upscaler(str(teacher_file)).denoiser  # without a guide, which begins as nothing
+    network = open_upscaler(str(teacher_file), dtype="float32").denoiser  # without a guide, which begins as nothing
     y0, x, draw_ = seen["batch"].y0, seen["batch"].x, seen["draw"]
     gamma = torch.full((2,), 0.5, dtype=torch.float64)
 

@@ -24,8 +24,9 @@ _SIDE = 256
 def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
     """Compute the mean in a window, in pixels of low_res (b, c, h, w), as if it were taken whole."""
     around, inside = _with_context(window, network.reach)
-    found, scale = network.mean(around.of(low_res)), network.scale
-    return Mean(_enlarged(inside, scale).of(found.picture), inside.of(found.features))
+    parts, scale = [network.mean(image) for image in _parts(around.of(low_res))], network.scale
+    picture, features = (torch.cat(of_all) for of_all in zip(*parts, strict=True))
+    return Mean(_enlarged(inside, scale).of(picture), inside.of(features))
 
 
 def picture_of(network: SPAN, low_res: LowRes) -> Image:
@@ -48,8 +49,8 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -
     for window in _covering(*low_res.shape[-2:]):
         around, inside = _with_context(window, restoration.network.reach)
         seen = around.of(low_res)
-        found = restoration.decode(restoration.network.answer(seen), seen).clamp_(-1, 1)
-        found = inside.of(found)
+        answer = torch.cat([restoration.network.answer(image) for image in _parts(seen)])
+        found = inside.of(restoration.decode(answer, seen).clamp_(-1, 1))
         if strength != 1:
             found = window.of(low_res).lerp(found, strength).clamp_(-1, 1)
         window.of(cleaned).copy_(found)
@@ -76,6 +77,11 @@ def calm_flat_places(image: Image, network: SPAN, low_res: LowRes, *, kept: floa
         mean, flat = (inside.of(part) for part in (whole_mean, flatness(whole_mean, deviation=FLAT_DEVIATION)))
         part = _enlarged(window, scale).of(image)
         part.copy_(mean + (part - mean) * (1 - (1 - kept) * flat))
+
+
+def _parts(images: LowRes) -> tuple[LowRes, ...]:
+    """Split a batch on a processor into its images, so that the bits of one do not depend on what else is drawn."""
+    return images.split(1) if images.device.type == "cpu" else (images,)
 
 
 def _covering(height: int, width: int) -> Iterator[Window]:
