@@ -89,7 +89,9 @@ def test_tiles_see_the_features_of_their_place(tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "auto"])
 def test_an_image_alone_is_the_same_in_a_batch(tmp_path, dtype):
     """Bit for bit, in whatever type the machine computes, with the correction too."""
-    model = write_refining_model(tmp_path / "a.safetensors", *START, "sampling.correct=true", "sampling.flat_detail=0.3")
+    model = write_refining_model(
+        tmp_path / "a.safetensors", *START, "sampling.correct=true", "sampling.flat_detail=0.3"
+    )
     upscaler = open_upscaler(str(model), dtype=dtype)
     both, sampling = torch.cat([low_res(), low_res(seed=1)]), upscaler.info.config.sampling
     together = upscaler.upscale(both, sampling=sampling, seeds=[4, 5])
