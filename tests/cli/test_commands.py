@@ -116,7 +116,7 @@ def test_when_nothing_could_be_done_the_code_is_2(model, tmp_path, capsys):
         (["upscale", "a.png"], "a.png: does not exist"),
         (["upscale", "a.png", "-o", "out", "--steps", "0"], "sampling.steps = 0"),
         (["upscale", "a.png", "-o", "out", "--model", "nothing"], "no packaged model"),
-        (["upscale", "a.png", "-o", "out", "--device", "tpu"], "--device tpu"),
+        (["upscale", "a.png", "-o", "out", "--device", "tpu"], "device tpu"),
         (["upscale", "a.png", "-o", "out.xyz"], ".xyz is not a format sr3 writes"),
         (["upscale", "a.png", "-o", "out", "--tile", "60"], "needs windows of at least 68 pixels"),
         (["upscale", "a.png", "-o", "out", "--grid", "square"], "sampling.grid"),

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sr3.config import BigGANConfig
+from sr3.config import BigGANConfig, DDPMConfig
 from sr3.networks.blocks import Attention
 from sr3.networks.unet import UNet
 
@@ -313,3 +313,26 @@ def test_sides_that_do_not_fit_the_network_repeat_the_border_of_a_guide_too():
     around = functional.pad(features, (0, 1, 0, 1), mode="replicate")
     expected = network(*larger, levels(0.5), features=around)[..., :12, :20]
     assert distance(network(x, y, levels(0.5), features=features), expected) < 1e-6
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("family", ["biggan", "ddpm"])
+def test_writing_over_what_no_gradient_needs_keeps_every_bit(family, half):
+    """Without gradients layers write over their inputs; the answer is that of a call whose gradients are kept."""
+    network = (
+        build()
+        if family == "biggan"
+        else UNet(
+            DDPMConfig(width=8, multipliers=(1, 2), blocks=1, attention=(1,), features=8, groups=4),
+            image_channels=3,
+            scale=1,
+        ).eval()
+    )
+    x, y = pictures()
+    before = x.clone(), y.clone()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        kept = network(x, y, levels(0.3))
+        with torch.no_grad():
+            assert torch.equal(network(x, y, levels(0.3)), kept)
+    assert torch.equal(x, before[0])
+    assert torch.equal(y, before[1])

@@ -7,10 +7,11 @@ Sums of two branches are scaled by 1/sqrt(2). The blocks know nothing of the con
 import math
 from typing import Literal, TypeVar, assert_never
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Attention", "Resampling", "ResidualBlock", "group_norm", "resample", "zero_init"]
+__all__ = ["Attention", "Resampling", "ResidualBlock", "group_norm", "may_overwrite", "resample", "zero_init"]
 
 Resampling = Literal["none", "up", "down"]
 M = TypeVar("M", bound=nn.Module)
@@ -45,6 +46,14 @@ def resample(image: Tensor, resampling: Resampling) -> Tensor:
             assert_never(resampling)
 
 
+def may_overwrite() -> bool:
+    """Whether a layer may write its result over its own intermediate one: no gradient needs it and no trace holds it.
+
+    The bits are the same; memory is not taken anew for every layer, which is a tenth of the time on a processor.
+    """
+    return not (torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling())
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut; the noise level enters between them as a feature-wise affine (FiLM)."""
 
@@ -64,12 +73,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
         """Refine the features at the noise level of each image; embedding has shape (b, features)."""
-        hidden = resample(functional.silu(self.norm_in(image)), self.resampling)
-        hidden = self.conv_in(hidden)
+        spare = may_overwrite()
+        hidden = resample(functional.silu(self.norm_in(image), inplace=spare), self.resampling)
+        hidden = self.norm_out(self.conv_in(hidden))
         scale, shift = self.affine(embedding)[:, :, None, None].chunk(2, dim=1)
-        hidden = functional.silu(self.norm_out(hidden) * (1 + scale) + shift)
-        hidden = self.conv_out(self.dropout(hidden))
-        return (self.shortcut(resample(image, self.resampling)) + hidden) * _RSQRT2
+        hidden = hidden.mul_(1 + scale).add_(shift) if spare else hidden * (1 + scale) + shift
+        hidden = self.conv_out(self.dropout(functional.silu(hidden, inplace=spare)))
+        shortcut = self.shortcut(resample(image, self.resampling))
+        return hidden.add_(shortcut).mul_(_RSQRT2) if spare else (shortcut + hidden) * _RSQRT2
 
 
 class Attention(nn.Module):

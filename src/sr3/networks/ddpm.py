@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sr3.networks.blocks import Resampling, resample, zero_init
+from sr3.networks.blocks import Resampling, may_overwrite, resample, zero_init
 from sr3.networks.embedding import sinusoids
 from sr3.types import Gamma
 
@@ -48,10 +48,12 @@ class ShiftedBlock(nn.Module):
 
     def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
         """Refine the features at the noise level of each image; embedding has shape (b, features)."""
-        hidden = self.conv_in(functional.silu(self.norm_in(image)))
-        hidden = hidden + self.shift(embedding)[:, :, None, None]
-        hidden = self.conv_out(self.dropout(functional.silu(self.norm_out(hidden))))
-        return hidden + self.shortcut(image)
+        spare = may_overwrite()
+        hidden = self.conv_in(functional.silu(self.norm_in(image), inplace=spare))
+        shift = self.shift(embedding)[:, :, None, None]
+        hidden = self.norm_out(hidden.add_(shift) if spare else hidden + shift)
+        hidden = self.conv_out(self.dropout(functional.silu(hidden, inplace=spare)))
+        return hidden.add_(self.shortcut(image)) if spare else hidden + self.shortcut(image)
 
 
 class PlainResampling(nn.Module):

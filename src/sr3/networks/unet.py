@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from sr3.config import BigGANConfig, DDPMConfig, UNetConfig
-from sr3.networks.blocks import Attention, Resampling, ResidualBlock, group_norm, zero_init
+from sr3.networks.blocks import Attention, Resampling, ResidualBlock, group_norm, may_overwrite, zero_init
 from sr3.networks.ddpm import OneHeadAttention, PlainLevelEmbedding, PlainResampling, ShiftedBlock
 from sr3.networks.embedding import ClassEmbedding, NoiseLevelEmbedding
 from sr3.types import Condition, Gamma, Image
@@ -185,7 +185,7 @@ class UNet(nn.Module):
         for stage in self.up:
             doubles = cast(Stage, stage).block.resampling == "up"
             hidden = self._run(stage, hidden if doubles else torch.cat([hidden, skips.pop()], dim=1), embedding)
-        return self.tail(functional.silu(self.norm(hidden)))
+        return self.tail(functional.silu(self.norm(hidden), inplace=may_overwrite()))
 
     def _run(self, stage: Callable[[Tensor, Tensor], Tensor], image: Tensor, embedding: Tensor) -> Tensor:
         if self.config.checkpointing and torch.is_grad_enabled():

@@ -111,6 +111,13 @@ def _usual(file: ModelFile, device: torch.device) -> Upscaler:
     return Upscaler(file.info, denoiser, device, torch.float32)
 
 
+_ARITHMETIC = {
+    torch.float32: "float32",
+    torch.bfloat16: "channels last, bfloat16",
+    torch.int8: "channels last, convolutions in int8",
+}
+
+
 def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) -> list[Way]:
     last = replace(ours, denoiser=build_filled(file, ours.device), dtype=torch.float32)
     last.denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (missing in torch's types)
@@ -118,7 +125,7 @@ def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) 
         Way("eager, float32, channels first", _caller(usual, plan.side, 1)),
         Way("channels last", _caller(last, plan.side, 1)),
     ]
-    how = "float32" if ours.dtype == torch.float32 else "channels last, bfloat16"
+    how = _ARITHMETIC[ours.dtype]
     ways.append(Way(f"sr3 upscale: {how}", _caller(ours, plan.side, 1)))
     ways.append(Way(f"the same, {plan.batch} images per call", _caller(ours, plan.side, plan.batch), plan.batch))
     if plan.compiles:

@@ -1,0 +1,87 @@
+"""Convolutions in 8-bit integers on a processor: weights rounded once, features at every call.
+
+Each output channel of the weights has a scale of its own; the features of a call have one scale and offset, from their
+least to their greatest value. Sums are exact integers, scaled back to the type of the features, so what surrounds the
+convolutions does not change. The kernels are those of oneDNN, as torch has them for quantised networks.
+"""
+
+import warnings
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from sr3.errors import ConfigError
+
+__all__ = ["Int8Conv", "check_int8", "to_int8"]
+
+_LEVELS = 255  # of features
+_LARGEST = 127  # of weights
+_TINY = 1e-12
+_FEWEST = 32
+"""Channels below which a convolution stays as it is: those at the ends of a network, which cost little and matter
+most."""
+
+
+class Int8Conv(nn.Module):
+    """A convolution of features (b, c, h, w) in float32 or bfloat16; without gradients."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        """Round the weights of a convolution of one group."""
+        super().__init__()
+        weight = conv.weight.detach().float()
+        scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=_TINY) / _LARGEST
+        rounded = (weight / scale[:, None, None, None]).round().clamp(-_LARGEST, _LARGEST).to(torch.int8)
+        self._geometry = list(conv.stride), list(cast(tuple[int, int], conv.padding)), list(conv.dilation)
+        self._scale, self._offset = scale, torch.zeros(len(scale), dtype=torch.int64)
+        self._bias = None if conv.bias is None else conv.bias.detach().float()
+        self._packed: Tensor = torch.ops.onednn.qconv_prepack(rounded, scale, 1.0, 0, *self._geometry, 1, None)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Convolve."""
+        values = features.detach().float().contiguous(memory_format=torch.channels_last)
+        least, greatest = (float(end) for end in values.permute(0, 2, 3, 1).aminmax())
+        least, greatest = min(least, 0.0), max(greatest, 0.0)  # padding is 0 and must be a level
+        scale = (greatest - least) / _LEVELS
+        if not _TINY < scale < float("inf"):  # of zeros, or of a network that has failed
+            scale = 1.0
+        offset = round(-least / scale) if least > -float("inf") else 0
+        return torch.ops.onednn.qconv2d_pointwise(
+            _rounded(values, scale, offset), scale, offset, self._packed, self._scale, self._offset, self._bias,
+            *self._geometry, 1, 1.0, 0, features.dtype, "none", [], "",
+        )  # fmt: skip
+
+
+def _rounded(values: Tensor, scale: float, offset: int) -> Tensor:
+    """Return values / scale + offset as uint8, in their layout, by one pass over memory."""
+    found: Any = torch.quantize_per_tensor(values, scale, offset, torch.quint8)
+    return torch.empty(0, dtype=torch.uint8).set_(found.untyped_storage(), 0, found.shape, found.stride())
+
+
+def to_int8(network: nn.Module) -> None:
+    """Replace the convolutions inside a network; those at its ends, of few channels, stay.
+
+    ConfigError where torch has no such convolutions for this processor.
+    """
+    check_int8()
+    for parent in list(network.modules()):
+        for name, part in list(parent.named_children()):
+            if isinstance(part, nn.Conv2d) and part.groups == 1 and min(part.in_channels, part.out_channels) >= _FEWEST:
+                setattr(parent, name, Int8Conv(part))
+
+
+def check_int8() -> None:
+    """Try a convolution; ConfigError where torch cannot compute it on this processor."""
+    conv = nn.Conv2d(_FEWEST, _FEWEST, 3, padding=1).requires_grad_(False)
+    features = torch.linspace(-1, 1, _FEWEST * 16).reshape(1, _FEWEST, 4, 4)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch 2.13 says once that tensors of such types will be dropped
+            error = float((Int8Conv(conv)(features) - conv(features)).abs().max())
+    except (AttributeError, RuntimeError, TypeError) as reason:
+        raise ConfigError(f"{_REFUSAL} ({str(reason).splitlines()[0][:80]}); give auto") from reason
+    if error > 0.1:
+        raise ConfigError(f"{_REFUSAL}; give auto")
+
+
+_REFUSAL = "dtype int8: this torch has no 8-bit convolutions for this processor"
