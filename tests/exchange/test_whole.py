@@ -5,17 +5,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pictures import GENERATOR, smooth, write_random_model
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
 from sr3.diffusion.noise import NoiseSource
-from sr3.errors import ConfigError
+from sr3.errors import CheckpointError, ConfigError
 from sr3.exchange.whole import NOISE_SIDE, WholeWay, enlarge, export_whole, reduce
 from sr3.images.resize import downsample, upsample
 from sr3.sampling.upscaler import load_upscaler
 from sr3.zoo import packaged_models
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 ONE_STEP = ("sampling.sampler=ddim", "sampling.eta=0", "sampling.steps=1")
@@ -41,7 +43,9 @@ def by_upscaler(file, low_res):
 
 
 def by_runtime(path, low_res):
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(["picture"], {"low_res": low_res.numpy()})[0]), session
 
 
@@ -128,6 +132,80 @@ def test_what_is_not_one_call_of_a_clean_input_is_refused(tmp_path, settings, sa
     model = write_random_model(tmp_path / "mine.safetensors", settings=("sampling.steps=4", *settings))
     with pytest.raises(ConfigError, match=said):
         export_whole(str(model), tmp_path / "mine.onnx")
+
+
+def write_images(folder, *sides):
+    folder.mkdir()
+    for number, (height, width) in enumerate(sides):
+        Image.fromarray(smooth(height, width)).save(folder / f"{number}.png")
+    return folder
+
+
+def quantised_convolutions(path):
+    """Names of the convolutions whose weights are int8."""
+    graph = onnx.load(path).graph
+    from_levels = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    return [node.name for node in graph.node if node.op_type == "Conv" and node.input[1] in from_levels]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [None, 16])
+def test_smaller_types_differ_little_and_say_their_type(tmp_path, monkeypatch, capfd, side):
+    monkeypatch.setattr("sr3.exchange.whole._LEVEL", 4 * LEVEL)  # random weights are rounded worse than learnt ones
+    model = str(write_random_model(tmp_path / "mine.safetensors", settings=ONE_STEP))
+    images = str(write_images(tmp_path / "images", (16, 20), (32, 24)))
+    fixed = [] if side is None else ["--side", str(side)]
+    found, sizes = {}, {}
+    for kind, options in (("float32", []), ("float16", []), ("int8", ["--calibrate", images])):
+        path = tmp_path / f"{kind}.onnx"
+        assert run(["export", "--whole", "--type", kind, *options, *fixed, model, str(path)]) == 0
+        found[kind], session = by_runtime(path, image(16, 16))
+        sizes[kind] = path.stat().st_size
+        assert json.loads(session.get_modelmeta().custom_metadata_map["sr3_picture"])["type"] == kind
+        assert session.get_inputs()[0].type == "tensor(float)"
+    said = capfd.readouterr()
+    assert "differs from torch on average by" in said.out
+    assert not said.err
+    assert 0 < float((found["float16"] - found["float32"]).abs().max()) < 0.5 * LEVEL
+    assert 0 < float((found["int8"] - found["float32"]).abs().mean()) < 4 * LEVEL
+    assert sizes["float16"] < 0.8 * sizes["float32"]
+    names = quantised_convolutions(tmp_path / "int8.onnx")
+    assert any("/down.0/" in name for name in names)
+    assert not any(end in name for name in names for end in ("/head/", "/tail/", "/guide/"))
+    assert all("network/" in name for name in names)  # not those that enlarge and reduce
+    assert not quantised_convolutions(tmp_path / "float16.onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--type", "int4", "--whole"], "--type int4: unknown; give float32, float16, int8"),
+        (["--type", "float16"], "--type float16: is for a whole graph; add --whole"),
+        (["--type", "int8", "--whole"], "8-bit ranges are chosen on images; give both or none"),
+        (["--calibrate", "images", "--whole"], "8-bit ranges are chosen on images; give both or none"),
+        (["--type", "int8", "--whole", "--calibrate", "small"], "0.png: is smaller than 3 pixels"),
+        (["--type", "int8", "--whole", "--calibrate", "grey"], "grey.png: has 1 channels, and the model 3"),
+        (["--type", "int8", "--whole", "--calibrate", "none"], "none: cannot be read as a folder"),
+    ],
+)
+def test_a_smaller_type_that_cannot_be_is_refused_in_one_line(tmp_path, monkeypatch, capsys, options, said):
+    monkeypatch.chdir(tmp_path)
+    model = write_random_model(tmp_path / "mine.safetensors", settings=ONE_STEP)
+    write_images(tmp_path / "small", (2, 2))
+    (tmp_path / "grey").mkdir()
+    Image.new("L", (16, 16)).save(tmp_path / "grey" / "grey.png")
+    assert run(["export", *options, str(model), "mine.onnx"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "mine.onnx").exists()
+
+
+def test_a_graph_that_rounds_too_much_is_not_kept(tmp_path, monkeypatch):
+    model = write_random_model(tmp_path / "mine.safetensors", settings=ONE_STEP)
+    images = write_images(tmp_path / "images", (16, 16))
+    monkeypatch.setattr("sr3.exchange.whole._LEVEL", 1e-9)
+    with pytest.raises(CheckpointError, match=r"differs from torch by .* levels of 255 on average"):
+        export_whole(str(model), tmp_path / "m.onnx", kind="int8", calibration=[images / "0.png"])
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_one_graph_and_a_file_for_spandrel_exclude_each_other(tmp_path, capsys):

@@ -9,13 +9,18 @@ from sr3.cli.options import IN_OUT, SAMPLING, SIZE
 
 if TYPE_CHECKING:
     from sr3.exchange.export import Exported
+    from sr3.exchange.smaller import GraphType
 
 __all__ = ["EXAMPLES", "export"]
 
 _NCNN_SIDE = 128
+_TYPES = ("float32", "float16", "int8")
+_MOST_CALIBRATED = 32
+_SETTINGS = "settings in its metadata"
 
 EXAMPLES = """
 sr3 export --whole photos-x4-fast fast.onnx                      # image in, image out; --side 128 for a fixed size
+sr3 export --whole --type float16 photos-x4-fast half.onnx       # half the size
 sr3 export --ncnn photos-x4-fast fast.param --side 128           # for ncnn, the weights beside it
 sr3 export --spandrel photos-x4-fast fast-spandrel.safetensors   # for ComfyUI and chaiNNer
 """
@@ -65,6 +70,24 @@ def export(
             rich_help_panel=SIZE,
         ),
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Type of weights and arithmetic, with --whole: float32, float16, or int8 for most convolutions, with "
+            "--calibrate.",
+            rich_help_panel=SIZE,
+        ),
+    ] = "float32",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images as the model will get them, a few, to choose the ranges of int8 by.",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Sampling steps, with --spandrel.  [default: the model's]", rich_help_panel=SAMPLING),
@@ -84,12 +107,20 @@ def export(
         raise ConfigError(
             "--steps: without --spandrel, a single network call is exported; leave it out, or add --spandrel"
         )
+    if kind not in _TYPES:
+        raise ConfigError(f"--type {kind}: unknown; give {', '.join(_TYPES)}")
+    if kind != "float32" and not whole:
+        raise ConfigError(f"--type {kind}: is for a whole graph; add --whole")
+    if (kind == "int8") != (calibrate is not None):
+        raise ConfigError("--type int8, --calibrate: 8-bit ranges are chosen on images; give both or none")
     if for_spandrel:
         _to_spandrel(model, target, overwrite, steps)
     elif for_ncnn:
         _to_ncnn(model, target, overwrite, side or _NCNN_SIDE)
+    elif whole:
+        _to_whole(model, target, overwrite, side, kind, calibrate)
     else:
-        _to_onnx(model, target, overwrite, whole, side)
+        _to_onnx(model, target, overwrite)
 
 
 def _to_spandrel(model: str, target: Path, overwrite: bool, steps: int | None) -> None:
@@ -108,13 +139,23 @@ def _to_ncnn(model: str, target: Path, overwrite: bool, side: int) -> None:
     _report(export_ncnn(model, target, side=side), f"the weights in {weights}")
 
 
-def _to_onnx(model: str, target: Path, overwrite: bool, whole: bool, side: int | None) -> None:
+def _to_onnx(model: str, target: Path, overwrite: bool) -> None:
     from sr3.exchange.export import export_onnx, mean_path
-    from sr3.exchange.whole import export_whole
 
-    _check(target, ".onnx", "an ONNX file", overwrite, *([] if whole else [mean_path(target)]))
-    for done in [export_whole(model, target, side=side)] if whole else export_onnx(model, target):
-        _report(done, "settings in its metadata")
+    _check(target, ".onnx", "an ONNX file", overwrite, mean_path(target))
+    for done in export_onnx(model, target):
+        _report(done, _SETTINGS)
+
+
+def _to_whole(
+    model: str, target: Path, overwrite: bool, side: int | None, kind: "GraphType", calibrate: Path | None
+) -> None:
+    from sr3.exchange.whole import export_whole
+    from sr3.images.files import list_pictures
+
+    _check(target, ".onnx", "an ONNX file", overwrite)
+    images = list_pictures(calibrate)[:_MOST_CALIBRATED] if calibrate is not None else []
+    _report(export_whole(model, target, side=side, kind=kind, calibration=images), _SETTINGS)
 
 
 def _check(target: Path, suffix: str, kind: str, overwrite: bool, *beside: Path) -> None:
@@ -128,6 +169,7 @@ def _check(target: Path, suffix: str, kind: str, overwrite: bool, *beside: Path)
 
 
 def _report(done: "Exported", about: str) -> None:
+    how = "on average by" if done.is_average else "by at most"
     for (batch, height, width), difference in done.differences.items():
-        typer.echo(f"{done.path}: {batch} of {width}x{height}: differs from torch by at most {difference:.1e}")
+        typer.echo(f"{done.path}: {batch} of {width}x{height}: differs from torch {how} {difference:.1e}")
     typer.echo(f"{done.path}: inputs {', '.join(done.inputs)}; {about}")

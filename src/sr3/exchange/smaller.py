@@ -1,9 +1,12 @@
-"""Smaller types for an exported graph: half precision, or convolutions in 8-bit integers calibrated on images.
+"""Smaller types for an exported graph: half precision, or a U-Net's convolutions in 8-bit integers.
 
 ONNX Runtime's own tools convert the graph. Its input and output stay float32. Needs the extra `export`.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -16,39 +19,49 @@ __all__ = ["GraphType", "halved", "quantised"]
 GraphType = Literal["float32", "float16", "int8"]
 """Type of the weights of a graph and, where the runtime has it, of its arithmetic."""
 
+_ENDS = ("/head/", "/tail/", "/guide/")
+"""Convolutions at the ends of a U-Net, which stay float32: they cost little and matter most."""
+
+_WARNINGS, _ERRORS = 2, 3  # of ONNX Runtime's severities; it shows warnings by default
+
 
 def halved(graph: bytes) -> bytes:
-    """Convert weights and arithmetic to float16; what float16 cannot hold stays float32."""
+    """Convert weights and arithmetic to float16."""
     import onnx
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model: Any = onnx.load_from_string(graph)
-    converted: Any = convert_float_to_float16(model, keep_io_types=True)
-    return converted.SerializeToString()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constants that float16 rounds to its least number
+        converted: Any = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+    converted.topological_sort()  # the conversion appends casts after the nodes that use them, which ONNX forbids
+    return converted.model.SerializeToString()
 
 
-def quantised(graph: bytes, inputs: Sequence[Tensor], *, name: str, kept: Sequence[str] = ()) -> bytes:
-    """Quantise convolutions to int8 weights, each channel by itself, and uint8 activations calibrated on inputs.
+def quantised(graph: bytes, name: str, images: Sequence[Tensor], *, within: tuple[str, ...]) -> bytes:
+    """Quantise the convolutions of a U-Net: int8 weights by output channel, uint8 features calibrated on images.
 
-    inputs: images as the graph takes them, for its input `name`. kept: parts of the names of convolutions that stay
-    float32.
+    name, images: the graph's input, and values of it. within: what the names of its nodes may begin with.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.left: Iterator[Tensor] = iter(inputs)
+            self.left: Iterator[Tensor] = iter(images)
 
-        def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        def get_next(self) -> dict[str, np.ndarray]:
             one = next(self.left, None)
-            return None if one is None else {name: one.numpy()}
+            return {} if one is None else {name: one.numpy()}
 
     model: Any = onnx.load_from_string(graph)
     chosen = [
-        node.name for node in model.graph.node if node.op_type == "Conv" and not any(part in node.name for part in kept)
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.name.startswith(within) and not any(end in node.name for end in _ENDS)
     ]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(graph)
         quantize_static(
@@ -62,3 +75,19 @@ def quantised(graph: bytes, inputs: Sequence[Tensor], *, name: str, kept: Sequen
             weight_type=QuantType.QInt8,
         )
         return target.read_bytes()
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Leave out advice: to prepare graphs of known sizes, and on constants that nothing uses."""
+    import onnxruntime
+
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    onnxruntime.set_default_logger_severity(_ERRORS)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        onnxruntime.set_default_logger_severity(_WARNINGS)

@@ -7,6 +7,7 @@ same way what ncnn runs.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,11 +20,12 @@ from sr3.checkpoint import ModelFile, describe, read_model
 from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.noise import NoiseSource
-from sr3.errors import ConfigError
+from sr3.errors import ConfigError, ImageError
 from sr3.exchange.export import (
     METADATA,
     Exported,
     NetworkCall,
+    averaged,
     check_packages,
     checked,
     input_names,
@@ -31,6 +33,8 @@ from sr3.exchange.export import (
     with_metadata,
     write,
 )
+from sr3.exchange.smaller import GraphType, halved, quantised
+from sr3.images.files import read_picture
 from sr3.images.flatness import flatness
 from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE, UNet
@@ -50,6 +54,10 @@ TOLERANCE = 0.5 / 255
 """Largest difference of a result in [0, 1] to torch's that is accepted."""
 LEAST_SIDE = 3
 """Smallest side of an input: flatness reflects the image at its borders by 8 pixels of the result."""
+_LEVEL = 1 / 255
+_NETWORK = ("/call/network/", "/network/")  # what the names of its nodes begin with, of any size and of a fixed one
+_CALIBRATED_SIDE = 128
+"""Largest side in pixels of the middle of an image that int8 is calibrated on."""
 _OVERLAP = 16  # pixels of the input to each side of a tile that its inner part depends on
 
 
@@ -204,26 +212,58 @@ def _check_sampling(sampling: SamplingConfig, name: str) -> None:
         raise ConfigError(f"{name}: sampling.correct_cell is not in the graph; set it to 1, or correct to false")
 
 
-def export_whole(model: str, target: Path, *, side: int | None = None) -> Exported:
+def export_whole(
+    model: str,
+    target: Path,
+    *,
+    side: int | None = None,
+    kind: GraphType = "float32",
+    calibration: Sequence[Path] = (),
+) -> Exported:
     """Write a model of one call as one graph, found as for `export_onnx`; errors are the same.
 
-    side: height and width of the input in a graph of fixed size, for one image at a time. Its metadata has the settings
-    under `sr3`, and under `sr3_picture` what a program needs: scale, channels, range, layout, least side, and the
-    overlap of tiles in pixels of the input; with a fixed size also what QGIS Deepness reads.
+    side: height and width of the input in a graph of fixed size, for one image at a time. kind: the type of its weights
+    and arithmetic; int8 is for the U-Net's convolutions, calibrated on small images as the model will get them.
+
+    The metadata has the settings under `sr3`, and under `sr3_picture` what a program needs: scale, channels, range,
+    layout, least side, type, and the overlap of tiles in pixels of the input; with a fixed size also what QGIS Deepness
+    reads. A graph that differs from torch by more than half a level is not kept; in int8, by a level on average.
     """
     check_packages()
     file = read_model(find_model(model))
     call = WholeWay(file, side).eval()
+    images = [_calibration_image(path, call) for path in calibration]
+    if (kind == "int8") != bool(images):
+        raise ConfigError("int8 is calibrated on images as the model will get them, and only int8: give both or none")
     rules = {
         "scale": call.scale, "channels": call.channels, "range": [0, 1], "layout": "NCHW", "least_side": LEAST_SIDE,
-        "tile_overlap": _OVERLAP, "best_untiled": True,
+        "type": kind, "tile_overlap": _OVERLAP, "best_untiled": True,
     }  # fmt: skip
     metadata = {METADATA: describe(file.info), "sr3_picture": rules}
     if side is not None:
         percent = min(50, math.ceil(100 * 2 * _OVERLAP / side))
         metadata |= {"model_type": "Superresolution", "tile_size": side, "tiles_overlap": percent}
     size = None if side is None else (1, side, side)
-    graph = with_metadata(traced(call, size), metadata)
-    done = checked(target, call, graph, file, tolerance=TOLERANCE, sizes=None if size is None else [size])
+    graph = traced(call, size)
+    if kind == "int8":
+        graph = with_metadata(quantised(graph, call.names[0], images, within=_NETWORK), metadata)
+        done = averaged(target, call, graph, file, images, tolerance=_LEVEL)
+    else:
+        graph = with_metadata(halved(graph) if kind == "float16" else graph, metadata)
+        done = checked(target, call, graph, file, tolerance=TOLERANCE, sizes=None if size is None else [size])
     write(target, graph)
     return done
+
+
+def _calibration_image(path: Path, call: WholeWay) -> Tensor:
+    """Read the middle of an image, (1, c, h, w) in [0, 1]."""
+    pixels = read_picture(path).pixels
+    if pixels.shape[0] != call.channels:
+        raise ImageError(f"{path}: has {pixels.shape[0]} channels, and the model {call.channels}; give others")
+    most = call.side or _CALIBRATED_SIDE
+    if min(pixels.shape[-2:]) < (call.side or LEAST_SIDE):
+        raise ImageError(
+            f"{path}: is smaller than {call.side or LEAST_SIDE} pixels; give larger ones to calibrate with"
+        )
+    top, left = (max(0, side - most) // 2 for side in pixels.shape[-2:])
+    return ((pixels[..., top : top + most, left : left + most] + 1) / 2)[None].contiguous()

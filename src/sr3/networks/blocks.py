@@ -51,7 +51,8 @@ def may_overwrite() -> bool:
 
     The bits are the same; memory is not taken anew for every layer, which is a tenth of the time on a processor.
     """
-    return not (torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling())
+    traces = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
+    return not (torch.is_grad_enabled() or traces)
 
 
 class ResidualBlock(nn.Module):
