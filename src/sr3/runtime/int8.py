@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from sr3.errors import ConfigError
 
-__all__ = ["Int8Conv", "check_int8", "to_int8"]
+__all__ = ["Int8Conv", "levels_of_weights", "to_int8"]
 
 _LEVELS = 255  # of features
-_LARGEST = 127  # of weights
+_LARGEST = (127, 63)
+"""Levels of weights to each side of 0: without instructions for it, a processor adds two products in 16 bits, where
+those of 127 levels saturate (2 x 255 x 127 > 2^15) and those of 63 do not."""
 _TINY = 1e-12
 _FEWEST = 32
 """Channels below which a convolution stays as it is: those at the ends of a network, which cost little and matter
@@ -26,12 +28,12 @@ most."""
 class Int8Conv(nn.Module):
     """A convolution of features (b, c, h, w) in float32 or bfloat16; without gradients."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
-        """Round the weights of a convolution of one group."""
+    def __init__(self, conv: nn.Conv2d, *, largest: int) -> None:
+        """Round the weights of a convolution of one group. largest: levels of weights, of `levels_of_weights`."""
         super().__init__()
         weight = conv.weight.detach().float()
-        scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=_TINY) / _LARGEST
-        rounded = (weight / scale[:, None, None, None]).round().clamp(-_LARGEST, _LARGEST).to(torch.int8)
+        scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=_TINY) / largest
+        rounded = (weight / scale[:, None, None, None]).round().clamp(-largest, largest).to(torch.int8)
         self._geometry = list(conv.stride), list(cast(tuple[int, int], conv.padding)), list(conv.dilation)
         self._scale, self._offset = scale, torch.zeros(len(scale), dtype=torch.int64)
         self._bias = None if conv.bias is None else conv.bias.detach().float()
@@ -63,25 +65,30 @@ def to_int8(network: nn.Module) -> None:
 
     ConfigError where torch has no such convolutions for this processor.
     """
-    check_int8()
+    largest = levels_of_weights()
     for parent in list(network.modules()):
         for name, part in list(parent.named_children()):
             if isinstance(part, nn.Conv2d) and part.groups == 1 and min(part.in_channels, part.out_channels) >= _FEWEST:
-                setattr(parent, name, Int8Conv(part))
+                setattr(parent, name, Int8Conv(part, largest=largest))
 
 
-def check_int8() -> None:
-    """Try a convolution; ConfigError where torch cannot compute it on this processor."""
-    conv = nn.Conv2d(_FEWEST, _FEWEST, 3, padding=1).requires_grad_(False)
-    features = torch.linspace(-1, 1, _FEWEST * 16).reshape(1, _FEWEST, 4, 4)
+def levels_of_weights() -> int:
+    """Try convolutions of the largest sums; returns the most levels whose sums are exact on this processor.
+
+    ConfigError where torch has no such convolutions.
+    """
+    conv = nn.Conv2d(_FEWEST, _FEWEST, 1, bias=False).requires_grad_(False)
+    conv.weight.fill_(1.0)
+    features = torch.ones(1, _FEWEST, 4, 4)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch 2.13 says once that tensors of such types will be dropped
-            error = float((Int8Conv(conv)(features) - conv(features)).abs().max())
+            for largest in _LARGEST:
+                if float((Int8Conv(conv, largest=largest)(features) - _FEWEST).abs().max()) < 0.01:
+                    return largest
     except (AttributeError, RuntimeError, TypeError) as reason:
         raise ConfigError(f"{_REFUSAL} ({str(reason).splitlines()[0][:80]}); give auto") from reason
-    if error > 0.1:
-        raise ConfigError(f"{_REFUSAL}; give auto")
+    raise ConfigError(f"{_REFUSAL}; give auto")
 
 
 _REFUSAL = "dtype int8: this torch has no 8-bit convolutions for this processor"
