@@ -50,7 +50,6 @@ class Schema:
     inputs: list[Port]
     outputs: list[Port]
     description: str = ""
-    search_aliases: list[str] = field(default_factory=list)
 
 
 class NodeOutput:

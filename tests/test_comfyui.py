@@ -123,6 +123,17 @@ def test_one_sample_has_no_deviation_and_is_its_own_mean(nodes, model):
     assert not deviation.any()
 
 
+def test_an_older_comfyui_without_a_type_of_its_own_for_results_gets_float32(nodes, model, monkeypatch):
+    """ComfyUI 0.3.64 has no `intermediate_dtype`; images there are always float32."""
+    import comfy.model_management
+
+    expected = draw(nodes, model, images())
+    monkeypatch.delattr(comfy.model_management, "intermediate_dtype", raising=False)
+    found = draw(nodes, model, images())
+    assert all(one.dtype == torch.float32 for one in found)
+    assert all(torch.equal(one, other.float()) for one, other in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(("settings", "same"), [({"scale": 2.0}, {"scale": 2}), ({"detail": 0.5}, {"detail": 0.5})])
 def test_settings_reach_the_model(nodes, model, settings, same):
     image = images()

@@ -75,7 +75,8 @@ def _map(deviation: Tensor, samples: int) -> Tensor:
 
 def _as_result(tensor: Tensor) -> Tensor:
     management = comfy.model_management
-    return tensor.contiguous().to(management.intermediate_device(), management.intermediate_dtype())
+    kind = management.intermediate_dtype() if hasattr(management, "intermediate_dtype") else torch.float32  # not in 0.3.64
+    return tensor.contiguous().to(management.intermediate_device(), kind)
 
 
 def _stop_if_asked() -> None:

@@ -42,7 +42,6 @@ class SR3LoadModel(io.ComfyNode):
             display_name="Load SR3 Model",
             category="image/upscaling",
             description="A model of the package sr3, or a .safetensors file in models/sr3.",
-            search_aliases=["sr3", "super resolution", "diffusion upscaler"],
             inputs=[
                 io.Combo.Input(
                     "model",
@@ -81,7 +80,6 @@ class SR3Upscale(io.ComfyNode):
             display_name="Upscale Image (SR3)",
             category="image/upscaling",
             description="Draws one or more large images that fit a small one, and shows where they differ.",
-            search_aliases=["sr3", "super resolution", "enlarge image", "uncertainty"],
             inputs=[
                 SR3Model.Input("model"),
                 io.Image.Input("image"),
