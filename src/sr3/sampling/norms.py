@@ -149,7 +149,9 @@ class _Watch(TorchFunctionMode):
         if reference is own:
             return out
         inverse = (reference.variance + eps).rsqrt()
-        moved = (own.mean - reference.mean) * inverse
-        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (inverse / rsigma, moved))
+        shift = (own.mean - reference.mean) * inverse
+        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (inverse / rsigma, shift))
         offset = bias * (1 - ratio) + shift * weight
-        return torch.addcmul(offset[..., None, None].float(), out.float(), ratio[..., None, None].float()).to(out.dtype)
+        offset, ratio, wide = offset[..., None, None].float(), ratio[..., None, None].float(), out.float()
+        moved = torch.addcmul(offset, wide, ratio, out=None if torch.is_grad_enabled() else wide)
+        return moved.to(out.dtype)
