@@ -65,7 +65,9 @@ def run(command: Sequence[str], threads: int) -> tuple[float, float]:
 
 def upscaling(named: str) -> Method:
     """`sr3 upscale` with a model, given as NAME, NAME:STEPS or NAME:DTYPE."""
-    model, _, how = named.partition(":")
+    model, _, how = named.rpartition(":")
+    if not (how.isdecimal() or how in ("float32", "bfloat16", "int8")):
+        model, how = named, ""
     steps, dtype = (how, "float32") if how.isdecimal() else ("", how or "float32")
 
     def command(source: Path, target: Path) -> list[str]:

@@ -75,7 +75,7 @@ def _map(deviation: Tensor, samples: int) -> Tensor:
 
 def _as_result(tensor: Tensor) -> Tensor:
     management = comfy.model_management
-    kind = management.intermediate_dtype() if hasattr(management, "intermediate_dtype") else torch.float32  # not in 0.3.64
+    kind = getattr(management, "intermediate_dtype", lambda: torch.float32)()  # ComfyUI 0.3.64 has none
     return tensor.contiguous().to(management.intermediate_device(), kind)
 
 

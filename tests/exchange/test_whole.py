@@ -180,11 +180,14 @@ def test_smaller_types_differ_little_and_say_their_type(tmp_path, monkeypatch, c
     ("options", "said"),
     [
         (["--type", "int4", "--whole"], "--type int4: unknown; give float32, float16, int8"),
-        (["--type", "float16"], "--type float16: is for a whole graph; add --whole"),
+        (["--type", "float16"], "--type float16: is for --whole only; leave --type out, or export with --whole"),
         (["--type", "int8", "--whole"], "8-bit ranges are chosen on images; give both or none"),
         (["--calibrate", "images", "--whole"], "8-bit ranges are chosen on images; give both or none"),
-        (["--type", "int8", "--whole", "--calibrate", "small"], "0.png: is smaller than 3 pixels"),
-        (["--type", "int8", "--whole", "--calibrate", "grey"], "grey.png: has 1 channels, and the model 3"),
+        (
+            ["--type", "int8", "--whole", "--calibrate", "small"],
+            "0.png: is smaller than 3 pixels; calibrate the model on larger images",
+        ),
+        (["--type", "int8", "--whole", "--calibrate", "grey"], "grey.png: has channels: 1, but the model takes 3"),
         (["--type", "int8", "--whole", "--calibrate", "none"], "none: cannot be read as a folder"),
     ],
 )

@@ -8,6 +8,7 @@ from sr3.networks.blocks import Attention
 from sr3.networks.unet import UNet
 
 SMALL = BigGANConfig(width=8, multipliers=(1, 2), blocks=1, attention=(1,), head_width=4, features=8)
+DDPM = DDPMConfig(width=8, multipliers=(1, 2), blocks=1, attention=(1,), features=8, groups=4)
 
 SIZES = ("image_channels", "scale")
 
@@ -15,7 +16,10 @@ SIZES = ("image_channels", "scale")
 def build(**changes):
     """Build a small network whose zero-initialised layers are awake."""
     sizes = {"image_channels": 3, "scale": 1} | {name: changes.pop(name) for name in SIZES if name in changes}
-    network = UNet(BigGANConfig(**{**dict(SMALL), **changes}), **sizes)
+    return awake(UNet(BigGANConfig(**{**dict(SMALL), **changes}), **sizes))
+
+
+def awake(network):
     for parameter in network.parameters():
         if bool((parameter == 0).all()):
             nn.init.normal_(parameter, std=0.2)
@@ -319,20 +323,13 @@ def test_sides_that_do_not_fit_the_network_repeat_the_border_of_a_guide_too():
 @pytest.mark.parametrize("family", ["biggan", "ddpm"])
 def test_writing_over_what_no_gradient_needs_keeps_every_bit(family, half):
     """Without gradients layers write over their inputs; the answer is that of a call whose gradients are kept."""
-    network = (
-        build()
-        if family == "biggan"
-        else UNet(
-            DDPMConfig(width=8, multipliers=(1, 2), blocks=1, attention=(1,), features=8, groups=4),
-            image_channels=3,
-            scale=1,
-        ).eval()
-    )
+    network = build() if family == "biggan" else awake(UNet(DDPM, image_channels=3, scale=1))
     x, y = pictures()
     before = x.clone(), y.clone()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
         kept = network(x, y, levels(0.3))
         with torch.no_grad():
             assert torch.equal(network(x, y, levels(0.3)), kept)
+    assert kept.abs().max() > 0.1
     assert torch.equal(x, before[0])
     assert torch.equal(y, before[1])

@@ -51,6 +51,17 @@ def test_windows_that_share_are_normalised_nearly_as_the_whole_picture(network):
 
 
 @pytest.mark.slow
+def test_without_gradients_the_same_bits_are_written_in_place(network):
+    cover = windows(96, 160, tile=64, overlap=32, multiple=4)
+    shared = SharedNorms().joined(lambda _: predictor(network), cover, overlap=32, multiple=4)
+    z = picture()
+    with torch.enable_grad():
+        kept = shared(z, GAMMA).y0
+    with torch.no_grad():
+        assert torch.equal(shared(z, GAMMA).y0, kept)
+
+
+@pytest.mark.slow
 def test_every_call_learns_anew(network):
     alone, shared = errors(network, picture(), picture(0.1), picture(0.2))
     assert shared < alone / 5

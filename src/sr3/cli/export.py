@@ -84,7 +84,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Images as the model will get them, a few, to choose the ranges of int8 by.",
+            help="Images as the model will get them, at most 32 of them, to choose the ranges of int8 by.",
             rich_help_panel=SIZE,
         ),
     ] = None,
@@ -110,7 +110,7 @@ def export(
     if kind not in _TYPES:
         raise ConfigError(f"--type {kind}: unknown; give {', '.join(_TYPES)}")
     if kind != "float32" and not whole:
-        raise ConfigError(f"--type {kind}: is for a whole graph; add --whole")
+        raise ConfigError(f"--type {kind}: is for --whole only; leave --type out, or export with --whole")
     if (kind == "int8") != (calibrate is not None):
         raise ConfigError("--type int8, --calibrate: 8-bit ranges are chosen on images; give both or none")
     if for_spandrel:
@@ -154,7 +154,10 @@ def _to_whole(
     from sr3.images.files import list_pictures
 
     _check(target, ".onnx", "an ONNX file", overwrite)
-    images = list_pictures(calibrate)[:_MOST_CALIBRATED] if calibrate is not None else []
+    found = list_pictures(calibrate) if calibrate is not None else []
+    images = found[:: -(-len(found) // _MOST_CALIBRATED) or 1]
+    if len(images) < len(found):
+        typer.echo(f"{calibrate}: calibrated on {len(images)} of {len(found)} images, evenly by name")
     _report(export_whole(model, target, side=side, kind=kind, calibration=images), _SETTINGS)
 
 

@@ -44,8 +44,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_p
 DType = Annotated[
     str,
     typer.Option(
-        help="Data type of the computations: float32, bfloat16, int8 (faster on a CPU, half a level less exact), or "
-        "auto: bfloat16 where the device supports it, else float32.",
+        help="Data type of the computations: float32, bfloat16, int8 (faster on a CPU, off by about half an "
+        "8-bit level), or auto: bfloat16 where the device supports it, else float32.",
         rich_help_panel=MACHINE,
     ),
 ]

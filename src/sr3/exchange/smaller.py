@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from sr3.errors import CheckpointError
+from sr3.runtime.int8 import ENDS
+
 __all__ = ["GraphType", "halved", "quantised"]
 
 GraphType = Literal["float32", "float16", "int8"]
 """Type of the weights of a graph and, where the runtime has it, of its arithmetic."""
-
-_ENDS = ("/head/", "/tail/", "/guide/")
-"""Convolutions at the ends of a U-Net, which stay float32: they cost little and matter most."""
 
 _WARNINGS, _ERRORS = 2, 3  # of ONNX Runtime's severities; it shows warnings by default
 
@@ -59,8 +59,10 @@ def quantised(graph: bytes, name: str, images: Sequence[Tensor], *, within: tupl
     chosen = [
         node.name
         for node in model.graph.node
-        if node.op_type == "Conv" and node.name.startswith(within) and not any(end in node.name for end in _ENDS)
+        if node.op_type == "Conv" and node.name.startswith(within) and not any(f"/{end}/" in node.name for end in ENDS)
     ]
+    if not chosen:  # ONNX Runtime would take all of the graph
+        raise CheckpointError("int8: no convolutions of a U-Net were found in the graph; export it as float16")
     with TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(graph)

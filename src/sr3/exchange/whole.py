@@ -259,11 +259,13 @@ def _calibration_image(path: Path, call: WholeWay) -> Tensor:
     """Read the middle of an image, (1, c, h, w) in [0, 1]."""
     pixels = read_picture(path).pixels
     if pixels.shape[0] != call.channels:
-        raise ImageError(f"{path}: has {pixels.shape[0]} channels, and the model {call.channels}; give others")
-    most = call.side or _CALIBRATED_SIDE
-    if min(pixels.shape[-2:]) < (call.side or LEAST_SIDE):
         raise ImageError(
-            f"{path}: is smaller than {call.side or LEAST_SIDE} pixels; give larger ones to calibrate with"
+            f"{path}: has channels: {pixels.shape[0]}, but the model takes {call.channels}; calibrate it on images of "
+            "that number"
         )
+    most = call.side or _CALIBRATED_SIDE
+    least = call.side or LEAST_SIDE
+    if min(pixels.shape[-2:]) < least:
+        raise ImageError(f"{path}: is smaller than {least} pixels; calibrate the model on larger images")
     top, left = (max(0, side - most) // 2 for side in pixels.shape[-2:])
     return ((pixels[..., top : top + most, left : left + most] + 1) / 2)[None].contiguous()

@@ -49,7 +49,8 @@ def resample(image: Tensor, resampling: Resampling) -> Tensor:
 def may_overwrite() -> bool:
     """Whether a layer may write its result over its own intermediate one: no gradient needs it and no trace holds it.
 
-    The bits are the same; memory is not taken anew for every layer, which is a tenth of the time on a processor.
+    The bits are the same; memory is not taken anew for every layer, which is up to 7 % of the time on a CPU. So without
+    gradients a forward hook must not keep the output of a layer inside a block, and `torch.func.vmap` does not work.
     """
     traces = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
     return not (torch.is_grad_enabled() or traces)

@@ -48,14 +48,14 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """Take float32, bfloat16 or int8; auto is bfloat16 where the device computes in it, float32 elsewhere.
 
-    ConfigError for int8 elsewhere than on a processor.
+    ConfigError for int8 elsewhere than on a CPU.
     """
     if name == "auto":
         return torch.bfloat16 if computes_bfloat16(device) else torch.float32
     if name not in _DTYPES:
         raise ConfigError(f"dtype {name}: unknown; give auto, {', '.join(_DTYPES)}")
     if name == "int8" and device.type != "cpu":
-        raise ConfigError(f"dtype int8: is for processors, not {device.type}; give auto")
+        raise ConfigError(f"dtype int8: is for the CPU, not {device.type}; give device cpu, or dtype auto")
     return _DTYPES[name]
 
 
@@ -65,8 +65,9 @@ def in_type(denoise: Denoise, *, device: torch.device, dtype: torch.dtype) -> De
     In int8, what is not a convolution is computed in the type of auto.
     """
 
+    half = _around_convolutions(dtype, device) == torch.bfloat16
+
     def cast(z: Image, gamma: Gamma) -> Prediction:
-        half = _around_convolutions(dtype, device) == torch.bfloat16
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
             return denoise(z, gamma)
 
