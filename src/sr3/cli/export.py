@@ -19,8 +19,7 @@ _MOST_CALIBRATED = 32
 _SETTINGS = "settings in its metadata"
 
 EXAMPLES = """
-sr3 export --whole photos-x4-fast fast.onnx                      # image in, image out; --side 128 for a fixed size
-sr3 export --whole --type float16 photos-x4-fast half.onnx       # half the size
+sr3 export --whole --type float16 photos-x4-fast fast.onnx       # image in, image out; --side 128 for a fixed size
 sr3 export --ncnn photos-x4-fast fast.param --side 128           # for ncnn, the weights beside it
 sr3 export --spandrel photos-x4-fast fast-spandrel.safetensors   # for ComfyUI and chaiNNer
 """
