@@ -133,6 +133,6 @@ def test_devices_and_types_that_do_not_exist_are_refused():
     with pytest.raises(ConfigError, match="device tpu"):
         choose_device("tpu")
     with pytest.raises(ConfigError, match="dtype float64"):
-        choose_dtype("int8", CPU)
+        choose_dtype("float64", CPU)
     assert choose_dtype("bfloat16", CPU) == torch.bfloat16
     assert choose_dtype("auto", CPU) in (torch.float32, torch.bfloat16)
