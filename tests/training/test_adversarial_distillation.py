@@ -27,7 +27,7 @@ from sr3.training.events import Stepped
 from sr3.training.loop import train
 from sr3.training.mean import read_mean, refine_mean, with_mean
 from sr3.training.run_dir import open_run
-from sr3.training.source_model import SourceModel
+from sr3.training.source_model import SourceModel, SourceModels
 from sr3.training.state import last_whole
 from sr3.training.teacher import read_teacher, student_config
 
@@ -217,7 +217,9 @@ def student(teacher: SourceModel, mean: SourceModel, *settings: str, steps: int 
 
 
 def losses_of(path, config, teacher, mean):
-    events = train(config, SOURCE, open_run(path, config), device=CPU, source_model=teacher, mean=mean)
+    events = train(
+        config, SOURCE, open_run(path, config), device=CPU, source_models=SourceModels(mean=mean, teacher=teacher)
+    )
     return [event.loss for event in events if isinstance(event, Stepped)]
 
 
@@ -265,7 +267,9 @@ def test_a_student_that_refines_a_mean_resumes_exactly_and_carries_the_mean(tmp_
     config = student(teacher, mean)
     losses_of(tmp_path / "whole", config, teacher, mean)
     run_dir = open_run(tmp_path / "parts", config)
-    with closing(train(config, SOURCE, run_dir, device=CPU, source_model=teacher, mean=mean)) as events:
+    with closing(
+        train(config, SOURCE, run_dir, device=CPU, source_models=SourceModels(mean=mean, teacher=teacher))
+    ) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 2:
                 break

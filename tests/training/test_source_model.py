@@ -12,7 +12,7 @@ from sr3.errors import CheckpointError, ConfigError, DataError
 from sr3.presets import preset
 from sr3.training.loop import train
 from sr3.training.run_dir import RunDir, open_run
-from sr3.training.source_model import SourceModel, read_source_model, with_source_model
+from sr3.training.source_model import SourceModel, SourceModels, read_source_model, with_source_model
 from sr3.training.state import last_whole
 
 SOURCE = Pictures(*(smooth(64, 64, seed=k) for k in range(6)))
@@ -26,7 +26,11 @@ def model(tmp_path):
 
 def begun(path, source_model: SourceModel | None, *settings: str) -> Config:
     config = with_source_model(apply_settings(preset("tiny-x4"), [*SMALL, *settings]), source_model, RunDir(path))
-    list(train(config, SOURCE, open_run(path, config), device=torch.device("cpu"), source_model=source_model))
+    list(
+        train(
+            config, SOURCE, open_run(path, config), device=torch.device("cpu"), source_models=SourceModels(source_model)
+        )
+    )
     return config
 
 
@@ -128,7 +132,15 @@ def test_settings_that_name_another_model_are_refused(model, tmp_path):
         with pytest.raises(ConfigError, match=r"training\.start = other: is written by --start"):
             with_source_model(config, given, run)
         with pytest.raises(ConfigError, match=r"training\.start = other: the run was given "):
-            list(train(config, SOURCE, open_run(run.path, config), device=torch.device("cpu"), source_model=given))
+            list(
+                train(
+                    config,
+                    SOURCE,
+                    open_run(run.path, config),
+                    device=torch.device("cpu"),
+                    source_models=SourceModels(given),
+                )
+            )
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from sr3.sampling.upscaler import open_upscaler
 from sr3.training.events import Stepped, Validated
 from sr3.training.loop import train
 from sr3.training.run_dir import RunDir, open_run
-from sr3.training.source_model import SourceModel
+from sr3.training.source_model import SourceModel, SourceModels
 from sr3.training.state import last_whole
 from sr3.training.teacher import check_same_teacher, check_student, read_teacher, student_config
 from sr3.tuning.scoring import start_of
@@ -37,7 +37,7 @@ def student(teacher: SourceModel, *settings: str, steps: int = 2) -> Config:
 
 
 def distilled(path, teacher: SourceModel, config: Config, source=SOURCE) -> list[object]:
-    return list(train(config, source, open_run(path, config), device=CPU, source_model=teacher))
+    return list(train(config, source, open_run(path, config), device=CPU, source_models=SourceModels(teacher=teacher)))
 
 
 def state_of(path) -> dict[str, torch.Tensor]:
@@ -80,7 +80,13 @@ def test_a_resumed_distillation_ends_where_an_uninterrupted_one_does(model, tmp_
     config = student(teacher)
     distilled(tmp_path / "whole", teacher, config)
     with closing(
-        train(config, SOURCE, open_run(tmp_path / "parts", config), device=CPU, source_model=teacher)
+        train(
+            config,
+            SOURCE,
+            open_run(tmp_path / "parts", config),
+            device=CPU,
+            source_models=SourceModels(teacher=teacher),
+        )
     ) as events:
         for event in events:
             if isinstance(event, Stepped) and event.step == 2:
@@ -120,7 +126,7 @@ def test_a_student_may_also_be_told_from_photographs(model, tmp_path):
             SOURCE,
             open_run(tmp_path / "parts", config),
             device=CPU,
-            source_model=teacher,
+            source_models=SourceModels(teacher=teacher),
         )
     ) as events:
         for event in events:

@@ -22,7 +22,7 @@ from sr3.training.events import Event, Noted, Saved, Stopped, Validated
 from sr3.training.processes import open_processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
-from sr3.training.source_model import SourceModel
+from sr3.training.source_model import SourceModels
 from sr3.training.start import open_session
 
 __all__ = ["Limits", "train"]
@@ -43,13 +43,9 @@ def train(
     *,
     device: torch.device,
     limits: Limits | None = None,
-    source_model: SourceModel | None = None,
-    mean: SourceModel | None = None,
+    source_models: SourceModels | None = None,
 ) -> Generator[Event]:
     """Train until config.training.steps or the limits; resumes from the checkpoint of the run, if there is one.
-
-    source_model: the teacher of a distillation; of other runs, the model that provides the initial weights.
-    mean: the model whose output this one refines.
 
     With one process, closing the generator saves the state; several processes must be stopped by the flag. Raises
     TrainingError when the loss or the weights are not finite (the last checkpoint stays), DataError when images cannot
@@ -60,7 +56,7 @@ def train(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS raises without it
         torch.use_deterministic_algorithms(True)
     processes = open_processes(device, track=training.track, folder=run.path)
-    session = open_session(config, supply, run, processes, source_model=source_model, mean=mean)
+    session = open_session(config, supply, run, processes, source_models or SourceModels())
     feed = session.feed(limits.stop)
     try:
         if processes.is_first:

@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 from sr3.build import Network
+from sr3.checkpoint import MEAN_PREFIX, ModelFile, ModelInfo
 from sr3.config import BigGANConfig, Config, MeanConfig, SPANConfig
 from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser
+from sr3.digest import digest_of_weights
 from sr3.errors import CheckpointError, ConfigError, DataError
 from sr3.networks.span import SPAN, Mean
+from sr3.presets import preset
 from sr3.training.source_model import SourceModel, read_source_model
 
-__all__ = ["check_mean", "read_mean", "refine_mean", "with_mean"]
+__all__ = ["check_mean", "mean_of", "read_mean", "refine_mean", "with_mean"]
 
 
 def read_mean(model: str) -> SourceModel:
@@ -26,6 +29,23 @@ def read_mean(model: str) -> SourceModel:
             "span-x4"
         )
     return mean
+
+
+def mean_of(model: SourceModel) -> SourceModel | None:
+    """Extract the mean predictor that a model has in its file, as a model of its own; None without one."""
+    info = model.file.info
+    if info.config.mean is None:
+        return None
+    base, own = preset("span-x4"), info.config.mean
+    data = base.data.model_copy(update={"scale": info.config.data.scale})
+    config = base.model_copy(update={"network": own.network, "data": data})
+    weights = {
+        name.removeprefix(MEAN_PREFIX): weight
+        for name, weight in model.file.weights.items()
+        if name.startswith(MEAN_PREFIX)
+    }
+    about = ModelInfo(name=own.name, image_channels=info.image_channels, step=0, config=config)
+    return SourceModel(ModelFile(about, weights), digest_of_weights(weights))
 
 
 def refine_mean(config: Config, mean: SourceModel) -> Config:

@@ -81,8 +81,7 @@ def open_training(plan: Plan, *, device: torch.device, limits: Limits) -> tuple[
     config, (rank, processes, _, _) = plan.config, read_ranks()
     split_batch(config.training.batch, rank=0, count=processes, accumulate=config.training.accumulate)
     run = open_run(plan.out, config) if rank == 0 else RunDir(plan.out.resolve())
-    start, mean = plan.source_models.start, plan.source_models.mean
-    return run, loop.train(config, plan.supply, run, device=device, limits=limits, source_model=start, mean=mean)
+    return run, loop.train(config, plan.supply, run, device=device, limits=limits, source_models=plan.source_models)
 
 
 @dataclass(frozen=True)

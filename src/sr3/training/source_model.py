@@ -13,7 +13,7 @@ __all__ = [
     "SourceModel",
     "SourceModels",
     "check_compatible",
-    "check_source_model",
+    "check_source_models",
     "read_source_model",
     "with_source_model",
 ]
@@ -36,10 +36,14 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class SourceModels:
-    """The models of a run. start: initial weights, or the teacher. mean: the model that is refined."""
+    """The models of a run. start: provides the initial weights. mean: is refined. teacher: is distilled.
+
+    A student without a start begins with the weights of its teacher.
+    """
 
     start: SourceModel | None = None
     mean: SourceModel | None = None
+    teacher: SourceModel | None = None
 
 
 def read_source_model(model: str) -> SourceModel:
@@ -70,22 +74,23 @@ def with_source_model(config: Config, source_model: SourceModel | None, run: Run
     return config.model_copy(update={"training": config.training.model_copy(update={"start": name})})
 
 
-def check_source_model(config: Config, source_model: SourceModel | None, *, image_channels: int) -> None:
-    """Raise ConfigError or DataError when the settings or the images of a new run do not match its source model."""
-    name = "none" if source_model is None or config.objective.kind == "distillation" else source_model.name
+def check_source_models(config: Config, models: SourceModels, *, image_channels: int) -> None:
+    """Raise ConfigError or DataError when the settings or the images of a new run do not match its source models."""
+    name = "none" if models.start is None else models.start.name
     if config.training.start != name:
         raise ConfigError(
             f"training.start = {config.training.start}: the run was given {name}; give the model by --start MODEL"
         )
-    if source_model is None:
-        return
-    check_compatible(config, source_model)
-    info = source_model.file.info
-    if info.image_channels != image_channels:
-        raise DataError(
-            f"the images have {image_channels} channels, but the source model {info.name} takes "
-            f"{info.image_channels}; give images with that number of channels"
-        )
+    for model in (models.start, models.teacher):
+        if model is None:
+            continue
+        check_compatible(config, model)
+        info = model.file.info
+        if info.image_channels != image_channels:
+            raise DataError(
+                f"the images have {image_channels} channels, but the source model {info.name} takes "
+                f"{info.image_channels}; give images with that number of channels"
+            )
 
 
 def check_compatible(config: Config, source_model: SourceModel) -> None:
@@ -97,6 +102,8 @@ def check_compatible(config: Config, source_model: SourceModel) -> None:
     if config.objective.kind == "distillation":
         pairs = {"scale", "enlarged", "condition_gamma"}
     own, theirs = _compatibility(config, pairs), _compatibility(source_model.file.info.config, pairs)
+    if not theirs.get("network.guide"):
+        theirs.pop("network.guide", None)  # layers for the features of a mean may be new
     for name, value in theirs.items():
         if own.get(name) != value:
             raise ConfigError(
@@ -107,7 +114,7 @@ def check_compatible(config: Config, source_model: SourceModel) -> None:
 
 def _compatibility(config: Config, pairs: set[str]) -> dict[str, object]:
     parts = {
-        "network": config.network.model_dump(mode="json", exclude={"dropout", "checkpointing", "guide"}),
+        "network": config.network.model_dump(mode="json", exclude={"dropout", "checkpointing"}),
         "denoiser": config.denoiser.model_dump(mode="json", include={"prediction", "target", "target_scale"}),
         "data": config.data.model_dump(mode="json", include=pairs),
     }

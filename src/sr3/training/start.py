@@ -23,7 +23,7 @@ from sr3.training.mean import check_mean
 from sr3.training.processes import Processes
 from sr3.training.run_dir import RunDir
 from sr3.training.session import Session
-from sr3.training.source_model import SourceModel, check_source_model
+from sr3.training.source_model import SourceModel, SourceModels, check_source_models
 from sr3.training.speed import open_speed
 from sr3.training.state import TrainState, last_whole, read_state
 from sr3.training.step import Learner
@@ -37,22 +37,21 @@ def open_session(
     supply: Source | Stream,
     run: RunDir,
     processes: Processes,
-    *,
-    source_model: SourceModel | None = None,
-    mean: SourceModel | None = None,
+    source_models: SourceModels,
 ) -> Session:
     """Split the images, build the state and read a checkpoint into it; raises for settings that cannot be used.
 
-    A new run starts from the weights of its source model, if it has one. Layers for the features of a mean, which the
+    A new run starts from the weights of a source model, if it has one. Layers for the features of a mean, which the
     source model may lack, are then zero.
     """
+    start, mean = source_models.start, source_models.mean
     build_grid(config.sampling)
     for text in emulated_dtype(config, processes.device):
         warnings.warn(text, stacklevel=2)
     dtype = training_dtype(config.training.precision, processes.device)
     images = find_images(supply, config)
     channels = images.held_out.image_channels
-    teacher = _teacher(config, source_model, processes.device)
+    teacher = _teacher(config, source_models.teacher, processes.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         denoiser = build_denoiser(config, image_channels=channels).to(processes.device).train()
@@ -67,9 +66,9 @@ def open_session(
     network = denoiser.network
     found = _last_state(run)
     if found is None:
-        check_source_model(config, source_model, image_channels=channels)
-        if source_model is not None:
-            fill(network, _with_guide(network, source_model.file))
+        check_source_models(config, source_models, image_channels=channels)
+        if (initial := start or source_models.teacher) is not None:
+            fill(network, _with_guide(network, initial.file))
     optimizer = build_optimizer(network.parameters(), config.optimizer)
     shared, optimizer = processes.accelerator.prepare(network, optimizer)
     denoiser.network = _compiled(shared) if config.training.compile else shared
@@ -114,13 +113,13 @@ def _with_guide(network: Network, file: ModelFile) -> ModelFile:
     return ModelFile(file.info, {**own, **file.weights})
 
 
-def _teacher(config: Config, source_model: SourceModel | None, device: torch.device) -> Denoiser[Network] | None:
+def _teacher(config: Config, model: SourceModel | None, device: torch.device) -> Denoiser[Network] | None:
     """Load the teacher of a distillation; TrainingError when there is none."""
     if config.objective.kind != "distillation":
         return None
-    if source_model is None:
+    if model is None:
         raise TrainingError("objective.kind distillation needs a teacher: use sr3 distill MODEL")
-    teacher = open_teacher(config, source_model, device=device)
+    teacher = open_teacher(config, model, device=device)
     if config.training.compile:
         teacher.network = _compiled(teacher.network)
     return teacher

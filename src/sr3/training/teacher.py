@@ -24,7 +24,7 @@ from sr3.training.mean import refine_mean
 from sr3.training.run_dir import RunDir
 from sr3.training.source_model import SourceModel, check_compatible, read_source_model
 
-__all__ = ["check_same_teacher", "check_student", "open_teacher", "read_teacher", "student_config"]
+__all__ = ["check_same_teacher", "check_student", "open_teacher", "read_student", "read_teacher", "student_config"]
 
 _STEPS, _BATCH = 3_000, 16
 _TRAINING = {
@@ -43,10 +43,13 @@ _TRAINING = {
     "validate_every": 500,
     "save_every": 250,
 }
+_MACHINE = {name: _TRAINING[name] for name in _TRAINING.keys() - {"steps", "batch", "ema_decay"}}
 _DATA = {"feed": "threads", "workers": 0, "stream": False, "cache_gib": DataConfig().cache_gib}
 """Like the training settings above: settings that depend on the machine and are not inherited from the teacher."""
 _LEAST_CALLS = 16
 """Minimum number of teacher calls per sample, so that the discretisation of the teacher is fine enough."""
+_CALLS = 4
+"""Sampling steps of a student where nothing else is said."""
 
 
 def read_teacher(model: str) -> SourceModel:
@@ -69,22 +72,47 @@ def read_teacher(model: str) -> SourceModel:
     return teacher
 
 
+def read_student(model: str) -> SourceModel:
+    """Find and read a distilled model, whose weights another student starts from; CheckpointError for others."""
+    student = read_source_model(model)
+    if student.file.info.config.objective.kind != "distillation":
+        raise CheckpointError(
+            f"{model}: is not distilled; --start takes a student, whose training continues (without it, a student "
+            "starts from its teacher's weights)"
+        )
+    return student
+
+
 def student_config(
-    teacher: SourceModel, *, steps: int, changes: Sequence[str] = (), mean: SourceModel | None = None
+    teacher: SourceModel,
+    *,
+    steps: int | None = None,
+    changes: Sequence[str] = (),
+    mean: SourceModel | None = None,
+    start: SourceModel | None = None,
 ) -> Config:
     """Build the settings of a student with a number of sampling steps, with `a.b=value` changes applied.
 
     Network, prediction type and pairs are those of the teacher. Batch size, precision and other settings that depend
-    on the machine are not inherited. By default the learning rate is low and decays to 0 over the second half of the
-    run. Settings that `objective` and `sampling` share need to be changed in `objective` only. With a mean, its output
-    is the start of the student and its features are conditional inputs; x stays that of the teacher. Raises ConfigError
-    for settings that contradict each other.
+    on the machine are not inherited. By default a student has four steps, and the learning rate is low and decays to 0
+    over the second half of the run. With the start, another student, everything but the settings of the machine is
+    taken from that student, the number of steps and the mean included. Settings that `objective` and `sampling` share
+    need to be changed in `objective` only. With a mean, its output is the start of the student and its features are
+    conditional inputs; x stays that of the teacher. Raises ConfigError for settings that contradict each other.
     """
+    config = _of_teacher(teacher, steps or _CALLS) if start is None else _of_student(start, teacher, steps)
+    if mean is not None:
+        config = _with_mean(config, mean)
+    named = {change.partition("=")[0].strip() for change in changes}
+    return apply_settings(config, changes, complete=partial(_follow, named=named))
+
+
+def _of_teacher(teacher: SourceModel, steps: int) -> Config:
     base = teacher.file.info.config
     objective = DistillationConfig(
         loss=base.objective.loss, teacher=teacher.file.info.name, digest=teacher.digest, steps=steps
     )
-    config = base.model_copy(
+    return base.model_copy(
         update={
             "network": base.network.model_copy(update={"dropout": 0.0}),
             "objective": objective,
@@ -94,18 +122,37 @@ def student_config(
             "sampling": _sampling(base.sampling, objective),
         }
     )
-    if mean is not None:
-        config = refine_mean(config, mean)
-        assert config.mean is not None
-        start = {"start": "mean", "gamma_first": 0.5}
-        config = config.model_copy(
-            update={
-                "mean": config.mean.model_copy(update={"condition": "enlarged"}),
-                "objective": objective.model_copy(update=start),
-            }
-        )
-    named = {change.partition("=")[0].strip() for change in changes}
-    return apply_settings(config, changes, complete=partial(_follow, named=named))
+
+
+def _of_student(student: SourceModel, teacher: SourceModel, steps: int | None) -> Config:
+    base = student.file.info.config
+    assert base.distillation is not None
+    theirs = {"teacher": teacher.file.info.name, "digest": teacher.digest}
+    objective = base.distillation.model_copy(update=theirs | ({} if steps is None else {"steps": steps}))
+    return base.model_copy(
+        update={
+            "objective": objective,
+            "data": base.data.model_copy(update=_DATA),
+            "training": base.training.model_copy(update=_MACHINE),
+        }
+    )
+
+
+def _with_mean(config: Config, mean: SourceModel) -> Config:
+    """Give a student a mean; one that a student has already is replaced."""
+    if config.mean is not None:
+        network = mean.file.info.config.network
+        same = config.mean.model_copy(update={"name": mean.file.info.name, "digest": mean.digest, "network": network})
+        return config.model_copy(update={"mean": same})
+    config = refine_mean(config, mean)
+    assert config.mean is not None
+    start = {"start": "mean", "gamma_first": 0.5}
+    return config.model_copy(
+        update={
+            "mean": config.mean.model_copy(update={"condition": "enlarged"}),
+            "objective": config.objective.model_copy(update=start),
+        }
+    )
 
 
 def _follow(tree: dict[str, Any], *, named: Collection[str]) -> None:
