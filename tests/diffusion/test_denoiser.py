@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sr3.diffusion.denoiser import Denoiser
+from sr3.diffusion.denoiser import Denoiser, Prediction
+from sr3.diffusion.noise import NoiseSource
+from sr3.diffusion.samplers import ddim, heun, probability_flow
 
 PREDICTIONS = ["eps", "v", "y0"]
 TARGETS = [("image", 1.0), ("image", 0.5), ("residual", 1.0), ("residual", 4.0)]
@@ -120,3 +122,31 @@ def test_the_wanted_answer_is_that_of_the_oracle(prediction):
     z = torch.from_numpy(signal * state.numpy() + noise * eps.numpy())
     wanted = Denoiser(nn.Identity(), prediction=prediction).target_for(state, eps, GAMMA)
     np.testing.assert_allclose(wanted, Oracle(state, prediction)(z, z, GAMMA), atol=1e-6)
+
+
+def test_the_noise_of_a_prediction_is_computed_once_and_only_where_it_is_asked_for():
+    calls = []
+
+    def eps():
+        calls.append(1)
+        return torch.ones(1)
+
+    found = Prediction(torch.zeros(1), eps)
+    assert float(found.y0) == 0
+    assert not calls
+    y0, noise = found
+    assert (float(y0), float(noise), float(found.eps), len(calls)) == (0, 1, 1, 1)
+
+
+@pytest.mark.parametrize("kind", [ddim, heun, probability_flow])
+def test_the_last_step_computes_no_noise(kind):
+    """Its share is 0, and of a large image it would take a whole state of memory."""
+    asked = []
+
+    def denoise(y, gamma):
+        asked.append(float(gamma[0]))
+        return Prediction(y / 2, lambda: pytest.fail("eps was computed"))
+
+    steps = list(kind(denoise, torch.ones(1, 3, 4, 4), torch.tensor([0.5, 1.0], dtype=torch.float64), NoiseSource([0])))
+    assert asked == [0.5]
+    assert torch.equal(steps[-1].y, torch.full((1, 3, 4, 4), 0.5))

@@ -8,7 +8,7 @@ import typer
 from sr3.cli.options import IN_OUT, SAMPLING, SIZE
 
 if TYPE_CHECKING:
-    from sr3.exchange.export import Exported
+    from sr3.exchange.compared import Exported
     from sr3.exchange.smaller import GraphType
 
 __all__ = ["EXAMPLES", "export"]

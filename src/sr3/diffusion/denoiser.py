@@ -6,7 +6,8 @@ arXiv:2104.14951). A sampler sees only `Denoise`: x is bound before sampling.
 The file knows no schedule and no sampler.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, assert_never
 
 from torch import Tensor, nn
@@ -30,11 +31,29 @@ PredictionKind = Literal["eps", "v", "y0"]
 TargetKind = Literal["image", "residual"]
 
 
-class Prediction(NamedTuple):
-    """The clean image and the noise that one network call estimates, consistent by Eq. 5; shape (b, c, h, w)."""
+class Prediction:
+    """The clean image and the noise that one network call estimates, consistent by Eq. 5; shape (b, c, h, w).
 
-    y0: State
-    eps: State
+    It unpacks as `y0, eps = prediction`.
+    """
+
+    __slots__ = ("_eps", "y0")
+
+    def __init__(self, y0: State, eps: State | Callable[[], State]) -> None:
+        """Take both, or y0 and what computes eps: it is called at most once, and never where only y0 is asked for."""
+        self.y0, self._eps = y0, eps
+
+    @property
+    def eps(self) -> State:
+        """The noise."""
+        if not isinstance(self._eps, Tensor):
+            self._eps = self._eps()
+        return self._eps
+
+    def __iter__(self) -> Iterator[State]:
+        """Yield y0, then eps."""
+        yield self.y0
+        yield self.eps
 
 
 Denoise = Callable[[State, Gamma], Prediction]
@@ -132,9 +151,9 @@ class Denoiser(nn.Module, Generic[N]):
             case "eps":
                 return Prediction(process.y0_from_eps(z, output, gamma), output)
             case "v":
-                return Prediction(process.y0_from_v(z, output, gamma), process.eps_from_v(z, output, gamma))
+                return Prediction(process.y0_from_v(z, output, gamma), partial(process.eps_from_v, z, output, gamma))
             case "y0":
-                return Prediction(output, process.eps_from_y0(z, output, gamma))
+                return Prediction(output, partial(process.eps_from_y0, z, output, gamma))
             case _:
                 assert_never(self.prediction)
 
@@ -154,7 +173,7 @@ class Denoiser(nn.Module, Generic[N]):
 
         def clip(z: State, gamma: Gamma) -> Prediction:
             y0 = self.encode(self.decode(denoise(z, gamma).y0, x).clamp(-1, 1), x)
-            return Prediction(y0, process.eps_from_y0(z, y0, gamma))
+            return Prediction(y0, partial(process.eps_from_y0, z, y0, gamma))
 
         return clip
 

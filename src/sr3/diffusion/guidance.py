@@ -17,8 +17,7 @@ def guided(with_class: Denoise, without: Denoise, weight: float) -> Denoise:
 
     def denoise(z: State, gamma: Gamma) -> Prediction:
         conditional, unconditional = with_class(z, gamma), without(z, gamma)
-        return Prediction(
-            conditional.y0.lerp(unconditional.y0, -weight), conditional.eps.lerp(unconditional.eps, -weight)
-        )
+        y0 = conditional.y0.lerp(unconditional.y0, -weight)
+        return Prediction(y0, lambda: conditional.eps.lerp(unconditional.eps, -weight))
 
     return denoise

@@ -9,10 +9,10 @@ Needs the extra `export`.
 import importlib.util
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sr3.atomic import whole_file
 from sr3.checkpoint import ModelFile, describe, read_model
 from sr3.errors import CheckpointError, ConfigError
+from sr3.exchange.compared import TOLERANCE, Call, Exported, checked
 from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE, UNet
 from sr3.sampling.filling import build_filled
@@ -27,13 +28,8 @@ from sr3.zoo import find_model
 
 __all__ = [
     "METADATA",
-    "TOLERANCE",
-    "Call",
-    "Exported",
     "NetworkCall",
-    "averaged",
     "check_packages",
-    "checked",
     "export_onnx",
     "input_names",
     "mean_path",
@@ -45,46 +41,10 @@ __all__ = [
 
 METADATA = "sr3"
 """Key of the description in the file's metadata, the same JSON as in a model file."""
-TOLERANCE = 1e-4
-"""Largest difference to torch that is accepted, of answers whose spread is near 1."""
 
 _OPSET = 17
 _MOST_BYTES = 2**31 - 2**20  # of protobuf, less room for the graph
-_TRACED, _TRIED = (2, 16, 24), ((1, 37, 20), (3, 8, 51))
-
-
-class Exported(NamedTuple):
-    """What was written: where, the inputs by name, and the difference to torch, by (batch, height, width).
-
-    The difference is the largest one, or the average one where is_average is true.
-    """
-
-    path: Path
-    inputs: tuple[str, ...]
-    differences: dict[tuple[int, int, int], float]
-    is_average: bool = False
-
-
-class Call(Protocol):
-    """What is exported: a module whose inputs and outputs have names, and which draws inputs for a trial."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the inputs, in order."""
-        ...
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        ...
-
-    def drawn(self, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        """Draw inputs of (batch, height, width), always the same."""
-        ...
-
-    def __call__(self, *inputs: Tensor) -> Any:  # noqa: ANN401 (one tensor or several, as torch has it)
-        """Compute."""
-        ...
+_TRACED = (2, 16, 24)
 
 
 class NetworkCall(nn.Module):
@@ -206,39 +166,6 @@ def mean_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}-mean{target.suffix}")
 
 
-def checked(
-    path: Path,
-    call: Call,
-    graph: bytes,
-    file: ModelFile,
-    *,
-    tolerance: float,
-    sizes: Sequence[tuple[int, int, int]] | None = None,
-) -> Exported:
-    """Compare ONNX Runtime with torch; CheckpointError when they differ. sizes: None for some that were not traced."""
-    differences = {size: _difference(call, graph, size) for size in sizes or _TRIED}
-    if (worst := max(differences.values())) > tolerance:
-        raise CheckpointError(f"{file.info.name}: ONNX Runtime differs from torch by {worst:.2g}; upgrade onnxruntime")
-    return Exported(path, call.names, differences)
-
-
-def averaged(
-    path: Path, call: Call, graph: bytes, file: ModelFile, images: Sequence[Tensor], *, tolerance: float
-) -> Exported:
-    """Compare ONNX Runtime with torch on images, on average; CheckpointError when they differ."""
-    found = dict[tuple[int, int, int], list[float]]()
-    for image in images:
-        size = (int(image.shape[0]), int(image.shape[-2]), int(image.shape[-1]))
-        found.setdefault(size, []).append(float(_errors(call, graph, (image,)).mean()))
-    differences = {size: sum(values) / len(values) for size, values in found.items()}
-    if (worst := max(differences.values())) > tolerance:
-        raise CheckpointError(
-            f"{file.info.name}: in this type it differs from torch by {worst * 255:.1f} levels of 255 on average; "
-            "calibrate it on other images, or export float16"
-        )
-    return Exported(path, call.names, differences, is_average=True)
-
-
 def trace(file: ModelFile) -> bytes:
     """Create the graph of a model alone, without settings and without a check."""
     return traced(_call_of(file))
@@ -296,22 +223,3 @@ def with_metadata(graph: bytes, metadata: Mapping[str, Any]) -> bytes:
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata.items()})
     onnx.checker.check_model(model)
     return model.SerializeToString()
-
-
-def _difference(call: Call, graph: bytes, size: tuple[int, int, int]) -> float:
-    """Return the largest difference of ONNX Runtime and torch for drawn inputs."""
-    return float(_errors(call, graph, call.drawn(size)).max())
-
-
-def _errors(call: Call, graph: bytes, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Return the differences of ONNX Runtime and torch, of all outputs in a row."""
-    import onnxruntime
-
-    options: Any = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: it also advises on constants
-    session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    answers = session.run(None, {name: value.numpy() for name, value in zip(call.names, inputs, strict=True)})
-    with torch.no_grad():
-        found = call(*inputs)
-    expected = found if isinstance(found, tuple) else (found,)
-    return torch.cat([(torch.from_numpy(a) - b).abs().flatten() for a, b in zip(answers, expected, strict=True)])

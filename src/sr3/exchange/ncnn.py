@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sr3.checkpoint import read_model
 from sr3.errors import CheckpointError, ConfigError
-from sr3.exchange.export import Exported, write
+from sr3.exchange.compared import Exported
+from sr3.exchange.export import write
 from sr3.exchange.ncnn_run import BLOBS
 from sr3.exchange.whole import TOLERANCE, WholeWay
 from sr3.zoo import find_model

@@ -21,13 +21,11 @@ from sr3.config import SamplingConfig
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import ConfigError, ImageError
+from sr3.exchange.compared import Exported, averaged, checked
 from sr3.exchange.export import (
     METADATA,
-    Exported,
     NetworkCall,
-    averaged,
     check_packages,
-    checked,
     input_names,
     traced,
     with_metadata,

@@ -99,7 +99,7 @@ def each_alone(denoisers: Sequence[Denoise]) -> Denoise:
 
     def denoise(z: Image, gamma: Gamma) -> Prediction:
         parts = [one(z[k : k + 1], gamma[k : k + 1]) for k, one in enumerate(denoisers)]
-        return Prediction(*(torch.cat(readings) for readings in zip(*parts, strict=True)))
+        return Prediction(torch.cat([part.y0 for part in parts]), lambda: torch.cat([part.eps for part in parts]))
 
     return denoise
 

@@ -16,7 +16,7 @@ __all__ = ["FLAT_DEVIATION", "calm_flat_places", "mean_in", "picture_of", "resto
 FLAT_DEVIATION = 2.5
 """Deviation of the mean around a pixel, in levels of 255, at which it counts as a quarter flat."""
 
-_SIDE = 256
+_SIDE = 128
 """Side in pixels of the input of what is computed at once."""
 
 

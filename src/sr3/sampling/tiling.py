@@ -5,7 +5,8 @@ There is one noise field for the whole image, and the state is always whole, so 
 The file knows no network and no condition: it is given a function of the window.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -74,24 +75,32 @@ def _ramp(start: int, length: int, side: int, overlap: int) -> Tensor:
     return before * after
 
 
+def _total(spans: Iterable[tuple[int, int]], side: int, overlap: int) -> Tensor:
+    """Sum of the weights of spans (start, length) along a side; those of windows are products of two such sums."""
+    total = torch.zeros(side)
+    for start, length in sorted(spans):
+        total[start : start + length] += _ramp(start, length, side, overlap)
+    return total
+
+
 def tiled(denoise_window: Callable[[Window], Denoise], cover: Sequence[Window], *, overlap: int) -> Denoise:
     """Join denoisers of windows into one of the whole image, by a weighted mean of their predicted clean states.
 
-    The noise follows from the mean, for both readings of a prediction are linear in each other. Windows are taken from
-    the top left on, whatever the order they are given in, so that the sums are always rounded alike.
+    cover: in rows and columns, as `windows` returns it. The noise follows from the mean, for both readings of a
+    prediction are linear in each other. Windows are taken from the top left on, whatever the order they are given in,
+    so that the sums are always rounded alike.
     """
     cover = sorted(cover)
 
     def denoise(z: Image, gamma: Gamma) -> Prediction:
         height, width = z.shape[-2:]
         y0 = torch.zeros_like(z)
-        total = torch.zeros(height, width, device=z.device, dtype=z.dtype)
         for window in cover:
             weight = window_weight(window, height, width, overlap=overlap).to(z)
             window.of(y0).add_(denoise_window(window)(window.of(z), gamma).y0 * weight)
-            window.of(total).add_(weight)
-        y0.div_(total)
-        del total
-        return Prediction(y0, eps_from_y0(z, y0, gamma))
+        rows = _total({(window.top, window.height) for window in cover}, height, overlap)
+        columns = _total({(window.left, window.width) for window in cover}, width, overlap)
+        y0.div_(rows[:, None].to(z)).div_(columns.to(z))
+        return Prediction(y0, partial(eps_from_y0, z, y0, gamma))
 
     return denoise

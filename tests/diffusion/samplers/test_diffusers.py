@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from oracles import Scripted, exact_flow, oracle
+from sr3.diffusion.denoiser import Prediction
 from sr3.diffusion.samplers import ddim, dpmpp_2m, heun, last
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # its arrays of tensors
@@ -99,7 +100,7 @@ def test_clipping_is_that_of_use_clipped_model_output():
 
     def clipped(y, gamma):
         y0 = oracle(y, gamma).y0.clamp(-1, 1)
-        return y0, (y - gamma.sqrt() * y0) / (1 - gamma).sqrt()
+        return Prediction(y0, (y - gamma.sqrt() * y0) / (1 - gamma).sqrt())
 
     theirs, grid = by_ddim(10, clip=True)
     assert difference(theirs, last(ddim(clipped, START, grid, Scripted()))) < ROUNDING

@@ -26,7 +26,7 @@ def ancestral(
     """
     variance_of = forward_variance if variance == "forward" else posterior_variance
     for gamma, gamma_next in level_pairs(grid, y):
-        y0, _ = denoise(y, gamma)
+        y0 = denoise(y, gamma).y0
         y = posterior_mean(y0, y, gamma, gamma_next)
         if float(gamma_next[0]) < 1:
             y.add_(per_image(variance_of(gamma, gamma_next).sqrt(), y) * noise.like(y))

@@ -20,12 +20,14 @@ def ddim(denoise: Denoise, y: State, grid: Grid, noise: NoiseSource, *, eta: flo
     eta: from 0 (no noise after the start) to 1; the added variance is eta^2 times the posterior's.
     """
     for gamma, gamma_next in level_pairs(grid, y):
-        y0, eps = denoise(y, gamma)
+        found = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
-            y = y0
-            del eps, y0  # eps, whose share is 0, and the noisy state: a large image needs the memory
+            y = found.y0
+            del found  # and with it the noisy state: a large image needs the memory; the share of eps is 0
             yield Step(y, y)
             return
+        y0, eps = found
+        del found
         added = eta**2 * posterior_variance(gamma, gamma_next)
         y = mix(gamma_next.sqrt(), y0, (1 - gamma_next - added).sqrt(), eps)
         del eps

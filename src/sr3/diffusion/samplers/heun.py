@@ -23,12 +23,14 @@ __all__ = ["heun"]
 def heun(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
     """Walk y along the grid without noise, two network calls per step: an Euler step and its correction."""
     for gamma, gamma_next in level_pairs(grid, y):
-        y0, eps = denoise(y, gamma)
+        found = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
-            y = y0
-            del eps, y0
+            y = found.y0
+            del found
             yield Step(y, y)
             return
+        y0, eps = found
+        del found
         half, shrink = per_image(sigma(gamma_next) - sigma(gamma), y) / 2, per_image(gamma_next.sqrt(), y)
         # Only the midpoint of the state is kept, to leave memory for the second call.
         u = per_image(gamma.rsqrt(), y) * y + half * eps

@@ -23,12 +23,14 @@ __all__ = ["probability_flow"]
 def probability_flow(denoise: Denoise, y: State, grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
     """Walk y along the grid without noise, four network calls per step and one for the last, where v is not defined."""
     for gamma, gamma_next in level_pairs(grid, y):
-        y0, eps = denoise(y, gamma)
+        found = denoise(y, gamma)
         if float(gamma_next[0]) == 1:
-            y = y0
-            del eps, y0
+            y = found.y0
+            del found
             yield Step(y, y)
             return
+        y0, eps = found
+        del found
         here, there = _angle(gamma), _angle(gamma_next)
         middle, width = torch.sin((here + there) / 2) ** 2, per_image(there - here, y)
         slope = v_from_y0_eps(y0, eps, gamma).neg_()

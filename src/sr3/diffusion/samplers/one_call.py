@@ -16,5 +16,5 @@ __all__ = ["one_call"]
 @described("regression", Traits(calls_per_step=1, extra_states=0, noise="never", any_grid=False))
 def one_call(denoise: Denoise, y: State, _grid: Grid, _noise: NoiseSource) -> Iterator[Step]:
     """Return the clean state predicted at level 0, where the network sees no noisy image; y gives only the shape."""
-    y0, _ = denoise(torch.zeros_like(y), torch.zeros(len(y), dtype=torch.float64))
+    y0 = denoise(torch.zeros_like(y), torch.zeros(len(y), dtype=torch.float64)).y0
     yield Step(y0, y0)

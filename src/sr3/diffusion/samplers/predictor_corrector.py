@@ -28,7 +28,7 @@ def predictor_corrector(
     """
     levels = [*grid[:, None].expand(-1, len(y)), torch.ones(len(y), dtype=torch.float64)]
     for gamma, gamma_next, gamma_after in zip(levels, levels[1:], levels[2:], strict=False):
-        y0, _ = denoise(y, gamma)
+        y0 = denoise(y, gamma).y0
         y = posterior_mean(y0, y, gamma, gamma_next)
         if float(gamma_next[0]) < 1:
             y.add_(per_image(forward_variance(gamma, gamma_next).sqrt(), y) * noise.like(y))
