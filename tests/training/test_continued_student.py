@@ -4,12 +4,17 @@ import pytest
 import torch
 from PIL import Image
 
-from pictures import Pictures, smooth, write_random_model, write_refining_model
+from pictures import Pictures, smooth, write_random_model, write_refining_model, write_restoration
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
+from sr3.config import apply_settings
+from sr3.data.loader import Batch
 from sr3.errors import CheckpointError, ConfigError
+from sr3.exchange.joining import join
+from sr3.images.enlarge import enlarge
+from sr3.sampling.filling import build_filled
 from sr3.training.loop import train
-from sr3.training.mean import mean_of
+from sr3.training.mean import mean_of, with_mean
 from sr3.training.run_dir import RunDir, open_run
 from sr3.training.source_model import SourceModels, with_source_model
 from sr3.training.teacher import check_student, read_student, read_teacher, student_config
@@ -121,3 +126,58 @@ def test_from_the_command_line_and_on_again(student, tmp_path, capsys):
     assert read_model(tmp_path / "run" / "model.safetensors").info.step == 2
     assert run([*command[:2], *command[4:], *settings]) == 2
     assert "other values of" in capsys.readouterr().err
+
+
+@pytest.fixture
+def joined(student, tmp_path):
+    write_restoration(tmp_path / "clean.safetensors")
+    join(str(tmp_path / "clean.safetensors"), str(student), tmp_path / "joined.safetensors")
+    return read_student(str(tmp_path / "joined.safetensors"))
+
+
+def test_behind_a_restoration_network_training_sees_the_cleaned_input(teacher, joined):
+    config = student_config(teacher, start=joined, mean=mean_of(joined))
+    denoiser = build_filled(joined.file, torch.device("cpu"))
+    low_res = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    y0, none = torch.zeros(2, 3, 80, 80), torch.zeros(2)
+    batch = Batch(y0, enlarge(low_res, 4, "full"), none.long(), none.double(), low_res)
+    cleaned = low_res + denoiser.restoration.network.answer(low_res)
+    assert float((cleaned - low_res).abs().mean()) > 0.001
+    seen, mean = with_mean(denoiser, config, batch)
+    torch.testing.assert_close(seen.low_res, cleaned.clamp(-1, 1)[..., 8:-8, 8:-8], atol=1e-5, rtol=0)
+    expected = denoiser.mean.mean(cleaned.clamp(-1, 1)).picture
+    assert mean is not None
+    torch.testing.assert_close(mean.picture, expected[..., 32:-32, 32:-32], atol=1e-4, rtol=0)
+    shown = apply_settings(config, ["mean.condition=enlarged"])
+    x = with_mean(denoiser, shown, batch)[0].x
+    torch.testing.assert_close(x, enlarge(cleaned.clamp(-1, 1), 4, "full")[..., 32:-32, 32:-32], atol=1e-4, rtol=0)
+
+
+def test_the_restoration_network_stays_as_it_is_and_in_the_file(teacher, joined, tmp_path):
+    mean = mean_of(joined)
+    settings = ["training.steps=1", "optimizer.warmup=1", "training.validate_every=100", "data.degradation=jpeg"]
+    config = with_source_model(
+        student_config(teacher, start=joined, mean=mean, changes=settings), joined, RunDir(tmp_path)
+    )
+    models = SourceModels(joined, mean, teacher)
+    list(train(config, SOURCE, open_run(tmp_path / "run", config), device=torch.device("cpu"), source_models=models))
+    made = read_model(tmp_path / "run" / "model.safetensors")
+    assert made.weights.keys() == joined.file.weights.keys()
+    assert made.info.config.restoration == joined.file.info.config.restoration
+    changed = [
+        name
+        for name, weight in joined.file.weights.items()
+        if not torch.equal(made.weights[name], weight.half().float())
+    ]
+    assert changed
+    assert not [name for name in changed if name.startswith(("mean.", "restoration."))]
+    with pytest.raises(ConfigError, match=r"restoration\.name = clean: .*by --start"):
+        list(
+            train(
+                config,
+                SOURCE,
+                open_run(tmp_path / "other", config),
+                device=torch.device("cpu"),
+                source_models=SourceModels(mean=mean, teacher=teacher),
+            )
+        )

@@ -8,7 +8,7 @@ from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, ModelFile
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError
 
-__all__ = ["build_filled", "fill"]
+__all__ = ["build_filled", "fill", "fill_part"]
 
 
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
@@ -17,8 +17,7 @@ def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     fill(denoiser.network, model)
     for prefix, network in _others(denoiser).items():
-        own = {name: weight for name, weight in model.weights.items() if name.startswith(prefix)}
-        _load(network, {name.removeprefix(prefix): weight for name, weight in own.items()}, model)
+        fill_part(network, model, prefix)
     denoiser.eval().requires_grad_(False)
     return denoiser.to(device)
 
@@ -44,6 +43,12 @@ def fill(network: nn.Module, model: ModelFile) -> None:
     """Load the weights of a model file into its network; CheckpointError when they do not fit."""
     others = (MEAN_PREFIX, RESTORATION_PREFIX)
     _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(others)}, model)
+
+
+def fill_part(network: nn.Module, model: ModelFile, prefix: str) -> None:
+    """Load those weights of a model file whose names begin with a prefix; CheckpointError when they do not fit."""
+    own = {name: weight for name, weight in model.weights.items() if name.startswith(prefix)}
+    _load(network, {name.removeprefix(prefix): weight for name, weight in own.items()}, model)
 
 
 def _others(denoiser: Denoiser[Network]) -> dict[str, nn.Module]:

@@ -12,8 +12,10 @@ from sr3.data.loader import Batch
 from sr3.diffusion.denoiser import Denoiser
 from sr3.digest import digest_of_weights
 from sr3.errors import CheckpointError, ConfigError, DataError
+from sr3.images.enlarge import enlarge
 from sr3.networks.span import SPAN, Mean
 from sr3.presets import preset
+from sr3.sampling.mean_tiles import restored
 from sr3.training.source_model import SourceModel, read_source_model
 
 __all__ = ["check_mean", "mean_of", "read_mean", "refine_mean", "with_mean"]
@@ -96,7 +98,13 @@ def check_mean(config: Config, mean: SourceModel | None, *, image_channels: int)
 
 
 def with_mean(denoiser: Denoiser[Network], config: Config, batch: Batch) -> tuple[Batch, Mean | None]:
-    """Compute the mean of a batch and crop both by the margin; the mean becomes x if the settings say so."""
+    """Compute the mean of a batch and crop both by the margin; the mean becomes x if the settings say so.
+
+    Of a model with a restoration network all is computed of the cleaned input, with nothing known beyond the crop.
+    """
+    if denoiser.restoration is not None:
+        low_res = restored(denoiser.restoration, batch.low_res, strength=1.0)
+        batch = batch._replace(low_res=low_res, x=enlarge(low_res, config.data.scale, config.data.enlarged))
     if config.mean is None:
         return batch, None
     margin, scale = config.mean.margin, config.data.scale

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sr3.build import build_network, give_meaning
-from sr3.checkpoint import MEAN_PREFIX, ModelInfo, write_model
+from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, ModelInfo, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
 from sr3.data.resident import ResidentPairs
@@ -165,7 +165,7 @@ class Session:
             info = self.info().model_copy(update={"results": metrics})
             self.run.averages.mkdir(exist_ok=True)
             path = self.run.averages / f"{decay!r}.safetensors"
-            write_model(path, info, self._with_mean(weights), dtype=torch.float16)
+            write_model(path, info, self._with_others(weights), dtype=torch.float16)
         return metrics
 
     def _measure(self, weights: dict[str, Tensor], stops: Stops) -> dict[str, float]:
@@ -176,7 +176,7 @@ class Session:
         network.load_state_dict(weights)
         network = network.to(device).eval().requires_grad_(False)
         denoiser = give_meaning(network, self.config.denoiser)
-        denoiser.mean = self.learner.denoiser.mean
+        denoiser.mean, denoiser.restoration = self.learner.denoiser.mean, self.learner.denoiser.restoration
         half = training_dtype(self.config.training.precision, device) == torch.bfloat16
         dtype = torch.bfloat16 if half else torch.float32
         sheet = self.run.samples / f"{self.state.step:07d}.png"
@@ -228,13 +228,16 @@ class Session:
 
     def _write_model(self, weights: dict[str, Tensor]) -> None:
         """Write the moving average and its description in half precision."""
-        write_model(self.run.model, self.info(), self._with_mean(weights), dtype=torch.float16)
+        write_model(self.run.model, self.info(), self._with_others(weights), dtype=torch.float16)
 
-    def _with_mean(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add the weights of the mean, if there is one, to those of the network."""
-        mean = self.learner.denoiser.mean
-        own = mean.state_dict() if mean is not None else {}
-        return {**weights, **{f"{MEAN_PREFIX}{name}": tensor for name, tensor in own.items()}}
+    def _with_others(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add the weights of the mean and of the restoration network, if there are any, to those of the network."""
+        mean, restoration = self.learner.denoiser.mean, self.learner.denoiser.restoration
+        others = {MEAN_PREFIX: mean, RESTORATION_PREFIX: restoration and restoration.network}
+        found = dict(weights)
+        for prefix, other in others.items():
+            found |= {f"{prefix}{name}": tensor for name, tensor in (other.state_dict() if other else {}).items()}
+        return found
 
 
 def selection_loss(metrics: dict[str, float]) -> float:

@@ -46,10 +46,13 @@ class SourceModels:
     teacher: SourceModel | None = None
 
 
-def read_source_model(model: str) -> SourceModel:
-    """Find and read a model; CheckpointError when it is missing or damaged."""
+def read_source_model(model: str, *, may_clean: bool = False) -> SourceModel:
+    """Find and read a model; CheckpointError when it is missing or damaged.
+
+    may_clean: whether it may have a restoration network.
+    """
     file = read_model(find_model(model))
-    if (before := file.info.config.restoration) is not None:
+    if (before := file.info.config.restoration) is not None and not may_clean:
         raise CheckpointError(
             f"{model}: has the restoration network {before.name}, which is not trained; give the model it was joined "
             "from"

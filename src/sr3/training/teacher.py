@@ -73,8 +73,11 @@ def read_teacher(model: str) -> SourceModel:
 
 
 def read_student(model: str) -> SourceModel:
-    """Find and read a distilled model, whose weights another student starts from; CheckpointError for others."""
-    student = read_source_model(model)
+    """Find and read a distilled model, whose weights another student starts from; CheckpointError for others.
+
+    It may have a restoration network, which then cleans the inputs in training, too, and does not change.
+    """
+    student = read_source_model(model, may_clean=True)
     if student.file.info.config.objective.kind != "distillation":
         raise CheckpointError(
             f"{model}: is not distilled; --start takes a student, whose training continues (without it, a student "
