@@ -13,6 +13,7 @@ from sr3.errors import CheckpointError, ConfigError
 from sr3.exchange.joining import join
 from sr3.images.enlarge import enlarge
 from sr3.sampling.filling import build_filled
+from sr3.training.advice import before_training
 from sr3.training.loop import train
 from sr3.training.mean import mean_of, with_mean
 from sr3.training.run_dir import RunDir, open_run
@@ -161,6 +162,7 @@ def test_the_restoration_network_stays_as_it_is_and_in_the_file(teacher, joined,
     )
     models = SourceModels(joined, mean, teacher)
     list(train(config, SOURCE, open_run(tmp_path / "run", config), device=torch.device("cpu"), source_models=models))
+    assert not [text for text in before_training(config) if "pixel by pixel" in text]  # the input is cleaned before
     made = read_model(tmp_path / "run" / "model.safetensors")
     assert made.weights.keys() == joined.file.weights.keys()
     assert made.info.config.restoration == joined.file.info.config.restoration

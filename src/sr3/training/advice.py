@@ -31,7 +31,7 @@ def before_training(config: Config) -> Iterator[str]:
             f"a learning rate of {optimizer.learning_rate:g} without warm-up may diverge; "
             "set optimizer.warmup to several hundred steps"
         )
-    matches_all = config.sampling.correct and config.sampling.correct_cell == 1
+    matches_all = config.sampling.correct and config.sampling.correct_cell == 1 and config.restoration is None
     if config.data.degradation in ("noise", "jpeg", "photo") and matches_all:
         yield (
             f"inputs degraded by {config.data.degradation} should not be matched pixel by pixel: set "
