@@ -16,7 +16,7 @@ from pictures import smooth, write_random_model, write_refining_model
 from sr3.web.guard import Access
 from sr3.web.limits import Limits
 from sr3.web.model_list import ModelList
-from sr3.web.server import build_app
+from sr3.web.server import Options, build_app
 from sr3.web.service import Machine, Service
 from started import start
 
@@ -32,12 +32,20 @@ def write_models(folder: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def serving(folder: Path, *, limits: Limits | None = None, access: Access | None = None, keep: Path | None = None):
+def serving(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    keep: Path | None = None,
+    dtype: str = "auto",
+):
     """Run a server in this process, and give its service and a client of it."""
     files = folder / "served"
     files.mkdir(exist_ok=True)
     models = ModelList(write_models(folder))
-    machine = Machine([torch.device("cpu")], threads=1)
+    options = Options(dtype=dtype).machine_options()
+    machine = Machine([torch.device("cpu")], dtype=dtype, threads=1, options=options)
     service = Service(models, machine, files, limits or Limits(), keep=keep)
     page = folder / "page"
     page.mkdir(exist_ok=True)

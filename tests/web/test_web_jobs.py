@@ -3,6 +3,7 @@
 import io
 import json
 import shlex
+import shutil
 import threading
 import time
 
@@ -64,6 +65,18 @@ def test_results_have_the_bytes_of_the_command_that_is_shown(web, settings):
         assert response.content == written[result["name"]]
         assert len(response.content) == result["bytes"]
         assert "attachment" in response.headers["content-disposition"]
+
+
+def test_the_page_computes_in_the_type_that_it_is_started_with(tmp_path):
+    with serving(tmp_path, dtype="int8") as (_, client):
+        job = finished(client, post(client, png()).json()["id"])
+        assert "--dtype int8" in job["command"]
+        [result] = job["results"]
+        found = client.get(result["url"]).content
+    assert found == repeat(job, tmp_path, png())[result["name"]]
+    job["command"] = job["command"].replace("--dtype int8", "--dtype float32")
+    shutil.rmtree(tmp_path / "repeated")
+    assert found != repeat(job, tmp_path, png())[result["name"]]
 
 
 def test_sixteen_bits_and_metadata_are_kept_and_shown_in_eight(web):

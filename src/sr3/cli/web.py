@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, MACHINE, SERVER, Device, Threads
+from sr3.cli.options import IN_OUT, MACHINE, SERVER, Device, DType, Threads
 
 __all__ = ["EXAMPLES", "web"]
 
@@ -54,6 +54,7 @@ def web(
         ),
     ] = None,
     device: Device = "auto",
+    dtype: DType = "auto",
     threads: Threads = None,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Largest number of pixels of a result.", rich_help_panel=LIMITS)
@@ -75,6 +76,7 @@ def web(
         token=token or "",
         models=tuple(model or ()),
         device=device,
+        dtype=dtype,
         threads=threads,
         limits=Limits(pixels=max_pixels, bytes=max_bytes, waiting=max_waiting),
         keep=keep,

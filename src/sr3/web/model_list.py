@@ -99,9 +99,9 @@ class ModelList:
 class Loaded:
     """The models of the list on one device, and how fast they are there."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Load none."""
-        self.device = device
+    def __init__(self, device: torch.device, dtype: str = "auto") -> None:
+        """Load none. dtype: in which the models compute, as `choose_dtype` takes it."""
+        self.device, self._dtype = device, choose_dtype(dtype, device)
         self._upscalers: dict[str, Upscaler] = {}
         self._seconds: dict[str, float] = {}
 
@@ -109,8 +109,7 @@ class Loaded:
         """Load a model if this is its first use, and time it on a small window, which also prepares the device."""
         name = offered.info.name
         if name not in self._upscalers:
-            dtype = choose_dtype("auto", self.device)
-            upscaler = load_upscaler(offered.file, device=self.device, dtype=dtype)
+            upscaler = load_upscaler(offered.file, device=self.device, dtype=self._dtype)
             plan = as_plan(offered.info.config.sampling)
             self._seconds[name] = predict_seconds(upscaler, _TRIAL_SIDE, _TRIAL_SIDE, plan) / (
                 plan.calls * _TRIAL_SIDE**2

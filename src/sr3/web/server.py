@@ -71,6 +71,7 @@ class Options:
     token: str = ""
     models: tuple[str, ...] = ()
     device: str = "auto"
+    dtype: str = "auto"
     threads: int | None = None
     limits: Limits = field(default_factory=Limits)
     keep: Path | None = None
@@ -87,7 +88,8 @@ class Options:
     def machine_options(self) -> tuple[str, ...]:
         """Name the options of `sr3 upscale` that say the same of the machine."""
         device = () if self.device == "auto" else ("--device", self.device)
-        return (*device, *(() if self.threads is None else ("--threads", str(self.threads))))
+        dtype = () if self.dtype == "auto" else ("--dtype", self.dtype)
+        return (*device, *dtype, *(() if self.threads is None else ("--threads", str(self.threads))))
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def open_web(options: Options) -> Generator[Web]:
     _check_keep(options.keep)
     listener = open_listener(options.host, options.port)
     access = options.access()
-    machine = Machine(devices, threads=options.threads, options=options.machine_options())
+    machine = Machine(devices, dtype=options.dtype, threads=options.threads, options=options.machine_options())
     with listener, temporary_folder() as folder:
         service = Service(models, machine, folder, options.limits, keep=options.keep)
         with service.running():

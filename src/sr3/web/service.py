@@ -33,10 +33,15 @@ class Machine:
     """What jobs run on, and the options of the command line that say the same."""
 
     def __init__(
-        self, devices: list[torch.device], *, threads: int | None = None, options: tuple[str, ...] = ()
+        self,
+        devices: list[torch.device],
+        *,
+        dtype: str = "auto",
+        threads: int | None = None,
+        options: tuple[str, ...] = (),
     ) -> None:
-        """Take the devices, of which each works on one job at a time."""
-        self.devices, self.threads, self.options = devices, threads, options
+        """Take the devices, of which each works on one job at a time, and the data type of the computations."""
+        self.devices, self.dtype, self.threads, self.options = devices, dtype, threads, options
 
 
 class Service:
@@ -60,7 +65,7 @@ class Service:
         choose_threads(self._machine.threads)
         threads = [threading.Thread(target=self._look_after, daemon=True)]
         for device in self._machine.devices:
-            loaded = Loaded(device)
+            loaded = Loaded(device, self._machine.dtype)
             loaded.upscaler(next(iter(self.models)))
             threads.append(threading.Thread(target=self._work, args=(loaded,), daemon=True))
         for thread in threads:
