@@ -8,7 +8,7 @@ from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, ModelFile
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError
 
-__all__ = ["build_filled", "fill", "fill_part"]
+__all__ = ["build_filled", "fill", "fill_part", "other_networks", "part_weights"]
 
 
 def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
@@ -16,7 +16,7 @@ def build_filled(model: ModelFile, device: torch.device) -> Denoiser[Network]:
     _check_shapes(model)
     denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     fill(denoiser.network, model)
-    for prefix, network in _others(denoiser).items():
+    for prefix, network in other_networks(denoiser).items():
         fill_part(network, model, prefix)
     denoiser.eval().requires_grad_(False)
     return denoiser.to(device)
@@ -27,7 +27,7 @@ def _check_shapes(model: ModelFile) -> None:
     with torch.device("meta"):
         denoiser = build_denoiser(model.info.config, image_channels=model.info.image_channels)
     expected = {name: tensor.shape for name, tensor in denoiser.network.state_dict().items()}
-    for prefix, network in _others(denoiser).items():
+    for prefix, network in other_networks(denoiser).items():
         expected |= {f"{prefix}{name}": tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in model.weights.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -47,11 +47,15 @@ def fill(network: nn.Module, model: ModelFile) -> None:
 
 def fill_part(network: nn.Module, model: ModelFile, prefix: str) -> None:
     """Load those weights of a model file whose names begin with a prefix; CheckpointError when they do not fit."""
-    own = {name: weight for name, weight in model.weights.items() if name.startswith(prefix)}
-    _load(network, {name.removeprefix(prefix): weight for name, weight in own.items()}, model)
+    _load(network, part_weights(model, prefix), model)
 
 
-def _others(denoiser: Denoiser[Network]) -> dict[str, nn.Module]:
+def part_weights(model: ModelFile, prefix: str) -> dict[str, Tensor]:
+    """Select the weights of a model file whose names begin with a prefix, and remove it."""
+    return {name.removeprefix(prefix): weight for name, weight in model.weights.items() if name.startswith(prefix)}
+
+
+def other_networks(denoiser: Denoiser[Network]) -> dict[str, nn.Module]:
     """The networks besides the main one, by what the names of their weights begin with."""
     found = dict[str, nn.Module]()
     if denoiser.mean is not None:

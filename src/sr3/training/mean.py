@@ -15,6 +15,7 @@ from sr3.errors import CheckpointError, ConfigError, DataError
 from sr3.images.enlarge import enlarge
 from sr3.networks.span import SPAN, Mean
 from sr3.presets import preset
+from sr3.sampling.filling import part_weights
 from sr3.sampling.mean_tiles import restored
 from sr3.training.source_model import SourceModel, read_source_model
 
@@ -41,11 +42,7 @@ def mean_of(model: SourceModel) -> SourceModel | None:
     base, own = preset("span-x4"), info.config.mean
     data = base.data.model_copy(update={"scale": info.config.data.scale})
     config = base.model_copy(update={"network": own.network, "data": data})
-    weights = {
-        name.removeprefix(MEAN_PREFIX): weight
-        for name, weight in model.file.weights.items()
-        if name.startswith(MEAN_PREFIX)
-    }
+    weights = part_weights(model.file, MEAN_PREFIX)
     about = ModelInfo(name=own.name, image_channels=info.image_channels, step=0, config=config)
     return SourceModel(ModelFile(about, weights), digest_of_weights(weights))
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from sr3.build import build_network, give_meaning
-from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, ModelInfo, write_model
+from sr3.checkpoint import ModelInfo, write_model
 from sr3.config import Config
 from sr3.data.loader import Batch, batches
 from sr3.data.resident import ResidentPairs
 from sr3.data.supply import Pairs
 from sr3.errors import TrainingError
 from sr3.runtime.device import training_dtype
+from sr3.sampling.filling import other_networks
 from sr3.sampling.generator import PictureGenerator
 from sr3.sampling.upscaler import Upscaler
 from sr3.training.ema import update_all
@@ -232,11 +233,9 @@ class Session:
 
     def _with_others(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add the weights of the mean and of the restoration network, if there are any, to those of the network."""
-        mean, restoration = self.learner.denoiser.mean, self.learner.denoiser.restoration
-        others = {MEAN_PREFIX: mean, RESTORATION_PREFIX: restoration and restoration.network}
         found = dict(weights)
-        for prefix, other in others.items():
-            found |= {f"{prefix}{name}": tensor for name, tensor in (other.state_dict() if other else {}).items()}
+        for prefix, network in other_networks(self.learner.denoiser).items():
+            found |= {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
         return found
 
 
