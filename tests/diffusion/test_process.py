@@ -56,6 +56,16 @@ def test_every_image_has_its_own_level():
         assert torch.equal(both[k : k + 1], process.diffuse(y0[k : k + 1], eps[k : k + 1], gammas(gamma)))
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_the_diffused_image_may_take_the_place_of_its_noise(train):
+    y0, eps = pictures(3)
+    with torch.set_grad_enabled(train):
+        expected = process.diffuse(y0, eps, gammas(0.2, 0.7))
+        result = process.diffuse(y0, eps, gammas(0.2, 0.7), out=eps)
+    assert result is eps
+    assert torch.equal(eps, expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_coefficient_takes_the_type_of_the_image(dtype):
     cast = process.per_image(gammas(0.25, 0.5), torch.zeros(2, 3, 4, 4, dtype=dtype))

@@ -12,7 +12,8 @@ from sr3.diffusion.noise import NoiseSource, mix_seed
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.resize import upsample
 from sr3.presets import preset
-from sr3.sampling.mean_tiles import calm_flat_places
+from sr3.sampling.mean_tiles import calm_flat_places, mean_in
+from sr3.sampling.tiling import Window
 from sr3.sampling.upscaler import open_upscaler
 
 pytestmark = pytest.mark.slow
@@ -160,11 +161,15 @@ def test_flat_places_are_the_same_in_windows_as_in_whole(tmp_path, monkeypatch, 
     upscaler = opened(tmp_path)
     with_small_contrast(upscaler, 0.002)
     small = low_res(11, 13)
-    network, image = upscaler.denoiser.mean, torch.rand(1, 3, 44, 52)
+
+    def mean_of(window):
+        return mean_in(upscaler.denoiser.mean, small, Window(*(place // upscaler.scale for place in window)))
+
+    image = torch.rand(1, 3, 44, 52)
     whole, parts = image.clone(), image.clone()
-    calm_flat_places(whole, network, small, kept=0.2)
+    calm_flat_places(whole, mean_of, scale=upscaler.scale, kept=0.2)
     monkeypatch.setattr("sr3.sampling.mean_tiles._SIDE", side)
-    calm_flat_places(parts, network, small, kept=0.2)
+    calm_flat_places(parts, mean_of, scale=upscaler.scale, kept=0.2)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     assert float((whole - image).abs().max()) > 0.1
 

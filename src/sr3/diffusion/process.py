@@ -38,9 +38,12 @@ def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
     return coefficient.to(device=image.device, dtype=image.dtype).reshape(-1, *[1] * (image.ndim - 1))
 
 
-def mix(a: Tensor, y: State, b: Tensor, z: State) -> State:
-    """Compute a y + b z with one coefficient per image; without gradients, channel by channel to save memory."""
-    total = per_image(a, y) * y
+def mix(a: Tensor, y: State, b: Tensor, z: State, *, out: State | None = None) -> State:
+    """Compute a y + b z with one coefficient per image; without gradients, channel by channel to save memory.
+
+    out: what the result is written to; it may be y itself.
+    """
+    total = torch.mul(per_image(a, y), y, out=out)
     if torch.is_grad_enabled():
         return total.add_(per_image(b, z) * z)
     for k in range(total.shape[1]):
@@ -48,9 +51,12 @@ def mix(a: Tensor, y: State, b: Tensor, z: State) -> State:
     return total
 
 
-def diffuse(y0: State, eps: State, gamma: Gamma) -> State:
-    """Diffuse y0 to level gamma with the noise eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5)."""
-    return mix(gamma.sqrt(), y0, (1 - gamma).sqrt(), eps)
+def diffuse(y0: State, eps: State, gamma: Gamma, *, out: State | None = None) -> State:
+    """Diffuse y0 to level gamma with the noise eps: sqrt(gamma) y0 + sqrt(1 - gamma) eps (Eq. 3 and 5).
+
+    out: what the result is written to; it may be eps itself.
+    """
+    return mix((1 - gamma).sqrt(), eps, gamma.sqrt(), y0, out=out)
 
 
 def alpha_between(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:

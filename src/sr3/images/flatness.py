@@ -1,8 +1,8 @@
 """Flat areas of an image, such as a wall or the sky."""
 
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
 
+from sr3.images.local import local_mean
 from sr3.types import Image
 
 __all__ = ["REACH", "flatness"]
@@ -19,10 +19,5 @@ def flatness(image: Image, *, deviation: float = 4.0) -> Tensor:
     pixels. Images are reflected at their borders, or repeated there where a side is shorter than 9.
     """
     levels = image * 127.5
-    variance = (_mean(levels.square()) - _mean(levels).square()).clamp(min=0)
+    variance = (local_mean(levels.square(), _WINDOW) - local_mean(levels, _WINDOW).square()).clamp(min=0)
     return (1 + variance.amax(1, keepdim=True) / deviation**2) ** -2
-
-
-def _mean(image: Image) -> Image:
-    mode = "reflect" if min(image.shape[-2:]) > REACH else "replicate"
-    return avg_pool2d(pad(image, (REACH,) * 4, mode=mode), _WINDOW, 1)

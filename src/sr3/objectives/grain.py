@@ -5,9 +5,9 @@ strong ones, and a discriminator on such features even rewards ripples. This ter
 """
 
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
 
 from sr3.images.flatness import flatness
+from sr3.images.local import local_mean
 from sr3.types import Image
 
 __all__ = ["grain_loss"]
@@ -30,9 +30,5 @@ def grain_loss(answer: Image, truth: Image) -> Tensor:
 
 
 def _deviation(image: Image) -> Tensor:
-    fine = image - _mean(image, _FINE)
-    return (_mean(fine.square(), _WINDOW) + (_LEAST / 127.5) ** 2).sqrt()
-
-
-def _mean(image: Image, side: int) -> Tensor:
-    return avg_pool2d(pad(image, (side // 2,) * 4, mode="reflect"), side, 1)
+    fine = image - local_mean(image, _FINE)
+    return (local_mean(fine.square(), _WINDOW) + (_LEAST / 127.5) ** 2).sqrt()

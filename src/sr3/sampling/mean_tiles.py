@@ -1,6 +1,6 @@
 """What the small networks of a model compute of an image, its mean or the cleaned input: windows with full context."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -57,14 +57,13 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -
     return cleaned
 
 
-@torch.no_grad()
-def calm_flat_places(image: Image, network: SPAN, low_res: LowRes, *, kept: float) -> None:
-    """Bring a sample (b, c, s h, s w) nearer to the mean where the mean is flat, in place; both in [-1, 1].
+def calm_flat_places(image: Image, mean_of: Callable[[Window], Mean], *, scale: int, kept: float) -> None:
+    """Bring a sample (b, c, h, w) nearer to the mean where the mean is flat, in place; both in [-1, 1].
 
-    kept: share of the difference to the mean that is left where the mean is quite flat; elsewhere more is, by
-    `flatness` at `FLAT_DEVIATION`. The mean is computed anew, window by window, for a whole one would take memory.
+    mean_of: gives the mean in a window of the sample that is aligned to `scale` pixels. kept: share of the difference
+    to the mean that is left where the mean is quite flat; elsewhere more is, by `flatness` at `FLAT_DEVIATION`.
     """
-    scale, (height, width) = network.scale, low_res.shape[-2:]
+    height, width = (side // scale for side in image.shape[-2:])
     margin = -(-FLATNESS_REACH // scale)
     for window in _covering(height, width):
         up, back = min(window.top, margin), min(window.left, margin)
@@ -72,7 +71,7 @@ def calm_flat_places(image: Image, network: SPAN, low_res: LowRes, *, kept: floa
             min(rest, margin) for rest in (height - window.top - window.height, width - window.left - window.width)
         )
         around = Window(window.top - up, window.left - back, window.height + up + down, window.width + back + on)
-        whole_mean = mean_in(network, low_res, around).picture
+        whole_mean = mean_of(_enlarged(around, scale)).picture
         inside = _enlarged(Window(up, back, window.height, window.width), scale)
         mean, flat = (inside.of(part) for part in (whole_mean, flatness(whole_mean, deviation=FLAT_DEVIATION)))
         part = _enlarged(window, scale).of(image)

@@ -22,7 +22,7 @@ from sr3.diffusion.process import diffuse
 from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
-from sr3.networks.span import SPAN
+from sr3.networks.span import SPAN, Mean
 from sr3.networks.unet import NONE
 from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.runtime.threads import check_not_forked
@@ -50,6 +50,18 @@ class Preview(NamedTuple):
 
     guess: Image
     state: Callable[[], Image]
+
+
+class _Given(NamedTuple):
+    """What sampling is given: x, and by window the other conditional inputs and the mean.
+
+    clean: the state at which sampling starts, before it is noised; None for pure noise.
+    """
+
+    x: Condition
+    conditioning: Callable[[Window], Conditioning]
+    clean: Image | None
+    mean_of: Callable[[Window], Mean]
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Upscaler:
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
-        x, conditioning, clean = self._condition(low_res, settings, noise)
+        x, conditioning, clean, mean_of = self._condition(low_res, settings, noise)
         denoise, start = self._denoise(x, settings, conditioning), noise.like(self._result_like(x))
         other = None
         if settings.detail < 1:
@@ -113,7 +125,7 @@ class Upscaler:
                 state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * settings.detail)
             image = self.denoiser.decode(state, x).clamp_(-1, 1)
             if final and settings.flat_detail < 1:
-                calm_flat_places(image, cast(SPAN, self.denoiser.mean), low_res, kept=settings.flat_detail)
+                calm_flat_places(image, mean_of, scale=self.scale, kept=settings.flat_detail)
             if final and settings.correct:
                 match_low_frequencies(image, low_res, cell=settings.correct_cell, out=image)
             yield Preview(image, partial(self._seen_state, step.y, x))
@@ -161,21 +173,12 @@ class Upscaler:
         """Draw one sample per image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
-    def _condition(
-        self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource
-    ) -> tuple[Condition, Callable[[Window], Conditioning], Image | None]:
-        """Compute the image x, the other conditional inputs by window, and the clean state at which sampling starts.
-
-        The last is that of the mean, where the settings start with it.
-        """
+    def _condition(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> "_Given":
         config = self.info.config
         if config.mean is None:
             seen, conditioning = self._noised(low_res, sampling, noise)
-            return (
-                enlarge(seen, self.scale, config.data.enlarged),
-                partial(_inside, conditioning, scale=self.scale),
-                None,
-            )
+            x = enlarge(seen, self.scale, config.data.enlarged)
+            return _Given(x, partial(_inside, conditioning, scale=self.scale), None, _no_mean)
         network = cast(SPAN, self.denoiser.mean)
         shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
         height, width = low_res.shape[-2:]
@@ -185,13 +188,16 @@ class Upscaler:
         x = mean if shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
         clean = self.denoiser.encode(mean, x) if starts_there else None
 
-        def features(window: Window) -> Conditioning:
-            if not config.network.guide:
-                return ()
+        def mean_of(window: Window) -> Mean:
             small = Window(*(place // self.scale for place in window))
-            return MeanFeatures((whole or mean_in(network, low_res, small)).features)
+            if whole is None:
+                return mean_in(network, low_res, small)
+            return Mean(window.of(whole.picture), small.of(whole.features))
 
-        return x, features, clean
+        def features(window: Window) -> Conditioning:
+            return MeanFeatures(mean_of(window).features) if config.network.guide else ()
+
+        return _Given(x, features, clean, mean_of)
 
     def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Conditioning]:
         """Add noise to the input as the settings say, and condition the network on its level if it takes one."""
@@ -234,9 +240,17 @@ class Upscaler:
         return each_alone([in_type(bind(a, conditioning=b), device=self.device, dtype=self.dtype) for a, b in pairs])
 
 
+def _no_mean(_window: Window) -> Mean:
+    raise AssertionError("the model has no mean predictor")  # its settings are refused where one is needed
+
+
+@torch.no_grad()
 def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
-    """Return the initial state of sampling: the noise, or a clean state diffused with it to the first level."""
-    return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)))
+    """Return the initial state of sampling: the noise, or a clean state diffused with it to the first level.
+
+    The noise is overwritten, since a large image needs the memory.
+    """
+    return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)), out=noise)
 
 
 def _only(conditioning: Conditioning, k: int) -> Conditioning:

@@ -1,0 +1,33 @@
+"""Means of the square window around each pixel, by sums along one side and then the other."""
+
+from torch import Tensor
+from torch.nn.functional import pad
+
+from sr3.types import Image
+
+__all__ = ["local_mean"]
+
+
+def local_mean(image: Image, side: int) -> Image:
+    """Average images (b, c, h, w) over the window of an odd side in pixels around each pixel.
+
+    Images are reflected at their borders, or repeated there where one is too small for that.
+    """
+    reach = side // 2
+    around = pad(image, (reach,) * 4, mode="reflect" if min(image.shape[-2:]) > reach else "replicate")
+    return _sums(_sums(around, side, -2), side, -1) / side**2
+
+
+def _sums(image: Tensor, side: int, dim: int) -> Tensor:
+    """Sum each `side` neighbours along a dimension: sums of 1, 2, 4 and so on, of which those that make up the side."""
+    count = image.shape[dim] - side + 1
+    total, taken, width = image.new_zeros(()), 0, 1
+    while True:
+        if side & width:
+            total = total + image.narrow(dim, taken, count)
+            taken += width
+        if taken == side:
+            return total
+        shorter = image.shape[dim] - width
+        image = image.narrow(dim, 0, shorter) + image.narrow(dim, width, shorter)
+        width *= 2
