@@ -209,6 +209,16 @@ def test_help_answers_without_loading_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 
+def test_upscaling_does_not_load_what_only_compiling_needs():
+    """torch's compiler and its shared tensors take a second or two to load."""
+    code = (
+        "import sys, sr3.cli.upscale, sr3.sampling.upscaler, sr3.upscaling.jobs\n"
+        "sys.exit(' '.join({'torch._dynamo', 'torch._inductor', 'torch.distributed.tensor'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert finished.stderr == "\n"
+
+
 def test_models_are_listed_as_one_json_object(capsys):
     assert run(["models", "--json"]) == 0
     assert {"packaged", "presets"} == set(json.loads(capsys.readouterr().out))

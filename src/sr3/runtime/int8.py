@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sr3.errors import ConfigError
 
-__all__ = ["ENDS", "Int8Conv", "levels_of_weights", "to_int8"]
+__all__ = ["ENDS", "Int8Conv", "leave_uncompiled", "levels_of_weights", "to_int8"]
 
 ENDS = ("head", "tail", "guide")
 """Convolutions at the ends of a network, which stay as they are: they cost little and matter most."""
@@ -46,8 +46,7 @@ class Int8Conv(nn.Module):
         self._bias = None if conv.bias is None else conv.bias.detach().float()
         self._packed: Tensor = torch.ops.onednn.qconv_prepack(rounded, scale, 1.0, 0, *self._geometry, 1, None)
 
-    @torch.compiler.disable  # its scales are numbers that differ from call to call
-    def forward(self, features: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] (torch's decorator)
+    def forward(self, features: Tensor) -> Tensor:
         """Convolve; NaN everywhere for an image whose features are not finite. RuntimeError where gradients are due."""
         if features.requires_grad and torch.is_grad_enabled():
             raise RuntimeError("dtype int8: has no gradients; load the model in float32")
@@ -67,6 +66,16 @@ class Int8Conv(nn.Module):
             _rounded(values, scale, offset), scale, offset, self._packed, self._scale, self._offset, self._bias,
             *self._geometry, 1, 1.0, 0, image.dtype, "none", [], "",
         )  # fmt: skip
+
+
+def leave_uncompiled(network: nn.Module) -> None:
+    """Keep torch.compile out of the 8-bit convolutions: their scales are numbers that differ from call to call.
+
+    Not a decorator of the convolution, since torch then loads its compiler, which takes a second, with this file.
+    """
+    for part in network.modules():
+        if isinstance(part, Int8Conv):
+            part.forward = torch.compiler.disable(part.forward)
 
 
 def _rounded(values: Tensor, scale: float, offset: int) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor
 from sr3.checkpoint import ModelFile, read_model
 from sr3.diffusion.denoiser import Conditioning, LowResInput, MeanFeatures
 from sr3.runtime.device import choose_device, choose_dtype, in_type, laid_out
+from sr3.runtime.int8 import leave_uncompiled
 from sr3.sampling.filling import build_filled
 from sr3.sampling.plan import SamplingPlan, plan_for
 from sr3.sampling.upscaler import Upscaler, load_upscaler
@@ -130,6 +131,7 @@ def _ways_to_call(file: ModelFile, ours: Upscaler, usual: Upscaler, plan: Plan) 
     ways.append(Way(f"the same, {plan.batch} images per call", _caller(ours, plan.side, plan.batch), plan.batch))
     if plan.compiles:
         compiled = replace(ours, denoiser=laid_out(build_filled(file, ours.device), ours.dtype))
+        leave_uncompiled(compiled.denoiser.network)
         compiled.denoiser.network = torch.compile(compiled.denoiser.network)  # pyright: ignore[reportAttributeAccessIssue]
         ways.append(Way("torch.compile", _caller(compiled, plan.side, 1)))
     exports = not ours.info.config.network.answers_in_one_call
