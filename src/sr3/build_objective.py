@@ -69,7 +69,7 @@ def build_adversary(
     maps = load_maps(settings.features, device) if settings.uses_features else None
     found = _discriminator(config, settings, image_channels, device) if settings.adversarial else None
     heads = load_stlpips_heads(settings.features) if settings.learned else ()
-    return Adversary(settings, maps, found, heads, config.training.accumulate)
+    return Adversary(settings, maps, found, heads, config.training.accumulate, config.data.scale)
 
 
 def _discriminator(

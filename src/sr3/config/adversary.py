@@ -29,6 +29,9 @@ class AdversaryConfig(Settings):
     grain: _Weight = 0.0
     """Weight of the grain loss in flat areas of the ground truth, for distilled models. It compares the local standard
     deviation of structure finer than 9 pixels."""
+    consistency: _Weight = 0.0
+    """Weight of the L1 difference between the reduced sample and the reduced ground truth, for distilled models: for
+    samples that fit their input before the correction of the low frequencies too."""
     learned: _Weight = 0.0
     """Weight of ST-LPIPS to the ground truth, for distilled models; `features` names its network. In each layer it is
     the square root of the weighted squared differences at each position, so it is a distance between vectors."""
@@ -76,7 +79,7 @@ class AdversaryConfig(Settings):
     @property
     def is_used(self) -> bool:
         """Whether any loss besides the pixel loss has a weight."""
-        return self.adversarial > 0 or self.uses_features or self.truth > 0 or self.grain > 0
+        return self.adversarial > 0 or self.uses_features or self.truth > 0 or self.grain > 0 or self.consistency > 0
 
     @property
     def uses_features(self) -> bool:

@@ -53,10 +53,10 @@ class RegressionConfig(Settings):
     @model_validator(mode="after")
     def _adversary_fits(self) -> "RegressionConfig":
         adversary = self.adversary
-        if adversary.truth or adversary.learned or adversary.grain:
+        if adversary.truth or adversary.learned or adversary.grain or adversary.consistency:
             raise ValueError(
-                "objective.adversary.truth, grain and learned are for distilled models: set them to 0, or use sr3 "
-                "distill"
+                "objective.adversary.truth, grain, consistency and learned are for distilled models: set them to 0, or "
+                "use sr3 distill"
             )
         if adversary.is_used and self.supervision:
             raise ValueError(

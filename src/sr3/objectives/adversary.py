@@ -18,6 +18,7 @@ from torch.nn.functional import softplus
 from sr3.config import AdversaryConfig
 from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import flatness
+from sr3.images.resize import downsample
 from sr3.metrics.maps import Maps
 from sr3.metrics.stlpips import root_distance
 from sr3.networks.discriminator import DiscriminatorNet
@@ -83,6 +84,8 @@ class Adversary:
     """Channel weights of the feature maps in the learned distance."""
     parts: int = 1
     """Parts of a batch over which the discriminator accumulates gradients."""
+    scale: int = 1
+    """Magnification of the model, by which images are reduced for their consistency."""
 
     def losses_of_state(self, denoiser: Denoiser[Any], state: Image, y0: Image, x: Condition, *, step: int) -> Tensor:
         """Decode a clean state, compare the image with the truth, (b,), and accumulate the discriminator's gradients.
@@ -110,6 +113,10 @@ class Adversary:
         if config.grain:
             parts = [grain_loss(answer, truth) for answer in answers.split(len(truth))]
             total = total + config.grain * torch.stack(parts).mean(dim=0)
+        if config.consistency:
+            small = downsample(truth, self.scale)
+            parts = [_absolute(downsample(answer, self.scale), small) for answer in answers.split(len(truth))]
+            total = total + config.consistency * torch.stack(parts).mean(dim=0)
         if self.maps is not None:
             with torch.no_grad():
                 target = self.maps(truth)
