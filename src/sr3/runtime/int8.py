@@ -75,7 +75,7 @@ def leave_uncompiled(network: nn.Module) -> None:
     """
     for part in network.modules():
         if isinstance(part, Int8Conv):
-            part.forward = torch.compiler.disable(part.forward)
+            part.forward = torch.compiler.disable(part.forward)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _rounded(values: Tensor, scale: float, offset: int) -> Tensor:

@@ -173,7 +173,7 @@ class Upscaler:
         """Draw one sample per image; arguments as for `samples`."""
         return deque(self.samples(low_res, sampling=sampling, seeds=seeds), maxlen=1)[0]
 
-    def _condition(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> "_Given":
+    def _condition(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> _Given:
         config = self.info.config
         if config.mean is None:
             seen, conditioning = self._noised(low_res, sampling, noise)
