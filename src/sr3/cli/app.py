@@ -9,6 +9,7 @@ import typer
 import typer.main
 
 from sr3.cli import (
+    average,
     bench,
     convert,
     distill,
@@ -74,6 +75,7 @@ _VERBS = (
     (inspect.inspect, inspect.EXAMPLES),
     (convert.convert, convert.EXAMPLES),
     (join.join, join.EXAMPLES),
+    (average.average, average.EXAMPLES),
     (export.export, export.EXAMPLES),
     (push.push, push.EXAMPLES),
     (bench.bench, bench.EXAMPLES),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, SETTINGS, Set
+from sr3.cli.options import IN_OUT, SETTINGS, Set, check_target
 
 __all__ = ["EXAMPLES", "convert"]
 
@@ -50,13 +50,9 @@ def convert(
 
     The file is read without running its code.
     """
-    from sr3.errors import CheckpointError
     from sr3.exchange import conversion
 
-    if target.suffix != ".safetensors":
-        raise CheckpointError(f"{target}: a model file needs the suffix .safetensors; rename it")
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: exists; replace it with --overwrite or give another name")
+    check_target(target, overwrite=overwrite)
     done = conversion.convert(source, target, task=task, scale=scale, groups=groups, settings=settings or ())
     for note in done.notes:
         typer.echo(f"{source}: {note}")

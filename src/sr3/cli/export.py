@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, SAMPLING, SIZE
+from sr3.cli.options import IN_OUT, SAMPLING, SIZE, check_target
 
 if TYPE_CHECKING:
     from sr3.exchange.compared import Exported
@@ -125,7 +125,7 @@ def export(
 def _to_spandrel(model: str, target: Path, overwrite: bool, steps: int | None) -> None:
     from sr3.spandrel import export_spandrel
 
-    _check(target, ".safetensors", "a file for spandrel", overwrite)
+    check_target(target, overwrite=overwrite, kind="a file for spandrel")
     calls = export_spandrel(model, target, steps=steps)
     typer.echo(f"{target}: {calls} network call{'s' if calls > 1 else ''} per image, always with the same noise")
 
@@ -134,14 +134,14 @@ def _to_ncnn(model: str, target: Path, overwrite: bool, side: int) -> None:
     from sr3.exchange.ncnn import export_ncnn, weights_path
 
     weights = weights_path(target)
-    _check(target, ".param", "a graph for ncnn", overwrite, weights)
+    check_target(target, overwrite=overwrite, suffix=".param", kind="a graph for ncnn", beside=[weights])
     _report(export_ncnn(model, target, side=side), f"the weights in {weights}")
 
 
 def _to_onnx(model: str, target: Path, overwrite: bool) -> None:
     from sr3.exchange.export import export_onnx, mean_path
 
-    _check(target, ".onnx", "an ONNX file", overwrite, mean_path(target))
+    check_target(target, overwrite=overwrite, suffix=".onnx", kind="an ONNX file", beside=[mean_path(target)])
     for done in export_onnx(model, target):
         _report(done, _SETTINGS)
 
@@ -152,22 +152,12 @@ def _to_whole(
     from sr3.exchange.whole import export_whole
     from sr3.images.files import list_pictures
 
-    _check(target, ".onnx", "an ONNX file", overwrite)
+    check_target(target, overwrite=overwrite, suffix=".onnx", kind="an ONNX file")
     found = list_pictures(calibrate) if calibrate is not None else []
     images = found[:: -(-len(found) // _MOST_CALIBRATED) or 1]
     if len(images) < len(found):
         typer.echo(f"{calibrate}: calibrated on {len(images)} of {len(found)} images, evenly by name")
     _report(export_whole(model, target, side=side, kind=kind, calibration=images), _SETTINGS)
-
-
-def _check(target: Path, suffix: str, kind: str, overwrite: bool, *beside: Path) -> None:
-    from sr3.errors import CheckpointError
-
-    if target.suffix != suffix:
-        raise CheckpointError(f"{target}: {kind} needs the suffix {suffix}; rename it")
-    for path in (target, *beside):
-        if path.exists() and not overwrite:
-            raise CheckpointError(f"{path}: exists; replace it with --overwrite or give another name")
 
 
 def _report(done: "Exported", about: str) -> None:

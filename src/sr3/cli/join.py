@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT
+from sr3.cli.options import IN_OUT, check_target
 
 __all__ = ["EXAMPLES", "join"]
 
@@ -41,13 +41,9 @@ def join(
 
     The written model cleans its input with the first, then upscales it with the second; both stay unchanged.
     """
-    from sr3.errors import CheckpointError
     from sr3.exchange import joining
 
-    if target.suffix != ".safetensors":
-        raise CheckpointError(f"{target}: a model file needs the suffix .safetensors; rename it")
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: exists; replace it with --overwrite or give another name")
+    check_target(target, overwrite=overwrite)
     info = joining.join(restoration, model, target)
     assert info.config.restoration is not None
     typer.echo(f"{target}: {info.config.restoration.name}, then {model}; usable with sr3 upscale --model {target}")

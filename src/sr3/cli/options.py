@@ -1,6 +1,6 @@
 """Options shared by several commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,7 @@ __all__ = [
     "Threads",
     "TrainingData",
     "announce_code",
+    "check_target",
 ]
 
 IN_OUT = "Input and output"
@@ -99,3 +100,21 @@ def announce_code(networks: Mapping[str, str | None]) -> None:
     for option, name in networks.items():
         if name is not None and Path(name).is_file() and Path(name).suffix.lower() != ".onnx":
             typer.echo(f"sr3: {option} runs the code of {name}", err=True)
+
+
+def check_target(
+    target: Path,
+    *,
+    overwrite: bool,
+    suffix: str = ".safetensors",
+    kind: str = "a model file",
+    beside: Sequence[Path] = (),
+) -> None:
+    """Refuse a file of another suffix than its kind has, and one that exists, or of which one beside it does."""
+    from sr3.errors import CheckpointError
+
+    if target.suffix != suffix:
+        raise CheckpointError(f"{target}: {kind} needs the suffix {suffix}; rename it")
+    for path in (target, *beside):
+        if path.exists() and not overwrite:
+            raise CheckpointError(f"{path}: exists; replace it with --overwrite or give another name")

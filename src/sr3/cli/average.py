@@ -1,0 +1,42 @@
+"""`sr3 average`: average the weights of several models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr3.cli.options import IN_OUT, check_target
+
+__all__ = ["EXAMPLES", "average"]
+
+EXAMPLES = """
+sr3 average photos-x4-fast runs/continued mine.safetensors   # then sr3 upscale photo.jpg --model mine.safetensors
+sr3 average runs/one runs/two runs/three runs/mean.safetensors --overwrite
+"""
+
+
+def average(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL MODEL...",
+            help="Two or more models of one network: names, files, run folders, or hf:OWNER/NAME.",
+            rich_help_panel=IN_OUT,
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
+    ] = False,
+) -> None:
+    """Average the weights of several models.
+
+    For a model and what it was continued to, the average is often better than either. Settings are those of the first.
+    """
+    from sr3.exchange import averaging
+
+    check_target(target, overwrite=overwrite)
+    averaging.average(models, target)
+    typer.echo(f"{target}: the average of {len(models)} models; usable with sr3 upscale --model {target}")
