@@ -71,6 +71,15 @@ def test_models_that_compute_other_things_are_refused(tmp_path, capsys, settings
     assert not target.exists()
 
 
+def test_a_regression_is_no_average_with_a_diffusion_model(tmp_path, capsys):
+    plain = ("denoiser.prediction=y0",)
+    regression = (*plain, 'objective={kind="regression"}', "sampling.sampler=regression", "sampling.steps=1")
+    one = write_random_model(tmp_path / "one.safetensors", settings=plain)
+    two = write_random_model(tmp_path / "two.safetensors", settings=regression)
+    assert run(["average", str(one), str(two), str(tmp_path / "all.safetensors")]) == 2
+    assert "objective.kind is regression, but denoising in" in capsys.readouterr().err
+
+
 def test_a_model_with_a_mean_and_one_without_are_refused(tmp_path, capsys):
     one, two = write_refining_model(tmp_path / "one.safetensors"), write_random_model(tmp_path / "two.safetensors")
     assert run(["average", str(two), str(one), str(tmp_path / "all.safetensors")]) == 2
@@ -85,8 +94,9 @@ def test_of_another_kind_of_model_too(tmp_path, capsys):
 
 def test_one_model_has_no_average_and_files_are_not_replaced_unasked(tmp_path, capsys):
     one = write_random_model(tmp_path / "one.safetensors")
-    assert run(["average", str(one), str(tmp_path / "all.safetensors")]) == 2
-    assert "give two or more" in capsys.readouterr().err
+    two = write_random_model(tmp_path / "two.safetensors")
+    assert run(["average", str(one), str(two)]) == 2  # what was meant to be averaged would be replaced
+    assert "give two or more, then OUT.safetensors" in capsys.readouterr().err
     (tmp_path / "all.safetensors").write_text("mine")
     assert run(["average", str(one), str(one), str(tmp_path / "all.safetensors")]) == 2
     assert "--overwrite" in capsys.readouterr().err

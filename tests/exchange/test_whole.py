@@ -1,19 +1,24 @@
 """The whole way from an image to its result as one ONNX graph, beside the upscaler and under ONNX Runtime."""
 
+import io
 import json
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pictures import GENERATOR, smooth, write_random_model
+from pictures import GENERATOR, smooth, write_random_model, write_refining_model
 from sr3.checkpoint import read_model
 from sr3.cli.app import run
 from sr3.diffusion.noise import NoiseSource
 from sr3.errors import CheckpointError, ConfigError
-from sr3.exchange.whole import NOISE_SIDE, WholeWay, enlarge, export_whole, reduce
+from sr3.exchange.smaller import halved
+from sr3.exchange.whole import NOISE_SIDE, Flatness, WholeWay, enlarge, export_whole, reduce
+from sr3.images.flatness import flatness
 from sr3.images.resize import downsample, upsample
+from sr3.sampling.mean_tiles import FLAT_DEVIATION
 from sr3.sampling.upscaler import load_upscaler
 from sr3.zoo import packaged_models
 
@@ -216,3 +221,33 @@ def test_one_graph_and_a_file_for_spandrel_exclude_each_other(tmp_path, capsys):
     assert "each writes another kind of file" in capsys.readouterr().err
     assert run(["export", "--side", "64", "photos-x4-fast", str(tmp_path / "fast.onnx")]) == 2
     assert "only --whole and --ncnn export for a fixed size" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_half_precision_keeps_how_flat_a_place_is(tmp_path, monkeypatch):
+    """Squares of levels do not fit into float16; here the graph says what is computed, not what a CPU makes of it."""
+    from onnx.reference import ReferenceEvaluator
+
+    mean = 0.6 + 0.01 * torch.randn((1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Flatness(), (mean,), written, dynamo=False)
+    half = onnx.load_from_string(halved(written.getvalue(), full="/"))
+    (found,) = ReferenceEvaluator(half).run(None, {half.graph.input[0].name: mean.numpy()})
+    expected = flatness(mean, deviation=FLAT_DEVIATION).numpy()
+    assert expected.mean() > 0.5
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3)
+
+    monkeypatch.setattr("sr3.exchange.whole.TOLERANCE", 4 * LEVEL)  # random weights are rounded worse than learnt ones
+    settings = ("sampling.start=mean", "sampling.gamma_first=0.5", "sampling.flat_detail=0.3", *ONE_STEP)
+    model = str(write_refining_model(tmp_path / "mine.safetensors", *settings))
+    for side in (["--side", "16"], []):
+        target = str(tmp_path / f"half{len(side)}.onnx")
+        assert run(["export", "--whole", "--type", "float16", *side, model, target]) == 0
+        nodes = onnx.load(target).graph.node
+        types = {node.output[0]: node.attribute[0].i for node in nodes if node.op_type == "Cast"}
+        (square,) = (node for node in nodes if node.op_type == "Mul" and node.name == "/flatness/Mul_1")
+        (pool,) = (node for node in nodes if node.name == "/flatness/AveragePool_1")
+        assert types.get(square.input[0], onnx.TensorProto.FLOAT) == onnx.TensorProto.FLOAT
+        assert pool.input[0] not in types  # straight from the pooling before it

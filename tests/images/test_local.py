@@ -7,7 +7,7 @@ from sr3.images.local import local_mean
 
 
 @pytest.mark.parametrize("side", [1, 3, 5, 7, 9, 13, 17])
-@pytest.mark.parametrize("shape", [(2, 3, 31, 24), (1, 1, 9, 40)])
+@pytest.mark.parametrize("shape", [(2, 3, 31, 24), (1, 1, 9, 40), (1, 1, 8, 9), (2, 3, 1, 40), (1, 1, 1, 1)])
 def test_the_mean_is_that_of_the_window_around_each_pixel(side, shape):
     image = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     mode = "mirror" if min(shape[-2:]) > side // 2 else "nearest"

@@ -35,8 +35,11 @@ def average(
 
     For a model and what it was continued to, the average is often better than either. Settings are those of the first.
     """
+    from sr3.errors import CheckpointError
     from sr3.exchange import averaging
 
+    if len(models) < 2:
+        raise CheckpointError(f"{models[0]}: one model has no average; give two or more, then OUT.safetensors")
     check_target(target, overwrite=overwrite)
     averaging.average(models, target)
     typer.echo(f"{target}: the average of {len(models)} models; usable with sr3 upscale --model {target}")

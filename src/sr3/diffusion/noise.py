@@ -43,7 +43,10 @@ class NoiseSource:
         self._generators = [torch.Generator().manual_seed(mix_seed(seed)) for seed in seeds]
 
     def draw(self, shape: Sequence[int]) -> State:
-        """Draw noise of a shape, such as (c, h, w), for every image: float32, CPU, shape (b, c, h, w)."""
+        """Draw noise of a shape, such as (c, h, w), for every image: float32, CPU, shape (b, c, h, w).
+
+        It has memory of its own, which the caller may overwrite.
+        """
         drawn = torch.empty(len(self._generators), *shape, dtype=torch.float32)
         for one, generator in zip(drawn, self._generators, strict=True):
             one.normal_(generator=generator)  # in place: images may fill the memory

@@ -41,7 +41,7 @@ def per_image(coefficient: Tensor, image: Tensor) -> Tensor:
 def mix(a: Tensor, y: State, b: Tensor, z: State, *, out: State | None = None) -> State:
     """Compute a y + b z with one coefficient per image; without gradients, channel by channel to save memory.
 
-    out: what the result is written to; it may be y itself.
+    out: what the result is written to; it may be y itself, not z.
     """
     total = torch.mul(per_image(a, y), y, out=out)
     if torch.is_grad_enabled():
@@ -56,7 +56,9 @@ def diffuse(y0: State, eps: State, gamma: Gamma, *, out: State | None = None) ->
 
     out: what the result is written to; it may be eps itself.
     """
-    return mix((1 - gamma).sqrt(), eps, gamma.sqrt(), y0, out=out)
+    if out is not None:
+        return mix((1 - gamma).sqrt(), eps, gamma.sqrt(), y0, out=out)
+    return mix(gamma.sqrt(), y0, (1 - gamma).sqrt(), eps)
 
 
 def alpha_between(gamma_t: Gamma, gamma_s: Gamma) -> Gamma:

@@ -15,6 +15,7 @@ __all__ = ["average"]
 
 _SECTIONS: Any = {
     "data": {"scale", "enlarged"},
+    "objective": {"kind"},
     **dict.fromkeys(("network", "denoiser", "schedule", "mean", "restoration"), True),
 }
 _FREE = ("name", "margin")
@@ -26,12 +27,10 @@ def average(models: Sequence[str], target: Path) -> ModelInfo:
     """Write a model whose weights are the mean of those of two or more models; returns what it says of itself.
 
     Models, as those that one training was continued to from another, are found by name, path, run folder or address.
-    Settings, such as those of sampling, are those of the first; its measured results are left out. Weights are kept in
-    half precision where all files have it. Raises CheckpointError when there is but one model, models do not fit, or
-    the disk refuses.
+    Settings, such as those of sampling, and what it was trained on are those of the first; measured results are left
+    out. Weights are kept in
+    half precision where all files have it. Raises CheckpointError when models do not fit, or the disk refuses.
     """
-    if len(models) < 2:
-        raise CheckpointError(f"{target}: one model has no average; give two or more")
     files = [read_model(find_model(model)) for model in models]
     first = files[0]
     for other, name in zip(files[1:], models[1:], strict=True):

@@ -25,18 +25,34 @@ GraphType = Literal["float32", "float16", "int8"]
 _WARNINGS, _ERRORS = 2, 3  # of ONNX Runtime's severities; it shows warnings by default
 
 
-def halved(graph: bytes) -> bytes:
-    """Convert weights and arithmetic to float16."""
+def halved(graph: bytes, *, full: str) -> bytes:
+    """Convert weights and arithmetic to float16.
+
+    full: what the names of nodes begin with that stay in float32, since float16 does not hold what they compute.
+    """
     import onnx
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model: Any = onnx.load_from_string(graph)
+    kept = [node.name for node in model.graph.node if node.name.startswith(full)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of constants that float16 rounds to its least number
-        converted: Any = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+        converted: Any = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=kept))
+    _keep_between(converted.model.graph.node)
     converted.topological_sort()  # the conversion appends casts after the nodes that use them, which ONNX forbids
     return converted.model.SerializeToString()
+
+
+def _keep_between(nodes: Any) -> None:  # noqa: ANN401 (onnx has no types)
+    """Connect nodes that stay in float32 directly: the conversion casts to float16 and back between any two of them."""
+    casts = {node.output[0]: node for node in nodes if node.op_type == "Cast"}
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            back = casts.get(name)
+            there = casts.get(back.input[0]) if back is not None and back.name.endswith("_cast_to_fp32_node") else None
+            if there is not None and there.name.endswith("_cast_to_fp16_node"):
+                node.input[place] = there.input[0]
 
 
 def quantised(graph: bytes, name: str, images: Sequence[Tensor], *, within: tuple[str, ...]) -> bytes:

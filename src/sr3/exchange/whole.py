@@ -13,7 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad, pixel_shuffle
 
 from sr3.build import Network
 from sr3.checkpoint import ModelFile, describe, read_model
@@ -54,9 +54,18 @@ LEAST_SIDE = 3
 """Smallest side of an input: flatness reflects the image at its borders by 8 pixels of the result."""
 _LEVEL = 1 / 255
 _NETWORK = ("/call/network/", "/network/")  # what the names of its nodes begin with, of any size and of a fixed one
+_FLATNESS = "/flatness/"
 _CALIBRATED_SIDE = 128
 """Largest side in pixels of the middle of an image that int8 is calibrated on."""
 _OVERLAP = 16  # pixels of the input to each side of a tile that its inner part depends on
+
+
+class Flatness(nn.Module):
+    """How flat a mean is, as the sampler sees it; a module, so that a graph has its name before those of its nodes."""
+
+    def forward(self, mean: Image) -> Tensor:
+        """Compute it, (b, 1, h, w), for images (b, c, h, w) in [-1, 1]."""
+        return flatness(mean, deviation=FLAT_DEVIATION, average=pooled_mean)
 
 
 class WholeWay(nn.Module):
@@ -78,6 +87,7 @@ class WholeWay(nn.Module):
         network = cast(UNet, denoiser.network.to(memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue] (missing in torch's types)
         self.call, self.mean = NetworkCall(network, input_names(file)), cast(SPAN | None, denoiser.mean)
         self.restoration = None if denoiser.restoration is None else cast(SPAN, denoiser.restoration.network)
+        self.flatness = Flatness()
         self._denoiser = (denoiser,)  # not a module of this one, since converters take no module under two names
         self.sampling, self.channels, self.scale = config.sampling, file.info.image_channels, config.data.scale
         self.shows_mean = config.mean is not None and config.mean.condition == "mean"
@@ -108,7 +118,7 @@ class WholeWay(nn.Module):
         x = mean if mean is not None and self.shows_mean else enlarge(small, self.scale)
         image = self.denoiser.decode(self._clean(x, mean, features), x).clamp(-1, 1)
         if mean is not None and self.sampling.flat_detail < 1:
-            calmed = 1 - (1 - self.sampling.flat_detail) * flatness(mean, deviation=FLAT_DEVIATION)
+            calmed = 1 - (1 - self.sampling.flat_detail) * self.flatness(mean)
             image = mean + (image - mean) * calmed
         if self.sampling.correct:
             for _ in range(ROUNDS):
@@ -147,6 +157,13 @@ class WholeWay(nn.Module):
         batch, height, width = size
         coarse = torch.rand((batch, self.channels, 4, 4), generator=torch.Generator().manual_seed(0))
         return (interpolate(coarse, (height, width), mode="bilinear"),)
+
+
+def pooled_mean(image: Image, side: int) -> Image:
+    """Average over windows, as `sr3.images.local.local_mean`, by poolings that a graph has."""
+    reach = side // 2
+    around = pad(image, (reach,) * 4, mode="reflect" if min(image.shape[-2:]) > reach else "replicate")
+    return avg_pool2d(avg_pool2d(around, (side, 1), 1), (1, side), 1)
 
 
 def enlarge(image: LowRes, scale: int) -> Image:
@@ -247,7 +264,7 @@ def export_whole(
         graph = with_metadata(quantised(graph, call.names[0], images, within=_NETWORK), metadata)
         done = averaged(target, call, graph, file, images, tolerance=_LEVEL)
     else:
-        graph = with_metadata(halved(graph) if kind == "float16" else graph, metadata)
+        graph = with_metadata(halved(graph, full=_FLATNESS) if kind == "float16" else graph, metadata)
         done = checked(target, call, graph, file, tolerance=TOLERANCE, sizes=None if size is None else [size])
     write(target, graph)
     return done

@@ -1,5 +1,8 @@
 """Means of the square window around each pixel, by sums along one side and then the other."""
 
+from functools import reduce
+from operator import add
+
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -15,19 +18,19 @@ def local_mean(image: Image, side: int) -> Image:
     """
     reach = side // 2
     around = pad(image, (reach,) * 4, mode="reflect" if min(image.shape[-2:]) > reach else "replicate")
-    return _sums(_sums(around, side, -2), side, -1) / side**2
+    return _sums(_sums(around, side, -2) / side, side, -1) / side
 
 
 def _sums(image: Tensor, side: int, dim: int) -> Tensor:
     """Sum each `side` neighbours along a dimension: sums of 1, 2, 4 and so on, of which those that make up the side."""
     count = image.shape[dim] - side + 1
-    total, taken, width = image.new_zeros(()), 0, 1
+    parts, taken, width = [], 0, 1
     while True:
         if side & width:
-            total = total + image.narrow(dim, taken, count)
+            parts.append(image.narrow(dim, taken, count))
             taken += width
         if taken == side:
-            return total
+            return reduce(add, parts)
         shorter = image.shape[dim] - width
         image = image.narrow(dim, 0, shorter) + image.narrow(dim, width, shorter)
         width *= 2

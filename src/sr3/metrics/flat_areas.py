@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
+from sr3.images.local import local_mean
 from sr3.types import Image
 
 __all__ = ["grain", "ripples"]
@@ -54,10 +55,9 @@ def _flat(truth: Image, side: int) -> Tensor:
     if min(truth.shape[-2:]) < side:
         return truth.new_zeros((len(truth), 1, *truth.shape[-2:]), dtype=torch.float64)
     unit = (truth.double() + 1) / 2
-    mean = avg_pool2d(unit, side, stride=1)
-    variance = avg_pool2d(unit.square(), side, stride=1) - mean.square()
-    flat = (variance < _FLAT_DEVIATION**2).all(dim=1, keepdim=True)
-    return pad(flat.double(), (side // 2,) * 4)
+    variance = local_mean(unit.square(), side) - local_mean(unit, side).square()
+    flat, reach = (variance < _FLAT_DEVIATION**2).all(dim=1, keepdim=True), side // 2
+    return pad(flat[..., reach:-reach, reach:-reach].double(), (reach,) * 4)
 
 
 def _fine(image: Image) -> Tensor:

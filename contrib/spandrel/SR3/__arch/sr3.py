@@ -311,7 +311,7 @@ def flatness(image: Tensor) -> Tensor:
     mode = "reflect" if min(image.shape[-2:]) > 8 else "replicate"
 
     def blur(values: Tensor) -> Tensor:
-        return F.avg_pool2d(F.pad(values, (8, 8, 8, 8), mode=mode), 17, 1)
+        return F.avg_pool2d(F.avg_pool2d(F.pad(values, (8, 8, 8, 8), mode=mode), (17, 1), 1), (1, 17), 1)
 
     levels = image * 127.5
     variance = (blur(levels.square()) - blur(levels).square()).clamp(min=0)
