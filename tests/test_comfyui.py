@@ -43,7 +43,7 @@ def nodes(tmp_path_factory):
         extension = asyncio.run(package.comfy_entrypoint())
         yield {node.GET_SCHEMA().node_id: node for node in asyncio.run(extension.get_node_list())}
         for name in [name for name in sys.modules if name.startswith("sr3_nodes")]:
-            patch.delitem(sys.modules, name)
+            del sys.modules[name]  # not by the patch, which would put it back
 
 
 @pytest.fixture(scope="module")
