@@ -8,6 +8,7 @@ import torch
 
 from sr3.checkpoint import ModelFile, ModelInfo, read_model, write_model
 from sr3.errors import CheckpointError
+from sr3.exchange.joining import is_half
 from sr3.sampling.filling import build_filled
 from sr3.zoo import find_model
 
@@ -28,8 +29,8 @@ def average(models: Sequence[str], target: Path) -> ModelInfo:
 
     Models, as those that one training was continued to from another, are found by name, path, run folder or address.
     Settings, such as those of sampling, and what it was trained on are those of the first; measured results are left
-    out. Weights are kept in
-    half precision where all files have it. Raises CheckpointError when models do not fit, or the disk refuses.
+    out. Weights are kept in half precision where all files have it. Raises CheckpointError when models do not fit, or
+    the disk refuses.
     """
     files = [read_model(find_model(model)) for model in models]
     first = files[0]
@@ -42,7 +43,9 @@ def average(models: Sequence[str], target: Path) -> ModelInfo:
         update={"name": target.stem, "step": max(file.info.step for file in files), "results": {}}
     )
     build_filled(ModelFile(info, weights), torch.device("cpu"))
-    write_model(target, info, weights, dtype=torch.float16 if all(map(_is_half, files)) else torch.float32)
+    write_model(
+        target, info, weights, dtype=torch.float16 if all(is_half(file.weights) for file in files) else torch.float32
+    )
     return info
 
 
@@ -73,7 +76,3 @@ def _meaning(info: ModelInfo) -> dict[str, object]:
 def _shown(value: object) -> str:
     text = str(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _is_half(file: ModelFile) -> bool:
-    return all(torch.equal(weight.half().float(), weight) for weight in file.weights.values())

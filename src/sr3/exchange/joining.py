@@ -13,7 +13,7 @@ from sr3.errors import CheckpointError
 from sr3.sampling.filling import build_filled
 from sr3.zoo import find_model
 
-__all__ = ["join"]
+__all__ = ["is_half", "join"]
 
 
 def join(restoration: str, model: str, target: Path) -> ModelInfo:
@@ -30,7 +30,7 @@ def join(restoration: str, model: str, target: Path) -> ModelInfo:
     info = after.info.model_copy(update={"name": target.stem, "config": Config.model_validate(settings)})
     weights = {**after.weights, **{f"{RESTORATION_PREFIX}{name}": value for name, value in before.weights.items()}}
     build_filled(ModelFile(info, weights), torch.device("cpu"))
-    write_model(target, info, weights, dtype=torch.float16 if _is_half(weights) else torch.float32)
+    write_model(target, info, weights, dtype=torch.float16 if is_half(weights) else torch.float32)
     return info
 
 
@@ -62,5 +62,6 @@ def _check(before: ModelFile, after: ModelFile, name: str) -> None:
         )
 
 
-def _is_half(weights: Mapping[str, Tensor]) -> bool:
+def is_half(weights: Mapping[str, Tensor]) -> bool:
+    """Say whether half precision holds the weights exactly."""
     return all(torch.equal(weight.half().float(), weight) for weight in weights.values())
