@@ -1,11 +1,10 @@
 """`sr3 average`: average the weights of several models."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, check_target
+from sr3.cli.options import IN_OUT, NewModel, Overwrite, check_target
 
 __all__ = ["EXAMPLES", "average"]
 
@@ -24,12 +23,8 @@ def average(
             rich_help_panel=IN_OUT,
         ),
     ],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
-    ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
-    ] = False,
+    target: NewModel,
+    overwrite: Overwrite = False,
 ) -> None:
     """Average the weights of several models.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, SETTINGS, Set, check_target
+from sr3.cli.options import IN_OUT, SETTINGS, NewModel, Overwrite, Set, check_target
 
 __all__ = ["EXAMPLES", "convert"]
 
@@ -20,12 +20,8 @@ def convert(
         Path,
         typer.Argument(metavar="X_gen.pth", help="Checkpoint of Janspiry's implementation.", rich_help_panel=IN_OUT),
     ],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
-    ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
-    ] = False,
+    target: NewModel,
+    overwrite: Overwrite = False,
     task: Annotated[
         str | None,
         typer.Option(

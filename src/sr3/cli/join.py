@@ -1,11 +1,10 @@
 """`sr3 join`: put a restoration model before an upscaling one."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sr3.cli.options import IN_OUT, check_target
+from sr3.cli.options import IN_OUT, NewModel, Overwrite, check_target
 
 __all__ = ["EXAMPLES", "join"]
 
@@ -30,12 +29,8 @@ def join(
             metavar="MODEL", help="A model's name, its file, a run's folder, or hf:OWNER/NAME.", rich_help_panel=IN_OUT
         ),
     ],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
-    ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)
-    ] = False,
+    target: NewModel,
+    overwrite: Overwrite = False,
 ) -> None:
     """Join a restoration and an upscaling model.
 

@@ -22,6 +22,8 @@ __all__ = [
     "LowRes",
     "MaxTime",
     "Mean",
+    "NewModel",
+    "Overwrite",
     "Run",
     "Set",
     "Threads",
@@ -56,6 +58,10 @@ Threads = Annotated[
         min=1, help="CPU threads.  [default: OMP_NUM_THREADS, else the available cores]", rich_help_panel=MACHINE
     ),
 ]
+NewModel = Annotated[
+    Path, typer.Argument(metavar="OUT.safetensors", help="Model file to write.", rich_help_panel=IN_OUT)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.", rich_help_panel=IN_OUT)]
 MaxTime = Annotated[
     str, typer.Option(help="Stop after this long and save: 90s, 25m, 1h30m, 2d.", rich_help_panel=MACHINE)
 ]
