@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
+
 from sr3.checkpoint import read_model
 from sr3.config import SamplingConfig
 from sr3.diffusion.noise import mix_seed
@@ -51,17 +53,32 @@ class Cascade:
 
         labels and seeds: as for `PictureGenerator.samples`; the noise of every stage follows from the seeds.
         """
-        done, total = 0, sum(sampling.steps for sampling in self.sampling)
-        image = None
-        for stage, sampling in enumerate(self.sampling):
+        total, own = sum(sampling.steps for sampling in self.sampling), [mix_seed(seed, 0) for seed in seeds]
+        done, image = 0, torch.zeros(0)
+        for image in self.generator.samples(labels, sampling=self.sampling[0], seeds=own):
+            done += 1
+            yield Drawn(done, total, 0, image)
+        for stage, enlarged in self._enlargements(image, seeds):
+            done += 1
+            yield Drawn(done, total, stage, enlarged)
+
+    def enlarge(self, image: Image, *, seeds: Sequence[int]) -> Image:
+        """Enlarge images of the generator's size, (b, c, s, s) in [-1, 1], by all further stages.
+
+        seeds: one per image, as for `samples`.
+        """
+        enlarged = image
+        for _, enlarged in self._enlargements(image, seeds):
+            pass
+        return enlarged
+
+    def _enlargements(self, image: Image, seeds: Sequence[int]) -> Iterator[tuple[int, Image]]:
+        """Sample the stages that upscale; yields the stage and its images so far."""
+        for stage, upscaler in enumerate(self.upscalers, start=1):
             own = [mix_seed(seed, stage) for seed in seeds]
-            if image is None:
-                steps = self.generator.samples(labels, sampling=sampling, seeds=own)
-            else:
-                steps = self.upscalers[stage - 1].samples(image, sampling=sampling, seeds=own)
+            steps = upscaler.samples(image, sampling=self.sampling[stage], seeds=own)
             for image in steps:
-                done += 1
-                yield Drawn(done, total, stage, image)
+                yield stage, image
 
 
 def open_cascade(
