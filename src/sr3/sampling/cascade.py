@@ -3,6 +3,7 @@
 Every stage has its own sampling, with more steps where images are small, as in the paper.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -67,10 +68,8 @@ class Cascade:
 
         seeds: one per image, as for `samples`.
         """
-        enlarged = image
-        for _, enlarged in self._enlargements(image, seeds):
-            pass
-        return enlarged
+        last = deque(self._enlargements(image, seeds), maxlen=1)
+        return last[0][1] if last else image
 
     def _enlargements(self, image: Image, seeds: Sequence[int]) -> Iterator[tuple[int, Image]]:
         """Sample the stages that upscale; yields the stage and its images so far."""
