@@ -8,7 +8,7 @@ from scipy.signal import correlate2d
 from sr3.config import SPANConfig
 from sr3.networks.span import SPAN
 from sr3.sampling import mean_tiles as windows_of_mean
-from sr3.sampling.mean_tiles import mean_in, picture_of
+from sr3.sampling.mean_tiles import MOST_KEPT, WholeMean, mean_in
 from sr3.sampling.tiling import Window
 
 SMALL = SPANConfig(width=8, blocks=2)
@@ -81,9 +81,12 @@ def test_the_mean_in_windows_is_that_of_the_whole(size, monkeypatch):
     monkeypatch.setattr(windows_of_mean, "_SIDE", 32)
     net, low_res = network(), picture(*size)
     whole = net.mean(low_res)
-    torch.testing.assert_close(picture_of(net, low_res), whole.picture, rtol=1e-4, atol=1e-4)
     window = Window(5, 3, size[0] - 9, 20)
-    found = mean_in(net, low_res, window)
-    torch.testing.assert_close(found.features, window.of(whole.features), rtol=1e-4, atol=1e-4)
     large = Window(*(2 * place for place in window))
+    for at_once, kept in ((1000, MOST_KEPT), (32, MOST_KEPT), (32, 0)):  # whole; in windows; features not kept
+        monkeypatch.setattr(windows_of_mean, "MOST_KEPT", kept)
+        mean = WholeMean(net, low_res, at_once=at_once)
+        torch.testing.assert_close(mean.picture, whole.picture.detach(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(mean.features(large), window.of(whole.features).detach(), rtol=1e-4, atol=1e-4)
+    found = mean_in(net, low_res, window)
     torch.testing.assert_close(found.picture, large.of(whole.picture), rtol=1e-4, atol=1e-4)

@@ -161,15 +161,12 @@ def test_flat_places_are_the_same_in_windows_as_in_whole(tmp_path, monkeypatch, 
     upscaler = opened(tmp_path)
     with_small_contrast(upscaler, 0.002)
     small = low_res(11, 13)
-
-    def mean_of(window):
-        return mean_in(upscaler.denoiser.mean, small, Window(*(place // upscaler.scale for place in window)))
-
+    mean = mean_in(upscaler.denoiser.mean, small, Window(0, 0, 11, 13)).picture
     image = torch.rand(1, 3, 44, 52)
     whole, parts = image.clone(), image.clone()
-    calm_flat_places(whole, mean_of, scale=upscaler.scale, kept=0.2)
-    monkeypatch.setattr("sr3.sampling.mean_tiles._SIDE", side)
-    calm_flat_places(parts, mean_of, scale=upscaler.scale, kept=0.2)
+    calm_flat_places(whole, mean, kept=0.2)
+    monkeypatch.setattr("sr3.sampling.mean_tiles._FLAT_SIDE", side)
+    calm_flat_places(parts, mean, kept=0.2)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     assert float((whole - image).abs().max()) > 0.1
 

@@ -1,8 +1,9 @@
 """What the small networks of a model compute of an image, its mean or the cleaned input: windows with full context."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import REACH as FLATNESS_REACH
@@ -11,13 +12,19 @@ from sr3.networks.span import SPAN, Mean
 from sr3.sampling.tiling import Window
 from sr3.types import Image, LowRes
 
-__all__ = ["FLAT_DEVIATION", "calm_flat_places", "mean_in", "picture_of", "restored"]
+__all__ = ["FLAT_DEVIATION", "MOST_KEPT", "WholeMean", "calm_flat_places", "mean_in", "restored"]
 
 FLAT_DEVIATION = 2.5
 """Deviation of the mean around a pixel, in levels of 255, at which it counts as a quarter flat."""
 
+MOST_KEPT = 2048**2
+"""Pixels of a mean up to which its features are kept; they take as much memory as a state."""
+
 _SIDE = 128
 """Side in pixels of the input of what is computed at once."""
+
+_FLAT_SIDE = 512
+"""Side in pixels of where flatness is looked for at once."""
 
 
 @torch.no_grad()
@@ -29,14 +36,38 @@ def mean_in(network: SPAN, low_res: LowRes, window: Window) -> Mean:
     return Mean(_enlarged(inside, scale).of(picture), inside.of(features))
 
 
-def picture_of(network: SPAN, low_res: LowRes) -> Image:
-    """Enlarge low_res (b, c, h, w) in [-1, 1], keeping no features."""
-    b, c, height, width = low_res.shape
-    scale = network.scale
-    whole = low_res.new_empty(b, c, height * scale, width * scale)
-    for window in _covering(height, width):
-        _enlarged(window, scale).of(whole).copy_(mean_in(network, low_res, window).picture)
-    return whole
+class WholeMean:
+    """The mean of an image, and the features it is made from by windows.
+
+    picture: the mean (b, c, s h, s w) in [-1, 1], for low_res (b, c, h, w). Features of a picture of more than
+    `MOST_KEPT` pixels are computed again for each window, to save memory.
+    """
+
+    def __init__(self, network: SPAN, low_res: LowRes, *, at_once: int) -> None:
+        """Compute the mean: a picture of at most at_once pixels a side whole, a larger one in windows."""
+        b, _, height, width = low_res.shape
+        self._network, self._low_res = network, low_res
+        self._features: Tensor | None = None
+        high, wide = height * network.scale, width * network.scale
+        if max(high, wide) <= at_once:
+            whole = mean_in(network, low_res, Window(0, 0, height, width))
+            self.picture, self._features = whole.picture, whole.features
+            return
+        self.picture = low_res.new_empty(b, low_res.shape[1], high, wide)
+        for window in _covering(height, width):
+            picture, features = mean_in(network, low_res, window)
+            _enlarged(window, network.scale).of(self.picture).copy_(picture)
+            if high * wide <= MOST_KEPT:
+                if self._features is None:
+                    self._features = features.new_empty(b, features.shape[1], height, width)
+                window.of(self._features).copy_(features)
+
+    def features(self, window: Window) -> Tensor:
+        """Return the features (b, width, h, w) in a window of the picture that is aligned to pixels of low_res."""
+        small = Window(*(place // self._network.scale for place in window))
+        if self._features is not None:
+            return small.of(self._features)
+        return mean_in(self._network, self._low_res, small).features
 
 
 @torch.no_grad()
@@ -57,25 +88,17 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -
     return cleaned
 
 
-def calm_flat_places(image: Image, mean_of: Callable[[Window], Mean], *, scale: int, kept: float) -> None:
-    """Bring a sample (b, c, h, w) nearer to the mean where the mean is flat, in place; both in [-1, 1].
+def calm_flat_places(image: Image, mean: Image, *, kept: float) -> None:
+    """Bring a sample (b, c, h, w) nearer to its mean (b, c, h, w) where that is flat, in place; both in [-1, 1].
 
-    mean_of: gives the mean in a window of the sample that is aligned to `scale` pixels. kept: share of the difference
-    to the mean that is left where the mean is quite flat; elsewhere more is, by `flatness` at `FLAT_DEVIATION`.
+    kept: share of the difference to the mean that is left where the mean is quite flat; elsewhere more is, by
+    `flatness` at `FLAT_DEVIATION`.
     """
-    height, width = (side // scale for side in image.shape[-2:])
-    margin = -(-FLATNESS_REACH // scale)
-    for window in _covering(height, width):
-        up, back = min(window.top, margin), min(window.left, margin)
-        down, on = (
-            min(rest, margin) for rest in (height - window.top - window.height, width - window.left - window.width)
-        )
-        around = Window(window.top - up, window.left - back, window.height + up + down, window.width + back + on)
-        whole_mean = mean_of(_enlarged(around, scale)).picture
-        inside = _enlarged(Window(up, back, window.height, window.width), scale)
-        mean, flat = (inside.of(part) for part in (whole_mean, flatness(whole_mean, deviation=FLAT_DEVIATION)))
-        part = _enlarged(window, scale).of(image)
-        part.copy_(mean + (part - mean) * (1 - (1 - kept) * flat))
+    for window in _covering(*image.shape[-2:], side=_FLAT_SIDE):
+        around, inside = _with_context(window, FLATNESS_REACH)
+        flat = inside.of(flatness(around.of(mean), deviation=FLAT_DEVIATION))
+        part, part_of_mean = window.of(image), window.of(mean)
+        part.copy_(part_of_mean + (part - part_of_mean) * (1 - (1 - kept) * flat))
 
 
 def _parts(images: LowRes) -> tuple[LowRes, ...]:
@@ -83,10 +106,11 @@ def _parts(images: LowRes) -> tuple[LowRes, ...]:
     return images.split(1) if images.device.type == "cpu" else (images,)
 
 
-def _covering(height: int, width: int) -> Iterator[Window]:
-    for top in range(0, height, _SIDE):
-        for left in range(0, width, _SIDE):
-            yield Window(top, left, min(_SIDE, height - top), min(_SIDE, width - left))
+def _covering(height: int, width: int, *, side: int | None = None) -> Iterator[Window]:
+    side = side or _SIDE
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield Window(top, left, min(side, height - top), min(side, width - left))
 
 
 def _with_context(window: Window, reach: int) -> tuple[Window, Window]:

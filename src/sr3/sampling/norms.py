@@ -9,6 +9,7 @@ It works on whatever network calls `torch.nn.functional.group_norm` or `adaptive
 are watched from outside (`torch.overrides.TorchFunctionMode`), in this thread alone.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -78,7 +79,7 @@ class SharedNorms:
         """
 
         def pooled(window: Window) -> Denoise:
-            return self._watched(of_window(window), self._pooled)
+            return _watched(of_window(window), _Apply(self._pooled))
 
         fused, chosen = tiled(pooled, cover, overlap=overlap), teachers(cover, multiple=multiple)
 
@@ -87,38 +88,44 @@ class SharedNorms:
             for window in chosen:
                 pixels = window.height * window.width
                 self._pixels += pixels
-                self._watched(of_window(window), partial(self._learn, pixels))(window.of(z), gamma)
+                _watched(of_window(window), _Learn(partial(self._learn, pixels)))(window.of(z), gamma)
             return fused(z, gamma)
 
         return denoise
 
-    def _watched(self, denoise: Denoise, replace: Callable[[int, _Moments], _Moments]) -> Denoise:
-        def watched(z: Image, gamma: Gamma) -> Prediction:
-            with _Watch(replace):
-                return denoise(z, gamma)
-
-        return watched
-
-    def _learn(self, pixels: int, number: int, own: _Moments) -> _Moments:
-        """Add a window's statistics of a normalisation to the image's, and leave them as they are."""
+    def _learn(self, pixels: int, number: int, own: _Moments) -> None:
+        """Add a window's statistics of a normalisation to the image's."""
         if number == len(self._sums):
             self._sums.append(_Moments(torch.zeros_like(own.mean), torch.zeros_like(own.variance)))
         self._sums[number].mean.add_(own.mean, alpha=pixels)
         self._sums[number].variance.add_(own.variance + own.mean**2, alpha=pixels)
-        return own
 
-    def _pooled(self, number: int, _own: _Moments) -> _Moments:
+    def _pooled(self, number: int) -> _Moments:
         mean = self._sums[number].mean / self._pixels
         return _Moments(mean, (self._sums[number].variance / self._pixels - mean**2).clamp(min=0))
 
 
-class _Watch(TorchFunctionMode):
-    """Counts the normalisations of a network's call, and puts other statistics in the place of each one's own."""
+def _watched(denoise: Denoise, watch: "_Watch") -> Denoise:
+    def watched(z: Image, gamma: Gamma) -> Prediction:
+        watch.number = 0
+        with watch:
+            return denoise(z, gamma)
 
-    def __init__(self, replace: Callable[[int, _Moments], _Moments]) -> None:
-        """Take what gives the statistics for a normalisation's number and its own."""
-        super().__init__()
-        self._replace, self._number = replace, 0
+    return watched
+
+
+class _Watch(TorchFunctionMode, ABC):
+    """Counts the normalisations of a network's call, and computes them in its own way."""
+
+    number = 0
+
+    @abstractmethod
+    def normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Compute a group normalisation."""
+
+    @abstractmethod
+    def mean(self, image: Tensor) -> Tensor:
+        """Compute the means of whole channels, (b, c)."""
 
     def __torch_function__(
         self,
@@ -133,25 +140,60 @@ class _Watch(TorchFunctionMode):
             return self._mean(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
+    def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+        out = self.normalise(image, groups, weight, bias, eps)
+        self.number += 1
+        return out
+
     def _mean(self, image: Tensor, output_size: object) -> Tensor:
         if output_size not in (1, (1, 1)):
             raise ValueError(f"only means of whole images can be shared by windows, not {output_size}")
-        mean = image.mean(dim=(2, 3))
-        reference = self._replace(self._number, _Moments(mean.float(), torch.zeros_like(mean).float()))
-        self._number += 1
-        return reference.mean.to(image.dtype)[..., None, None]
+        mean = self.mean(image)
+        self.number += 1
+        return mean[..., None, None]
 
-    def _normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+
+class _Learn(_Watch):
+    """Leaves every normalisation as it is, and reports its number and its statistics."""
+
+    def __init__(self, learn: Callable[[int, _Moments], None]) -> None:
+        """Take what is told."""
+        super().__init__()
+        self._learn = learn
+
+    def normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Normalise as torch does."""
         b, c, h, w = image.shape
         out, mean, rsigma = torch.native_group_norm(image, weight, bias, b, c, h * w, groups, eps)
-        own = _Moments(mean.float(), (rsigma**-2 - eps).float())
-        reference, self._number = self._replace(self._number, own), self._number + 1
-        if reference is own:
-            return out
-        inverse = (reference.variance + eps).rsqrt()
-        shift = (own.mean - reference.mean) * inverse
-        ratio, shift = (part.repeat_interleave(c // groups, 1) for part in (inverse / rsigma, shift))
-        offset = bias * (1 - ratio) + shift * weight
-        offset, ratio, wide = offset[..., None, None].float(), ratio[..., None, None].float(), out.float()
-        moved = torch.addcmul(offset, wide, ratio, out=None if torch.is_grad_enabled() else wide)
-        return moved.to(out.dtype)
+        self._learn(self.number, _Moments(mean.float(), (rsigma**-2 - eps).float()))
+        return out
+
+    def mean(self, image: Tensor) -> Tensor:
+        """Return the means of this image."""
+        mean = image.mean(dim=(2, 3))
+        self._learn(self.number, _Moments(mean.float(), torch.zeros_like(mean).float()))
+        return mean
+
+
+class _Apply(_Watch):
+    """Normalises by statistics that are known, of shape (b, groups), in one pass over the image."""
+
+    def __init__(self, known: Callable[[int], _Moments]) -> None:
+        """Take what gives the statistics of a normalisation by its number."""
+        super().__init__()
+        self._known = known
+
+    def normalise(self, image: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Normalise as torch would if these were the statistics of the image."""
+        each = image.shape[1] // groups
+        means, variances = (part.repeat_interleave(each, 1) for part in self._known(self.number))
+        factors = weight.float(), bias.float()
+        alike = [
+            functional.batch_norm(one[None], mean, variance, *factors, eps=eps)
+            for one, mean, variance in zip(image, means, variances, strict=True)
+        ]
+        return alike[0] if len(alike) == 1 else torch.cat(alike)
+
+    def mean(self, image: Tensor) -> Tensor:
+        """Return the means of the whole image."""
+        return self._known(self.number).mean.to(image.dtype)

@@ -22,13 +22,13 @@ from sr3.diffusion.process import diffuse
 from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
-from sr3.networks.span import SPAN, Mean
+from sr3.networks.span import SPAN
 from sr3.networks.unet import NONE
 from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.runtime.threads import check_not_forked
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
-from sr3.sampling.mean_tiles import calm_flat_places, mean_in, picture_of, restored
+from sr3.sampling.mean_tiles import WholeMean, calm_flat_places, restored
 from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
@@ -53,15 +53,15 @@ class Preview(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """What sampling is given: x, and by window the other conditional inputs and the mean.
+    """What sampling is given: x, and by window the other conditional inputs.
 
-    clean: the state at which sampling starts, before it is noised; None for pure noise.
+    clean: the state at which sampling starts, before it is noised; None for pure noise. mean: if there is one.
     """
 
     x: Condition
     conditioning: Callable[[Window], Conditioning]
     clean: Image | None
-    mean_of: Callable[[Window], Mean]
+    mean: Image | None
 
 
 @dataclass(frozen=True)
@@ -105,27 +105,27 @@ class Upscaler:
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
-        x, conditioning, clean, mean_of = self._condition(low_res, settings, noise)
+        x, conditioning, clean, mean = self._condition(low_res, settings, noise)
         denoise, start = self._denoise(x, settings, conditioning), noise.like(self._result_like(x))
         other = None
         if settings.detail < 1:
             other = self._predict_first(denoise, _started(clean, -start, grid), grid)
         start = _started(clean, start, grid)
         del clean
-        mean: Image | None = None
+        average: Image | None = None
         yield Preview(x.clamp(-1, 1), partial(self._seen_state, start, x))
         steps = plan.walk(denoise, start, noise)
         del start  # only the sampler still needs it, for one step
         for number, step in numbered(steps, start=1):
-            if other is not None and mean is None:
-                mean, other = (step.y0 + other) / 2, None
+            if other is not None and average is None:
+                average, other = (step.y0 + other) / 2, None
             final = number == plan.steps
             state = step.y if final else step.y0
-            if mean is not None:
-                state = mean.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * settings.detail)
+            if average is not None:
+                state = average.lerp(state, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * settings.detail)
             image = self.denoiser.decode(state, x).clamp_(-1, 1)
-            if final and settings.flat_detail < 1:
-                calm_flat_places(image, mean_of, scale=self.scale, kept=settings.flat_detail)
+            if final and mean is not None and settings.flat_detail < 1:
+                calm_flat_places(image, mean, kept=settings.flat_detail)
             if final and settings.correct:
                 match_low_frequencies(image, low_res, cell=settings.correct_cell, out=image)
             yield Preview(image, partial(self._seen_state, step.y, x))
@@ -178,26 +178,17 @@ class Upscaler:
         if config.mean is None:
             seen, conditioning = self._noised(low_res, sampling, noise)
             x = enlarge(seen, self.scale, config.data.enlarged)
-            return _Given(x, partial(_inside, conditioning, scale=self.scale), None, _no_mean)
+            return _Given(x, partial(_inside, conditioning, scale=self.scale), None, None)
         network = cast(SPAN, self.denoiser.mean)
         shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
-        height, width = low_res.shape[-2:]
-        fits = max(height, width) * self.scale <= self.tile
-        whole = mean_in(network, low_res, Window(0, 0, height, width)) if fits else None
-        mean = whole.picture if whole is not None else picture_of(network, low_res)
-        x = mean if shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
-        clean = self.denoiser.encode(mean, x) if starts_there else None
-
-        def mean_of(window: Window) -> Mean:
-            small = Window(*(place // self.scale for place in window))
-            if whole is None:
-                return mean_in(network, low_res, small)
-            return Mean(window.of(whole.picture), small.of(whole.features))
+        mean = WholeMean(network, low_res, at_once=self.tile)
+        x = mean.picture if shows_mean else enlarge(low_res, self.scale, config.data.enlarged)
+        clean = self.denoiser.encode(mean.picture, x) if starts_there else None
 
         def features(window: Window) -> Conditioning:
-            return MeanFeatures(mean_of(window).features) if config.network.guide else ()
+            return MeanFeatures(mean.features(window)) if config.network.guide else ()
 
-        return _Given(x, features, clean, mean_of)
+        return _Given(x, features, clean, mean.picture)
 
     def _noised(self, low_res: LowRes, sampling: SamplingConfig, noise: NoiseSource) -> tuple[LowRes, Conditioning]:
         """Add noise to the input as the settings say, and condition the network on its level if it takes one."""
@@ -238,10 +229,6 @@ class Upscaler:
         # A processor gains little by batches, and alone an image has the same bits whatever else is drawn.
         pairs = [(x[k : k + 1], _only(conditioning, k)) for k in range(len(x))]
         return each_alone([in_type(bind(a, conditioning=b), device=self.device, dtype=self.dtype) for a, b in pairs])
-
-
-def _no_mean(_window: Window) -> Mean:
-    raise AssertionError("the model has no mean predictor")  # its settings are refused where one is needed
 
 
 @torch.no_grad()
