@@ -50,15 +50,14 @@ def test_windows_that_share_are_normalised_nearly_as_the_whole_picture(network):
     assert shared < alone / 5
 
 
-@pytest.mark.slow
-def test_without_gradients_the_same_bits_are_written_in_place(network):
-    cover = windows(96, 160, tile=64, overlap=32, multiple=4)
-    shared = SharedNorms().joined(lambda _: predictor(network), cover, overlap=32, multiple=4)
-    z = picture()
-    with torch.enable_grad():
-        kept = shared(z, GAMMA).y0
-    with torch.no_grad():
-        assert torch.equal(shared(z, GAMMA).y0, kept)
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_one_window_of_everything_is_normalised_as_torch_does_each_image_by_itself(network, dtype, close):
+    shared = SharedNorms().joined(lambda _: predictor(network), [Window(0, 0, 96, 160)], overlap=32, multiple=4)
+    both = torch.cat([picture(), 0.3 - picture(0.5)])
+    network = network.to(dtype)
+    expected = network(both.to(dtype))
+    assert float(expected.std()) > 0.2
+    torch.testing.assert_close(shared(both.to(dtype), GAMMA).y0, expected, atol=close, rtol=0)
 
 
 @pytest.mark.slow
