@@ -157,7 +157,7 @@ class _Learn(_Watch):
     """Leaves every normalisation as it is, and reports its number and its statistics."""
 
     def __init__(self, learn: Callable[[int, _Moments], None]) -> None:
-        """Take what is told."""
+        """Take what receives the statistics."""
         super().__init__()
         self._learn = learn
 
@@ -179,7 +179,7 @@ class _Apply(_Watch):
     """Normalises by statistics that are known, of shape (b, groups), in one pass over the image."""
 
     def __init__(self, known: Callable[[int], _Moments]) -> None:
-        """Take what gives the statistics of a normalisation by its number."""
+        """Take what returns the statistics of a normalisation by its number."""
         super().__init__()
         self._known = known
 
