@@ -42,7 +42,9 @@ def previews_of(
 def _fitted(image: Image, low_res: LowRes, plan: Enlargement, sampling: SamplingConfig) -> Image:
     """Reduce an image to the size of the plan, and let it give the input again when it is shrunk."""
     if plan.target != plan.largest:
-        image = resize(image, plan.target_height, plan.target_width).clamp_(-1, 1)
+        parts = [resize(one, plan.target_height, plan.target_width) for one in image.split(1, dim=1)]  # saves memory
+        image = torch.cat(parts, dim=1).clamp_(-1, 1)
+        del parts
     if not sampling.correct:
         return image
     return match_low_frequencies(image, low_res.to(image), cell=sampling.correct_cell)
