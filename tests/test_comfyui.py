@@ -99,6 +99,8 @@ def test_models_are_those_of_the_package_and_the_files_of_a_folder(nodes, model)
 def test_the_strength_reaches_the_model(nodes):
     [model] = nodes["SR3LoadModel"].execute("mine.safetensors", restoration=0.5).args
     assert model.restoration == 0.5
+    [model] = nodes["SR3LoadModel"].execute("mine.safetensors", restoration=-1.0).args
+    assert model.restoration == "auto"
 
 
 def test_samples_are_those_of_the_library_in_the_order_of_the_images(nodes, model):

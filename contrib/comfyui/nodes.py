@@ -51,11 +51,11 @@ class SR3LoadModel(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "restoration",
-                    default=1.0,
-                    min=0.0,
+                    default=-1.0,
+                    min=-1.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="How strongly photos-x4-web cleans: 0 not at all, 0.5 for JPEG of quality 95, 0.8 for 90.",
+                    tooltip="How strongly photos-x4-web cleans: below 0 as it measures in each image, 0 not at all.",
                 ),
             ],
             outputs=[SR3Model.Output()],
@@ -66,7 +66,8 @@ class SR3LoadModel(io.ComfyNode):
         """Load the model; images come here without their files, so the quality of a JPEG is not known."""
         place = model if model in packaged_models() else folder_paths.get_full_path_or_raise(FOLDER, model)
         device = comfy.model_management.get_torch_device()
-        return io.NodeOutput(sr3.load(place, device=device.type, restoration=restoration))
+        strength = "auto" if restoration < 0 else restoration
+        return io.NodeOutput(sr3.load(place, device=device.type, restoration=strength))
 
 
 class SR3Upscale(io.ComfyNode):

@@ -31,6 +31,7 @@ from sr3.networks.enet import ENet
 from sr3.networks.fsrcnn import FSRCNN
 from sr3.networks.rcan import RCAN
 from sr3.networks.span import SPAN
+from sr3.networks.strength import StrengthNetwork
 from sr3.networks.unet import UNet
 from sr3.types import Grid, State
 
@@ -90,6 +91,9 @@ def build_denoiser(config: Config, *, image_channels: int) -> Denoiser[Network]:
     if (before := config.restoration) is not None:
         network = build_network(before.network, image_channels=image_channels, scale=1)
         denoiser.restoration = give_meaning(network, before.denoiser).eval().requires_grad_(False)
+        if before.strength_width is not None:
+            strength = StrengthNetwork(before.strength_width, image_channels=image_channels)
+            denoiser.strength = strength.eval().requires_grad_(False)
     return denoiser.to(memory_format=_layout(config.network))  # pyright: ignore[reportCallIssue] (missing in torch's types)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "MEAN_PREFIX",
     "RESTORATION_PREFIX",
     "SETTINGS_TENSOR",
+    "STRENGTH_PREFIX",
     "ModelFile",
     "ModelInfo",
     "describe",
@@ -43,6 +44,8 @@ SETTINGS_TENSOR = "sr3_settings"
 """Name of the tensor that has the settings in files for programs that pass on tensors only."""
 RESTORATION_PREFIX = "restoration."
 """What the names of the weights of a restoration network begin with."""
+STRENGTH_PREFIX = "strength."
+"""What the names of the weights of the network begin with that measures how strongly an input needs cleaning."""
 _KEY = "sr3"
 _LONGEST_NAME = 128
 _TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)

@@ -11,7 +11,7 @@ import sr3
 from pictures import smooth, write_random_model, write_restoration
 from sr3.cli.app import run
 from sr3.errors import ConfigError
-from sr3.exchange.joining import join
+from sr3.exchange.joining import join, read_restoration
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.jpeg_quality import strength_for
 
@@ -25,7 +25,7 @@ def models(tmp_path):
     """A model that cleans its input, and the same that does not."""
     clean = write_restoration(tmp_path / "clean.safetensors")
     alone = write_random_model(tmp_path / "alone.safetensors", settings=ONE_STEP)
-    join(str(clean), str(alone), tmp_path / "joined.safetensors")
+    join(read_restoration(str(clean)), str(alone), tmp_path / "joined.safetensors")
     return tmp_path / "joined.safetensors", alone
 
 
@@ -42,7 +42,7 @@ def upscaled(model, source, *options):
 
 
 @pytest.mark.parametrize(
-    ("quality", "strength"), [(None, 1), (100, 0), (97.5, 0.25), (95, 0.5), (90, 0.8), (75, 1.1), (50, 1.3), (5, 1.3)]
+    ("quality", "strength"), [(100, 0), (97.5, 0.25), (95, 0.5), (90, 0.8), (75, 1.1), (50, 1.3), (5, 1.3)]
 )
 def test_a_better_file_is_cleaned_less(quality, strength):
     assert strength_for(quality) == pytest.approx(strength)

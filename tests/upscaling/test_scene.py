@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pictures import smooth, write_random_model
+from pictures import smooth, write_random_model, write_restoration
 from seams import SEAM, standing_out, with_seam
 from sr3.cli.app import run
+from sr3.exchange.joining import join, read_restoration
 from sr3.images.scenes import open_scene
+from sr3.networks.strength import StrengthNetwork
 from sr3.sampling.placed_noise import PlacedNoise
 from sr3.sampling.plan import as_plan, sampling_for
 from sr3.sampling.upscaler import open_upscaler
@@ -176,3 +178,30 @@ def test_windows_meet_without_a_seam_and_overviews_are_built(folder, tmp_path):
             found = standing_out(image, lines, dim=dim)
             assert max(found.values()) < SEAM, found
         assert standing_out(with_seam(change, step, 2, dim=dim), lines, dim=dim)[step] > SEAM
+
+
+def test_a_scene_is_cleaned_at_one_strength(tmp_path):
+    """Measured by windows of 256, of which this scene is one, and not by the windows in which it is drawn."""
+    torch.manual_seed(0)
+    network = StrengthNetwork(8, image_channels=3)
+    with torch.no_grad():
+        network.last.weight *= 0.3
+        network.last.bias.fill_(0.5)
+    clean = write_restoration(tmp_path / "clean.safetensors")
+    large = write_random_model(tmp_path / "large.safetensors")
+    join(read_restoration(str(clean)), str(large), tmp_path / "m3.safetensors", strength=network)
+    pixels = smooth(HIGH, WIDE)
+    pixels[:, WIDE // 2 :] = pixels[:, WIDE // 2 :] // 4 + 90
+    source = write(tmp_path / "a.tif", pixels.transpose(2, 0, 1))
+    low_res = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
+    upscaler = open_upscaler(str(tmp_path / "m3.safetensors"), device="cpu", dtype="float32")
+    strength, half = (float(upscaler.strengths(part)) for part in (low_res, low_res[..., WIDE // 2 :]))
+    assert 0.05 < strength < 0.95
+    assert abs(strength - half) > 0.01, "windows of their own would differ"
+    options = ("--dtype", "float32", "--tile", "256")
+    found = []
+    for number, more in enumerate(((), ("--restoration", str(strength)))):
+        assert upscaled(tmp_path, source, tmp_path / str(number), *options, *more) == 0
+        with rasterio.open(tmp_path / str(number) / "a.tif") as file:
+            found.append(file.read().astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 1

@@ -142,7 +142,7 @@ def upscale(
         typer.Option(
             metavar="S",
             help="Strength of the model's restoration network: 0 for none, 1 as in training, at most 2; or auto, by "
-            "the quality of a JPEG file, 1 for other files.  [default: auto]",
+            "the quality of a JPEG file, as the model measures it in others.  [default: auto]",
             rich_help_panel=SAMPLING,
         ),
     ] = None,

@@ -22,6 +22,8 @@ class RestorationConfig(Settings):
     """Settings of the restoration network."""
     denoiser: DenoiserConfig = DenoiserConfig(prediction="y0", target="residual")
     """Parameterisation of its output: the clean image, or its residual to the input."""
+    strength_width: Annotated[int, Field(ge=8, le=256, multiple_of=2)] | None = None
+    """Width of the network that measures how strongly an input needs cleaning; none without it."""
 
     @model_validator(mode="after")
     def _answers_with_the_image(self) -> "RestorationConfig":

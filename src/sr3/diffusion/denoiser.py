@@ -114,6 +114,8 @@ class Denoiser(nn.Module, Generic[N]):
         """The mean predictor, if there is one; it is saved and moved with the denoiser."""
         self.restoration: Denoiser[Any] | None = None
         """What cleans the input first, if there is something; saved and moved with the denoiser."""
+        self.strength: nn.Module | None = None
+        """What measures how strongly the input needs cleaning, if there is something; saved and moved as well."""
 
     def encode(self, image: State, x: Condition) -> State:
         """Convert an image in [-1, 1] to a clean state."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sr3.build import Network, build_denoiser
-from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, ModelFile
+from sr3.checkpoint import MEAN_PREFIX, RESTORATION_PREFIX, STRENGTH_PREFIX, ModelFile
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import CheckpointError
 
@@ -41,7 +41,7 @@ def _check_shapes(model: ModelFile) -> None:
 
 def fill(network: nn.Module, model: ModelFile) -> None:
     """Load the weights of a model file into its network; CheckpointError when they do not fit."""
-    others = (MEAN_PREFIX, RESTORATION_PREFIX)
+    others = (MEAN_PREFIX, RESTORATION_PREFIX, STRENGTH_PREFIX)
     _load(network, {name: weight for name, weight in model.weights.items() if not name.startswith(others)}, model)
 
 
@@ -62,6 +62,8 @@ def other_networks(denoiser: Denoiser[Network]) -> dict[str, nn.Module]:
         found[MEAN_PREFIX] = denoiser.mean
     if denoiser.restoration is not None:
         found[RESTORATION_PREFIX] = denoiser.restoration.network
+    if denoiser.strength is not None:
+        found[STRENGTH_PREFIX] = denoiser.strength
     return found
 
 

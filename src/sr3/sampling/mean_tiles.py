@@ -9,16 +9,29 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.images.flatness import REACH as FLATNESS_REACH
 from sr3.images.flatness import flatness
 from sr3.networks.span import SPAN, Mean
+from sr3.networks.strength import StrengthNetwork
 from sr3.sampling.tiling import Window
 from sr3.types import Image, LowRes
 
-__all__ = ["FLAT_DEVIATION", "MOST_KEPT", "WholeMean", "calm_flat_places", "mean_in", "restored"]
+__all__ = [
+    "FLAT_DEVIATION",
+    "MOST_KEPT",
+    "MOST_MEASURED",
+    "WholeMean",
+    "calm_flat_places",
+    "mean_in",
+    "measured_strength",
+    "restored",
+]
 
 FLAT_DEVIATION = 2.5
 """Deviation of the mean around a pixel, in levels of 255, at which it counts as a quarter flat."""
 
 MOST_KEPT = 2048**2
 """Pixels of a mean up to which its features are kept; they take as much memory as a state."""
+
+MOST_MEASURED = 1.5
+"""The largest strength that is measured."""
 
 _SIDE = 128
 """Side in pixels of the input of what is computed at once."""
@@ -71,11 +84,14 @@ class WholeMean:
 
 
 @torch.no_grad()
-def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -> LowRes:
+def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float | StrengthNetwork) -> LowRes:
     """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1.
 
-    strength: factor of what it changes; the result is held in [-1, 1].
+    strength: factor of what it changes, or the network that measures it for each image; the result is held in [-1, 1].
     """
+    if isinstance(strength, StrengthNetwork):
+        full = restored(restoration, low_res, strength=1.0)
+        return low_res.lerp(full, measured_strength(strength, low_res, full)[:, None, None, None]).clamp_(-1, 1)
     cleaned = torch.empty_like(low_res)
     for window in _covering(*low_res.shape[-2:]):
         around, inside = _with_context(window, restoration.network.reach)
@@ -86,6 +102,18 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -
             found = window.of(low_res).lerp(found, strength).clamp_(-1, 1)
         window.of(cleaned).copy_(found)
     return cleaned
+
+
+@torch.no_grad()
+def measured_strength(network: StrengthNetwork, low_res: LowRes, full: LowRes) -> Tensor:
+    """Return how strongly each image (b, c, h, w) in [-1, 1] needs cleaning, (b,). full: cleaned at strength 1."""
+    height, width = low_res.shape[-2:]
+    traces = low_res.new_zeros(len(low_res), network.width)
+    for window in _covering(height, width):
+        pairs = zip(_parts(window.of(low_res)), _parts(window.of(full)), strict=True)
+        share = window.height * window.width / (height * width)
+        traces += share * torch.cat([network.traces(image, cleaned - image) for image, cleaned in pairs])
+    return torch.cat([network.strength(one) for one in _parts(traces)]).clamp_(0, MOST_MEASURED)
 
 
 def calm_flat_places(image: Image, mean: Image, *, kept: float) -> None:

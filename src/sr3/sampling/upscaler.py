@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sr3.build import Network
 from sr3.checkpoint import ModelFile, ModelInfo, read_model
@@ -23,12 +23,13 @@ from sr3.diffusion.samplers import numbered
 from sr3.errors import CheckpointError, ConfigError
 from sr3.images.enlarge import enlarge
 from sr3.networks.span import SPAN
+from sr3.networks.strength import StrengthNetwork
 from sr3.networks.unet import NONE
 from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.runtime.threads import check_not_forked
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
-from sr3.sampling.mean_tiles import WholeMean, calm_flat_places, restored
+from sr3.sampling.mean_tiles import WholeMean, calm_flat_places, measured_strength, restored
 from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
@@ -71,7 +72,7 @@ class Upscaler:
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
     on_window: called after each window; an exception that it raises ends the work.
     restoration: strength of the restoration network, if the model has one: a factor on what it changes in the input, 0
-    for no change.
+    for no change; None for the strength that the model measures in each image, or 1 if it measures none.
     """
 
     info: ModelInfo
@@ -80,7 +81,7 @@ class Upscaler:
     dtype: torch.dtype
     tile: int = 1024
     on_window: OnWindow = ignore_window
-    restoration: float = 1.0
+    restoration: float | None = None
 
     @property
     def scale(self) -> int:
@@ -150,7 +151,21 @@ class Upscaler:
         if network is None or self.restoration == 0:
             return low_res
         check_not_forked()
-        return restored(network, low_res, strength=self.restoration)
+        return restored(network, low_res, strength=self._strength)
+
+    def strengths(self, low_res: LowRes) -> Tensor:
+        """Return the strength at which each image (b, c, h, w) in [-1, 1] is cleaned, (b,); 0 without cleaning."""
+        low_res, strength = low_res.to(self.device, torch.float32), self._strength
+        if self.denoiser.restoration is None or not isinstance(strength, StrengthNetwork):
+            same = 0.0 if self.denoiser.restoration is None else cast(float, strength)
+            return torch.full((len(low_res),), same, device=low_res.device)
+        return measured_strength(strength, low_res, restored(self.denoiser.restoration, low_res, strength=1.0))
+
+    @property
+    def _strength(self) -> float | StrengthNetwork:
+        if self.restoration is not None:
+            return self.restoration
+        return 1.0 if self.denoiser.strength is None else cast(StrengthNetwork, self.denoiser.strength)
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of an image to the input."""

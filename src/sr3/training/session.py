@@ -177,7 +177,8 @@ class Session:
         network.load_state_dict(weights)
         network = network.to(device).eval().requires_grad_(False)
         denoiser = give_meaning(network, self.config.denoiser)
-        denoiser.mean, denoiser.restoration = self.learner.denoiser.mean, self.learner.denoiser.restoration
+        own = self.learner.denoiser
+        denoiser.mean, denoiser.restoration, denoiser.strength = own.mean, own.restoration, own.strength
         half = training_dtype(self.config.training.precision, device) == torch.bfloat16
         dtype = torch.bfloat16 if half else torch.float32
         sheet = self.run.samples / f"{self.state.step:07d}.png"

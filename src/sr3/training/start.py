@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import nn
 
 from sr3.build import Network, build_denoiser, build_gammas, build_grid, build_optimizer
 from sr3.build_objective import build_objective
-from sr3.checkpoint import RESTORATION_PREFIX, ModelFile, read_model
+from sr3.checkpoint import RESTORATION_PREFIX, STRENGTH_PREFIX, ModelFile, read_model
 from sr3.config import Config
 from sr3.data.sources import Source
 from sr3.data.streams import Stream
 from sr3.diffusion.denoiser import Denoiser
 from sr3.errors import ConfigError, TrainingError
 from sr3.runtime.device import training_dtype
-from sr3.sampling.filling import fill, fill_part
+from sr3.sampling.filling import fill, fill_part, other_networks
 from sr3.training.advice import emulated_dtype
 from sr3.training.ema import copy_weights
 from sr3.training.images import find_images
@@ -65,7 +64,7 @@ def open_session(
     if denoiser.mean is not None and mean is not None:
         fill(denoiser.mean, mean.file)
     if denoiser.restoration is not None:
-        _fill_restoration(denoiser.restoration.network, config, start)
+        _fill_restoration(denoiser, config, start)
     network = denoiser.network
     found = _last_state(run)
     if found is None:
@@ -110,8 +109,8 @@ def open_session(
     return Session(config, run, learner, state, images, learning, metrics, saved=state.step, speed=speed)
 
 
-def _fill_restoration(network: nn.Module, config: Config, start: SourceModel | None) -> None:
-    """Load the network that cleans the inputs from the model that the run starts with."""
+def _fill_restoration(denoiser: Denoiser[Network], config: Config, start: SourceModel | None) -> None:
+    """Load the networks that clean the inputs from the model that the run starts with."""
     own, before = config.restoration, start and start.file.info.config.restoration
     if start is None or own is None or before is None or before.digest != own.digest:
         name = "none" if own is None else own.name
@@ -119,7 +118,9 @@ def _fill_restoration(network: nn.Module, config: Config, start: SourceModel | N
             f"restoration.name = {name}: this network cleans the inputs of the run; give the model that has it by "
             "--start"
         )
-    fill_part(network, start.file, RESTORATION_PREFIX)
+    networks = other_networks(denoiser)
+    for prefix in networks.keys() & {RESTORATION_PREFIX, STRENGTH_PREFIX}:
+        fill_part(networks[prefix], start.file, prefix)
 
 
 def _with_guide(network: Network, file: ModelFile) -> ModelFile:

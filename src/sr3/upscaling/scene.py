@@ -7,6 +7,7 @@ border. Only a strip of a few rows is kept between windows. Knows no rasterio.
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import product
 from math import ceil, lcm
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ BLEND = 64
 
 _MARGIN = 64  # pixels of the result beyond what is used, where the network sees the cut
 _BLOCK = 256
+_SAMPLED = 4  # rows and columns of windows where the strength of cleaning is measured
 
 
 class Layout(NamedTuple):
@@ -66,8 +68,10 @@ def draw_scene(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Taken
     with open_scene(job.source) as scene, ExitStack() as files:
         _check_bands(scene, upscaler)
         layout = scene_layout(upscaler, 1024 if request.tile == "auto" else request.tile)
-        whole = replace(upscaler, tile=max(upscaler.tile, layout.largest * upscaler.scale))
         used = scene_range(scene, request.values)
+        whole = replace(
+            _with_one_strength(upscaler, scene, used), tile=max(upscaler.tile, layout.largest * upscaler.scale)
+        )
         outputs = request.outputs
         writers = [
             files.enter_context(written_scene(path, scene, upscaler.scale)) for path in outputs.samples_of(job.target)
@@ -87,6 +91,31 @@ def _check_bands(scene: Scene, upscaler: Upscaler) -> None:
             f"{scene.path}: has {scene.bands} bands, and {upscaler.info.name} takes {channels}; "
             "choose bands with gdal_translate -b, or a model of 1 band, which takes each by itself"
         )
+
+
+def _with_one_strength(upscaler: Upscaler, scene: Scene, used: Range) -> Upscaler:
+    """Measure how strongly a scene is cleaned, if the model does so, once: its windows are to fit together."""
+    if upscaler.restoration is not None or upscaler.denoiser.strength is None:
+        return upscaler
+    sides = scene.dataset.height, scene.dataset.width
+    high, wide = (min(_BLOCK, side) for side in sides)
+    found: list[Tensor] = []
+    for row, column in product(range(_SAMPLED), repeat=2):
+        top, left = (
+            (side - window) * number // (_SAMPLED - 1)
+            for side, window, number in zip(sides, (high, wide), (row, column), strict=True)
+        )
+        values, valid = scene.read(top, left, high, wide)
+        if valid.any():
+            low_res = _for_model(_filled(used.stretch(values), valid), upscaler)
+            found.append(upscaler.strengths(low_res).mean())
+    return replace(upscaler, restoration=float(torch.stack(found).mean()) if found else None)
+
+
+def _for_model(low_res: Tensor, upscaler: Upscaler) -> Tensor:
+    """Make a batch of the bands of a window (bands, h, w), each by itself where the model has another number."""
+    channels = upscaler.info.image_channels
+    return low_res[None] if channels == len(low_res) else low_res[:, None].expand(-1, channels, -1, -1)
 
 
 class _Drawing:
@@ -139,12 +168,11 @@ class _Drawing:
 
     def _sample(self, low_res: Tensor, k: int, starts: list[int]) -> Tensor:
         """Draw sample number k of a window, (bands, h, w)."""
-        channels, bands = self._upscaler.info.image_channels, len(low_res)
-        batch = low_res[None] if channels == bands else low_res[:, None].expand(-1, channels, -1, -1)
+        batch = _for_model(low_res, self._upscaler)
         seeds = [mix_seed(self._request.seed, k)] * len(batch)
         noise = PlacedNoise(seeds, top=starts[0], left=starts[1], height=low_res.shape[1])
         image = self._upscaler.upscale(batch, sampling=self._request.sampling.of_pass(0), seeds=noise).cpu()
-        return image[0] if channels == bands else image.mean(1)
+        return image[0] if self._upscaler.info.image_channels == len(low_res) else image.mean(1)
 
     def _blended(self, image: Tensor, k: int, top: int, left: int) -> Tensor:
         """Blend with what the windows on the left and above left over, keep the same for the next, and cut it off."""

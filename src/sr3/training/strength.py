@@ -1,0 +1,175 @@
+"""Training of the network that measures how strongly an input needs cleaning.
+
+Its truth is the factor on the change of the restoration network that brings the image nearest to the clean one, by
+least squares: 0 for a clean image, near 1 for damage as that network was trained on.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
+
+from sr3.checkpoint import ModelFile
+from sr3.config import DataConfig
+from sr3.data.dataset import PairDataset, image_at, leave_out
+from sr3.data.pairs import PairRecipe
+from sr3.data.sources import Source, narrowed
+from sr3.data.unusable import UnusableImages
+from sr3.diffusion.denoiser import Denoiser
+from sr3.diffusion.noise import mix_seed
+from sr3.errors import DataError
+from sr3.images.resize import downsample, resize
+from sr3.networks.span import SPAN
+from sr3.networks.strength import StrengthNetwork
+from sr3.sampling.filling import build_filled
+from sr3.sampling.mean_tiles import MOST_MEASURED, restored
+
+__all__ = ["TrainedStrength", "train_strength"]
+
+SIDE = 128
+"""Side of an example, in pixels of what is cleaned."""
+WIDTH = 32
+CLEAN_SHARE = 0.35
+"""Share of the examples that are clean; half of them are as soft as photographs straight from a camera."""
+SOFTEST = 1.6
+"""The most by which a soft image is reduced and enlarged again."""
+HELD = 10
+"""One in so many images, and of the examples, is not learnt from."""
+PASSES, BATCH, RATE = 24, 16, 2e-3
+
+OnProgress = Callable[[str, float], None]
+"""Called with what is done and its share."""
+
+
+class TrainedStrength(NamedTuple):
+    """The network, and root mean square errors of the strength on examples that it did not learn from.
+
+    error: of what it measures. constant_error: of the best constant.
+    """
+
+    network: StrengthNetwork
+    error: float
+    constant_error: float
+
+
+class _Examples(NamedTuple):
+    """Images and their changes, (n, c, SIDE, SIDE), half precision; the strength wanted, and how much it counts."""
+
+    images: Tensor
+    changes: Tensor
+    wanted: Tensor
+    weights: Tensor
+
+    def part(self, index: Tensor | slice) -> "_Examples":
+        return _Examples(*(values[index] for values in self))
+
+    def error_of(self, strengths: Tensor) -> float:
+        return float(((strengths - self.wanted).square() * self.weights).sum().div(self.weights.sum()).sqrt())
+
+
+def train_strength(
+    restoration: ModelFile, source: Source, *, count: int, reduction: int, device: torch.device, on_progress: OnProgress
+) -> TrainedStrength:
+    """Train on random crops of images, degraded as the restoration model was trained.
+
+    count: number of crops. reduction: by how much the images are reduced first. Raises DataError when the images are
+    too small, or too many cannot be used.
+    """
+    denoiser = cast(Denoiser[SPAN], build_filled(restoration, device))
+    apart, others = _datasets(restoration, source, reduction)
+    total, few = count, max(1, count // HELD)
+    held = _examples(denoiser, apart, range(few), device, lambda k: on_progress("examples", k / total))
+    learning = _examples(denoiser, others, range(few, total), device, lambda k: on_progress("examples", k / total))
+    network = _fit(learning, restoration.info.image_channels, device, on_progress)
+    with torch.no_grad():
+        measured = [_measure(network, held.part(slice(k, k + 1)), device).clamp(0) for k in range(len(held.wanted))]
+    best = (learning.wanted * learning.weights).sum() / learning.weights.sum()
+    return TrainedStrength(network.cpu(), held.error_of(torch.cat(measured)), held.error_of(best))
+
+
+def _datasets(restoration: ModelFile, source: Source, reduction: int) -> tuple[PairDataset, PairDataset]:
+    """Open the images that are not learnt from, and the others."""
+    own = restoration.info.config.data
+    if own.degradation == "paired":
+        raise DataError(
+            f"{restoration.info.name}: was trained on pairs, whose damage cannot be drawn for other images; leave "
+            "--data out"
+        )
+    changes = {"scale": reduction, "crop": SIDE * reduction, "cache_gib": 0.0, "augment": "dihedral"}
+    recipe = PairRecipe(DataConfig.model_validate({**own.model_dump(), **changes}))
+    unusable = UnusableImages(own.max_unusable)
+    usable = leave_out(source, recipe, unusable)
+    if len(usable) < 2:
+        raise DataError(f"{usable.name(0)}: is the only image; give two or more, one to learn from and one to check by")
+    apart = range(0, len(usable), HELD)
+    others = sorted(set(range(len(usable))).difference(apart))
+    return PairDataset(narrowed(usable, apart), recipe, unusable), PairDataset(
+        narrowed(usable, others), recipe, unusable
+    )
+
+
+def _examples(
+    denoiser: Denoiser[SPAN],
+    dataset: PairDataset,
+    numbers: range,
+    device: torch.device,
+    on_example: Callable[[int], None],
+) -> _Examples:
+    drawn: list[tuple[Tensor, Tensor, float, float]] = []
+    for number in numbers:
+        on_example(number)
+        generator = torch.Generator().manual_seed(mix_seed(0, number))
+        pair = dataset.pair(image_at(number, length=len(dataset), seed=0), generator)
+        clean = pair.y0 if dataset.recipe.data.scale == 1 else downsample(pair.y0, dataset.recipe.data.scale)
+        clean = _levels(clean)
+        is_clean, is_soft = (torch.rand(2, generator=generator) < torch.tensor([CLEAN_SHARE, 0.5])).tolist()
+        if is_clean:
+            clean = _softened(clean, generator) if is_soft else clean
+        image = clean if is_clean else _levels(pair.low_res)
+        change = restored(denoiser, image[None].to(device), strength=1.0)[0].cpu() - image
+        energy = change.square().mean()
+        best = (change * (clean - image)).mean() / energy.clamp_min(1e-12)
+        level = 127.5 * energy.sqrt()
+        drawn.append((image.half(), change.half(), float(best.clamp(0, MOST_MEASURED)), float(level / (level + 1))))
+    images, changes, wanted, weights = zip(*drawn, strict=True)
+    return _Examples(torch.stack(images), torch.stack(changes), torch.tensor(wanted), torch.tensor(weights))
+
+
+def _levels(image: Tensor) -> Tensor:
+    """Round an image in [-1, 1] to 8 bits, as in a file."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def _softened(image: Tensor, generator: torch.Generator) -> Tensor:
+    factor = 1 + (SOFTEST - 1) * float(torch.rand((), generator=generator))
+    height, width = image.shape[1:]
+    small = resize(image, round(height / factor), round(width / factor), method="area")
+    return _levels(resize(small, height, width, method="bicubic"))
+
+
+def _fit(examples: _Examples, channels: int, device: torch.device, on_progress: OnProgress) -> StrengthNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = StrengthNetwork(WIDTH, image_channels=channels, learning=True).to(device)
+    generator = torch.Generator().manual_seed(0)
+    orders = (torch.randperm(len(examples.wanted), generator=generator) for _ in range(PASSES))
+    batches = [index for order in orders for index in order.split(BATCH) if len(index) > 1]
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    rates = OneCycleLR(optimizer, RATE, total_steps=len(batches) + 1)
+    for number, index in enumerate(batches):
+        on_progress("training", number / len(batches))
+        batch = examples.part(index)
+        errors = _measure(network, batch, device) - batch.wanted
+        loss = (errors.square() * batch.weights).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rates.step()
+    return network.folded()
+
+
+def _measure(network: StrengthNetwork, examples: _Examples, device: torch.device) -> Tensor:
+    images, changes = (part.to(device, torch.float32) for part in examples[:2])
+    return network(images, changes).cpu()
