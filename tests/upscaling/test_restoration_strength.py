@@ -42,7 +42,7 @@ def upscaled(model, source, *options):
 
 
 @pytest.mark.parametrize(
-    ("quality", "strength"), [(100, 0), (97.5, 0.25), (95, 0.5), (90, 0.8), (75, 1.1), (50, 1.3), (5, 1.3)]
+    ("quality", "strength"), [(None, 1), (100, 0), (97.5, 0.25), (95, 0.5), (90, 0.8), (75, 1.1), (50, 1.3), (5, 1.3)]
 )
 def test_a_better_file_is_cleaned_less(quality, strength):
     assert strength_for(quality) == pytest.approx(strength)

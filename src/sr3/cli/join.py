@@ -82,13 +82,22 @@ def _trained_strength(
 
     choose_threads(threads)
     with Display(2) as display:
+        said = ""
+
+        def show(what: str, share: float) -> None:
+            nonlocal said
+            if what != said:
+                display.say(f"strength: {what}")
+                said = what
+            display.advance(what, share + (what == "training"))
+
         found = train_strength(
             before,
             open_source(data),
             count=examples,
             reduction=reduction,
             device=choose_device(device),
-            on_progress=lambda what, share: display.advance(what, share + (what == "training")),
+            on_progress=show,
         )
     typer.echo(
         f"strength: off by {found.error:.2f} on images not learnt from, {found.constant_error:.2f} if always the same"

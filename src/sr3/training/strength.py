@@ -1,7 +1,8 @@
 """Training of the network that measures how strongly an input needs cleaning.
 
-Its truth is the factor on the change of the restoration network that brings the image nearest to the clean one, by
-least squares: 0 for a clean image, near 1 for damage as that network was trained on.
+Its truth follows from the factor on the change of the restoration network that brings the image nearest to the clean
+one, by least squares: 0 for a clean image, near 1 for damage as that network was trained on. What is left of the damage
+will be enlarged and sharpened, so more is removed than that, the more the stronger it is.
 """
 
 from collections.abc import Callable
@@ -37,6 +38,8 @@ SOFTEST = 1.6
 """The most by which a soft image is reduced and enlarged again."""
 HELD = 10
 """One in so many images, and of the examples, is not learnt from."""
+MORE = 0.6
+"""Rise of the strength beyond the factor of least squares, per unit of it (docs/explanation/ablations.md)."""
 PASSES, BATCH, RATE = 24, 16, 2e-3
 
 OnProgress = Callable[[str, float], None]
@@ -130,9 +133,9 @@ def _examples(
         image = clean if is_clean else _levels(pair.low_res)
         change = restored(denoiser, image[None].to(device), strength=1.0)[0].cpu() - image
         energy = change.square().mean()
-        best = (change * (clean - image)).mean() / energy.clamp_min(1e-12)
-        level = 127.5 * energy.sqrt()
-        drawn.append((image.half(), change.half(), float(best.clamp(0, MOST_MEASURED)), float(level / (level + 1))))
+        best = ((change * (clean - image)).mean() / energy.clamp_min(1e-12)).clamp_min(0)
+        wanted, level = (best * (1 + MORE * best)).clamp_max(MOST_MEASURED), 127.5 * energy.sqrt()
+        drawn.append((image.half(), change.half(), float(wanted), float(level / (level + 1))))
     images, changes, wanted, weights = zip(*drawn, strict=True)
     return _Examples(torch.stack(images), torch.stack(changes), torch.tensor(wanted), torch.tensor(weights))
 

@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 Strength = float | Literal["auto"]
-"""Strength of the restoration network: 0 for none, 1 as in training, or auto: by the quality of a JPEG file, otherwise
-as the model measures it in the image."""
+"""Strength of the restoration network: 0 for none, 1 as in training, or auto: as the model measures it in the image, or
+by the quality of a JPEG file where it does not measure."""
 
 MOST = 2.0
 """The largest strength that may be asked for."""
@@ -59,10 +59,10 @@ def quality_of(source: Path | BinaryIO | Image.Image) -> float | None:
         return None
 
 
-def strength_for(quality: float | None) -> float | None:
-    """Return how strongly an input is cleaned: less the better a JPEG file is; None, to be measured, for any other."""
+def strength_for(quality: float | None) -> float:
+    """Return how strongly an input is cleaned: less the better a JPEG file is, in full where that is not known."""
     if quality is None:
-        return None
+        return 1.0
     return float(np.interp(quality, [quality for quality, _ in _STRENGTHS], [strength for _, strength in _STRENGTHS]))
 
 
@@ -88,13 +88,17 @@ def check_strength(strength: Strength, what: str = "") -> Strength:
 
 
 def with_strength(upscaler: Upscaler, source: object, strength: Strength) -> Upscaler:
-    """Let a model clean an input so strongly; auto by its quality, where it is a JPEG file or comes from one."""
+    """Let a model clean an input so strongly; auto by its quality, where it is a file or comes from one.
+
+    A model that measures how strongly is left to do so.
+    """
     if upscaler.denoiser.restoration is None:
         return upscaler
-    if strength != "auto":
-        return replace(upscaler, restoration=strength)
-    quality = quality_of(source) if isinstance(source, Path | Image.Image) else None
-    return replace(upscaler, restoration=strength_for(quality))
+    if strength == "auto":
+        if upscaler.denoiser.strength is not None:
+            return replace(upscaler, restoration=None)
+        strength = strength_for(quality_of(source) if isinstance(source, Path | Image.Image) else None)
+    return replace(upscaler, restoration=strength)
 
 
 def jpeg_advice(source: Path, model: ModelInfo) -> str:
