@@ -8,7 +8,7 @@ from pictures import smooth, write_random_model, write_restoration
 from sr3.checkpoint import RESTORATION_PREFIX, read_model, write_model
 from sr3.cli.app import run
 from sr3.errors import CheckpointError, ConfigError
-from sr3.exchange.joining import join, read_restoration
+from sr3.exchange.joining import join, read_parts
 from sr3.exchange.whole import WholeWay
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.enlarging import previews_of
@@ -27,7 +27,7 @@ def parts(tmp_path):
 
 @pytest.fixture
 def joined(parts, tmp_path):
-    join(read_restoration(str(parts[0])), str(parts[1]), tmp_path / "joined.safetensors")
+    join(read_parts(*map(str, parts)), tmp_path / "joined.safetensors")
     return tmp_path / "joined.safetensors"
 
 
@@ -117,8 +117,8 @@ def test_half_precision_is_kept(parts, tmp_path):
         file = read_model(path)
         halves.append(tmp_path / f"half-{path.name}")
         write_model(halves[-1], file.info, file.weights, dtype=torch.float16)
-    join(read_restoration(str(halves[0])), str(halves[1]), tmp_path / "small.safetensors")
-    join(read_restoration(str(parts[0])), str(parts[1]), tmp_path / "joined.safetensors")
+    join(read_parts(*map(str, halves)), tmp_path / "small.safetensors")
+    join(read_parts(*map(str, parts)), tmp_path / "joined.safetensors")
     small, large = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("small", "joined"))
     assert small < 0.6 * large
     assert np.isclose(float(read_model(tmp_path / "small.safetensors").weights["head.bias"][0]),
@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_refused(restoration, model, reason, tmp_path):
     write_restoration(tmp_path / "grey.safetensors", channels=1)
     paths = [str(tmp_path / f"{name}.safetensors") for name in (restoration, model)]
     with pytest.raises(CheckpointError, match=reason):
-        join(read_restoration(paths[0]), paths[1], tmp_path / "out.safetensors")
+        join(read_parts(*paths), tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 

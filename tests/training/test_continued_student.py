@@ -10,7 +10,7 @@ from sr3.cli.app import run
 from sr3.config import apply_settings
 from sr3.data.loader import Batch
 from sr3.errors import CheckpointError, ConfigError
-from sr3.exchange.joining import join, read_restoration
+from sr3.exchange.joining import join, read_parts
 from sr3.images.enlarge import enlarge
 from sr3.sampling.filling import build_filled
 from sr3.training.advice import before_training
@@ -132,7 +132,7 @@ def test_from_the_command_line_and_on_again(student, tmp_path, capsys):
 @pytest.fixture
 def joined(student, tmp_path):
     write_restoration(tmp_path / "clean.safetensors")
-    join(read_restoration(str(tmp_path / "clean.safetensors")), str(student), tmp_path / "joined.safetensors")
+    join(read_parts(str(tmp_path / "clean.safetensors"), str(student)), tmp_path / "joined.safetensors")
     return read_student(str(tmp_path / "joined.safetensors"))
 
 

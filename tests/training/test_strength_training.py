@@ -13,7 +13,7 @@ from sr3.checkpoint import STRENGTH_PREFIX, read_model
 from sr3.cli.app import run
 from sr3.data.opening import open_source
 from sr3.errors import DataError
-from sr3.exchange.joining import join, read_restoration
+from sr3.exchange.joining import join, read_parts
 from sr3.networks.strength import StrengthNetwork
 from sr3.sampling.mean_tiles import MOST_MEASURED, measured_strength
 from sr3.sampling.upscaler import open_upscaler
@@ -41,7 +41,7 @@ def few_passes(monkeypatch):
 def trained(restoration, photos, *, count, reduction=1):
     shown = []
     found = strength.train_strength(
-        read_restoration(str(restoration)),
+        read_model(restoration),
         open_source(str(photos)),
         count=count,
         reduction=reduction,
@@ -116,7 +116,7 @@ def model(tmp_path):
     with torch.no_grad():
         network.last.weight *= 0.3
         network.last.bias.fill_(0.5)
-    join(read_restoration(str(clean)), str(large), tmp_path / "joined.safetensors", strength=network)
+    join(read_parts(str(clean), str(large)), tmp_path / "joined.safetensors", strength=network)
     return tmp_path / "joined.safetensors"
 
 
@@ -171,3 +171,12 @@ def test_what_is_written_again_still_measures(model, tmp_path):
         for path in (model, tmp_path / "mean.safetensors")
     )
     assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_what_does_not_fit_is_refused_before_the_training(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(strength, "train_strength", None)
+    clean = write_restoration(tmp_path / "grey.safetensors", channels=1)
+    large = write_random_model(tmp_path / "large.safetensors", settings=ONE_STEP)
+    command = ["join", str(clean), str(large), str(tmp_path / "out.safetensors"), "--data", str(photos)]
+    assert run(command) == 2
+    assert "takes images of 3 channels, and grey of 1" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import sr3
 from pictures import smooth, write_random_model, write_restoration
 from sr3.cli.app import run
 from sr3.errors import ConfigError
-from sr3.exchange.joining import join, read_restoration
+from sr3.exchange.joining import join, read_parts
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.jpeg_quality import strength_for
 
@@ -25,7 +25,7 @@ def models(tmp_path):
     """A model that cleans its input, and the same that does not."""
     clean = write_restoration(tmp_path / "clean.safetensors")
     alone = write_random_model(tmp_path / "alone.safetensors", settings=ONE_STEP)
-    join(read_restoration(str(clean)), str(alone), tmp_path / "joined.safetensors")
+    join(read_parts(str(clean), str(alone)), tmp_path / "joined.safetensors")
     return tmp_path / "joined.safetensors", alone
 
 

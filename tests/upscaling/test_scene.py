@@ -9,7 +9,7 @@ import torch
 from pictures import smooth, write_random_model, write_restoration
 from seams import SEAM, standing_out, with_seam
 from sr3.cli.app import run
-from sr3.exchange.joining import join, read_restoration
+from sr3.exchange.joining import join, read_parts
 from sr3.images.scenes import open_scene
 from sr3.networks.strength import StrengthNetwork
 from sr3.sampling.placed_noise import PlacedNoise
@@ -189,7 +189,7 @@ def test_a_scene_is_cleaned_at_one_strength(tmp_path):
         network.last.bias.fill_(0.5)
     clean = write_restoration(tmp_path / "clean.safetensors")
     large = write_random_model(tmp_path / "large.safetensors")
-    join(read_restoration(str(clean)), str(large), tmp_path / "m3.safetensors", strength=network)
+    join(read_parts(str(clean), str(large)), tmp_path / "m3.safetensors", strength=network)
     pixels = smooth(HIGH, WIDE)
     pixels[:, WIDE // 2 :] = pixels[:, WIDE // 2 :] // 4 + 90
     source = write(tmp_path / "a.tif", pixels.transpose(2, 0, 1))

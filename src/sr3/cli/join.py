@@ -62,11 +62,11 @@ def join(
     from sr3.exchange import joining
 
     check_target(target, overwrite=overwrite)
-    before = joining.read_restoration(restoration)
+    parts = joining.read_parts(restoration, model)
     strength = None
     if data is not None:
-        strength = _trained_strength(before, data, examples, reduction, device, threads)
-    info = joining.join(before, model, target, strength=strength)
+        strength = _trained_strength(parts.restoration, data, examples, reduction, device, threads)
+    info = joining.join(parts, target, strength=strength)
     assert info.config.restoration is not None
     typer.echo(f"{target}: {info.config.restoration.name}, then {model}; usable with sr3 upscale --model {target}")
 

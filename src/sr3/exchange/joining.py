@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,20 +15,40 @@ from sr3.networks.strength import StrengthNetwork
 from sr3.sampling.filling import build_filled
 from sr3.zoo import find_model
 
-__all__ = ["is_half", "join", "read_restoration"]
+__all__ = ["Parts", "is_half", "join", "read_parts"]
 
 
-def join(restoration: ModelFile, model: str, target: Path, *, strength: StrengthNetwork | None = None) -> ModelInfo:
+class Parts(NamedTuple):
+    """Two models that fit together: what cleans the input, and what upscales it."""
+
+    restoration: ModelFile
+    model: ModelFile
+
+
+def read_parts(restoration: str, model: str) -> Parts:
+    """Read two models, found by name, path, run folder or address; CheckpointError when they do not fit.
+
+    restoration: a regression of family `span` at scale 1. model: any model that upscales images of as many channels.
+    """
+    before, after = read_model(find_model(restoration)), read_model(find_model(model))
+    config = before.info.config
+    if not isinstance(config.network, SPANConfig) or config.data.scale != 1:
+        raise CheckpointError(
+            f"{restoration}: is of family {config.network.family} at scale {config.data.scale}, but a restoration "
+            "model has family span and scale 1; train one by sr3 train span-x4 with data.scale=1"
+        )
+    _check(before, after, model)
+    return Parts(before, after)
+
+
+def join(parts: Parts, target: Path, *, strength: StrengthNetwork | None = None) -> ModelInfo:
     """Write a model that first cleans its input by a restoration model; returns what it says of itself.
 
-    restoration: as `read_restoration` reads it. model: any model that upscales images of as many channels, found by
-    name, path, run folder or address. strength: what measures how strongly an input needs cleaning. No weights change;
-    they are kept in half precision where both files have it. Raises CheckpointError when the two do not fit, or the
-    disk refuses.
+    parts: as `read_parts` reads them. strength: what measures how strongly an input needs cleaning. No weights change;
+    they are kept in half precision where both files have it. Raises CheckpointError when the disk refuses.
     """
-    before, after = restoration, read_model(find_model(model))
+    before, after = parts
     section = _section(before, strength)
-    _check(before, after, model)
     settings = {**after.info.config.model_dump(), "restoration": section.model_dump()}
     info = after.info.model_copy(update={"name": target.stem, "config": Config.model_validate(settings)})
     weights = {**after.weights, **{f"{RESTORATION_PREFIX}{name}": value for name, value in before.weights.items()}}
@@ -37,18 +58,6 @@ def join(restoration: ModelFile, model: str, target: Path, *, strength: Strength
     build_filled(ModelFile(info, weights), torch.device("cpu"))
     write_model(target, info, weights, dtype=dtype)
     return info
-
-
-def read_restoration(name: str) -> ModelFile:
-    """Read a regression of family `span` at scale 1, found by name, path, run folder or address; CheckpointError."""
-    found = read_model(find_model(name))
-    config = found.info.config
-    if not isinstance(config.network, SPANConfig) or config.data.scale != 1:
-        raise CheckpointError(
-            f"{name}: is of family {config.network.family} at scale {config.data.scale}, but a restoration model has "
-            "family span and scale 1; train one by sr3 train span-x4 with data.scale=1"
-        )
-    return found
 
 
 def _section(before: ModelFile, strength: StrengthNetwork | None) -> RestorationConfig:
