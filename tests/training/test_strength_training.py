@@ -1,5 +1,7 @@
 """Training of the network that measures how strongly an input needs cleaning, and what a model does with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from sr3.data.opening import open_source
 from sr3.errors import DataError
 from sr3.exchange.joining import join, read_parts
 from sr3.networks.strength import StrengthNetwork
-from sr3.sampling.mean_tiles import MOST_MEASURED, measured_strength
+from sr3.sampling.mean_tiles import DOUBT, MOST_MEASURED, measured_strength
 from sr3.sampling.upscaler import open_upscaler
 from sr3.training import strength
 
@@ -115,7 +117,7 @@ def model(tmp_path):
     network = StrengthNetwork(8, image_channels=3)
     with torch.no_grad():
         network.last.weight *= 0.3
-        network.last.bias.fill_(0.5)
+        network.last.bias.fill_(0.8)
     join(read_parts(str(clean), str(large)), tmp_path / "joined.safetensors", strength=network)
     return tmp_path / "joined.safetensors"
 
@@ -151,16 +153,24 @@ def test_an_image_is_cleaned_as_measured(model, tmp_path):
     assert np.array_equal(np.asarray(sr3.load(str(model), dtype="float32").upscale(pixels)), found)
 
 
-def test_so_is_a_jpeg_file_whatever_its_quality(model, tmp_path):
-    Image.fromarray(smooth(24, 32)).save(tmp_path / "a.jpg", quality=95)
+@pytest.mark.parametrize(("quality", "expected"), [(95, 0.5), (100, "measured")])
+def test_a_jpeg_file_is_cleaned_by_its_quality_unless_it_clearly_needs_more(model, tmp_path, quality, expected):
+    Image.fromarray(smooth(24, 32)).save(tmp_path / "a.jpg", quality=quality)
     with Image.open(tmp_path / "a.jpg") as image:
-        image.save(tmp_path / "a.png")
+        low_res = tensor(np.array(image))
+    upscaler = open_upscaler(str(model), device="cpu", dtype="float32")
+    if expected == "measured":
+        expected = float(upscaler.strengths(low_res)) - DOUBT
+        assert expected > 0.05
     found = []
-    for name in ("a.jpg", "a.png"):
-        out = tmp_path / f"out-{name}.png"
-        assert run(["upscale", str(tmp_path / name), "-o", str(out), "--model", str(model)]) == 0
-        found.append(np.asarray(Image.open(out)))
-    assert np.array_equal(*found)
+    for number, option in enumerate(("auto", str(expected))):
+        out = tmp_path / f"{number}.png"
+        command = ["upscale", str(tmp_path / "a.jpg"), "-o", str(out), "--model", str(model), "--dtype", "float32"]
+        assert run([*command, f"--restoration={option}"]) == 0
+        found.append(np.asarray(Image.open(out)).astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 1
+    assert float(replace(upscaler, stated=0.02).strengths(low_res)) != 0.02
+    assert float(replace(upscaler, stated=1.3).strengths(low_res)) == pytest.approx(1.3)
 
 
 def test_what_is_written_again_still_measures(model, tmp_path):

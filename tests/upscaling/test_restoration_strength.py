@@ -42,10 +42,11 @@ def upscaled(model, source, *options):
 
 
 @pytest.mark.parametrize(
-    ("quality", "strength"), [(None, 1), (100, 0), (97.5, 0.25), (95, 0.5), (90, 0.8), (75, 1.1), (50, 1.3), (5, 1.3)]
+    ("quality", "strength"), [(100, 0), (97.5, 0.25), (95, 0.5), (90, 0.8), (75, 1.1), (50, 1.3), (5, 1.3)]
 )
 def test_a_better_file_is_cleaned_less(quality, strength):
     assert strength_for(quality) == pytest.approx(strength)
+    assert strength_for(None) is None
 
 
 @pytest.mark.parametrize("strength", [0, 0.25, 1, 1.5])

@@ -141,8 +141,8 @@ def upscale(
         str | None,
         typer.Option(
             metavar="S",
-            help="Strength of the model's restoration network: 0 for none, 1 as in training, at most 2; or auto, as "
-            "the model measures it; of one that does not, by the quality of a JPEG file.  [default: auto]",
+            help="Strength of the model's restoration network: 0 for none, 1 as in training, at most 2; or auto, by "
+            "the quality of a JPEG file and as the model measures it in the image.  [default: auto]",
             rich_help_panel=SAMPLING,
         ),
     ] = None,

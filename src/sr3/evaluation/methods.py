@@ -119,8 +119,7 @@ class ModelMethod:
         picture = Picture(input_of(case)[0])
         low_res = to_condition(picture, self.upscaler)
         seeds = [mix_seed(self.seed, k)] * len(low_res)
-        measures = self.upscaler.denoiser.strength is not None
-        upscaler = replace(self.upscaler, restoration=None if measures else strength_for(case.quality))
+        upscaler = replace(self.upscaler, stated=strength_for(case.quality))
         image = upscaler.upscale(low_res, sampling=self.sampling, seeds=seeds)
         return rounded(to_picture(image, picture, (self.upscaler.scale, self.upscaler.scale)).pixels[None], case.top)
 

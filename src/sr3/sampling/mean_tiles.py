@@ -1,6 +1,6 @@
 """What the small networks of a model compute of an image, its mean or the cleaned input: windows with full context."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -14,9 +14,11 @@ from sr3.sampling.tiling import Window
 from sr3.types import Image, LowRes
 
 __all__ = [
+    "DOUBT",
     "FLAT_DEVIATION",
     "MOST_KEPT",
     "MOST_MEASURED",
+    "Measure",
     "WholeMean",
     "calm_flat_places",
     "mean_in",
@@ -32,6 +34,12 @@ MOST_KEPT = 2048**2
 
 MOST_MEASURED = 1.5
 """The largest strength that is measured."""
+
+DOUBT = 0.3
+"""How much more than its file says an image must seem to need, about two deviations of what is measured."""
+
+Measure = Callable[[LowRes, LowRes], Tensor]
+"""Gives the strength (b,) for images, and for what cleaning at strength 1 makes of them, both (b, c, h, w)."""
 
 _SIDE = 128
 """Side in pixels of the input of what is computed at once."""
@@ -84,14 +92,14 @@ class WholeMean:
 
 
 @torch.no_grad()
-def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float | StrengthNetwork) -> LowRes:
+def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float | Measure) -> LowRes:
     """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1.
 
-    strength: factor of what it changes, or the network that measures it for each image; the result is held in [-1, 1].
+    strength: factor of what it changes, or what measures it for each image; the result is held in [-1, 1].
     """
-    if isinstance(strength, StrengthNetwork):
+    if not isinstance(strength, float | int):
         full = restored(restoration, low_res, strength=1.0)
-        return low_res.lerp(full, measured_strength(strength, low_res, full)[:, None, None, None]).clamp_(-1, 1)
+        return low_res.lerp(full, strength(low_res, full)[:, None, None, None]).clamp_(-1, 1)
     cleaned = torch.empty_like(low_res)
     for window in _covering(*low_res.shape[-2:]):
         around, inside = _with_context(window, restoration.network.reach)
@@ -105,15 +113,21 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float | 
 
 
 @torch.no_grad()
-def measured_strength(network: StrengthNetwork, low_res: LowRes, full: LowRes) -> Tensor:
-    """Return how strongly each image (b, c, h, w) in [-1, 1] needs cleaning, (b,). full: cleaned at strength 1."""
+def measured_strength(
+    network: StrengthNetwork, low_res: LowRes, full: LowRes, *, stated: float | None = None
+) -> Tensor:
+    """Return how strongly each image (b, c, h, w) in [-1, 1] needs cleaning, (b,). full: cleaned at strength 1.
+
+    stated: what the image's file says, which holds unless the image needs clearly more, by `DOUBT`.
+    """
     height, width = low_res.shape[-2:]
     traces = low_res.new_zeros(len(low_res), network.width)
     for window in _covering(height, width):
         pairs = zip(_parts(window.of(low_res)), _parts(window.of(full)), strict=True)
         share = window.height * window.width / (height * width)
         traces += share * torch.cat([network.traces(image, cleaned - image) for image, cleaned in pairs])
-    return torch.cat([network.strength(one) for one in _parts(traces)]).clamp_(0, MOST_MEASURED)
+    found = torch.cat([network.strength(one) for one in _parts(traces)]).clamp_(0, MOST_MEASURED)
+    return found if stated is None else (found - DOUBT).clamp_min_(stated)
 
 
 def calm_flat_places(image: Image, mean: Image, *, kept: float) -> None:

@@ -29,7 +29,7 @@ from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type,
 from sr3.runtime.threads import check_not_forked
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
-from sr3.sampling.mean_tiles import WholeMean, calm_flat_places, measured_strength, restored
+from sr3.sampling.mean_tiles import Measure, WholeMean, calm_flat_places, measured_strength, restored
 from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
@@ -72,7 +72,8 @@ class Upscaler:
     tile: largest side of a window in pixels of the output; larger images are cut into overlapping windows.
     on_window: called after each window; an exception that it raises ends the work.
     restoration: strength of the restoration network, if the model has one: a factor on what it changes in the input, 0
-    for no change; None for the strength that the model measures in each image, or 1 if it measures none.
+    for no change; None for the strength that the model measures in each image, or 1 if it measures none. stated: what
+    the file of the input asks for, which the measured strength has to exceed clearly (`measured_strength`).
     """
 
     info: ModelInfo
@@ -82,6 +83,7 @@ class Upscaler:
     tile: int = 1024
     on_window: OnWindow = ignore_window
     restoration: float | None = None
+    stated: float | None = None
 
     @property
     def scale(self) -> int:
@@ -156,16 +158,20 @@ class Upscaler:
     def strengths(self, low_res: LowRes) -> Tensor:
         """Return the strength at which each image (b, c, h, w) in [-1, 1] is cleaned, (b,); 0 without cleaning."""
         low_res, strength = low_res.to(self.device, torch.float32), self._strength
-        if self.denoiser.restoration is None or not isinstance(strength, StrengthNetwork):
-            same = 0.0 if self.denoiser.restoration is None else cast(float, strength)
-            return torch.full((len(low_res),), same, device=low_res.device)
-        return measured_strength(strength, low_res, restored(self.denoiser.restoration, low_res, strength=1.0))
+        if isinstance(strength, float | int):
+            return torch.full((len(low_res),), float(strength), device=low_res.device)
+        assert self.denoiser.restoration is not None
+        return strength(low_res, restored(self.denoiser.restoration, low_res, strength=1.0))
 
     @property
-    def _strength(self) -> float | StrengthNetwork:
+    def _strength(self) -> float | Measure:
+        if self.denoiser.restoration is None:
+            return 0.0
         if self.restoration is not None:
             return self.restoration
-        return 1.0 if self.denoiser.strength is None else cast(StrengthNetwork, self.denoiser.strength)
+        if self.denoiser.strength is None:
+            return 1.0 if self.stated is None else self.stated
+        return partial(measured_strength, cast(StrengthNetwork, self.denoiser.strength), stated=self.stated)
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of an image to the input."""

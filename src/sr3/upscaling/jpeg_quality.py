@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 Strength = float | Literal["auto"]
-"""Strength of the restoration network: 0 for none, 1 as in training, or auto: as the model measures it in the image, or
-by the quality of a JPEG file where it does not measure."""
+"""Strength of the restoration network: 0 for none, 1 as in training, or auto: by the quality of a JPEG file and as the
+model measures it in the image."""
 
 MOST = 2.0
 """The largest strength that may be asked for."""
@@ -59,10 +59,10 @@ def quality_of(source: Path | BinaryIO | Image.Image) -> float | None:
         return None
 
 
-def strength_for(quality: float | None) -> float:
-    """Return how strongly an input is cleaned: less the better a JPEG file is, in full where that is not known."""
+def strength_for(quality: float | None) -> float | None:
+    """Return how strongly a JPEG file asks to be cleaned: less the better it is; None where that is not known."""
     if quality is None:
-        return 1.0
+        return None
     return float(np.interp(quality, [quality for quality, _ in _STRENGTHS], [strength for _, strength in _STRENGTHS]))
 
 
@@ -90,15 +90,14 @@ def check_strength(strength: Strength, what: str = "") -> Strength:
 def with_strength(upscaler: Upscaler, source: object, strength: Strength) -> Upscaler:
     """Let a model clean an input so strongly; auto by its quality, where it is a file or comes from one.
 
-    A model that measures how strongly is left to do so.
+    A model that measures the strength cleans more than that where the image clearly needs it.
     """
     if upscaler.denoiser.restoration is None:
         return upscaler
-    if strength == "auto":
-        if upscaler.denoiser.strength is not None:
-            return replace(upscaler, restoration=None)
-        strength = strength_for(quality_of(source) if isinstance(source, Path | Image.Image) else None)
-    return replace(upscaler, restoration=strength)
+    if strength != "auto":
+        return replace(upscaler, restoration=strength)
+    quality = quality_of(source) if isinstance(source, Path | Image.Image) else None
+    return replace(upscaler, restoration=None, stated=strength_for(quality))
 
 
 def jpeg_advice(source: Path, model: ModelInfo) -> str:

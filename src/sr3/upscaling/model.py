@@ -254,9 +254,9 @@ def load(
     two are downloaded into the Hub's cache, once (extra `hub`). device: auto, cpu, cuda or mps. dtype: auto, float32,
     bfloat16 or int8 (on a CPU). tile: largest side of a tile, in pixels of the result; auto chooses it for each image
     by the free memory, as `sr3 upscale` does. restoration: strength of the restoration network of models that have one,
-    such as "photos-x4-web": 0 leaves the input unchanged, 1 is the strength in training, 2 the maximum; auto is as
-    the model measures it in the image; of one that does not, by the quality of the JPEG file that a Pillow image was
-    opened from, and 1 for other images. It has no effect on other models.
+    such as "photos-x4-web": 0 leaves the input unchanged, 1 is the strength in training, 2 the maximum; auto is by
+    the quality of the JPEG file that a Pillow image was opened from, and as the model measures it in the image: for
+    JPEG files where it finds clearly more damage. It has no effect on other models.
     Raises CheckpointError when there is no such model or it cannot be downloaded, ConfigError for a device or dtype
     that is not available.
     """
