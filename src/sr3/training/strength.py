@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.optim.lr_scheduler import OneCycleLR
 
 from sr3.checkpoint import ModelFile
@@ -21,6 +22,7 @@ from sr3.data.unusable import UnusableImages
 from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
+from sr3.images.degrade import sensor_noise
 from sr3.images.resize import downsample, resize
 from sr3.networks.span import SPAN
 from sr3.networks.strength import StrengthNetwork
@@ -34,13 +36,17 @@ SIDE = 128
 WIDTH = 32
 CLEAN_SHARE = 0.35
 """Share of the examples that are clean; half of them are as soft as photographs straight from a camera."""
-SOFTEST = 1.6
-"""The most by which a soft image is reduced and enlarged again."""
+NOISY_SHARE, NOISE = 0.08, (1.0, 6.0)
+"""Share of the examples with a sensor's noise alone, and its deviation in levels of 255."""
+REDUCED_SHARE = 0.17
+"""Share of the examples that are reduced after they were degraded, as images on the web often are."""
+LARGEST_FACTOR = 1.6
+"""The most by which a soft image is reduced and enlarged again, and a degraded one reduced."""
 HELD = 10
 """One in so many images, and of the examples, is not learnt from."""
 MORE = 0.6
 """Rise of the strength beyond the factor of least squares, per unit of it (docs/explanation/ablations.md)."""
-PASSES, BATCH, RATE = 24, 16, 2e-3
+PASSES, BATCH, RATE = 20, 16, 2e-3
 
 OnProgress = Callable[[str, float], None]
 """Called with what is done and its share."""
@@ -127,10 +133,7 @@ def _examples(
         pair = dataset.pair(image_at(number, length=len(dataset), seed=0), generator)
         clean = pair.y0 if dataset.recipe.data.scale == 1 else downsample(pair.y0, dataset.recipe.data.scale)
         clean = _levels(clean)
-        is_clean, is_soft = (torch.rand(2, generator=generator) < torch.tensor([CLEAN_SHARE, 0.5])).tolist()
-        if is_clean:
-            clean = _softened(clean, generator) if is_soft else clean
-        image = clean if is_clean else _levels(pair.low_res)
+        image, clean = _drawn(_levels(pair.low_res), clean, generator)
         change = restored(denoiser, image[None].to(device), strength=1.0)[0].cpu() - image
         energy = change.square().mean()
         best = ((change * (clean - image)).mean() / energy.clamp_min(1e-12)).clamp_min(0)
@@ -145,11 +148,27 @@ def _levels(image: Tensor) -> Tensor:
     return ((image.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
-def _softened(image: Tensor, generator: torch.Generator) -> Tensor:
-    factor = 1 + (SOFTEST - 1) * float(torch.rand((), generator=generator))
-    height, width = image.shape[1:]
-    small = resize(image, round(height / factor), round(width / factor), method="area")
-    return _levels(resize(small, height, width, method="bicubic"))
+def _drawn(degraded: Tensor, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw what kind of example it is; returns the image, and the clean one that goes with it."""
+    kind, amount = torch.rand(2, generator=generator).tolist()
+    side = round(SIDE / (1 + (LARGEST_FACTOR - 1) * amount))
+    if kind < CLEAN_SHARE:
+        if kind < CLEAN_SHARE / 2:
+            clean = _levels(resize(resize(clean, side, side, method="area"), SIDE, SIDE, method="bicubic"))
+        return clean, clean
+    if kind < CLEAN_SHARE + NOISY_SHARE:
+        deviation = NOISE[0] + (NOISE[1] - NOISE[0]) * amount
+        return _levels(sensor_noise((clean + 1) * 127.5, deviation, generator) / 127.5 - 1), clean
+    if kind < CLEAN_SHARE + NOISY_SHARE + REDUCED_SHARE:
+        return _reduced(degraded, side), _reduced(clean, side)
+    return degraded, clean
+
+
+def _reduced(image: Tensor, side: int) -> Tensor:
+    """Reduce an image, and continue it by its mirror image to the size that it had."""
+    before = (SIDE - side) // 2
+    small = _levels(resize(image, side, side, method="bicubic"))
+    return pad(small[None], (before, SIDE - side - before) * 2, mode="reflect")[0]
 
 
 def _fit(examples: _Examples, channels: int, device: torch.device, on_progress: OnProgress) -> StrengthNetwork:
