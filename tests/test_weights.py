@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sr3.checkpoint import RESTORATION_PREFIX, read_model
+from sr3.checkpoint import RESTORATION_PREFIX, STRENGTH_PREFIX, read_model
 from sr3.digest import digest_of_weights
 from sr3.images.degrade import jpeg
 from sr3.images.files import read_picture
@@ -114,9 +114,11 @@ def test_the_model_for_files_that_are_not_clean_is_the_default_behind_a_small_ne
     path = packaged_models()[RESTORING_MODEL]
     file, default = read_model(path), read_model(packaged_models()[DEFAULT_MODEL])
     own = {name: value for name, value in file.weights.items() if name.startswith(RESTORATION_PREFIX)}
+    measuring = {name for name in file.weights if name.startswith(STRENGTH_PREFIX)}
     assert file.info.name == RESTORING_MODEL
     assert file.info.config.model_copy(update={"restoration": None}) == default.info.config
-    assert file.weights.keys() - own.keys() == default.weights.keys()
+    assert measuring
+    assert file.weights.keys() - own.keys() - measuring == default.weights.keys()
     assert all(torch.equal(file.weights[name], value) for name, value in default.weights.items())
     plain = {name.removeprefix(RESTORATION_PREFIX): value for name, value in own.items()}
     assert file.info.config.restoration.digest == digest_of_weights(plain)
@@ -141,6 +143,18 @@ def test_jpeg_is_cleaned_before_it_is_enlarged(path):
         assert float(psnr(cleaned, clean)) > float(psnr(low_res, clean))
         result = upscaler.upscale(low_res, sampling=upscaler.info.config.sampling, seeds=[0])
         assert float(consistency(result, cleaned)) <= 1e-5
+
+
+@pytest.mark.slow
+def test_a_clean_image_is_left_nearly_as_it_is_and_a_damaged_one_is_not():
+    rows = [read_picture(path).pixels[:, :128, :128] for path in EXAMPLES]
+    clean = torch.cat([torch.cat([row, row.flip(-1)], dim=-1) for row in rows], dim=-2)[None]
+    upscaler = open_upscaler(RESTORING_MODEL, device="cpu", dtype="float32")
+    rounded = ((downsample(clean, 2).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    measured = [float(upscaler.strengths(image)) for image in (rounded, as_jpeg(rounded, 85), as_jpeg(rounded, 50))]
+    assert measured[0] < 0.3 < measured[1] < measured[2]
+    noisy = rounded + 5 / 127.5 * torch.randn(rounded.shape, generator=torch.Generator().manual_seed(0))
+    assert float(upscaler.strengths(noisy)) > measured[0] + 0.2
 
 
 @pytest.mark.slow

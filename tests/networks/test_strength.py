@@ -1,11 +1,12 @@
 """The network that measures how strongly an input needs cleaning."""
 
+import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
 from sr3.networks.strength import StrengthNetwork
-from sr3.sampling.mean_tiles import MOST_MEASURED, measured_strength
+from sr3.sampling.mean_tiles import DOUBT, MOST_MEASURED, measured_strength
 
 
 def inputs(*sides):
@@ -55,7 +56,7 @@ def test_a_large_image_is_measured_by_the_mean_of_its_windows():
 
 
 def test_each_image_of_a_batch_is_measured_alone_and_within_bounds():
-    image, change = inputs(3, 3, 30, 20)
+    image, change = inputs(3, 3, 60, 70)
     change *= torch.tensor([0.5, 1.0, 2.0])[:, None, None, None]
     found = network(bias=0.7)
     together = measured_strength(found, image, image + change)
@@ -64,3 +65,14 @@ def test_each_image_of_a_batch_is_measured_alone_and_within_bounds():
     assert len(set(together.tolist())) == 3
     for bias, bound in ((-10.0, 0.0), (10.0, MOST_MEASURED)):
         assert measured_strength(network(bias=bias), image, image + change).tolist() == [bound] * 3
+
+
+def test_a_small_image_says_less():
+    image, change = inputs(1, 3, 32, 32)
+    found = network(bias=-10.0)
+    assert float(measured_strength(found, image, image + change)) == pytest.approx(0.75)
+    assert float(measured_strength(found, image, image + change, stated=0.4)) == pytest.approx(0.4)
+    most = network(bias=10.0)
+    expected = 0.4 + 0.25 * (MOST_MEASURED - 0.4) - DOUBT
+    assert float(measured_strength(most, image, image + change, stated=0.4)) == pytest.approx(max(0.4, expected))
+    assert float(measured_strength(most, image, image + change)) == pytest.approx(1 + 0.25 * (MOST_MEASURED - 1))

@@ -128,7 +128,7 @@ def tensor(pixels):
 
 def test_an_image_is_cleaned_as_measured(model, tmp_path):
     upscaler = open_upscaler(str(model), device="cpu", dtype="float32")
-    pixels = smooth(24, 32)
+    pixels = smooth(64, 72)
     low_res = tensor(pixels)
     both = torch.cat([low_res, low_res.flip(-1) * 0.3])
     strengths = upscaler.strengths(both)
@@ -155,7 +155,7 @@ def test_an_image_is_cleaned_as_measured(model, tmp_path):
 
 @pytest.mark.parametrize(("quality", "expected"), [(95, 0.5), (100, "measured")])
 def test_a_jpeg_file_is_cleaned_by_its_quality_unless_it_clearly_needs_more(model, tmp_path, quality, expected):
-    Image.fromarray(smooth(24, 32)).save(tmp_path / "a.jpg", quality=quality)
+    Image.fromarray(smooth(64, 72)).save(tmp_path / "a.jpg", quality=quality)
     with Image.open(tmp_path / "a.jpg") as image:
         low_res = tensor(np.array(image))
     upscaler = open_upscaler(str(model), device="cpu", dtype="float32")
@@ -175,7 +175,7 @@ def test_a_jpeg_file_is_cleaned_by_its_quality_unless_it_clearly_needs_more(mode
 
 def test_what_is_written_again_still_measures(model, tmp_path):
     assert run(["average", str(model), str(model), str(tmp_path / "mean.safetensors")]) == 0
-    low_res = tensor(smooth(24, 32))
+    low_res = tensor(smooth(64, 72))
     one, other = (
         open_upscaler(str(path), device="cpu", dtype="float32").strengths(low_res)
         for path in (model, tmp_path / "mean.safetensors")

@@ -15,6 +15,7 @@ from sr3.types import Image, LowRes
 
 __all__ = [
     "DOUBT",
+    "ENOUGH",
     "FLAT_DEVIATION",
     "MOST_KEPT",
     "MOST_MEASURED",
@@ -37,6 +38,9 @@ MOST_MEASURED = 1.5
 
 DOUBT = 0.3
 """How much more than its file says an image must seem to need, about two deviations of what is measured."""
+
+ENOUGH = 64**2
+"""Pixels of an image that can be measured; a smaller one says too little."""
 
 Measure = Callable[[LowRes, LowRes], Tensor]
 """Gives the strength (b,) for images, and for what cleaning at strength 1 makes of them, both (b, c, h, w)."""
@@ -118,7 +122,8 @@ def measured_strength(
 ) -> Tensor:
     """Return how strongly each image (b, c, h, w) in [-1, 1] needs cleaning, (b,). full: cleaned at strength 1.
 
-    stated: what the image's file says, which holds unless the image needs clearly more, by `DOUBT`.
+    stated: what the image's file says, which holds unless the image needs clearly more, by `DOUBT`. Of an image with
+    fewer pixels than `ENOUGH` the strength is between what is measured and stated, or 1.
     """
     height, width = low_res.shape[-2:]
     traces = low_res.new_zeros(len(low_res), network.width)
@@ -127,6 +132,7 @@ def measured_strength(
         share = window.height * window.width / (height * width)
         traces += share * torch.cat([network.traces(image, cleaned - image) for image, cleaned in pairs])
     found = torch.cat([network.strength(one) for one in _parts(traces)]).clamp_(0, MOST_MEASURED)
+    found = torch.full_like(found, 1.0 if stated is None else stated).lerp(found, min(1.0, height * width / ENOUGH))
     return found if stated is None else (found - DOUBT).clamp_min_(stated)
 
 
