@@ -72,8 +72,16 @@ def select(browser, name, value):
 
 
 def enlarge(browser):
+    """Begin; a fast job may be over before the page is asked, so the page itself notes that it ran."""
+    browser.execute_script("""
+        window.ran = false;
+        const running = document.getElementById("running");
+        new MutationObserver((changes) => {
+            window.ran ||= !running.hidden || changes.some((change) => change.oldValue === null);
+        }).observe(running, { attributeFilter: ["hidden"], attributeOldValue: true });
+    """)
     by_id(browser, "enlarge").click()
-    wait(browser, "!document.getElementById('running').hidden")
+    wait(browser, "window.ran")
 
 
 def until_done(browser, seconds=60):
