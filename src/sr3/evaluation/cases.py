@@ -19,12 +19,13 @@ from sr3.evaluation.settings import Settings
 from sr3.images.bands import is_array, is_tiff
 from sr3.images.degrade import degrade
 from sr3.images.files import read_encoded
+from sr3.images.picture import rounded
 from sr3.images.resize import resize
 from sr3.images.tiff import holds_bands
 from sr3.types import Image, LowRes
 from sr3.upscaling.jpeg_quality import quality_of
 
-__all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "read_image", "rounded"]
+__all__ = ["CLASSIFICATION_SCALE", "Case", "Cases", "label_of", "open_cases", "read_image"]
 
 CLASSIFICATION_SCALE = 4
 _SEEN, _LOW, _INPUT = 224, 56, 64
@@ -174,12 +175,6 @@ def read_image(source: Source, index: int) -> tuple[Tensor, int]:
     if picture.alpha is not None and bool((picture.alpha < 1).any()):
         raise ImageError(f"{name}: is partly transparent, so its colours there are undefined; flatten it")
     return picture.pixels, {8: 255, 16: 65535, 32: 0}[picture.depth]
-
-
-def rounded(image: Tensor, top: int) -> Tensor:
-    """Clip to [-1, 1] and round to the levels of a file, 0 to top; with top 0, only clip."""
-    image = image.float().clamp(-1, 1)
-    return ((image + 1) * (top / 2)).round() / (top / 2) - 1 if top else image
 
 
 def label_of(source: Source, index: int) -> int:

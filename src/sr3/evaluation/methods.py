@@ -11,9 +11,10 @@ from sr3.config import SamplingConfig
 from sr3.data.sources import Source
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import ConfigError, ImageError
-from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, Cases, read_image, rounded
+from sr3.evaluation.cases import CLASSIFICATION_SCALE, Case, Cases, read_image
 from sr3.evaluation.matching import match_samples, names_of
 from sr3.images.files import Picture
+from sr3.images.picture import rounded
 from sr3.images.resize import Filter, resize
 from sr3.sampling.upscaler import Upscaler
 from sr3.types import Image, LowRes

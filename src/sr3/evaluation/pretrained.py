@@ -15,8 +15,9 @@ from torch import Tensor
 
 from sr3.digest import digest_of
 from sr3.errors import CheckpointError, ImageError
-from sr3.evaluation.cases import Case, rounded
+from sr3.evaluation.cases import Case
 from sr3.evaluation.methods import input_of
+from sr3.images.picture import rounded
 from sr3.runtime.device import choose_device
 from sr3.types import Image
 

@@ -21,6 +21,7 @@ __all__ = [
     "Numbers",
     "Picture",
     "from_numbers",
+    "rounded",
     "to_floats",
     "to_levels",
     "to_pillow",
@@ -140,6 +141,12 @@ def to_levels(pixels: Tensor, top: Literal[255, 65535]) -> NDArray[np.unsignedin
             raise ImageError("pixels hold NaN, so the network has failed; use float32 or other weights")
         array[..., channel] = levels.numpy()
     return array
+
+
+def rounded(image: Tensor, top: int) -> Tensor:
+    """Clip to [-1, 1] and round to the levels of a file, 0 to top; with top 0, only clip."""
+    image = image.float().clamp(-1, 1)
+    return ((image + 1) * (top / 2)).round() / (top / 2) - 1 if top else image
 
 
 def to_floats(pixels: Tensor) -> NDArray[np.float32]:

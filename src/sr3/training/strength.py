@@ -23,6 +23,7 @@ from sr3.diffusion.denoiser import Denoiser
 from sr3.diffusion.noise import mix_seed
 from sr3.errors import DataError
 from sr3.images.degrade import sensor_noise
+from sr3.images.picture import rounded
 from sr3.images.resize import downsample, resize
 from sr3.networks.span import SPAN
 from sr3.networks.strength import StrengthNetwork
@@ -132,8 +133,7 @@ def _examples(
         generator = torch.Generator().manual_seed(mix_seed(0, number))
         pair = dataset.pair(image_at(number, length=len(dataset), seed=0), generator)
         clean = pair.y0 if dataset.recipe.data.scale == 1 else downsample(pair.y0, dataset.recipe.data.scale)
-        clean = _levels(clean)
-        image, clean = _drawn(_levels(pair.low_res), clean, generator)
+        image, clean = _drawn(rounded(pair.low_res, 255), rounded(clean, 255), generator)
         change = restored(denoiser, image[None].to(device), strength=1.0)[0].cpu() - image
         energy = change.square().mean()
         best = ((change * (clean - image)).mean() / energy.clamp_min(1e-12)).clamp_min(0)
@@ -143,22 +143,17 @@ def _examples(
     return _Examples(torch.stack(images), torch.stack(changes), torch.tensor(wanted), torch.tensor(weights))
 
 
-def _levels(image: Tensor) -> Tensor:
-    """Round an image in [-1, 1] to 8 bits, as in a file."""
-    return ((image.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-
-
 def _drawn(degraded: Tensor, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw what kind of example it is; returns the image, and the clean one that goes with it."""
     kind, amount = torch.rand(2, generator=generator).tolist()
     side = round(SIDE / (1 + (LARGEST_FACTOR - 1) * amount))
     if kind < CLEAN_SHARE:
         if kind < CLEAN_SHARE / 2:
-            clean = _levels(resize(resize(clean, side, side, method="area"), SIDE, SIDE, method="bicubic"))
+            clean = rounded(resize(resize(clean, side, side, method="area"), SIDE, SIDE, method="bicubic"), 255)
         return clean, clean
     if kind < CLEAN_SHARE + NOISY_SHARE:
         deviation = NOISE[0] + (NOISE[1] - NOISE[0]) * amount
-        return _levels(sensor_noise((clean + 1) * 127.5, deviation, generator) / 127.5 - 1), clean
+        return rounded(sensor_noise((clean + 1) * 127.5, deviation, generator) / 127.5 - 1, 255), clean
     if kind < CLEAN_SHARE + NOISY_SHARE + REDUCED_SHARE:
         return _reduced(degraded, side), _reduced(clean, side)
     return degraded, clean
@@ -167,7 +162,7 @@ def _drawn(degraded: Tensor, clean: Tensor, generator: torch.Generator) -> tuple
 def _reduced(image: Tensor, side: int) -> Tensor:
     """Reduce an image, and continue it by its mirror image to the size that it had."""
     before = (SIDE - side) // 2
-    small = _levels(resize(image, side, side, method="bicubic"))
+    small = rounded(resize(image, side, side, method="bicubic"), 255)
     return pad(small[None], (before, SIDE - side - before) * 2, mode="reflect")[0]
 
 

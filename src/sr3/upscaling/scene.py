@@ -109,7 +109,7 @@ def _with_one_strength(upscaler: Upscaler, scene: Scene, used: Range) -> Upscale
         if valid.any():
             low_res = _for_model(_filled(used.stretch(values), valid), upscaler)
             found.append(upscaler.strengths(low_res).mean())
-    return replace(upscaler, restoration=float(torch.stack(found).mean()) if found else None)
+    return replace(upscaler, restoration=float(torch.stack(found).mean()) if found else 1.0)
 
 
 def _for_model(low_res: Tensor, upscaler: Upscaler) -> Tensor:
