@@ -139,7 +139,7 @@ def test_jpeg_is_cleaned_before_it_is_enlarged(path):
     upscaler = open_upscaler(RESTORING_MODEL, device="cpu", dtype="float32")
     for quality in (60, 40):
         low_res = as_jpeg(clean, quality)
-        cleaned = upscaler.cleaned(low_res)
+        cleaned = upscaler.cleaned(low_res).images
         assert float(psnr(cleaned, clean)) > float(psnr(low_res, clean))
         result = upscaler.upscale(low_res, sampling=upscaler.info.config.sampling, seeds=[0])
         assert float(consistency(result, cleaned)) <= 1e-5
@@ -151,10 +151,11 @@ def test_a_clean_image_is_left_nearly_as_it_is_and_a_damaged_one_is_not():
     clean = torch.cat([torch.cat([row, row.flip(-1)], dim=-1) for row in rows], dim=-2)[None]
     upscaler = open_upscaler(RESTORING_MODEL, device="cpu", dtype="float32")
     rounded = ((downsample(clean, 2).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-    measured = [float(upscaler.strengths(image)) for image in (rounded, as_jpeg(rounded, 85), as_jpeg(rounded, 50))]
+    images = (rounded, as_jpeg(rounded, 85), as_jpeg(rounded, 50))
+    measured = [float(upscaler.cleaned(image).strengths) for image in images]
     assert measured[0] < 0.3 < measured[1] < measured[2]
     noisy = rounded + 5 / 127.5 * torch.randn(rounded.shape, generator=torch.Generator().manual_seed(0))
-    assert float(upscaler.strengths(noisy)) > measured[0] + 0.2
+    assert float(upscaler.cleaned(noisy).strengths) > measured[0] + 0.2
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_an_input_of_several_windows_is_cleaned_as_if_taken_whole(joined):
     low_res, restoration = image_of(300, 270), upscaler.denoiser.restoration
     with torch.no_grad():
         whole = restoration.decode(restoration.network.answer(low_res), low_res).clamp(-1, 1)
-    torch.testing.assert_close(upscaler.cleaned(low_res), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(upscaler.cleaned(low_res).images, whole, rtol=0, atol=1e-5)
 
 
 def test_a_forked_process_is_told_so_before_it_cleans(joined, monkeypatch):
@@ -89,7 +89,7 @@ def test_the_whole_way_cleans_first(joined):
         changed = {name: value for name, value in without.weights.items() if not name.startswith(RESTORATION_PREFIX)}
         config = without.info.config.model_copy(update={"restoration": None})
         info = without.info.model_copy(update={"config": config})
-        cleaned = open_upscaler(str(joined), device="cpu", dtype="float32").cleaned(low_res)
+        cleaned = open_upscaler(str(joined), device="cpu", dtype="float32").cleaned(low_res).images
         expected = WholeWay(type(without)(info, changed), 16).eval()((cleaned + 1) / 2)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 

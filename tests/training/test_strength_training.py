@@ -131,11 +131,11 @@ def test_an_image_is_cleaned_as_measured(model, tmp_path):
     pixels = smooth(64, 72)
     low_res = tensor(pixels)
     both = torch.cat([low_res, low_res.flip(-1) * 0.3])
-    strengths = upscaler.strengths(both)
+    strengths = upscaler.cleaned(both).strengths
     assert 0.05 < float(strengths.min()) < float(strengths.max()) < 0.95
-    full = sr3.load(str(model), restoration=1.0)._upscaler_for(low_res).cleaned(both)
+    full = sr3.load(str(model), restoration=1.0)._upscaler_for(low_res).cleaned(both).images
     expected = both + strengths[:, None, None, None] * (full - both)
-    assert_close(upscaler.cleaned(both), expected, rtol=0, atol=1e-5)
+    assert_close(upscaler.cleaned(both).images, expected, rtol=0, atol=1e-5)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
     outs = []
@@ -160,7 +160,7 @@ def test_a_jpeg_file_is_cleaned_by_its_quality_unless_it_clearly_needs_more(mode
         low_res = tensor(np.array(image))
     upscaler = open_upscaler(str(model), device="cpu", dtype="float32")
     if expected == "measured":
-        expected = float(upscaler.strengths(low_res)) - DOUBT
+        expected = float(upscaler.cleaned(low_res).strengths) - DOUBT
         assert expected > 0.05
     found = []
     for number, option in enumerate(("auto", str(expected))):
@@ -169,15 +169,15 @@ def test_a_jpeg_file_is_cleaned_by_its_quality_unless_it_clearly_needs_more(mode
         assert run([*command, f"--restoration={option}"]) == 0
         found.append(np.asarray(Image.open(out)).astype(int))
     assert np.abs(found[0] - found[1]).max() <= 1
-    assert float(replace(upscaler, stated=0.02).strengths(low_res)) != 0.02
-    assert float(replace(upscaler, stated=1.3).strengths(low_res)) == pytest.approx(1.3)
+    assert float(replace(upscaler, stated=0.02).cleaned(low_res).strengths) != 0.02
+    assert float(replace(upscaler, stated=1.3).cleaned(low_res).strengths) == pytest.approx(1.3)
 
 
 def test_what_is_written_again_still_measures(model, tmp_path):
     assert run(["average", str(model), str(model), str(tmp_path / "mean.safetensors")]) == 0
     low_res = tensor(smooth(64, 72))
     one, other = (
-        open_upscaler(str(path), device="cpu", dtype="float32").strengths(low_res)
+        open_upscaler(str(path), device="cpu", dtype="float32").cleaned(low_res)
         for path in (model, tmp_path / "mean.safetensors")
     )
     assert_close(one, other, rtol=0, atol=1e-6)

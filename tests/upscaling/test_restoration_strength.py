@@ -12,6 +12,7 @@ from pictures import smooth, write_random_model, write_restoration
 from sr3.cli.app import run
 from sr3.errors import ConfigError
 from sr3.exchange.joining import join, read_parts
+from sr3.sampling.mean_tiles import restored
 from sr3.sampling.upscaler import open_upscaler
 from sr3.upscaling.jpeg_quality import strength_for
 
@@ -54,9 +55,9 @@ def test_the_strength_is_a_factor_of_what_changes(models, strength):
     model = sr3.load(str(models[0]), device="cpu", dtype="float32", restoration=strength)
     low_res = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
     upscaler = open_upscaler(str(models[0]), device="cpu", dtype="float32")
-    full = upscaler.cleaned(low_res)
+    full = upscaler.cleaned(low_res).images
     inside = full.abs() < 1  # where it is not held in the range before
-    found = model._upscaler_for(low_res).cleaned(low_res)
+    found = model._upscaler_for(low_res).cleaned(low_res).images
     expected = (low_res + strength * (full - low_res)).clamp(-1, 1)
     torch.testing.assert_close(found[inside], expected[inside], rtol=0, atol=1e-5)
     assert float(found.abs().max()) <= 1
@@ -86,6 +87,28 @@ def test_auto_is_by_the_quality_of_the_file_in_every_way_in(models, photo):
     with Image.open(photo) as image:
         image.save(photo.with_suffix(".png"))
     assert np.array_equal(upscaled(joined, photo.with_suffix(".png")), full), "a file without its quality"
+
+
+def test_how_strongly_is_said_and_recorded(models, photo, capsys):
+    """The file has quality 95, which asks for 0.5."""
+    joined, alone = models
+    lines = photo.with_name("lines.jsonl")
+    for options in ((), ("--restoration", "0.25"), ("--restoration", "0")):
+        upscaled(joined, photo, "--manifest", str(lines), *options)
+    upscaled(alone, photo, "--manifest", str(lines))
+    said = capsys.readouterr().out
+    assert [f"cleaned at {strength}: " in said for strength in ("0.50", "0.25", "0.00")] == [True] * 3
+    assert said.count("cleaned") == 3
+    assert [json.loads(line)["strength"] for line in lines.read_text().splitlines()] == [0.5, 0.25, 0.0, None]
+
+
+def test_an_input_is_cleaned_once_for_all_its_samples(models, photo, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "sr3.sampling.upscaler.restored", lambda *found, **settings: calls.append(1) or restored(*found, **settings)
+    )
+    assert run(["upscale", str(photo), "-o", str(photo.parent), "--model", str(models[0]), "--samples", "3"]) == 0
+    assert len(calls) == 1
 
 
 def test_a_model_is_measured_as_its_files_are(models, photo, tmp_path):

@@ -180,22 +180,27 @@ def test_windows_meet_without_a_seam_and_overviews_are_built(folder, tmp_path):
         assert standing_out(with_seam(change, step, 2, dim=dim), lines, dim=dim)[step] > SEAM
 
 
-def test_a_scene_is_cleaned_at_one_strength(tmp_path):
-    """Measured by windows of 256, of which this scene is one, and not by the windows in which it is drawn."""
+def with_strength(folder):
+    """Write a model that measures how strongly its input needs cleaning."""
     torch.manual_seed(0)
     network = StrengthNetwork(8, image_channels=3)
     with torch.no_grad():
         network.last.weight *= 0.3
         network.last.bias.fill_(0.5)
-    clean = write_restoration(tmp_path / "clean.safetensors")
-    large = write_random_model(tmp_path / "large.safetensors")
-    join(read_parts(str(clean), str(large)), tmp_path / "m3.safetensors", strength=network)
+    clean = write_restoration(folder / "clean.safetensors")
+    large = write_random_model(folder / "large.safetensors")
+    join(read_parts(str(clean), str(large)), folder / "m3.safetensors", strength=network)
+    return open_upscaler(str(folder / "m3.safetensors"), device="cpu", dtype="float32")
+
+
+def test_a_scene_is_cleaned_at_one_strength(tmp_path):
+    """Measured by windows of 256, of which this scene is one, and not by the windows in which it is drawn."""
+    upscaler = with_strength(tmp_path)
     pixels = smooth(HIGH, WIDE)
     pixels[:, WIDE // 2 :] = pixels[:, WIDE // 2 :] // 4 + 90
     source = write(tmp_path / "a.tif", pixels.transpose(2, 0, 1))
     low_res = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
-    upscaler = open_upscaler(str(tmp_path / "m3.safetensors"), device="cpu", dtype="float32")
-    strength, half = (float(upscaler.strengths(part)) for part in (low_res, low_res[..., WIDE // 2 :]))
+    strength, half = (float(upscaler.cleaned(part).strengths) for part in (low_res, low_res[..., WIDE // 2 :]))
     assert 0.05 < strength < 0.95
     assert abs(strength - half) > 0.01, "windows of their own would differ"
     options = ("--dtype", "float32", "--tile", "256")
@@ -205,3 +210,14 @@ def test_a_scene_is_cleaned_at_one_strength(tmp_path):
         with rasterio.open(tmp_path / str(number) / "a.tif") as file:
             found.append(file.read().astype(int))
     assert np.abs(found[0] - found[1]).max() <= 1
+
+
+def test_a_scene_without_data_stays_one(tmp_path):
+    """There is nothing to measure."""
+    upscaler = with_strength(tmp_path)
+    source = write(tmp_path / "a.tif", np.zeros((3, HIGH, WIDE), np.uint8), nodata=0)
+    request = Request(as_plan(sampling_for(upscaler.info, steps=1)), outputs=Outputs(scene=True), tile=256)
+    *_, done = upscale_files(upscaler, [Job(source, tmp_path / "large.tif")], request)
+    assert done.strength == 1
+    with rasterio.open(tmp_path / "large.tif") as file:
+        assert not file.read_masks().any()

@@ -261,9 +261,10 @@ def show(display: "Display", event: "FileEvent", numbers: "dict[Job, int]") -> i
     match event:
         case Refined(job, step, steps, _, _):
             display.advance(f"[{numbers[job] + 1}/{len(numbers)}] {job.source.name}", numbers[job] + step / steps)
-        case Done(job, written, size_in, size_out, seconds, _):
+        case Done(job, written, size_in, size_out, seconds, _, strength):
             sizes = f"{size_in[0]}x{size_in[1]} -> {size_out[0]}x{size_out[1]}"
-            display.say(f"{job.source}: {sizes} in {seconds:.1f} s: {', '.join(map(str, written))}")
+            cleaned = "" if strength is None else f", cleaned at {strength:.2f}"
+            display.say(f"{job.source}: {sizes} in {seconds:.1f} s{cleaned}: {', '.join(map(str, written))}")
         case Retried(job, tile):
             display.complain(f"{job.source}: the memory ran out; trying windows of {tile} pixels")
         case Skipped(job):

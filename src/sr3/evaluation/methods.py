@@ -97,7 +97,7 @@ class ModelMethod:
             "dtype": str(upscaler.dtype).removeprefix("torch."),
             "device": str(upscaler.device),
             "tile": upscaler.tile,
-            **({"restoration": "auto"} if upscaler.denoiser.restoration is not None else {}),
+            **({"restoration": "auto"} if upscaler.cleans else {}),
             **self.sampling.model_dump(mode="json", exclude={"searched"}),
             **self._levels(),
         }

@@ -1,6 +1,7 @@
 """What the small networks of a model compute of an image, its mean or the cleaned input: windows with full context."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,12 +20,14 @@ __all__ = [
     "FLAT_DEVIATION",
     "MOST_KEPT",
     "MOST_MEASURED",
+    "Cleaned",
     "Measure",
     "WholeMean",
     "calm_flat_places",
     "mean_in",
     "measured_strength",
     "restored",
+    "restored_as_measured",
 ]
 
 FLAT_DEVIATION = 2.5
@@ -96,14 +99,11 @@ class WholeMean:
 
 
 @torch.no_grad()
-def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float | Measure) -> LowRes:
+def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float) -> LowRes:
     """Clean an input (b, c, h, w) in [-1, 1] by a regression of family `span` at scale 1.
 
-    strength: factor of what it changes, or what measures it for each image; the result is held in [-1, 1].
+    strength: factor of what it changes; the result is held in [-1, 1].
     """
-    if not isinstance(strength, float | int):
-        full = restored(restoration, low_res, strength=1.0)
-        return low_res.lerp(full, strength(low_res, full)[:, None, None, None]).clamp_(-1, 1)
     cleaned = torch.empty_like(low_res)
     for window in _covering(*low_res.shape[-2:]):
         around, inside = _with_context(window, restoration.network.reach)
@@ -114,6 +114,20 @@ def restored(restoration: Denoiser[SPAN], low_res: LowRes, *, strength: float | 
             found = window.of(low_res).lerp(found, strength).clamp_(-1, 1)
         window.of(cleaned).copy_(found)
     return cleaned
+
+
+class Cleaned(NamedTuple):
+    """Images (b, c, h, w) as a model sees them, and how strongly each was cleaned, (b,)."""
+
+    images: LowRes
+    strengths: Tensor
+
+
+def restored_as_measured(restoration: Denoiser[SPAN], low_res: LowRes, measure: Measure) -> Cleaned:
+    """Clean each image (b, c, h, w) in [-1, 1] by `restored` as strongly as measured; the result is held in [-1, 1]."""
+    full = restored(restoration, low_res, strength=1.0)
+    strengths = measure(low_res, full)
+    return Cleaned(low_res.lerp(full, strengths[:, None, None, None]).clamp_(-1, 1), strengths)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sr3.build import Network
 from sr3.checkpoint import ModelFile, ModelInfo, read_model
@@ -27,9 +27,18 @@ from sr3.networks.strength import StrengthNetwork
 from sr3.networks.unet import NONE
 from sr3.runtime.device import choose_device, choose_dtype, each_alone, in_type, laid_out
 from sr3.runtime.threads import check_not_forked
+from sr3.sampling.conditions import in_window, of_image
 from sr3.sampling.consistency import match_low_frequencies
 from sr3.sampling.filling import build_filled
-from sr3.sampling.mean_tiles import Measure, WholeMean, calm_flat_places, measured_strength, restored
+from sr3.sampling.mean_tiles import (
+    Cleaned,
+    Measure,
+    WholeMean,
+    calm_flat_places,
+    measured_strength,
+    restored,
+    restored_as_measured,
+)
 from sr3.sampling.norms import SharedNorms, teachers
 from sr3.sampling.plan import Sampling, as_plan
 from sr3.sampling.tiling import Window, tiled, windows
@@ -104,7 +113,7 @@ class Upscaler:
     def previews(self, low_res: LowRes, *, sampling: Sampling, seeds: Sequence[int] | NoiseSource) -> Iterator[Preview]:
         """Refine as `samples` does; also yields the noisy state, and first of all the enlarged input with noise."""
         check_not_forked()
-        low_res = self.cleaned(low_res.to(self.device, torch.float32))
+        low_res = self.cleaned(low_res).images
         noise = seeds if isinstance(seeds, NoiseSource) else NoiseSource(seeds)
         plan = as_plan(sampling)
         settings, grid = plan.settings, plan.grid
@@ -147,21 +156,20 @@ class Upscaler:
     def _seen_state(self, y: Image, x: Condition) -> Image:
         return self.denoiser.decode(y, x).clamp(-1, 1)
 
-    def cleaned(self, low_res: LowRes) -> LowRes:
-        """Return the input as the model sees it: after the restoration network, if there is one."""
-        network = self.denoiser.restoration
-        if network is None or self.restoration == 0:
-            return low_res
-        check_not_forked()
-        return restored(network, low_res, strength=self._strength)
+    @property
+    def cleans(self) -> bool:
+        """Whether the model has a network that cleans its input."""
+        return self.denoiser.restoration is not None
 
-    def strengths(self, low_res: LowRes) -> Tensor:
-        """Return the strength at which each image (b, c, h, w) in [-1, 1] is cleaned, (b,); 0 without cleaning."""
-        low_res, strength = low_res.to(self.device, torch.float32), self._strength
+    def cleaned(self, low_res: LowRes) -> Cleaned:
+        """Bring images (b, c, h, w) in [-1, 1] to the device, and clean them if the model has a network for that."""
+        network, strength, low_res = self.denoiser.restoration, self._strength, low_res.to(self.device, torch.float32)
+        if network is None or strength == 0:
+            return Cleaned(low_res, low_res.new_zeros(len(low_res)))
+        check_not_forked()
         if isinstance(strength, float | int):
-            return torch.full((len(low_res),), float(strength), device=low_res.device)
-        assert self.denoiser.restoration is not None
-        return strength(low_res, restored(self.denoiser.restoration, low_res, strength=1.0))
+            return Cleaned(restored(network, low_res, strength=strength), low_res.new_full((len(low_res),), strength))
+        return restored_as_measured(network, low_res, strength)
 
     @property
     def _strength(self) -> float | Measure:
@@ -175,9 +183,8 @@ class Upscaler:
 
     def correct(self, image: Image, low_res: LowRes) -> Image:
         """Match the low frequencies of an image to the input."""
-        return match_low_frequencies(
-            image, self.cleaned(low_res.to(image)), cell=self.info.config.sampling.correct_cell
-        )
+        cell = self.info.config.sampling.correct_cell
+        return match_low_frequencies(image, self.cleaned(low_res).images.to(image), cell=cell)
 
     @property
     def shares_statistics(self) -> bool:
@@ -199,7 +206,7 @@ class Upscaler:
         if config.mean is None:
             seen, conditioning = self._noised(low_res, sampling, noise)
             x = enlarge(seen, self.scale, config.data.enlarged)
-            return _Given(x, partial(_inside, conditioning, scale=self.scale), None, None)
+            return _Given(x, partial(in_window, conditioning, scale=self.scale), None, None)
         network = cast(SPAN, self.denoiser.mean)
         shows_mean, starts_there = config.mean.condition == "mean", sampling.start == "mean"
         mean = WholeMean(network, low_res, at_once=self.tile)
@@ -248,7 +255,7 @@ class Upscaler:
         if self.device.type != "cpu" or len(x) == 1:
             return in_type(bind(x, conditioning=conditioning), device=self.device, dtype=self.dtype)
         # A processor gains little by batches, and alone an image has the same bits whatever else is drawn.
-        pairs = [(x[k : k + 1], _only(conditioning, k)) for k in range(len(x))]
+        pairs = [(x[k : k + 1], of_image(conditioning, k)) for k in range(len(x))]
         return each_alone([in_type(bind(a, conditioning=b), device=self.device, dtype=self.dtype) for a, b in pairs])
 
 
@@ -259,29 +266,6 @@ def _started(clean: Image | None, noise: Image, grid: Grid) -> Image:
     The noise is overwritten, since a large image needs the memory.
     """
     return noise if clean is None else diffuse(clean, noise, grid[:1].expand(len(noise)), out=noise)
-
-
-def _only(conditioning: Conditioning, k: int) -> Conditioning:
-    """Select the conditional inputs of one image of a batch."""
-    match conditioning:
-        case ClassAndLevel(labels, levels):
-            return ClassAndLevel(labels[k : k + 1], levels[k : k + 1])
-        case MeanFeatures(features):
-            return MeanFeatures(features[k : k + 1])
-        case LowResInput(low_res):
-            return LowResInput(low_res[k : k + 1])
-        case _:
-            return conditioning
-
-
-def _inside(conditioning: Conditioning, window: Window, *, scale: int) -> Conditioning:
-    """Crop the conditional inputs to a window that is aligned to pixels of the low-resolution image."""
-    small = Window(*(place // scale for place in window))
-    match conditioning:
-        case LowResInput(low_res):
-            return LowResInput(small.of(low_res))
-        case _:
-            return conditioning
 
 
 def open_upscaler(model: str, *, device: str = "auto", dtype: str = "auto", tile: int = 1024) -> Upscaler:

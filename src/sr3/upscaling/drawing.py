@@ -85,11 +85,13 @@ class Taken:
 class Written:
     """All of an image is drawn, and these files were written.
 
-    apart: the numbers, from 0, of the two samples that differ most, where that was asked for.
+    apart: the numbers, from 0, of the two samples that differ most, where that was asked for. strength: how strongly
+    the input was cleaned, on average where bands were cleaned apart; None if the model does not clean.
     """
 
     paths: tuple[Path, ...]
     apart: tuple[int, int] | None = None
+    strength: float | None = None
 
 
 def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> Iterator[Taken | Written]:
@@ -99,7 +101,9 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
     """
     picture, used = stretched(picture, request.values, job.source)
     plan = request.sizing.plan(picture.width, picture.height, upscaler.scale, job.source)
-    low_res, steps = to_condition(picture, upscaler), steps_of(request.sampling, plan.passes)
+    cleaned, steps = upscaler.cleaned(to_condition(picture, upscaler)), steps_of(request.sampling, plan.passes)
+    low_res, strength = cleaned.images, float(cleaned.strengths.mean()) if upscaler.cleans else None
+    upscaler = replace(upscaler, restoration=0.0)
     writer = _Writer(job, request, picture, plan, used)
     numbers = writer.numbers()
     group = samples_at_once(upscaler, *plan.largest, len(numbers)) if request.at_once == "auto" else request.at_once
@@ -120,7 +124,7 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
         assert guess is not None
         for k, image in zip(chosen, guess.split(len(low_res)), strict=True):
             writer.take(k, image)
-    yield Written(tuple(writer.finish()), writer.apart)
+    yield Written(tuple(writer.finish()), writer.apart, strength)
 
 
 class _Writer:

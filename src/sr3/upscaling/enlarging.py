@@ -25,7 +25,7 @@ def previews_of(
 
     The first pass begins with the enlarged input and noise; later ones show their steps only, in the sizes they have.
     """
-    low_res = upscaler.cleaned(low_res.to(upscaler.device, torch.float32))
+    low_res = upscaler.cleaned(low_res).images
     upscaler, picture, first = replace(upscaler, restoration=0.0), low_res, as_plan(sampling)
     for number in range(plan.passes):
         own = seeds if number == 0 else [mix_seed(seed, number) for seed in seeds]

@@ -66,7 +66,8 @@ class Retried:
 class Done:
     """An image's results are written. Sizes are (width, height) in pixels.
 
-    apart: the numbers, from 0, of the two samples that differ most, where that was asked for.
+    apart: the numbers, from 0, of the two samples that differ most, where that was asked for. strength: how strongly
+    the input was cleaned; None if the model does not clean.
     """
 
     job: Job
@@ -75,6 +76,7 @@ class Done:
     size_out: tuple[int, int]
     seconds: float
     apart: tuple[int, int] | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,8 @@ def _reported(upscaler: Upscaler, job: Job, request: Request) -> Iterator[FileEv
 
 def _note(manifest: Manifest, event: FileEvent) -> None:
     match event:
-        case Done(job, written, size_in, size_out, seconds, _):
-            manifest.note_done(job, written, sizes=(size_in, size_out), seconds=seconds)
+        case Done(job, written, size_in, size_out, seconds, _, strength):
+            manifest.note_done(job, written, sizes=(size_in, size_out), seconds=seconds, strength=strength)
         case Failed(job, reason):
             manifest.note_failed(job, reason)
         case _:
@@ -172,7 +174,8 @@ def _upscale_file(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Fi
                 check_time(job.source, each * request.outputs.samples, request.max_seconds)
             for state in draw(replace(upscaler, tile=tile), job, request, picture):
                 if isinstance(state, Written):
-                    yield Done(job, state.paths, size_in, plan.target, time.monotonic() - began, state.apart)
+                    seconds = time.monotonic() - began
+                    yield Done(job, state.paths, size_in, plan.target, seconds, state.apart, state.strength)
                 else:
                     yield Refined(job, state.done, state.total, state.sample, state.preview)
             return
@@ -194,7 +197,8 @@ def _upscale_scene(upscaler: Upscaler, job: Job, request: Request) -> Iterator[F
     for state in draw_scene(upscaler, job, request):
         if isinstance(state, Written):
             size_out = (width * upscaler.scale, height * upscaler.scale)
-            yield Done(job, state.paths, (width, height), size_out, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            yield Done(job, state.paths, (width, height), size_out, seconds, strength=state.strength)
         else:
             yield Refined(job, state.done, state.total)
 

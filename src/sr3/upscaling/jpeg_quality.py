@@ -68,7 +68,7 @@ def strength_for(quality: float | None) -> float | None:
 
 def parse_strength(text: str, upscaler: Upscaler) -> Strength:
     """Read `--restoration`; ConfigError where it is no strength, or the model does not clean its input."""
-    if upscaler.denoiser.restoration is None:
+    if not upscaler.cleans:
         raise ConfigError(
             f"--restoration: {upscaler.info.name} has no restoration network; use a model that has one, such as "
             f"{RESTORING_MODEL}"
@@ -92,7 +92,7 @@ def with_strength(upscaler: Upscaler, source: object, strength: Strength) -> Ups
 
     A model that measures the strength cleans more than that where the image clearly needs it.
     """
-    if upscaler.denoiser.restoration is None:
+    if not upscaler.cleans:
         return upscaler
     if strength != "auto":
         return replace(upscaler, restoration=strength)

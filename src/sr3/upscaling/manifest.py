@@ -1,8 +1,9 @@
 """A manifest of upscaled files: one line of JSON per file, written as each is done, and read to resume.
 
 A line has `input`, `target`, `sha256` of the input, `model`, `seed`, `settings`, `outputs`, `size_in` and `size_out`
-(width and height), `seconds`, `error`, null where there was none, and `finished` (UTC, ISO 8601). A later line replaces
-an earlier one of the same input and target. Several processes may append to one file.
+(width and height), `seconds`, `strength`, how strongly the input was cleaned, null if the model does not clean,
+`error`, null where there was none, and `finished` (UTC, ISO 8601). A later line replaces an earlier one of the same
+input and target. Several processes may append to one file.
 """
 
 import json
@@ -59,16 +60,22 @@ class Manifest:
         return way != self._way or line["sha256"] != _digest(job.source)
 
     def note_done(
-        self, job: Job, outputs: tuple[Path, ...], *, sizes: tuple[tuple[int, int], tuple[int, int]], seconds: float
+        self,
+        job: Job,
+        outputs: tuple[Path, ...],
+        *,
+        sizes: tuple[tuple[int, int], tuple[int, int]],
+        seconds: float,
+        strength: float | None = None,
     ) -> None:
         """Write that a job was done."""
-        paths = [str(path) for path in outputs]
-        size_in, size_out = sizes
-        self._append(job, outputs=paths, size_in=size_in, size_out=size_out, seconds=round(seconds, 3), error=None)
+        found = {"outputs": [str(path) for path in outputs], "size_in": sizes[0], "size_out": sizes[1]}
+        cleaned = None if strength is None else round(strength, 3)
+        self._append(job, **found, seconds=round(seconds, 3), strength=cleaned, error=None)
 
     def note_failed(self, job: Job, reason: str) -> None:
         """Write that a job failed, and why."""
-        self._append(job, outputs=[], size_in=None, size_out=None, seconds=None, error=reason)
+        self._append(job, outputs=[], size_in=None, size_out=None, seconds=None, strength=None, error=reason)
 
     def _append(self, job: Job, **found: object) -> None:
         source, target = _key(job)

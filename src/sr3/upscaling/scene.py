@@ -81,7 +81,7 @@ def draw_scene(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Taken
             for path, kind in zip(outputs.summaries_of(job.target), ("same", "float32"), strict=False)
         ]
         yield from _Drawing(whole, scene, request, layout, used).write(writers, summaries)
-    yield Written(tuple(outputs.all_of(job.target)))
+    yield Written(tuple(outputs.all_of(job.target)), strength=whole.restoration)
 
 
 def _check_bands(scene: Scene, upscaler: Upscaler) -> None:
@@ -94,8 +94,8 @@ def _check_bands(scene: Scene, upscaler: Upscaler) -> None:
 
 
 def _with_one_strength(upscaler: Upscaler, scene: Scene, used: Range) -> Upscaler:
-    """Measure how strongly a scene is cleaned, if the model does so, once: its windows are to fit together."""
-    if upscaler.restoration is not None or upscaler.denoiser.strength is None:
+    """Decide how strongly a scene is cleaned, if the model does so, once: its windows are to fit together."""
+    if upscaler.restoration is not None or not upscaler.cleans:
         return upscaler
     sides = scene.dataset.height, scene.dataset.width
     high, wide = (min(_BLOCK, side) for side in sides)
@@ -108,7 +108,7 @@ def _with_one_strength(upscaler: Upscaler, scene: Scene, used: Range) -> Upscale
         values, valid = scene.read(top, left, high, wide)
         if valid.any():
             low_res = _for_model(_filled(used.stretch(values), valid), upscaler)
-            found.append(upscaler.strengths(low_res).mean())
+            found.append(upscaler.cleaned(low_res).strengths.mean())
     return replace(upscaler, restoration=float(torch.stack(found).mean()) if found else 1.0)
 
 
