@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from itertools import chain
 
 import numpy as np
@@ -38,11 +39,12 @@ def folder(tmp_path):
     return place
 
 
-def run(upscaler, folder, manifest, *, seed=0, **changes):
+def run(upscaler, folder, manifest, *, seed=0, weights="1", **changes):
     """Upscale a folder with a manifest, and name what happened to each file."""
     jobs = plan_jobs([folder], folder.parent / "out", outputs=ONE_SAMPLE, naming=Naming(scale=4))
     request = Request(plan_for(upscaler.info), seed, **changes)
-    kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described())
+    made_by = {"model": upscaler.info.name, "model_sha256": weights, "seed": seed, "settings": request.described()}
+    kept = Manifest(manifest, made_by)
     events = upscale_files(upscaler, jobs, request, kept)
     kinds = {Done: "done", Failed: "failed", Skipped: "skipped"}
     return {event.job.source.stem: kinds[type(event)] for event in events if type(event) in kinds}
@@ -83,6 +85,44 @@ def test_what_was_made_from_another_input_or_by_other_settings_is_made_anew(tiny
     assert (tmp_path / "out" / "1.png").read_bytes() != before
     assert run(tiny_upscaler, folder, manifest, seed=1)["0"] == "done"
     assert run(tiny_upscaler, folder, manifest, seed=1, quality=80)["0"] == "done"
+    assert run(tiny_upscaler, folder, manifest, seed=1, quality=80, weights="2")["0"] == "done"
+    assert run(tiny_upscaler, folder, manifest, seed=1, quality=80, weights="2")["0"] == "skipped"
+
+
+def test_a_result_is_made_anew_after_a_run_that_failed(tiny_upscaler, folder, tmp_path):
+    """Its input was damaged, then replaced by another image; or it was made with another seed, then damaged."""
+    manifest = tmp_path / "jobs.jsonl"
+    run(tiny_upscaler, folder, manifest)
+    for seed in (0, 1):
+        (folder / "1.png").write_bytes(b"damaged")
+        assert run(tiny_upscaler, folder, manifest, seed=seed)["1"] == "failed"
+        Image.fromarray(smooth(9, 7, seed=seed)).save(folder / "1.png")
+        assert run(tiny_upscaler, folder, manifest)["1"] == "done"
+        with Image.open(tmp_path / "out" / "1.png") as image:
+            assert image.size == (28, 36)
+
+
+def test_the_same_file_by_another_path_is_the_same(tiny_upscaler, folder, tmp_path, monkeypatch):
+    manifest = tmp_path / "jobs.jsonl"
+    monkeypatch.chdir(tmp_path)
+    assert run(tiny_upscaler, folder.relative_to(tmp_path), manifest)["0"] == "done"
+    Image.fromarray(smooth(8, 12, seed=9)).save(folder / "0.png")
+    monkeypatch.chdir(folder)
+    assert run(tiny_upscaler, folder, manifest)["0"] == "done", "the input has changed"
+    assert run(tiny_upscaler, folder, manifest)["0"] == "skipped"
+
+
+@pytest.mark.parametrize("name", [b"a\xff.png", "a\u2028b.png".encode(), "a\x85b.png".encode(), "\u00e4.png".encode()])
+def test_any_name_of_a_file_can_be_recorded(tiny_upscaler, folder, tmp_path, name):
+    try:
+        (folder / "0.png").rename(folder / os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    manifest = tmp_path / "jobs.jsonl"
+    found = run(tiny_upscaler, folder, manifest)
+    assert sorted(found.values()) == ["done", "done", "done", "failed"]
+    assert sorted(run(tiny_upscaler, folder, manifest).values()) == ["failed", "skipped", "skipped", "skipped"]
+    assert manifest.read_bytes().isascii()
 
 
 def test_a_result_that_the_manifest_does_not_know_is_not_touched(tiny_upscaler, folder, tmp_path):
@@ -100,6 +140,9 @@ def test_a_line_cut_short_by_a_kill_is_passed_over(tiny_upscaler, folder, tmp_pa
     manifest.write_text(whole[: whole.index("\n", whole.index("\n") + 1) + 40])
     assert run(tiny_upscaler, folder, manifest) == {"0": "skipped", "1": "skipped", "2": "skipped", "3": "failed"}
     assert json.loads(manifest.read_text().splitlines()[-1])["input"].endswith("3.png")
+    assert run(tiny_upscaler, folder, manifest)["0"] == "skipped", "now it is in the middle"
+    manifest.write_text('{"inp')
+    assert run(tiny_upscaler, folder, manifest)["0"] == "skipped"
 
 
 def test_a_file_that_is_no_manifest_is_left_alone(tiny_upscaler, folder, tmp_path):

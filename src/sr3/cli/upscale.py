@@ -198,6 +198,7 @@ def upscale(
 ) -> int:
     """Upscale images by sampling from a model. Existing results are skipped."""
     from sr3.cli.progress import Display
+    from sr3.digest import digest_of
     from sr3.duration import parse_duration
     from sr3.errors import ConfigError
     from sr3.runtime.shares import open_share, parse_share, wait_for_all
@@ -212,6 +213,7 @@ def upscale(
     from sr3.upscaling.noise_advice import warn_of_noise
     from sr3.upscaling.sizing import Sizing, parse_box
     from sr3.upscaling.value_range import parse_range
+    from sr3.zoo import find_model
 
     choose_threads(threads)
     samples = samples or (8 if uncertainty else 1)
@@ -243,7 +245,8 @@ def upscale(
         sizing=sizing,
         restoration=parse_strength(restoration, upscaler) if restoration else "auto",
     )
-    kept = Manifest(manifest, model=upscaler.info.name, seed=seed, settings=request.described()) if manifest else None
+    made_by = {"model": upscaler.info.name, "dtype": dtype, "seed": seed, "settings": request.described()}
+    kept = Manifest(manifest, made_by | {"model_sha256": digest_of(find_model(model))}) if manifest else None
     failed, advice, numbers = 0, "", {job: number for number, job in enumerate(jobs)}
     with Display(len(jobs), quiet=share.rank > 0) as display:
         for event in upscale_files(upscaler, jobs, request, kept):

@@ -1,9 +1,9 @@
 """A manifest of upscaled files: one line of JSON per file, written as each is done, and read to resume.
 
-A line has `input`, `target`, `sha256` of the input, `model`, `seed`, `settings`, `outputs`, `size_in` and `size_out`
-(width and height), `seconds`, `strength`, how strongly the input was cleaned, null if the model does not clean,
-`error`, null where there was none, and `finished` (UTC, ISO 8601). A later line replaces an earlier one of the same
-input and target. Several processes may append to one file.
+A line has `input`, `target`, `sha256` of the input, `model`, `model_sha256`, `dtype`, `seed`, `settings`, `outputs`,
+`size_in` and `size_out` (width and height), `seconds`, `strength`, how strongly the input was cleaned, null if the
+model does not clean, `error`, null where there was none, and `finished` (UTC, ISO 8601). Paths are absolute. A later
+line replaces an earlier one of the same input and target. Several processes may append to one file.
 """
 
 import json
@@ -20,15 +20,23 @@ from sr3.upscaling.naming import Job
 
 __all__ = ["Manifest"]
 
+_BEGINNING = '{"input": '
+"""What every line begins with, so that one that was cut short is known from what is no manifest."""
+
 
 class Manifest:
-    """The lines of a manifest, and the settings that new ones are written with."""
+    """The lines of a manifest, and what new results are made by."""
 
-    def __init__(self, path: Path, *, model: str, seed: int, settings: Mapping[str, Any]) -> None:
-        """Read the lines of earlier runs; ImageError for a file that is no manifest or cannot be written to."""
+    def __init__(self, path: Path, made_by: Mapping[str, Any]) -> None:
+        """Read the lines of earlier runs; ImageError for a file that is no manifest or cannot be written to.
+
+        made_by: what decides a result beside its input, in the types of JSON: `model`, `model_sha256`, `dtype`, `seed`
+        and `settings`.
+        """
         self._path = path
-        self._way: dict[str, Any] = {"model": model, "seed": seed, "settings": json.loads(json.dumps(settings))}
-        self._lines: dict[tuple[str, str], dict[str, Any]] = {}
+        self._made_by: dict[str, Any] = json.loads(json.dumps(made_by))
+        self._done: dict[tuple[str, str], dict[str, Any]] = {}
+        self._failed: set[tuple[str, str]] = set()
         try:
             text = path.read_text(encoding="utf-8") if path.exists() else ""
             self._needs_newline = bool(text) and not text.endswith("\n")  # of a process that was killed while it wrote
@@ -36,28 +44,38 @@ class Manifest:
                 pass
         except (OSError, UnicodeDecodeError) as error:
             raise ImageError(f"{path}: cannot be used as a manifest ({error}); name another file") from error
-        lines = text.splitlines()
-        for number, line in enumerate(lines, start=1):
-            self._read(line, number, is_last=number == len(lines))
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line:
+                self._read(line, number)
 
-    def _read(self, line: str, number: int, *, is_last: bool) -> None:
+    def _read(self, line: str, number: int) -> None:
+        """Take a line; one that was cut short by a kill is passed over."""
         try:
             found = dict(parse_json(line))
-            self._lines[found["input"], found["target"]] = found
+            key, error = (os.path.abspath(found["input"]), os.path.abspath(found["target"])), found["error"]
         except (ValueError, TypeError, KeyError) as error:
-            if is_last and self._needs_newline:
+            if line.startswith(_BEGINNING) or _BEGINNING.startswith(line):
                 return
             raise ImageError(
                 f"{self._path}: line {number} is not a manifest record ({error}); name another file"
             ) from error
+        if error is None:
+            self._done[key] = found
+            self._failed.discard(key)
+        else:
+            self._failed.add(key)
 
     def is_outdated(self, job: Job) -> bool:
-        """Return whether the results of a job were written by an earlier run from another input or other settings."""
-        line = self._lines.get(_key(job))
-        if line is None or line["error"] is not None:
+        """Return whether the results of a job were written by an earlier run, but from another input or otherwise.
+
+        They count as such also where a later run failed, which may have replaced some of them.
+        """
+        key = _key(job)
+        line = self._done.get(key)
+        if line is None:
             return False
-        way = {name: line.get(name) for name in self._way}
-        return way != self._way or line["sha256"] != _digest(job.source)
+        same = all(line.get(name) == value for name, value in self._made_by.items())
+        return key in self._failed or not same or line["sha256"] != _digest(job.source)
 
     def note_done(
         self,
@@ -69,7 +87,7 @@ class Manifest:
         strength: float | None = None,
     ) -> None:
         """Write that a job was done."""
-        found = {"outputs": [str(path) for path in outputs], "size_in": sizes[0], "size_out": sizes[1]}
+        found = {"outputs": [os.path.abspath(path) for path in outputs], "size_in": sizes[0], "size_out": sizes[1]}
         cleaned = None if strength is None else round(strength, 3)
         self._append(job, **found, seconds=round(seconds, 3), strength=cleaned, error=None)
 
@@ -80,8 +98,8 @@ class Manifest:
     def _append(self, job: Job, **found: object) -> None:
         source, target = _key(job)
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        line = {"input": source, "target": target, "sha256": _digest(job.source), **self._way, **found}
-        text = json.dumps({**line, "finished": finished}, ensure_ascii=False) + "\n"
+        line = {"input": source, "target": target, "sha256": _digest(job.source), **self._made_by, **found}
+        text = json.dumps({**line, "finished": finished}) + "\n"  # ASCII, whatever bytes a name has
         data = ("\n" if self._needs_newline else "").encode() + text.encode()
         self._needs_newline = False
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -93,7 +111,7 @@ class Manifest:
 
 
 def _key(job: Job) -> tuple[str, str]:
-    return str(job.source), str(job.target)
+    return os.path.abspath(job.source), os.path.abspath(job.target)
 
 
 def _digest(path: Path) -> str | None:
