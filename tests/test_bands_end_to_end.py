@@ -60,7 +60,7 @@ def test_a_picture_of_other_bands_than_the_models_is_one_clear_line(tmp_path, ca
     np.save(tmp_path / "four.npy", bands(4, 0))
     assert run(["upscale", str(tmp_path / "four.npy"), "-o", str(tmp_path / "out"), "--device", "cpu"]) == 2
     error = capsys.readouterr().err
-    assert "has 3 channels, the image 4" in error
+    assert error.startswith(f"sr3: {tmp_path / 'four.npy'}: has 4 channels, and the model ")
     assert error.count("\n") == 1
 
 

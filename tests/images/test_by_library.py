@@ -114,6 +114,7 @@ def test_a_jpeg_xl_is_turned_by_its_codestream_and_not_again_by_its_exif(tmp_pat
     path.write_bytes(with_boxes(TURNED_JXL, exif, box(b"xml ", XMP)))
     picture = read_picture(path)
     assert picture.pixels.shape == (3, 32, 48)
+    assert picture_size(path) == (48, 32)
     check_seen(levels(picture))
     kept = Image.Exif()
     kept.load(picture.metadata.exif)
@@ -315,6 +316,7 @@ def test_a_raw_file_is_developed_into_srgb_of_16_bits(tmp_path):
     write_dng(tmp_path / "a.dng", mosaic, orientation=6)
     with pytest.warns(UserWarning, match=r"a\.dng: a raw file is developed .* sRGB of 16 bits"):
         picture = read_picture(tmp_path / "a.dng")
+    assert picture_size(tmp_path / "a.dng") == (picture.width, picture.height)
     assert (picture.depth, tuple(picture.pixels.shape)) == (16, (3, 96, 64))  # turned once
     light = 30000 / 65535
     expected = 1.055 * light ** (1 / 2.4) - 0.055  # IEC 61966-2-1

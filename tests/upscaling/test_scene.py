@@ -76,6 +76,8 @@ def test_the_grid_the_descriptions_and_the_holes_are_kept(folder, tmp_path):
         file.units = ("reflectance",) * 3
         file.update_tags(MISSION="M")
         file.update_tags(2, WAVELENGTH="560", STATISTICS_MEAN="5")
+        file.update_tags(ns="MISSION", SENSOR="S")
+        file.update_tags(2, ns="MISSION", GAIN="2")
     assert upscaled(folder, source, tmp_path / "out", "--range", "1,12000") == 0
     with rasterio.open(source) as a, rasterio.open(tmp_path / "out" / "a.tif") as b:
         assert (b.crs, b.bounds, b.nodata, b.dtypes) == (a.crs, a.bounds, 0, a.dtypes)
@@ -84,6 +86,7 @@ def test_the_grid_the_descriptions_and_the_holes_are_kept(folder, tmp_path):
         assert b.colorinterp == a.colorinterp
         assert b.tags()["MISSION"] == "M"
         assert b.tags(2) == {"WAVELENGTH": "560"}
+        assert (b.tags(ns="MISSION"), b.tags(2, ns="MISSION")) == ({"SENSOR": "S"}, {"GAIN": "2"})
         assert b.profile["tiled"]
         hole = np.kron(array == 0, np.ones((1, 4, 4))) > 0
         np.testing.assert_array_equal(b.read() == 0, hole)
@@ -102,6 +105,39 @@ def test_one_nan_stays_one_place_and_floats_need_a_range(folder, tmp_path, capsy
         found = file.read(1)
     assert np.isnan(found[20:24, 24:28]).all()
     assert np.isfinite(found).sum() == 64 * 64 - 16
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_mask_of_the_whole_scene_is_kept(folder, tmp_path, kind):
+    seen = np.ones((40, 48), bool)
+    seen[10:20, 12:30] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        source = write(tmp_path / "a.tif", (smooth(40, 48).transpose(2, 0, 1) / 255).astype(kind))
+        with rasterio.open(source, "r+") as file:
+            file.write_mask(seen)
+    assert upscaled(folder, source, tmp_path / "out", "--range", "0,1") == 0
+    with rasterio.open(tmp_path / "out" / "a.tif") as file:
+        assert [flag.name for flag in file.mask_flag_enums[0]] == ["per_dataset"]
+        assert np.array_equal(file.dataset_mask() > 0, seen.repeat(4, 0).repeat(4, 1))
+
+
+def test_only_results_that_are_missing_are_written(folder, tmp_path):
+    source = write(tmp_path / "a.tif", smooth(24, 32).transpose(2, 0, 1))
+    command = ["upscale", str(source), "-o", str(tmp_path / "out"), "--geo", "--uncertainty", "--samples", "3"]
+    command += ["--steps", "2", "--model", str(folder / "m3.safetensors")]
+    assert run(command) == 0
+    made = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert len(made) == 5
+    own = tmp_path / "out" / "a-1.tif"
+    for missing in (["a-2.tif"], ["a-3.tif", "a-mean.tif"], ["a-deviation.tif"]):
+        own.write_bytes(b"mine")
+        for name in missing:
+            (tmp_path / "out" / name).unlink()
+        assert run(command) == 0
+        assert own.read_bytes() == b"mine"
+        assert {name: (tmp_path / "out" / name).read_bytes() == made[name] for name in missing} == {
+            name: True for name in missing
+        }
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -24,7 +24,8 @@ sr3 upscale photo.jpg -o large/ --uncertainty    # eight samples and a map of th
 
 def upscale(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help="Images, or folders of images.", rich_help_panel=IN_OUT)
+        list[Path],
+        typer.Argument(metavar="IN...", help="Images, or folders of images.", rich_help_panel=IN_OUT, readable=False),
     ],
     output: Annotated[
         Path | None,
@@ -221,18 +222,18 @@ def upscale(
         raise ConfigError("--uncertainty: needs several samples; give --samples 2 or more")
     if geo and (save_process or max_time):
         raise ConfigError("--geo: a scene takes no --save-process and no --max-time; leave them out")
-    sizing = Sizing(scale, width, height, long_side, megapixels, parse_box(fit) if fit else None)
+    sizing = Sizing(scale, width, height, long_side, megapixels, parse_box(fit) if fit is not None else None)
     share, outputs = open_share(), Outputs(samples, uncertainty, save_process, scene=geo)
     refines = any(value is not None for value in (steps, sampler, grid, detail)) or save_process
     model = model or (REFINING_MODEL if refines else DEFAULT_MODEL)
     upscaler = open_upscaler(model, device=device, dtype=dtype, tile=tile or 1024)
     naming = Naming(name, form, upscaler.scale, upscaler.info.name, sizing)
     jobs = share.of(plan_jobs(inputs, output, outputs=outputs, naming=naming, recursive=recursive))
-    jobs = parse_share(shard).of(jobs) if shard else jobs
+    jobs = parse_share(shard).of(jobs) if shard is not None else jobs
     sampling = sampling_for(upscaler.info, steps=steps, sampler=sampler, grid=grid, detail=detail)
     warn_of_noise(sampling)
-    seconds = parse_duration(max_time) if max_time else float("inf")
-    ends = parse_range(values) if values else None
+    seconds = parse_duration(max_time) if max_time is not None else float("inf")
+    ends = parse_range(values) if values is not None else None
     request = Request(
         as_plan(sampling),
         seed,
@@ -243,7 +244,7 @@ def upscale(
         max_seconds=seconds,
         values=ends,
         sizing=sizing,
-        restoration=parse_strength(restoration, upscaler) if restoration else "auto",
+        restoration=parse_strength(restoration, upscaler) if restoration is not None else "auto",
     )
     made_by = {"model": upscaler.info.name, "dtype": dtype, "seed": seed, "settings": request.described()}
     kept = Manifest(manifest, made_by | {"model_sha256": digest_of(find_model(model))}) if manifest else None

@@ -1,7 +1,7 @@
 """Recursive listing of the files in a folder; linked folders are followed, each folder once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sr3.errors import DataError
@@ -9,18 +9,24 @@ from sr3.errors import DataError
 __all__ = ["files_below"]
 
 
-def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def _complain(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be read ({error.strerror}); fix its permissions or remove it") from error
+
+
+def files_below(
+    folder: Path, suffixes: tuple[str, ...], *, on_error: Callable[[OSError], None] = _complain
+) -> list[Path]:
     """List the files with these suffixes (in lower case) in a folder and below it, sorted, hidden ones left out.
 
-    Linked folders are followed; one that leads back to a folder that was seen is not. What cannot be read is found out
-    later. Raises DataError for a folder that cannot be listed.
+    Linked folders are followed; one that leads back to a folder that was seen is not. Files that cannot be read are
+    found out later. on_error: called for a folder that cannot be listed, which raises DataError unless it is given.
     """
-    return sorted(path for path in _walk(folder) if path.suffix.lower() in suffixes)
+    return sorted(path for path in _walk(folder, on_error) if path.suffix.lower() in suffixes)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=_complain):
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
@@ -28,7 +34,3 @@ def _walk(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in files if not name.startswith("."))
-
-
-def _complain(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be read ({error.strerror}); fix its permissions or remove it") from error

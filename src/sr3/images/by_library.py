@@ -17,7 +17,7 @@ from sr3.images.encoded import Encoded, opened_image
 from sr3.images.formats import Kind, kind_of, load_library
 from sr3.images.heic import encode_heic, heic_size, read_heic
 from sr3.images.jxl import encode_jxl, read_jxl, read_jxl_header
-from sr3.images.metadata import warn_of_losses
+from sr3.images.metadata import upright_size, warn_of_losses
 from sr3.images.picture import Picture, to_floats, to_levels
 from sr3.images.raw import raw_size, read_raw
 from sr3.images.refusal import check_size, refusal
@@ -52,7 +52,7 @@ def _size(kind: Kind, data: bytes) -> tuple[int, int] | None:
     match kind:
         case "jxl":
             header = read_jxl_header(data)
-            return header.width, header.height
+            return upright_size((header.width, header.height), header.turn)
         case "heic":
             return heic_size(data)
         case "raw":
@@ -83,7 +83,7 @@ def read_by_library(encoded: Encoded, *, upright: bool) -> Picture | None:
                 return read_raw(file.read())
             case None:
                 picture, pages = read_tiff(file, upright=upright)
-        warn_of_losses(pages)
+        warn_of_losses(pages.images, has_mask=pages.has_mask)
         return picture
 
 

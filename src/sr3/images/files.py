@@ -35,12 +35,15 @@ from sr3.images.metadata import (
     read_metadata,
     saving_options,
     scale_colour_key,
+    turn_of,
     turn_upright,
+    upright_size,
     warn_of_losses,
 )
 from sr3.images.picture import Picture, to_floats, to_levels, to_pillow, to_pixels
 from sr3.images.recorded_warnings import recorded_warnings
 from sr3.images.refusal import MAX_INPUT_PIXELS, named_warnings, one_line, refusal
+from sr3.images.tiff import pages_of
 
 __all__ = [
     "LOSSY_SUFFIXES",
@@ -98,7 +101,7 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     try:
         seen = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        found = [path for path in seen if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+        found = [path for path in seen if path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()]
     except OSError as error:
         raise refusal(folder, f"cannot be read as a folder ({error.strerror}); check the path") from error
     if not found:
@@ -133,13 +136,13 @@ def read_encoded(data: bytes, name: str, *, upright: bool = True) -> Picture:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Read width and height, before any turn, without decoding; errors as for `read_picture`."""
+    """Read width and height as `read_picture` gives them, upright, without decoding; errors as there."""
     with recorded_warnings():
         encoded = Encoded(path)
         if size := size_by_library(encoded):
             return size
         with opened_image(encoded) as image:
-            return image.size
+            return image.size if image.format == "TIFF" else upright_size(image.size, turn_of(image))
 
 
 def write_picture(path: Path, picture: Picture, *, quality: int = 95) -> None:
@@ -164,12 +167,13 @@ def _read(encoded: Encoded, *, upright: bool) -> Picture:
     if (picture := read_by_library(encoded, upright=upright)) is not None:
         return picture
     with encoded.opened() as file:
-        chunks = read_colour_chunks(file)
+        chunks, pages = read_colour_chunks(file), pages_of(file)
     with opened_image(encoded) as image:
         if chunks:
             image.info[COLOUR_CHUNKS] = chunks
         scale_colour_key(image)
-        warn_of_losses(getattr(image, "n_frames", 1))
+        frames = pages.images if image.format == "TIFF" else getattr(image, "n_frames", 1)
+        warn_of_losses(frames, has_mask=pages.has_mask)
         deep = is_deep(image)
         if not deep and has_deep_colour(image):
             raise refusal(

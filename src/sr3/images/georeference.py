@@ -7,14 +7,16 @@ PixelIsPoint its middle. Pixels are not turned: an image that was turned has los
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-__all__ = ["GEO_TAGS", "Georeference", "enlarged", "read_georeference"]
+__all__ = ["GEO_TAGS", "NO_DATA_TAG", "Georeference", "enlarged", "read_georeference"]
 
 Georeference: TypeAlias = tuple[tuple[int, Any], ...]
 """Tags of TIFF with their values."""
 
 _SCALE, _TIEPOINTS, _MATRIX, _KEYS = 33550, 33922, 34264, 34735
-GEO_TAGS = (_SCALE, _TIEPOINTS, _MATRIX, _KEYS, 34736, 34737, 42113)
-"""Tags that are kept; the last is GDAL's number for "no data"."""
+NO_DATA_TAG = 42113
+"""GDAL's number for "no data"."""
+GEO_TAGS = (_SCALE, _TIEPOINTS, _MATRIX, _KEYS, 34736, 34737, NO_DATA_TAG)
+"""Tags that are kept."""
 _RASTER_KIND, _IS_POINT = 1025, 2
 
 

@@ -31,12 +31,13 @@ _LOSSLESS = 100
 
 
 class JxlHeader(NamedTuple):
-    """What a codestream says first: width and height before any turn, and how a sample is stored."""
+    """What a codestream says first: width and height before any turn, how a sample is stored, and the turn, 1 to 8."""
 
     width: int
     height: int
     bits: int
     is_float: bool
+    turn: int = 1
 
 
 @dataclass
@@ -68,11 +69,10 @@ def read_jxl_header(data: bytes) -> JxlHeader:
     width, height = _size(bits)
     if bits.take(1):  # all by default
         return JxlHeader(width, height, 8, is_float=False)
+    turn = _extra_fields(bits) if bits.take(1) else 1
     if bits.take(1):
-        _skip_extra_fields(bits)
-    if bits.take(1):
-        return JxlHeader(width, height, bits.choose((32, 0), (16, 0), (24, 0), (1, 6)), is_float=True)
-    return JxlHeader(width, height, bits.choose((8, 0), (10, 0), (12, 0), (1, 6)), is_float=False)
+        return JxlHeader(width, height, bits.choose((32, 0), (16, 0), (24, 0), (1, 6)), is_float=True, turn=turn)
+    return JxlHeader(width, height, bits.choose((8, 0), (10, 0), (12, 0), (1, 6)), is_float=False, turn=turn)
 
 
 def _size(bits: _Bits) -> tuple[int, int]:
@@ -89,9 +89,9 @@ def _size(bits: _Bits) -> tuple[int, int]:
     return height * across // down, height
 
 
-def _skip_extra_fields(bits: _Bits) -> None:
-    """Pass over orientation, intrinsic size, preview and animation."""
-    bits.take(3)
+def _extra_fields(bits: _Bits) -> int:
+    """Read the orientation, 1 to 8, and pass over intrinsic size, preview and animation."""
+    turn = 1 + bits.take(3)
     if bits.take(1):
         _size(bits)
     if bits.take(1):
@@ -105,6 +105,7 @@ def _skip_extra_fields(bits: _Bits) -> None:
         bits.choose((1, 0), (1001, 0), (1, 8), (1, 10))
         bits.choose((0, 0), (0, 3), (0, 16), (0, 32))
         bits.take(1)
+    return turn
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

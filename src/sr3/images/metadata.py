@@ -22,7 +22,9 @@ __all__ = [
     "read_tiff_metadata",
     "saving_options",
     "scale_colour_key",
+    "turn_of",
     "turn_upright",
+    "upright_size",
     "warn_of_losses",
 ]
 
@@ -31,6 +33,7 @@ _RAW_EXIF = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _PNG_XMP = "XML:com.adobe.xmp"
 _ICC_TAG = 34675  # of TIFF
 _MAX_JPEG_BLOCK = 65500
+_TURNED_SIDEWAYS = (5, 6, 7, 8)
 _MAX_DPI = 65535
 _LONG_TEXT = 1000
 _GAIN_MAP = b"hdrgm:Version"  # of Ultra HDR
@@ -110,10 +113,26 @@ def scale_colour_key(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def warn_of_losses(pictures: int) -> None:
-    """Say that of several images in a file one is read."""
+def warn_of_losses(pictures: int, *, has_mask: bool = False) -> None:
+    """Say that of several images in a file one is read, and that a mask is not."""
     if pictures > 1:
         warnings.warn("holds several images, only the first is read", stacklevel=2)
+    if has_mask:
+        warnings.warn("holds a mask, which is left out; --geo keeps one", stacklevel=2)
+
+
+def turn_of(image: Image.Image) -> int:
+    """Return the turn, 1 to 8, that `turn_upright` carries out; 1 where it cannot be understood."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        # Pillow's EXIF parser lets damaged data surface as almost any exception.
+        return 1
+
+
+def upright_size(size: tuple[int, int], turn: int) -> tuple[int, int]:
+    """Return width and height after the turn that EXIF calls by this number, 1 to 8."""
+    return (size[1], size[0]) if turn in _TURNED_SIDEWAYS else size
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -205,6 +224,8 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
         kept["extra"] = marker
     elif metadata.iptc and kind != "TIFF":
         lost.append("IPTC")
+    if kind == "BMP":
+        lost += [name.upper() for name in ("icc", "exif", "xmp") if getattr(metadata, name)]
     if metadata.place and kind != "TIFF":
         lost.append("GeoTIFF tags")
     if kind == "JPEG" and metadata.comment:

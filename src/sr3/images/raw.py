@@ -14,12 +14,15 @@ from sr3.images.tiff_tags import descriptive_exif
 __all__ = ["raw_size", "read_raw"]
 
 _SRGB_CURVE = (2.4, 12.92)
+_QUARTER_TURNS = (5, 6)
+"""To the left and to the right, as LibRaw counts turns."""
 
 
 def raw_size(data: bytes) -> tuple[int, int]:
-    """Read width and height before any turn, without developing."""
+    """Read width and height, upright, without developing."""
     with load_library("rawpy").imread(io.BytesIO(data)) as raw:
-        return raw.sizes.width, raw.sizes.height
+        sides = raw.sizes.iwidth, raw.sizes.iheight
+        return sides[::-1] if raw.sizes.flip in _QUARTER_TURNS else sides
 
 
 def read_raw(data: bytes) -> Picture:

@@ -22,6 +22,16 @@ __all__ = ["SCENE_SUFFIXES", "Scene", "SceneWriter", "open_scene", "written_scen
 SCENE_SUFFIXES = (".tif", ".tiff")
 _BLOCK = 256
 _CACHE_MB = 64  # GDAL's own cache is a share of the machine's memory
+_OTHER_DOMAINS = (
+    "IMAGE_STRUCTURE",
+    "DERIVED_SUBDATASETS",
+    "SUBDATASETS",
+    "RPC",
+    "GEOLOCATION",
+    "COLOR_PROFILE",
+    "EXIF",
+)
+"""Domains of tags that describe the file itself, are read only, or were moved to the new grid."""
 _KINDS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
@@ -67,8 +77,9 @@ def open_scene(path: Path) -> Generator[Scene]:
                 _check(path, dataset)
                 yield Scene(path, dataset)
         except RasterioError as error:
+            reason = error.__cause__ or error  # rasterio's own text may only say that there is another
             raise ImageError(
-                f"{path}: GDAL cannot read it ({' '.join(str(error).split())[:160]}); check the file"
+                f"{path}: GDAL cannot read it ({' '.join(str(reason).split())[:160]}); check the file"
             ) from error
 
 
@@ -94,7 +105,7 @@ class SceneWriter:
         self._dataset = dataset
         self._kind = np.dtype(dataset.dtypes[0])
         self._nodata = dataset.nodata
-        self._has_mask = self._nodata is None and self._kind.kind != "f" and _has_mask(scene)
+        self._has_mask = self._nodata is None and _has_mask(scene)
 
     def write(self, top: int, left: int, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
         """Write numbers (bands, h, w) at a place, and no data where they are not valid."""
@@ -188,7 +199,7 @@ def _describe(dataset: Any, scene: Scene, scale: int, *, keeps_units: bool) -> N
         rpcs.line_off, rpcs.samp_off = ((off + 0.5) * scale - 0.5 for off in (rpcs.line_off, rpcs.samp_off))
         rpcs.line_scale, rpcs.samp_scale = rpcs.line_scale * scale, rpcs.samp_scale * scale
         dataset.rpcs = rpcs
-    dataset.update_tags(**source.tags())
+    _copy_tags(dataset, source)
     dataset.colorinterp = source.colorinterp
     dataset.descriptions = source.descriptions
     if keeps_units:
@@ -196,7 +207,15 @@ def _describe(dataset: Any, scene: Scene, scale: int, *, keeps_units: bool) -> N
     else:
         dataset.scales = source.scales  # an offset cancels in a deviation
     dataset.units = tuple(unit or "" for unit in source.units)
-    for band in range(1, source.count + 1):
-        # Statistics are true of the low-resolution scene only.
-        kept = {key: value for key, value in source.tags(band).items() if not key.startswith("STATISTICS_")}
-        dataset.update_tags(band, **kept)
+
+
+def _copy_tags(dataset: Any, source: Any) -> None:  # noqa: ANN401
+    """Copy the tags of the file, band 0, and of its bands, in all their domains."""
+    for band in range(source.count + 1):
+        for domain in ("", *source.tag_namespaces(band)):
+            if domain in _OTHER_DOMAINS or domain.startswith("xml:"):
+                continue
+            place = {"ns": domain} if domain else {}
+            # Statistics are true of the low-resolution scene only.
+            kept = {k: value for k, value in source.tags(band, **place).items() if not k.startswith("STATISTICS_")}
+            dataset.update_tags(band, **place, **kept)

@@ -1,4 +1,4 @@
-"""TIFF that Pillow does not open or misreads: floats, planar 16 bits, inverted 16-bit grey.
+"""TIFF that Pillow does not open or misreads: floats, planar 16 bits, inverted 16-bit grey, and what needs a refusal.
 
 Layout: TIFF 6.0; floats and differences of them as in Adobe's TIFF Technical Note 3.
 """
@@ -15,12 +15,14 @@ from PIL import TiffImagePlugin
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
 
 from sr3.errors import ImageError
-from sr3.images.metadata import read_tiff_metadata
+from sr3.images.metadata import read_tiff_metadata, upright_size
 from sr3.images.packing import check_whole
 from sr3.images.picture import Picture, from_numbers, upright_planes
 
-__all__ = ["holds_bands", "read_tiff", "tiff_layout", "tiff_size"]
+__all__ = ["Pages", "holds_bands", "pages_of", "read_tiff", "tiff_layout", "tiff_size"]
 
+_COMPLEX = (SAMPLEFORMAT.COMPLEXINT, SAMPLEFORMAT.COMPLEXIEEEFP)
+_INKS = 4
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it would print what is said here in one line
@@ -34,10 +36,36 @@ class Layout(NamedTuple):
     is_inverted: bool
 
 
+class Pages(NamedTuple):
+    """What a TIFF holds: images, without reduced copies and masks of one, and whether there is a mask."""
+
+    images: int
+    has_mask: bool
+
+
+def pages_of(file: BinaryIO) -> Pages:
+    """Count what a TIFF holds; one image where that cannot be found out, or the file is of another kind."""
+    with _first_page(file, of_any_kind=True) as page:
+        return Pages(1, has_mask=False) if page is None else _pages(page)
+
+
+def _pages(first: tifffile.TiffPage) -> Pages:
+    try:
+        pages = [page.aspage() for page in first.parent.pages]
+    except Exception:
+        # Damaged data surface as almost any exception; the first image is whole or not by itself.
+        return Pages(1, has_mask=False)
+    images = sum(not page.is_reduced and not page.is_mask for page in pages)
+    return Pages(max(1, images), has_mask=any(page.is_mask for page in pages))
+
+
 def tiff_size(file: BinaryIO) -> tuple[int, int] | None:
-    """Read width and height of a TIFF that is read here; None for any other file. Pixels are not decoded."""
+    """Read width and height, upright, of a TIFF that is read here; None for any other file. Pixels are not decoded."""
     with _first_page(file) as page:
-        return None if page is None else (page.imagewidth, page.imagelength)
+        if page is None:
+            return None
+        turn, _ = read_tiff_metadata(file, page.offset, order=page.parent.byteorder, is_big=page.parent.is_bigtiff)
+        return upright_size((page.imagewidth, page.imagelength), turn)
 
 
 def tiff_layout(file: BinaryIO) -> tuple[int, int, int] | None:
@@ -46,8 +74,8 @@ def tiff_layout(file: BinaryIO) -> tuple[int, int, int] | None:
         return None if page is None else (page.imagewidth, page.imagelength, _layout(page).colours)
 
 
-def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, int]:
-    """Read the first image of a TIFF for which `tiff_size` gives a size, and how many there are.
+def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, Pages]:
+    """Read the first image of a TIFF for which `tiff_size` gives a size, and what else it holds.
 
     upright: whether to turn it as its tag says.
 
@@ -62,7 +90,7 @@ def read_tiff(file: BinaryIO, *, upright: bool = True) -> tuple[Picture, int]:
         planes, depth = from_numbers(_decoded(page))
         order = page.parent.byteorder
         turn, metadata = read_tiff_metadata(file, page.offset, order=order, is_big=page.parent.is_bigtiff)
-        pages = len(page.parent.pages)
+        pages = _pages(page)
     planes = upright_planes(planes, turn) if upright else planes
     unit = 1 - planes[: layout.colours] if layout.is_inverted else planes[: layout.colours]
     alpha = planes[layout.colours :] if layout.has_alpha else None
@@ -91,11 +119,15 @@ def _is_read_here(page: tifffile.TiffPage) -> bool:
         return True
     if page.compression == COMPRESSION.PACKBITS and page.predictor != 1:
         return True  # libtiff knows no differences there, and gives them for the pixels
-    if page.bitspersample > 16 and page.samplesperpixel > 1:
+    if page.bitspersample > 8 and page.samplesperpixel > 1 and page.bitspersample != 16:
         return True
-    if page.sampleformat == SAMPLEFORMAT.INT or not _is_understood_by_pillow(page):
+    if page.compression == COMPRESSION.WEBP or page.imagedepth != 1:
+        return True  # which Pillow cannot decode, or of which it gives one slice
+    if page.sampleformat in (SAMPLEFORMAT.INT, *_COMPLEX) or not _is_understood_by_pillow(page):
         return True
     in_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
+    if EXTRASAMPLE.ASSOCALPHA in page.extrasamples and (in_planes or page.bitspersample != 8):
+        return True
     return page.bitspersample == 16 and (in_planes or page.photometric == PHOTOMETRIC.MINISWHITE)
 
 
@@ -107,7 +139,7 @@ def _is_understood_by_pillow(page: tifffile.TiffPage) -> bool:
     known_colours: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.RGB: 3}
     colours = known_colours.get(page.photometric)
     if colours is None:
-        return True
+        return page.photometric != PHOTOMETRIC.SEPARATED or page.samplesperpixel == _INKS
     extras = tuple(page.extrasamples)
     known = ((), (EXTRASAMPLE.UNASSALPHA,), (EXTRASAMPLE.ASSOCALPHA,))
     return extras in known and page.samplesperpixel - len(extras) == colours
@@ -123,8 +155,10 @@ def holds_bands(data: bytes) -> bool:
 
 def _layout(page: tifffile.TiffPage) -> Layout:
     """Describe what the channels are; ImageError for what is neither grey nor RGB of numbers that are read."""
-    if page.dtype is None or page.dtype.newbyteorder("=") not in (np.uint8, np.uint16, "f2", "f4", "f8"):
+    is_odd = page.bitspersample not in (8, 16, 32, 64)
+    if page.dtype is None or is_odd or page.dtype.newbyteorder("=") not in (np.uint8, np.uint16, "f2", "f4", "f8"):
         kinds: dict[int, str] = {SAMPLEFORMAT.IEEEFP: "floats", SAMPLEFORMAT.INT: "signed whole numbers"}
+        kinds |= dict.fromkeys(_COMPLEX, "complex numbers")
         kind = kinds.get(page.sampleformat, "whole numbers")
         raise ImageError(f"holds {kind} of {page.bitspersample} bits; give uint8, uint16, or floats from 0 to 1")
     if page.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):

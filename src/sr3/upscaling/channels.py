@@ -1,6 +1,7 @@
 """Conversion between an image's channels and a model's."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,12 +26,12 @@ def check_channels(info: ModelInfo) -> None:
         )
 
 
-def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
+def to_condition(picture: Picture, upscaler: Upscaler, path: Path | None = None) -> Tensor:
     """Lay an image out in the model's channels, shape (b, c, h, w).
 
     Grey images are repeated for a colour model; the colours of a colour image are a batch for a grey model.
     Of CMYK a colour model gets cyan, magenta and yellow as one image and black as another, both as light.
-    Colours under full transparency are filled from their neighbours first.
+    Colours under full transparency are filled from their neighbours first. path: named in an error.
     """
     pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
     expected, found = upscaler.info.image_channels, len(pixels)
@@ -43,7 +44,8 @@ def to_condition(picture: Picture, upscaler: Upscaler) -> Tensor:
         return pixels.expand(expected, -1, -1)[None]
     if expected == 1:
         return pixels[:, None]
-    raise ImageError(f"the model {upscaler.info.name} has {expected} channels, the image {found}; use another model")
+    name = "the image" if path is None else f"{path}:"
+    raise ImageError(f"{name} has {found} channels, and the model {upscaler.info.name} {expected}; use another model")
 
 
 def to_picture(image: Tensor, picture: Picture, ratio: tuple[float, float]) -> Picture:

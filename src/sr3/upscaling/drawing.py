@@ -101,7 +101,10 @@ def draw(upscaler: Upscaler, job: Job, request: Request, picture: Picture) -> It
     """
     picture, used = stretched(picture, request.values, job.source)
     plan = request.sizing.plan(picture.width, picture.height, upscaler.scale, job.source)
-    cleaned, steps = upscaler.cleaned(to_condition(picture, upscaler)), steps_of(request.sampling, plan.passes)
+    cleaned, steps = (
+        upscaler.cleaned(to_condition(picture, upscaler, job.source)),
+        steps_of(request.sampling, plan.passes),
+    )
     low_res, strength = cleaned.images, float(cleaned.strengths.mean()) if upscaler.cleans else None
     upscaler = replace(upscaler, restoration=0.0)
     writer = _Writer(job, request, picture, plan, used)

@@ -6,6 +6,7 @@ An image that cannot be done is reported and the others go on.
 
 import errno
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from sr3.atomic import remove_leftovers
 from sr3.errors import ImageError
 from sr3.images.bands import ARRAY_SUFFIX, BAND_SUFFIXES, band_size, read_bands
 from sr3.images.files import LOSSY_SUFFIXES, Picture, check_can_hold, picture_size, read_picture
+from sr3.images.georeference import NO_DATA_TAG
 from sr3.images.scenes import open_scene
 from sr3.sampling.upscaler import Upscaler
 from sr3.upscaling.channels import blank_result
@@ -237,6 +239,22 @@ def _read(path: Path, upscaler: Upscaler, sizing: Sizing) -> Picture:
     of_bands = path.suffix.lower() in BAND_SUFFIXES and upscaler.info.image_channels not in (1, 3)
     if of_bands or path.suffix.lower() == ARRAY_SUFFIX:
         check(*band_size(path))
-        return read_bands(path)
-    check(*picture_size(path), 3)  # before the pixels, which may be many, are decoded
-    return read_picture(path)
+        picture = read_bands(path)
+    else:
+        check(*picture_size(path), 3)  # before the pixels, which may be many, are decoded
+        picture = read_picture(path)
+    if _holds_no_data(picture):
+        text = "marks pixels that hold no data, and they are enlarged like all others; --geo keeps them apart"
+        warnings.warn(f"{path}: {text}", stacklevel=2)
+    return picture
+
+
+def _holds_no_data(picture: Picture) -> bool:
+    """Return whether some pixel of a GeoTIFF has in all bands the number that stands for none."""
+    found = dict(picture.metadata.place).get(NO_DATA_TAG, "")
+    try:
+        number = float(found if isinstance(found, str) else found[0])
+    except (ValueError, TypeError, IndexError):
+        return False
+    most = 1 if picture.depth == 32 else 2**picture.depth - 1
+    return bool(((picture.pixels + 1) * (most / 2) - number).abs().lt(0.25).all(0).any())

@@ -40,6 +40,8 @@ _STRENGTHS = ((50, 1.3), (75, 1.1), (90, 0.8), (95, 0.5), (100, 0.0))
 
 def estimated_quality(table: list[int]) -> float:
     """Estimate the quality, 1 to 100 as libjpeg counts it, from the quantisation table of luminance (64 numbers)."""
+    if max(table) == 1:  # the finest table there is, which a formula of sums takes for 99.1
+        return 100.0
     factor = sum(table) / _SUM_AT_50
     return max(1.0, 100 - 50 * factor if factor <= 1 else 50 / factor)
 

@@ -2,6 +2,7 @@
 
 import os
 import string
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -145,7 +146,7 @@ def plan_jobs(
     naming.check()
     if output is None:
         return _beside_inputs(inputs, outputs=outputs, naming=naming)
-    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
+    if len(inputs) == 1 and not _is_folder(inputs[0]) and output.suffix and not _is_folder(output):
         if output.suffix.lower() not in _SUFFIXES:
             raise ImageError(
                 f"{output}: {output.suffix} is not a format sr3 writes ({', '.join(WRITABLE_SUFFIXES)}); "
@@ -166,18 +167,34 @@ def plan_jobs(
 
 def _sources(path: Path, output: Path, *, recursive: bool) -> Iterator[tuple[Path, Path]]:
     """Return the images of an input, each with the folder of its result below the output."""
-    if not path.is_dir():
+    if not _is_folder(path):
         yield path, Path()
     elif not recursive:
         yield from ((source, Path()) for source in list_pictures(path))
     else:
         results = Path(os.path.realpath(output))
-        found = [
-            source for source in files_below(path, PICTURE_SUFFIXES) if results not in _real_parents(source.parent)
-        ]
+        below = files_below(path, PICTURE_SUFFIXES, on_error=_warn_of_folder)
+        found = [source for source in below if results not in _real_parents(source.parent)]
+        if below and not found:
+            raise ImageError(
+                f"{path}: all its images are in {output}, where the results go; give another folder with -o"
+            )
         if not found:
             raise ImageError(f"{path}: neither it nor its subfolders hold an image; check the path")
         yield from ((source, source.parent.relative_to(path)) for source in found)
+
+
+def _warn_of_folder(error: OSError) -> None:
+    """Leave out a folder that cannot be listed; the others are not stopped by it."""
+    warnings.warn(f"{error.filename}: cannot be read ({error.strerror}), so it is left out", stacklevel=2)
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; a path that may not be looked at is said when it is read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 @cache
@@ -189,7 +206,7 @@ def _real_parents(folder: Path) -> frozenset[Path]:
 
 def _beside_inputs(inputs: Sequence[Path], *, outputs: Outputs, naming: Naming) -> list[Job]:
     """Put each result beside its input, under another name; ConfigError for folders, which would grow by every run."""
-    if folders := [path for path in inputs if path.is_dir()]:
+    if folders := [path for path in inputs if _is_folder(path)]:
         raise ConfigError(f"{folders[0]}: is a folder, so say where its results go: -o FOLDER")
     if naming.pattern == Naming.pattern:
         naming = replace(naming, pattern="{stem}-x{scale}")

@@ -4,12 +4,12 @@ Noise belongs to places of the scene, so neighbouring windows draw the same samp
 border. Only a strip of a few rows is kept between windows. Knows no rasterio.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
 from math import ceil, lcm
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -33,7 +33,12 @@ BLEND = 64
 
 _MARGIN = 64  # pixels of the result beyond what is used, where the network sees the cut
 _BLOCK = 256
+_KINDS = ("same", "float32")  # of mean and deviation
 _SAMPLED = 4  # rows and columns of windows where the strength of cleaning is measured
+
+
+Writers: TypeAlias = Sequence[SceneWriter | None]
+"""None for what is there already."""
 
 
 class Layout(NamedTuple):
@@ -72,16 +77,22 @@ def draw_scene(upscaler: Upscaler, job: Job, request: Request) -> Iterator[Taken
         whole = replace(
             _with_one_strength(upscaler, scene, used), tile=max(upscaler.tile, layout.largest * upscaler.scale)
         )
-        outputs = request.outputs
-        writers = [
-            files.enter_context(written_scene(path, scene, upscaler.scale)) for path in outputs.samples_of(job.target)
-        ]
-        summaries = [
-            files.enter_context(written_scene(path, scene, upscaler.scale, kind=kind))
-            for path, kind in zip(outputs.summaries_of(job.target), ("same", "float32"), strict=False)
-        ]
-        yield from _Drawing(whole, scene, request, layout, used).write(writers, summaries)
-    yield Written(tuple(outputs.all_of(job.target)), strength=whole.restoration)
+        wanted = [path for path in request.outputs.all_of(job.target) if request.wants(path)]
+        summaries = request.outputs.summaries_of(job.target)
+        samples = {
+            number: path
+            for number, path in enumerate(request.outputs.samples_of(job.target))
+            if path in wanted or any(summary in wanted for summary in summaries)
+        }
+        drawing = _Drawing(whole, scene, request, layout, used, list(samples))
+        writers = {
+            path: files.enter_context(written_scene(path, scene, upscaler.scale, kind=kind))
+            for path, kind in [*((path, "same") for path in samples.values()), *zip(summaries, _KINDS, strict=False)]
+            if path in wanted
+        }
+        own = [writers.get(path) for path in samples.values()]
+        yield from drawing.write(own, [writers.get(path) for path in summaries])
+    yield Written(tuple(wanted), strength=whole.restoration)
 
 
 def _check_bands(scene: Scene, upscaler: Upscaler) -> None:
@@ -121,14 +132,17 @@ def _for_model(low_res: Tensor, upscaler: Upscaler) -> Tensor:
 class _Drawing:
     """Draws a scene; holds what neighbouring windows still have to blend."""
 
-    def __init__(self, upscaler: Upscaler, scene: Scene, request: Request, layout: Layout, used: Range) -> None:
+    def __init__(
+        self, upscaler: Upscaler, scene: Scene, request: Request, layout: Layout, used: Range, numbers: list[int]
+    ) -> None:
+        """Draw the samples of these numbers, from 0."""
         self._upscaler, self._scene, self._request, self._layout, self._used = upscaler, scene, request, layout, used
-        samples, rows = request.outputs.samples, layout.blend * upscaler.scale
-        self._below = torch.zeros(samples, scene.bands, rows, scene.dataset.width * upscaler.scale)
-        self._right: list[Tensor | None] = [None] * samples
+        self._numbers, rows = numbers, layout.blend * upscaler.scale
+        self._below = torch.zeros(len(numbers), scene.bands, rows, scene.dataset.width * upscaler.scale)
+        self._right: list[Tensor | None] = [None] * len(numbers)
 
-    def write(self, writers: list[SceneWriter], summaries: list[SceneWriter]) -> Iterator[Taken]:
-        """Write all windows, row by row."""
+    def write(self, writers: Writers, summaries: Writers) -> Iterator[Taken]:
+        """Write all windows, row by row; of the samples, and of their mean and deviation."""
         height, width = self._scene.dataset.height, self._scene.dataset.width
         places = [(t, lf) for t in range(0, height, self._layout.step) for lf in range(0, width, self._layout.step)]
         scale = self._upscaler.scale
@@ -137,11 +151,10 @@ class _Drawing:
             high, wide = found[0].shape[1] // scale, found[0].shape[2] // scale
             _, valid = self._scene.read(top, left, high, wide)
             valid = valid.repeat(scale, 1).repeat(scale, 2)
-            for writer, values in zip(writers, found, strict=True):
-                writer.write(top * scale, left * scale, values, valid)
-            if summaries:
-                mean, deviation = np.mean(found, 0), np.std(found, 0, ddof=1)
-                for writer, values in zip(summaries, (mean, deviation), strict=True):
+            if any(summaries):
+                found += [np.mean(found, 0), np.std(found, 0, ddof=1)]
+            for writer, values in zip([*writers, *summaries], found, strict=False):
+                if writer is not None:
                     writer.write(top * scale, left * scale, values, valid)
             yield Taken(number, len(places))
 
@@ -156,9 +169,9 @@ class _Drawing:
         down, across = ((place - start) * scale for place, start in zip((top, left), starts, strict=True))
         used = (layout.step + layout.blend) * scale
         found: list[Tensor] = []
-        for k in range(self._request.outputs.samples):
+        for k, number in enumerate(self._numbers):
             image = (
-                self._sample(low_res, k, starts)
+                self._sample(low_res, number, starts)
                 if valid.any()
                 else torch.zeros(1).expand(len(low_res), *(side * scale for side in low_res.shape[1:]))
             )
@@ -166,10 +179,10 @@ class _Drawing:
             found.append(self._blended(image, k, top, left * scale))
         return found
 
-    def _sample(self, low_res: Tensor, k: int, starts: list[int]) -> Tensor:
-        """Draw sample number k of a window, (bands, h, w)."""
+    def _sample(self, low_res: Tensor, number: int, starts: list[int]) -> Tensor:
+        """Draw a sample of a window, (bands, h, w)."""
         batch = _for_model(low_res, self._upscaler)
-        seeds = [mix_seed(self._request.seed, k)] * len(batch)
+        seeds = [mix_seed(self._request.seed, number)] * len(batch)
         noise = PlacedNoise(seeds, top=starts[0], left=starts[1], height=low_res.shape[1])
         image = self._upscaler.upscale(batch, sampling=self._request.sampling.of_pass(0), seeds=noise).cpu()
         return image[0] if self._upscaler.info.image_channels == len(low_res) else image.mean(1)
