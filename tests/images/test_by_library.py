@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from pictures import smooth
 from sr3.errors import ImageError
-from sr3.images.colour_profile import is_srgb
+from sr3.images.colour_profile import is_linear_srgb, is_srgb
 from sr3.images.files import Picture, list_pictures, picture_size, read_picture, to_pixels, write_picture
 from sr3.images.jxl import read_jxl_header
 from sr3.images.metadata import Metadata
@@ -193,6 +193,56 @@ def test_any_colour_profile_is_kept(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     write_picture(path, Picture(to_pixels(Image.fromarray(smooth(24, 32))), metadata=Metadata(icc=lab)))
     assert read_picture(path).metadata.icc == lab
+
+
+def profile_of(path):
+    """Read the profile that libjxl makes of what the codestream says."""
+    with Image.open(path) as image:
+        return image.info["icc_profile"]
+
+
+@pytest.mark.parametrize("quality", [100, 90])
+@pytest.mark.parametrize(("depth", "channels", "alpha"), [(8, 3, 0), (16, 3, 0), (16, 1, 1), (16, 3, 1), (32, 3, 1)])
+def test_jpeg_xl_of_any_depth_says_that_its_colours_are_srgb(tmp_path, depth, channels, alpha, quality):
+    """imagecodecs calls all but 8 bits linear light."""
+    pixels = torch.from_numpy(smooth(32, 48)).permute(2, 0, 1)[:channels].float() / 127.5 - 1
+    picture = Picture(pixels, torch.rand(1, 32, 48) if alpha else None, depth, Metadata(exif=exif_block(), xmp=XMP))
+    path = tmp_path / "a.jxl"
+    write_picture(path, picture, quality=quality)
+    assert is_srgb(profile_of(path))
+    found = read_picture(path)
+    error = (found.pixels - pixels).abs().mean() * 127.5
+    assert error <= (0.5 if quality == 100 else 5), "in levels of 255"
+    assert found.metadata.exif is not None
+    write_picture(tmp_path / "b.jxl", found, quality=quality)
+
+
+def test_jpeg_xl_in_linear_light_stays_so(tmp_path):
+    numbers = smooth(32, 48).astype(np.uint16) * 257
+    path = tmp_path / "a.jxl"
+    for quality, way in ((100, {"lossless": True}), (95, {"level": 95})):
+        path.write_bytes(imagecodecs.jpegxl_encode(numbers, **way))
+        picture = read_picture(path)
+        write_picture(tmp_path / "b.jxl", picture, quality=quality)
+        assert is_linear_srgb(profile_of(tmp_path / "b.jxl"))
+        error = (read_picture(tmp_path / "b.jxl").pixels - picture.pixels).abs().mean() * 127.5
+        assert error <= (0 if quality == 100 else 3)
+        with pytest.raises(ImageError, match="cannot keep the colour profile"):
+            write_picture(tmp_path / "c.jxl", Picture(picture.pixels, None, 8, picture.metadata))
+
+
+def test_exif_without_the_offset_that_the_standard_asks_for_is_read(tmp_path):
+    """pillow-jxl-plugin writes it so."""
+    path = make("a.jxl", Image.fromarray(smooth(16, 24)), tmp_path, exif=exif_block())
+    kept = Image.Exif()
+    kept.load(read_picture(path).metadata.exif)
+    assert kept[ExifTags.Base.Make] == "Kamera"
+    write_picture(tmp_path / "b.jxl", read_picture(path))
+    with Image.open(tmp_path / "b.jxl") as image:
+        assert image.getexif()[ExifTags.Base.Make] == "Kamera"
+    path.write_bytes(with_boxes(TURNED_JXL, box(b"Exif", b"\0\0\1\0no EXIF")))
+    with pytest.warns(UserWarning, match=r"a\.jxl: EXIF is damaged and left out"):
+        assert read_picture(path).metadata.exif is None
 
 
 def test_a_jpeg_xl_that_would_lose_its_profile_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import torch
 
 from sr3.errors import ImageError
 from sr3.images.avif import avif_bits, read_deep_avif
-from sr3.images.colour_profile import is_srgb
+from sr3.images.colour_profile import is_linear_srgb, is_srgb
 from sr3.images.encoded import Encoded, opened_image
 from sr3.images.formats import Kind, kind_of, load_library
 from sr3.images.heic import encode_heic, heic_size, read_heic
@@ -110,7 +110,8 @@ def check_library_holds(path: Path, kind: str, picture: Picture) -> None:
     with _named(path):
         load_library("imagecodecs" if kind == "JXL" else "pillow_heif")
     profile = picture.metadata.icc
-    if kind == "JXL" and profile is not None and picture.space == "light" and not is_srgb(profile):
+    is_kept = profile is None or is_srgb(profile) or (picture.depth > 8 and is_linear_srgb(profile))
+    if kind == "JXL" and picture.space == "light" and not is_kept:
         text = "cannot keep the colour profile of the input: no installed library writes one into JPEG XL"
         raise refusal(path, f"{text}; use .png, .avif or .heic")
 
