@@ -388,3 +388,50 @@ def test_folders_list_the_new_formats(tmp_path):
     for name in ("a.avif", "b.HEIC", "c.heif", "d.jxl", "e.dng", "f.CR3"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in list_pictures(tmp_path)] == ["a.avif", "b.HEIC", "c.heif", "d.jxl", "e.dng", "f.CR3"]
+
+
+def colours_of(path):
+    """Read primaries and transfer (ITU-T H.273) that a file names, by another reader than ours."""
+    if path.suffix == ".png":
+        data = path.read_bytes()
+        return tuple(data[data.index(b"cICP") + 4 :][:2]) if b"cICP" in data else None
+    if path.suffix == ".heic":
+        found = pillow_heif.open_heif(path).info["nclx_profile"]
+        return found["color_primaries"], found["transfer_characteristics"]
+    place = (data := path.read_bytes()).index(b"colrnclx")
+    return struct.unpack_from(">HH", data, place + 8)
+
+
+@pytest.mark.parametrize("colours", [(12, 13), (9, 16), (1, 13)])
+@pytest.mark.parametrize("source", [".heic", ".avif", ".png"])
+def test_colours_that_are_not_srgb_are_named_in_the_result(tmp_path, source, colours):
+    """Display P3, and BT.2020 with the curve of HDR."""
+    path = tmp_path / f"a{source}"
+    if source == ".heic":
+        names = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+        file = pillow_heif.from_bytes("RGB", (48, 32), smooth(32, 48).tobytes())
+        file.save(path, quality=-1, chroma=444, **dict(zip(names, (*colours, 6, 1), strict=True)))
+    else:
+        chunks = ((b"cICP", bytes([*colours, 0, 1])),) if colours != (1, 13) else ()
+        pixels = torch.from_numpy(smooth(32, 48)).permute(2, 0, 1).float() / 127.5 - 1
+        write_picture(path, Picture(pixels, metadata=Metadata(colour_chunks=chunks)), quality=100)
+    picture = read_picture(path)
+    for suffix in (".png", ".heic", ".avif"):
+        write_picture(tmp_path / f"b{suffix}", picture, quality=100)
+        expected = None if (suffix, colours) == (".png", (1, 13)) else colours
+        assert colours_of(tmp_path / f"b{suffix}") == expected
+        again = read_picture(tmp_path / f"b{suffix}")
+        assert again.metadata.colour_chunks == picture.metadata.colour_chunks
+        assert float((again.pixels - picture.pixels).abs().mean()) * 127.5 < 2
+    if colours != (1, 13):
+        with pytest.warns(UserWarning, match=r"b\.jpg: cICP: cannot be stored in the result"):
+            write_picture(tmp_path / "b.jpg", picture)
+
+
+def test_a_profile_counts_more_than_numbers_beside_it(tmp_path):
+    path = tmp_path / "a.heic"
+    names = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+    file = pillow_heif.from_bytes("RGB", (48, 32), smooth(32, 48).tobytes())
+    file.save(path, quality=-1, chroma=444, icc_profile=SRGB, **dict(zip(names, (9, 16, 6, 1), strict=True)))
+    found = read_picture(path).metadata
+    assert (found.icc, found.colour_chunks) == (SRGB, ())

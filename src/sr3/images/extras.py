@@ -1,5 +1,6 @@
 """Metadata beyond the usual: PNG chunks and text, IPTC, and what is not copied to a result."""
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import BinaryIO, cast
@@ -8,7 +9,16 @@ from PIL import Image
 
 from sr3.images.georeference import GEO_TAGS
 
-__all__ = ["IPTC_TAG", "iptc_marker", "read_colour_chunks", "read_iptc", "read_lost", "read_text"]
+__all__ = [
+    "CICP",
+    "IPTC_TAG",
+    "iptc_marker",
+    "nclx_chunks",
+    "read_colour_chunks",
+    "read_iptc",
+    "read_lost",
+    "read_text",
+]
 
 _IPTC = 0x0404  # among the blocks of Photoshop
 IPTC_TAG = 33723
@@ -17,13 +27,22 @@ _LOST_TAGS = {42112: "GDAL metadata", 50844: "RPC coefficients"}
 """Tags of TIFF that are true of the small image only."""
 _MOST_IN_MARKER = 65533
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_OF_COLOUR = (b"gAMA", b"cHRM", b"cICP")
+CICP = b"cICP"
+"""Chunk of a PNG: primaries, transfer, matrix and range, a byte each."""
+_OF_COLOUR = (b"gAMA", b"cHRM", CICP)
+_NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
+"""Primaries and transfer in the box of HEIF."""
+_SRGB_PRIMARIES, _SRGB_TRANSFERS = (1, 2), (1, 2, 6, 13, 14, 15)  # 2 is unspecified; curves of video are shown as sRGB
 _MOST_IN_CHUNK = 64  # bytes; the largest of them has 32
 
 
 def read_colour_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
-    """Collect the chunks before the pixels of a PNG that say what its numbers mean; none for any other file."""
-    if file.read(8) != _PNG_SIGNATURE:
+    """Collect what says what the numbers of a PNG or AVIF mean, as chunks of a PNG; nothing of any other file."""
+    signature = file.read(8)
+    if signature[4:] == b"ftyp":
+        found = _NCLX.search(file.read())
+        return () if found is None else nclx_chunks(*(int.from_bytes(part, "big") for part in found.groups()))
+    if signature != _PNG_SIGNATURE:
         return ()
     chunks: list[tuple[bytes, bytes]] = []
     while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
@@ -34,6 +53,13 @@ def read_colour_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
         else:
             file.seek(length + 4, 1)
     return tuple(chunks)
+
+
+def nclx_chunks(primaries: int, transfer: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Say as a PNG does what colours HEIC and AVIF name by numbers (ITU-T H.273); nothing for those of sRGB."""
+    if primaries in _SRGB_PRIMARIES and transfer in _SRGB_TRANSFERS:
+        return ()
+    return ((CICP, bytes([primaries % 256, transfer % 256, 0, 1])),)
 
 
 def read_text(image: Image.Image, *, beside: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from sr3.atomic import whole_file
 from sr3.errors import ImageError
+from sr3.images.avif import with_colours
 from sr3.images.by_library import (
     LIBRARY_FORMATS,
     check_library_holds,
@@ -24,7 +25,7 @@ from sr3.images.by_library import (
 )
 from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
 from sr3.images.encoded import READABLE, Encoded, opened_image
-from sr3.images.extras import read_colour_chunks
+from sr3.images.extras import CICP, read_colour_chunks
 from sr3.images.formats import RAW_SUFFIXES
 from sr3.images.inks import ink_image, to_light
 from sr3.images.libtiff import load_pixels
@@ -277,6 +278,9 @@ def _encode_8_bit(picture: Picture, kind: str, options: dict[str, Any], quality:
         image.putalpha(to_pillow(picture.alpha * 2 - 1))
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options)
+    chunk = dict(picture.metadata.colour_chunks).get(CICP)
+    if kind == "AVIF" and chunk and not picture.metadata.icc:
+        return with_colours(buffer.getvalue(), chunk)
     return buffer.getvalue()
 
 

@@ -12,14 +12,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sr3.images.extras import CICP, nclx_chunks
 from sr3.images.formats import load_library
-from sr3.images.metadata import Metadata, read_metadata, turn_upright, warn_of_losses
+from sr3.images.metadata import COLOUR_CHUNKS, Metadata, read_metadata, turn_upright, warn_of_losses
 from sr3.images.picture import Picture
 
 __all__ = ["encode_heic", "heic_size", "read_heic"]
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _LOSSLESS = 100
+_NCLX = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+_BT601 = 6
+"""Matrix between RGB and the channels that are stored, as without `nclx` (ITU-T H.273)."""
 
 
 def heic_size(data: bytes) -> tuple[int, int]:
@@ -44,6 +48,9 @@ def read_heic(data: bytes) -> Picture:
 def _read_metadata(info: dict[str, Any]) -> Metadata:
     stand_in = Image.new("L", (1, 1))
     stand_in.info.update({name: info[name] for name in ("icc_profile", "exif", "xmp") if info.get(name)})
+    if nclx := info.get("nclx_profile"):
+        colours = nclx["color_primaries"], nclx["transfer_characteristics"]
+        stand_in.info[COLOUR_CHUNKS] = nclx_chunks(*(int(number) for number in colours))
     turn_upright(stand_in)
     return read_metadata(stand_in)
 
@@ -56,7 +63,8 @@ def encode_heic(levels: NDArray[Any], metadata: Metadata, *, quality: int) -> by
     mode = _MODES[levels.shape[2]] + (";16" if levels.dtype == np.uint16 else "")
     height, width = levels.shape[:2]
     file = load_library("pillow_heif").from_bytes(mode, (width, height), np.ascontiguousarray(levels).tobytes())
-    buffer = io.BytesIO()
+    buffer, colours = io.BytesIO(), dict(metadata.colour_chunks).get(CICP)
+    nclx = dict(zip(_NCLX, (*colours[:2], _BT601, 1), strict=True)) if colours and not metadata.icc else {}
     file.save(
         buffer,
         quality=-1 if quality == _LOSSLESS else quality,
@@ -64,5 +72,6 @@ def encode_heic(levels: NDArray[Any], metadata: Metadata, *, quality: int) -> by
         icc_profile=metadata.icc,
         exif=metadata.exif,
         xmp=metadata.xmp,
+        **nclx,
     )
     return buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from sr3.images.extras import IPTC_TAG, iptc_marker, read_iptc, read_lost, read_text
+from sr3.images.extras import CICP, IPTC_TAG, iptc_marker, read_iptc, read_lost, read_text
 from sr3.images.georeference import Georeference, enlarged, read_georeference
 from sr3.images.tiff_tags import XMP_TAG, descriptive_exif, tiff_dpi
 
@@ -52,7 +52,7 @@ class Metadata:
     """What a file says about its pixels; None where it says nothing.
 
     `icc`, `exif` (with its `Exif` mark in front) and `xmp` are the raw blocks; `dpi` is horizontal and
-    vertical dots per inch. `colour_chunks` are those of a PNG that say what its numbers mean (gAMA, cHRM, cICP), `text`
+    vertical dots per inch. `colour_chunks` say what the numbers of a PNG, HEIC or AVIF mean (gAMA, cHRM, cICP), `text`
     what else a PNG says of itself, `comment` a JPEG's or a GIF's, `iptc` the record of a JPEG or TIFF, `place` where
     the pixels of a TIFF lie on the ground. `lost` names what was found and cannot be kept.
     """
@@ -161,13 +161,14 @@ def read_metadata(image: Image.Image) -> Metadata:
         warnings.warn("holds an HDR gain map, which is left out with the XMP that describes it", stacklevel=2)
         xmp = None
     comment, tags = image.info.get("comment"), getattr(image, "tag_v2", {})
+    beaten = icc and image.format != "PNG"  # only there the chunk counts more than a profile
     is_turned = image.info.get(TURNED, False)
     return Metadata(
         icc=icc or None,
         exif=_read_exif(image),
         xmp=xmp,
         dpi=_read_dpi(image),
-        colour_chunks=image.info.get(COLOUR_CHUNKS, ()),
+        colour_chunks=() if beaten else image.info.get(COLOUR_CHUNKS, ()),
         text=read_text(image, beside=("xmp", _PNG_XMP, _RAW_EXIF, "comment")),
         comment=(comment.encode() if isinstance(comment, str) else comment) or None,
         iptc=read_iptc(image),
@@ -234,7 +235,7 @@ def saving_options(metadata: Metadata, kind: str) -> dict[str, Any]:
         lost.append("comment")
     if kind != "PNG":
         lost += ["text"] if metadata.text else []
-        lost += [", ".join(name.decode() for name, _ in metadata.colour_chunks)] if metadata.colour_chunks else []
+        lost += [name.decode() for name, _ in metadata.colour_chunks if name != CICP or kind not in ("HEIC", "AVIF")]
     if lost:
         warnings.warn(f"{', '.join(lost)}: cannot be stored in the result and is left out", stacklevel=2)
     for name in ("exif", "xmp"):
