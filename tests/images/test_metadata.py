@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,33 @@ def test_damaged_exif_is_left_out_with_a_warning_and_the_pixels_are_read(tmp_pat
     with pytest.warns(UserWarning, match=r"a\.png: EXIF is damaged"):
         read = read_picture(tmp_path / "a.png")
     assert read.metadata == Metadata(icc=ICC)
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda exif: exif[:10] + b"\xff\xff\xff\x7f" + exif[14:], None),  # the directory is nowhere
+        (lambda exif: exif[:-8], "M"),  # cut short within the last tag
+    ],
+)
+def test_of_damaged_exif_what_can_be_read_is_kept_and_the_result_is_sound(tmp_path, damage, kept):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Software] = "M", "x" * 40
+    Image.new("L", (4, 4)).save(tmp_path / "a.png", exif=damage(exif.tobytes()))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        metadata = read_picture(tmp_path / "a.png").metadata
+        write_picture(tmp_path / "b.png", Picture(torch.zeros(1, 4, 4), metadata=metadata.scaled(4)))
+    assert caught
+    assert all(str(one.message).startswith(str(tmp_path)) for one in caught)
+    with warnings.catch_warnings(), Image.open(tmp_path / "b.png") as image:
+        warnings.simplefilter("error")
+        assert image.getexif().get(ExifTags.Base.Make) == kept
+
+
+def test_bmp_names_what_it_has_no_place_for(tmp_path):
+    with pytest.warns(UserWarning, match=r"a\.bmp: ICC, EXIF, XMP: cannot be stored in the result"):
+        write_picture(tmp_path / "a.bmp", picture(Metadata(ICC, exif_block(Make="M"), b"<x/>")))
 
 
 def test_what_is_too_long_for_a_jpeg_is_left_out_with_a_warning(tmp_path):

@@ -1,5 +1,6 @@
 """TIFF of floats, of planes and of inverted grey, made by tifffile, and what else such files can hold."""
 
+import re
 import struct
 import subprocess
 import sys
@@ -310,3 +311,46 @@ def test_floats_of_more_than_a_tiff_can_address_are_refused_before_the_work(tmp_
     with pytest.raises(ImageError, match="TIFF allows at most 4 GiB; use"):
         files.check_can_hold(tmp_path / "a.tif", large)
     files.check_can_hold(tmp_path / "a.tif", Picture(large.pixels, depth=16))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "options", "complaint"),
+    [
+        ((8, 8, 4), np.uint16, {"extrasamples": ["assocalpha"]}, "has premultiplied .* save it with straight"),
+        ((8, 8, 4), np.uint8, {"extrasamples": ["assocalpha"], "planes": True}, "has premultiplied"),
+        ((8, 8), np.complex64, {"photometric": "minisblack"}, "holds complex numbers of 64 bits"),
+        (
+            (8, 8, 5),
+            np.uint8,
+            {"photometric": "separated", "extrasamples": ["unassalpha"]},
+            "its colours are SEPARATED",
+        ),
+        ((8, 8, 3), np.uint16, {"bitspersample": 12}, "holds whole numbers of 12 bits"),
+        ((3, 16, 16), np.uint8, {"photometric": "minisblack", "volumetric": True, "tile": (3, 16, 16)}, "is a volume"),
+    ],
+)
+def test_what_is_whole_but_not_read_is_not_called_damaged(tmp_path, shape, kind, options, complaint):
+    path, array = tmp_path / "a.tif", np.ones(shape, kind)
+    if "volumetric" in options:
+        tifffile.imwrite(path, array, metadata=None, **options)
+    else:
+        save(path, array, **options)
+    assert re.search(complaint, refusal(path))
+
+
+def test_reduced_copies_and_masks_are_no_other_images(tmp_path):
+    array = drawn(3, np.uint8, 64, 64)
+    for name, kinds in {"a": (1, 1), "b": (4,), "c": (0,)}.items():
+        with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
+            file.write(array, photometric="rgb", metadata=None)
+            for kind in kinds:
+                page = array[::2, ::2] if kind != 4 else array[..., 0] > 0
+                photometric = {0: "rgb", 1: "rgb", 4: 4}[kind]
+                file.write(page, photometric=photometric, subfiletype=kind, metadata=None)
+    said = {"a": None, "b": "holds a mask, which is left out; --geo keeps one", "c": "holds several images"}
+    for name, text in said.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert np.array_equal((values(read_picture(tmp_path / f"{name}.tif")) * 255).round(), array)
+        assert len(caught) == (text is not None)
+        assert text is None or text in str(caught[0].message)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +174,50 @@ def test_a_tree_of_folders_keeps_its_shape(tmp_path):
 def test_a_tree_without_pictures_is_refused(tmp_path):
     with pytest.raises(ImageError, match="neither it nor its subfolders hold an image"):
         plan_jobs([tmp_path], tmp_path / "out", outputs=ONE_SAMPLE, naming=Naming(), recursive=True)
+
+
+def test_a_tree_whose_images_are_the_results_says_so(tmp_path):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"all its images are in .*, where the results go; give another folder"):
+        plan_jobs([tmp_path], tmp_path, outputs=ONE_SAMPLE, naming=Naming(), recursive=True)
+
+
+def test_a_folder_that_cannot_be_listed_does_not_stop_the_others(tmp_path, monkeypatch):
+    for name in ("a.png", "x/b.png", "y/c.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "in" / name)
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("x"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.warns(UserWarning, match=r"in/x: cannot be read \(Permission denied\), so it is left out"):
+        jobs = plan_jobs([tmp_path / "in"], tmp_path / "out", outputs=ONE_SAMPLE, naming=Naming(), recursive=True)
+    assert [job.source.name for job in jobs] == ["a.png", "c.png"]
+
+
+def test_a_path_that_may_not_be_looked_at_is_a_job_that_fails(tmp_path, monkeypatch):
+    seen = Path.is_dir
+
+    def refusing(path):
+        if path.name == "hidden.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return seen(path)
+
+    monkeypatch.setattr(Path, "is_dir", refusing)
+    jobs = plan_jobs(
+        [tmp_path / "hidden.png", tmp_path / "b.png"], tmp_path, outputs=ONE_SAMPLE, naming=Naming("{stem}-x")
+    )
+    assert len(jobs) == 2
+
+
+def test_a_broken_link_in_a_folder_is_a_failure_and_not_passed_over(tiny_upscaler, folder, tmp_path):
+    (folder / "4.png").symlink_to(tmp_path / "nowhere.png")
+    assert run(tiny_upscaler, folder, tmp_path / "jobs.jsonl")["4"] == "failed"
+    assert "does not exist" in lines(tmp_path / "jobs.jsonl")[-1]["error"]
 
 
 def test_shards_are_disjoint_and_cover_everything():

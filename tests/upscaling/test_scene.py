@@ -257,3 +257,18 @@ def test_a_scene_without_data_stays_one(tmp_path):
     assert done.strength == 1
     with rasterio.open(tmp_path / "large.tif") as file:
         assert not file.read_masks().any()
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_picture_with_pixels_without_data_names_the_way_to_keep_them(folder, tmp_path, capsys, kind):
+    array = np.maximum(smooth(16, 16), 1).transpose(2, 0, 1).astype(kind) * (1 if kind is np.uint8 else 256)
+    command = ["-o", str(tmp_path / "out"), "--model", str(folder / "m3.safetensors"), "--steps", "1"]
+    whole = write(tmp_path / "whole.tif", array, nodata=0)
+    assert run(["upscale", str(whole), *command]) == 0
+    assert capsys.readouterr().err == ""
+    array[:, 3:5, 6:9] = 0
+    holed = write(tmp_path / "holed.tif", array, nodata=0)
+    assert run(["upscale", str(holed), *command]) == 0
+    said = capsys.readouterr().err
+    assert f"{holed}: marks pixels that hold no data, and they are enlarged like all others; --geo keeps" in said

@@ -48,11 +48,11 @@ def read_deep_avif(data: bytes, image: Image.Image, *, upright: bool) -> Picture
 
 
 def with_colours(data: bytes, chunk: bytes) -> bytes:
-    """Let an AVIF name the primaries and the transfer of a PNG's chunk cICP, which Pillow cannot be told to write.
+    """Let an AVIF name the primaries and the transfer of a PNG's chunk cICP, which Pillow does not write.
 
     Its box of colours counts more than what the coded image says. Raises ImageError for a file without one.
     """
     before, box, rest = data.partition(b"colrnclx")
     if not box:
-        raise ImageError("cannot be told its colours by the installed Pillow; use .png or .heic")
+        raise ImageError("cannot name its colours with the installed Pillow; use .png or .heic")
     return before + box + b"".join(bytes([0, number]) for number in chunk[:2]) + rest[4:]

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
+from sr3.images.exif import EXIF_PREFIX, RAW_EXIF, read_exif, with_resolution
 from sr3.images.extras import CICP, IPTC_TAG, iptc_marker, read_iptc, read_lost, read_text
 from sr3.images.georeference import Georeference, enlarged, read_georeference
 from sr3.images.tiff_tags import XMP_TAG, descriptive_exif, tiff_dpi
@@ -28,8 +29,6 @@ __all__ = [
     "warn_of_losses",
 ]
 
-_EXIF_PREFIX = b"Exif\x00\x00"
-_RAW_EXIF = "Raw profile type exif"  # how ImageMagick keeps EXIF in a PNG
 _PNG_XMP = "XML:com.adobe.xmp"
 _ICC_TAG = 34675  # of TIFF
 _MAX_JPEG_BLOCK = 65500
@@ -76,24 +75,7 @@ class Metadata:
         down = across if down is None else down
         dpi = None if self.dpi is None else (self.dpi[0] * across, self.dpi[1] * down)
         place = enlarged(self.place, across, down)
-        return replace(self, dpi=dpi, exif=_with_resolution(self.exif, across, down), place=place)
-
-
-def _with_resolution(exif: bytes | None, across: float, down: float) -> bytes | None:
-    """Multiply the resolution that EXIF names, if it names one."""
-    tags = {ExifTags.Base.XResolution: across, ExifTags.Base.YResolution: down}
-    if exif is None or across == down == 1:
-        return exif
-    parsed = Image.Exif()
-    try:
-        parsed.load(exif)
-        named = [tag for tag in tags if tag in parsed]
-        for tag in named:
-            parsed[tag] = float(parsed[tag]) * tags[tag]
-        return _EXIF_PREFIX + parsed.tobytes().removeprefix(_EXIF_PREFIX) if named else exif
-    except Exception:
-        # Pillow's EXIF parser lets damaged data surface as almost any exception; what it cannot read stays as it is.
-        return exif
+        return replace(self, dpi=dpi, exif=with_resolution(self.exif, across, down), place=place)
 
 
 def scale_colour_key(image: Image.Image) -> None:
@@ -144,7 +126,7 @@ def turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:
         # Pillow's EXIF parser lets damaged data surface as almost any exception.
-        for key in ("exif", _RAW_EXIF, "xmp", _PNG_XMP):
+        for key in ("exif", RAW_EXIF, "xmp", _PNG_XMP):
             image.info.pop(key, None)
         warnings.warn(f"EXIF is damaged, so EXIF and XMP are left out ({error})", stacklevel=2)
 
@@ -165,11 +147,11 @@ def read_metadata(image: Image.Image) -> Metadata:
     is_turned = image.info.get(TURNED, False)
     return Metadata(
         icc=icc or None,
-        exif=_read_exif(image),
+        exif=read_exif(image),
         xmp=xmp,
         dpi=_read_dpi(image),
         colour_chunks=() if beaten else image.info.get(COLOUR_CHUNKS, ()),
-        text=read_text(image, beside=("xmp", _PNG_XMP, _RAW_EXIF, "comment")),
+        text=read_text(image, beside=("xmp", _PNG_XMP, RAW_EXIF, "comment")),
         comment=(comment.encode() if isinstance(comment, str) else comment) or None,
         iptc=read_iptc(image),
         place=() if is_turned else read_georeference(tags),
@@ -193,7 +175,7 @@ def read_tiff_metadata(file: BinaryIO, offset: int, *, order: str, is_big: bool)
         if turn != 1:
             kept[ExifTags.Base.Orientation] = turn
         if len(kept):
-            stand_in.info["exif"] = _EXIF_PREFIX + kept.tobytes().removeprefix(_EXIF_PREFIX)
+            stand_in.info["exif"] = EXIF_PREFIX + kept.tobytes().removeprefix(EXIF_PREFIX)
         turn = stand_in.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception as error:
         # Pillow's EXIF parser lets damaged data surface as almost any exception.
@@ -260,22 +242,6 @@ def _png_info(metadata: Metadata) -> PngImagePlugin.PngInfo | None:
     for key, value in metadata.text:
         info.add_itxt(key, value, zip=len(value) > _LONG_TEXT)
     return info
-
-
-def _read_exif(image: Image.Image) -> bytes | None:
-    raw = image.info.get("exif")
-    try:
-        if image.format == "TIFF":
-            exif = descriptive_exif(image.getexif())
-            raw = exif.tobytes() if len(exif) else None
-        elif not raw and _RAW_EXIF in image.info:
-            raw = image.getexif().tobytes()
-    except Exception as error:
-        warnings.warn(f"EXIF is damaged and left out ({error})", stacklevel=2)
-        return None
-    if not raw:
-        return None
-    return raw if raw.startswith(_EXIF_PREFIX) else _EXIF_PREFIX + raw
 
 
 def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
