@@ -18,7 +18,7 @@ from pictures import smooth
 from sr3.errors import ImageError
 from sr3.images.colour_profile import is_linear_srgb, is_srgb
 from sr3.images.files import Picture, list_pictures, picture_size, read_picture, to_pixels, write_picture
-from sr3.images.jxl import read_jxl_header
+from sr3.images.jxl_header import read_jxl_header
 from sr3.images.metadata import Metadata
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -16,7 +16,8 @@ from sr3.images.colour_profile import is_linear_srgb, is_srgb
 from sr3.images.encoded import Encoded, opened_image
 from sr3.images.formats import Kind, kind_of, load_library
 from sr3.images.heic import encode_heic, heic_size, read_heic
-from sr3.images.jxl import encode_jxl, read_jxl, read_jxl_header
+from sr3.images.jxl import encode_jxl, read_jxl
+from sr3.images.jxl_header import read_jxl_header
 from sr3.images.metadata import upright_size, warn_of_losses
 from sr3.images.picture import Picture, to_floats, to_levels
 from sr3.images.raw import raw_size, read_raw
