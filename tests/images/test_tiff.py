@@ -1,5 +1,6 @@
 """TIFF of floats, of planes and of inverted grey, made by tifffile, and what else such files can hold."""
 
+import io
 import re
 import struct
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image, ImageCms
 from sr3.errors import ImageError
 from sr3.images import by_library, files
 from sr3.images.files import Picture, picture_size, read_picture, write_picture
+from sr3.images.tiff import Pages, pages_of
 
 TOPS = {np.uint8: 255, np.uint16: 65535, np.float16: 1, np.float32: 1, np.float64: 1}
 CHANNELS = {1: "minisblack", 3: "rgb", 4: "rgb"}
@@ -354,3 +356,23 @@ def test_reduced_copies_and_masks_are_no_other_images(tmp_path):
             assert np.array_equal((values(read_picture(tmp_path / f"{name}.tif")) * 255).round(), array)
         assert len(caught) == (text is not None)
         assert text is None or text in str(caught[0].message)
+
+
+def test_pages_that_lead_back_to_the_first_are_one_image(tmp_path):
+    path, array = tmp_path / "a.tif", drawn(3, np.uint8)
+    save(path, array)
+    data = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    path.write_bytes(data)
+    assert pages_of(io.BytesIO(bytes(data))) == Pages(1, has_mask=False)
+    assert np.array_equal((values(read_picture(path)) * 255).round(), array)
+
+
+def test_of_many_pages_only_the_first_are_looked_at(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(200):
+            file.write(np.zeros((4, 4), np.uint8), photometric="minisblack", metadata=None)
+    with pytest.warns(UserWarning, match="holds several images"):
+        read_picture(tmp_path / "a.tif")

@@ -23,6 +23,8 @@ __all__ = ["Pages", "holds_bands", "pages_of", "read_tiff", "tiff_layout", "tiff
 
 _COMPLEX = (SAMPLEFORMAT.COMPLEXINT, SAMPLEFORMAT.COMPLEXIEEEFP)
 _INKS = 4
+_MOST_PAGES = 32
+"""Pages after which it is known that there are several images, and a mask has been met if there is one."""
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it would print what is said here in one line
@@ -50,13 +52,20 @@ def pages_of(file: BinaryIO) -> Pages:
 
 
 def _pages(first: tifffile.TiffPage) -> Pages:
+    """Look at the first pages; a chain that leads back to itself ends there."""
+    images, has_mask, seen = 0, False, set[int]()
     try:
-        pages = [page.aspage() for page in first.parent.pages]
+        for number, one in enumerate(first.parent.pages):
+            if number == _MOST_PAGES or one.offset in seen:
+                break
+            seen.add(one.offset)
+            page = one.aspage()
+            images += not page.is_reduced and not page.is_mask
+            has_mask = has_mask or page.is_mask
     except Exception:
         # Damaged data surface as almost any exception; the first image is whole or not by itself.
         return Pages(1, has_mask=False)
-    images = sum(not page.is_reduced and not page.is_mask for page in pages)
-    return Pages(max(1, images), has_mask=any(page.is_mask for page in pages))
+    return Pages(max(1, images), has_mask=has_mask)
 
 
 def tiff_size(file: BinaryIO) -> tuple[int, int] | None:
