@@ -9,6 +9,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,10 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from sr3.images.libtiff import load_pixels
-from sr3.images.metadata import turn_upright
+from sr3.images.metadata import Metadata, turn_upright
+from sr3.images.picture import Picture
 from sr3.images.recorded_warnings import recorded_warnings
+from sr3.images.refusal import refusal
 
-__all__ = ["deep_png", "deep_tiff", "has_deep_colour", "is_deep", "join_bytes", "lower_bytes"]
+__all__ = ["deep_png", "deep_tiff", "has_deep_colour", "is_deep", "join_bytes", "lower_bytes", "read_grey16"]
 
 _LOWER = {
     ";16B": ";16L",
@@ -60,6 +63,17 @@ def _lower(rawmode: str) -> str:
         return "RGBA"  # all four bytes as they are
     mode, order = rawmode[:4].partition(";")[0], rawmode[-4:]
     return mode + _LOWER[order] if mode in _MODES and order in _LOWER and len(rawmode) == len(mode) + 4 else ""
+
+
+def read_grey16(path: Path, image: Image.Image, metadata: Metadata) -> Picture:
+    """Make a picture of loaded grey of 16 bits; ImageError for a TIFF of other bits."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_BITS_TAG, (16,)) != (16,):
+        raise refusal(path, "is 12-bit grey, which Pillow reads wrongly; convert it to PNG")
+    values = torch.from_numpy(np.asarray(image).astype(np.int32))[None]
+    key = image.info.get("transparency")
+    alpha = None if key is None else (values != key).float()
+    return Picture(values.float().div_(32767.5).sub_(1), alpha, 16, metadata)
 
 
 def lower_bytes(file: BinaryIO, formats: tuple[str, ...], *, upright: bool) -> Image.Image:

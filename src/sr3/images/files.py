@@ -23,7 +23,7 @@ from sr3.images.by_library import (
     read_by_library,
     size_by_library,
 )
-from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes
+from sr3.images.deep import deep_png, deep_tiff, has_deep_colour, is_deep, join_bytes, lower_bytes, read_grey16
 from sr3.images.encoded import READABLE, Encoded, opened_image
 from sr3.images.extras import CICP, read_colour_chunks
 from sr3.images.formats import RAW_SUFFIXES
@@ -92,7 +92,6 @@ _DEEP_FORMATS = ("PNG", "TIFF")
 _KEPT_DEPTH = {"JXL": 32, "HEIC": 10}
 _INK_FORMATS = ("JPEG", "TIFF")
 _TURN_TAG = 274
-_BITS_TAG = 258  # of TIFF
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -190,7 +189,7 @@ def _read(encoded: Encoded, *, upright: bool) -> Picture:
 def _picture_from(path: Path, image: Image.Image) -> Picture:
     metadata = read_metadata(image)
     if image.mode.startswith("I;16"):
-        return _grey16(path, image, metadata)
+        return read_grey16(path, image, metadata)
     if image.mode == "CMYK":
         inks = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         return Picture(inks.float().div(-127.5).add_(1), metadata=metadata, space="cmyk")
@@ -211,16 +210,6 @@ def _deep_picture_from(encoded: Encoded, upper: Image.Image, *, upright: bool) -
     with encoded.opened() as file, lower_bytes(file, READABLE, upright=upright) as lower:
         pixels, alpha = join_bytes(upper, lower)
     return Picture(pixels, alpha, 16, metadata, "cmyk" if upper.mode == "CMYK" else "light")
-
-
-def _grey16(path: Path, image: Image.Image, metadata: Metadata) -> Picture:
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(_BITS_TAG, (16,)) != (16,):
-        raise refusal(path, "is 12-bit grey, which Pillow reads wrongly; convert it to PNG")
-    values = torch.from_numpy(np.asarray(image).astype(np.int32))[None]
-    key = image.info.get("transparency")
-    alpha = None if key is None else (values != key).float()
-    return Picture(values.float().div_(32767.5).sub_(1), alpha, 16, metadata)
 
 
 def check_can_hold(path: Path, picture: Picture) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr3.images.colour_profile import is_linear_srgb
+from sr3.images.exif import EXIF_PREFIX
 from sr3.images.formats import load_library
 from sr3.images.jxl_header import JxlHeader, as_srgb, boxes_of, read_jxl_header, with_boxes
 from sr3.images.metadata import Metadata, read_metadata, turn_upright
@@ -20,7 +21,7 @@ __all__ = ["encode_jxl", "read_jxl"]
 
 _MOST_METADATA = 2**25
 """Bytes to which a packed box may unpack."""
-_EXIF_MARK = b"Exif\0\0"
+
 _TIFF_MARKS = (b"II*\0", b"MM\0*")
 _LOSSLESS = 100
 _OVERSHOOT = 0.3
@@ -63,7 +64,7 @@ def _read_metadata(data: bytes) -> Metadata:
     for kind, content in boxes_of(data):
         name, content = (content[:4], _unpacked(content[4:])) if kind == b"brob" else (kind, content)
         if name == b"Exif" and (exif := _exif_in(content)):
-            stand_in.info["exif"] = _EXIF_MARK + exif
+            stand_in.info["exif"] = EXIF_PREFIX + exif
         elif name == b"xml ":
             stand_in.info["xmp"] = content
     turn_upright(stand_in)
@@ -75,7 +76,7 @@ def _exif_in(content: bytes) -> bytes:
     if content.startswith(_TIFF_MARKS):
         return content
     skip = int.from_bytes(content[:4], "big")
-    found = content[4 + skip :].removeprefix(_EXIF_MARK)
+    found = content[4 + skip :].removeprefix(EXIF_PREFIX)
     if found.startswith(_TIFF_MARKS):
         return found
     warnings.warn("EXIF is damaged and left out", stacklevel=2)
@@ -106,7 +107,7 @@ def encode_jxl(levels: NDArray[Any], metadata: Metadata, *, quality: int) -> byt
         boxes[b"jxlc"] = as_srgb(boxes[b"jxlc"])
     own = {kind: content for kind, content in boxes.items() if kind not in (b"JXL ", b"ftyp", b"jxlc")}
     if metadata.exif:
-        own[b"Exif"] = b"\0\0\0\0" + metadata.exif.removeprefix(_EXIF_MARK)
+        own[b"Exif"] = b"\0\0\0\0" + metadata.exif.removeprefix(EXIF_PREFIX)
     if metadata.xmp:
         own[b"xml "] = metadata.xmp
     if not own:
